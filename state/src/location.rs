@@ -1,0 +1,96 @@
+//! What can be read or written, and the values under it.
+
+use std::fmt;
+
+use alloy_primitives::{Address, B256, U256};
+
+/// One place in the state. An account's balance, nonce and code are three places, not one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Location {
+    /// The balance of an account.
+    Balance(Address),
+    /// The nonce of an account.
+    Nonce(Address),
+    /// The code of an account.
+    Code(Address),
+    /// A storage slot of an account.
+    Slot(Address, U256),
+}
+
+impl Location {
+    /// The account that it belongs to.
+    pub const fn address(&self) -> Address {
+        match *self {
+            Self::Balance(address) | Self::Nonce(address) | Self::Code(address) | Self::Slot(address, _) => {
+                address
+            }
+        }
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Balance(address) => write!(f, "balance of {address}"),
+            Self::Nonce(address) => write!(f, "nonce of {address}"),
+            Self::Code(address) => write!(f, "code of {address}"),
+            Self::Slot(address, key) => write!(f, "slot {key:#x} of {address}"),
+        }
+    }
+}
+
+/// What stands at a [`Location`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Value {
+    /// The account does not exist, so none of its locations holds anything.
+    Absent,
+    /// A balance or the content of a slot.
+    Word(U256),
+    /// A nonce.
+    Count(u64),
+    /// A code, by its hash.
+    Hash(B256),
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Absent => f.write_str("no account"),
+            Self::Word(word) => write!(f, "{word:#x}"),
+            Self::Count(count) => write!(f, "{count}"),
+            Self::Hash(hash) => write!(f, "{hash}"),
+        }
+    }
+}
+
+/// A location that does not hold what was expected of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{location}: expected {expected}, found {found}")]
+pub struct Mismatch {
+    /// Where the two part.
+    pub location: Location,
+    /// What should stand there.
+    pub expected: Value,
+    /// What stands there.
+    pub found: Value,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mismatch_names_the_location_and_both_values() {
+        let address = Address::with_last_byte(7);
+        let mismatch = Mismatch {
+            location: Location::Slot(address, U256::from(2)),
+            expected: Value::Word(U256::from(16)),
+            found: Value::Absent,
+        };
+        assert_eq!(
+            mismatch.to_string(),
+            "slot 0x2 of 0x0000000000000000000000000000000000000007: expected 0x10, found no account"
+        );
+        assert_eq!(mismatch.location.address(), address);
+    }
+}

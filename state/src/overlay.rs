@@ -1,0 +1,239 @@
+//! A base with the effects of the transactions so far on top: the committed state inside a block.
+//!
+//! Owns what was read from the base, so that the base is asked once per account, slot and code,
+//! and what was committed since. Promises that its changes list exactly what differs from the base.
+//! Accounts lie in a dense list; revm carries an account's place in it through execution, which
+//! spares hashing the address again for each slot read and each commit.
+
+use std::fmt;
+
+use alloy_primitives::{
+    Address, B256, U256,
+    map::{AddressMap, B256Map, HashMap, U256Map, hash_map::Entry as MapEntry},
+};
+use revm_database_interface::{Database, DatabaseCommit};
+use revm_state::{Account as EvmAccount, AccountId, AccountInfo, Bytecode};
+
+use crate::{Account, AccountChange, Base, Change, Changes, Life, recorder::Recorder};
+
+/// A base and what was committed on top of it.
+///
+/// It is revm's [`Database`] and [`DatabaseCommit`]; [`into_changes`](Self::into_changes) tells
+/// what came of it.
+pub struct Overlay<B> {
+    base: B,
+    places: AddressMap<AccountId>,
+    accounts: Vec<Entry>,
+    codes: B256Map<Bytecode>,
+    block_hashes: HashMap<u64, B256>,
+    recorder: Option<Recorder>,
+}
+
+/// One account: as the base has it, and as it is now.
+#[derive(Debug)]
+struct Entry {
+    address: Address,
+    before: Option<Account>,
+    /// What the base calls this account, to be handed back when it is asked for a slot.
+    base_id: Option<AccountId>,
+    now: Option<AccountInfo>,
+    life: Life,
+    slots: U256Map<Change<U256>>,
+}
+
+impl<B: Base> Overlay<B> {
+    /// An overlay with nothing committed.
+    pub fn new(base: B) -> Self {
+        Self {
+            base,
+            places: AddressMap::default(),
+            accounts: Vec::new(),
+            codes: B256Map::default(),
+            block_hashes: HashMap::default(),
+            recorder: None,
+        }
+    }
+
+    /// The same overlay, which from now on also writes down what is committed step by step, for
+    /// [`take_recorded`](Self::take_recorded).
+    #[must_use]
+    pub fn recording(mut self) -> Self {
+        self.recorder = Some(Recorder::default());
+        self
+    }
+
+    /// What was committed since the last call, as changes to what stood here then; nothing unless
+    /// the overlay is [`recording`](Self::recording).
+    pub fn take_recorded(&mut self) -> Changes {
+        self.recorder.as_mut().map(Recorder::take).unwrap_or_default()
+    }
+
+    /// What was committed, as changes to the base.
+    pub fn into_changes(self) -> Changes {
+        let mut changes = Changes::default();
+        for entry in self.accounts {
+            let account = Change { before: entry.before, after: entry.now.as_ref().map(Account::from) };
+            let code = entry.now.and_then(|info| info.code);
+            changes.add(entry.address, AccountChange { account, life: entry.life, slots: entry.slots }, code);
+        }
+        changes
+    }
+
+    /// Commits the accounts that a transaction touched. They must have been read from this overlay.
+    pub fn commit_accounts(&mut self, accounts: impl IntoIterator<Item = (Address, EvmAccount)>) {
+        for (address, account) in accounts {
+            if account.is_touched() {
+                self.commit_account(address, account);
+            }
+        }
+    }
+
+    fn commit_account(&mut self, address: Address, account: EvmAccount) {
+        let place = account.info.account_id.or_else(|| self.places.get(&address).copied());
+        let place = place.expect("revm reads every account before it touches it");
+        let entry = &mut self.accounts[place.get()];
+        debug_assert_eq!(entry.address, address, "an account's place is its own");
+
+        let fate = Fate::of(&account, entry.now.is_some());
+        let mut recorded = self
+            .recorder
+            .as_mut()
+            .map(|recorder| recorder.open(address, || entry.now.as_ref().map(Account::from)));
+        if fate != Fate::Lives {
+            entry.life = Life::New;
+            entry.slots.clear();
+            if let Some(recorded) = &mut recorded {
+                recorded.start_new_life();
+            }
+        }
+        if fate == Fate::Ends {
+            entry.now = None;
+        } else {
+            for (key, slot) in account.storage.iter().filter(|(_, slot)| slot.is_changed()) {
+                let known = entry.slots.entry(*key).or_default();
+                if let Some(recorded) = &mut recorded {
+                    recorded.write_slot(*key, known.after, slot.present_value);
+                }
+                known.after = slot.present_value;
+            }
+            let exists = fate == Fate::Begins || entry.now.is_some() || !account.info.is_empty();
+            entry.now = exists.then(|| AccountInfo { account_id: Some(place), ..account.info });
+        }
+        if let Some(recorded) = recorded {
+            recorded.set_account(entry.now.as_ref());
+        }
+    }
+
+    fn place(&mut self, address: Address) -> Result<AccountId, B::Error> {
+        let vacant = match self.places.entry(address) {
+            MapEntry::Occupied(place) => return Ok(*place.get()),
+            MapEntry::Vacant(vacant) => vacant,
+        };
+        let info = self.base.basic_ref(address)?;
+        let place = AccountId::new(self.accounts.len()).expect("a block reads fewer than 2^32 accounts");
+        vacant.insert(place);
+        self.accounts.push(Entry {
+            address,
+            before: info.as_ref().map(Account::from),
+            base_id: info.as_ref().and_then(|info| info.account_id),
+            now: info.map(|info| AccountInfo { account_id: Some(place), ..info }),
+            life: Life::Same,
+            slots: U256Map::default(),
+        });
+        Ok(place)
+    }
+
+    fn slot(&mut self, place: AccountId, key: U256) -> Result<U256, B::Error> {
+        let entry = &mut self.accounts[place.get()];
+        match entry.slots.entry(key) {
+            MapEntry::Occupied(slot) => Ok(slot.get().after),
+            MapEntry::Vacant(vacant) => {
+                let value = match (entry.life, entry.base_id) {
+                    (Life::New, _) => U256::ZERO,
+                    (Life::Same, Some(id)) => self.base.storage_by_account_id_ref(entry.address, id, key)?,
+                    (Life::Same, None) => self.base.storage_ref(entry.address, key)?,
+                };
+                vacant.insert(Change { before: value, after: value });
+                Ok(value)
+            }
+        }
+    }
+}
+
+/// What a transaction does to the life of an account that it touched.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Lives,
+    Begins,
+    Ends,
+}
+
+impl Fate {
+    /// revm has already turned the rules from before EIP-161 into those after it: whoever is
+    /// touched, empty and not created is gone.
+    fn of(account: &EvmAccount, exists: bool) -> Self {
+        if account.is_selfdestructed() || (account.is_empty() && !account.is_created() && exists) {
+            Self::Ends
+        } else if account.is_created() {
+            Self::Begins
+        } else {
+            Self::Lives
+        }
+    }
+}
+
+impl<B: Base> Database for Overlay<B> {
+    type Error = B::Error;
+
+    #[inline]
+    fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, B::Error> {
+        let place = self.place(address)?;
+        Ok(self.accounts[place.get()].now.clone())
+    }
+
+    fn code_by_hash(&mut self, code_hash: B256) -> Result<Bytecode, B::Error> {
+        match self.codes.entry(code_hash) {
+            MapEntry::Occupied(code) => Ok(code.get().clone()),
+            MapEntry::Vacant(vacant) => Ok(vacant.insert(self.base.code_by_hash_ref(code_hash)?).clone()),
+        }
+    }
+
+    #[inline]
+    fn storage(&mut self, address: Address, index: U256) -> Result<U256, B::Error> {
+        let place = self.place(address)?;
+        self.slot(place, index)
+    }
+
+    #[inline]
+    fn storage_by_account_id(
+        &mut self,
+        _address: Address,
+        account_id: AccountId,
+        storage_key: U256,
+    ) -> Result<U256, B::Error> {
+        self.slot(account_id, storage_key)
+    }
+
+    fn block_hash(&mut self, number: u64) -> Result<B256, B::Error> {
+        match self.block_hashes.entry(number) {
+            MapEntry::Occupied(hash) => Ok(*hash.get()),
+            MapEntry::Vacant(vacant) => Ok(*vacant.insert(self.base.block_hash_ref(number)?)),
+        }
+    }
+}
+
+impl<B> fmt::Debug for Overlay<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Overlay").field("accounts", &self.accounts).finish_non_exhaustive()
+    }
+}
+
+impl<B: Base> DatabaseCommit for Overlay<B> {
+    fn commit(&mut self, changes: AddressMap<EvmAccount>) {
+        self.commit_accounts(changes);
+    }
+
+    fn commit_iter(&mut self, changes: &mut dyn Iterator<Item = (Address, EvmAccount)>) {
+        self.commit_accounts(changes);
+    }
+}
