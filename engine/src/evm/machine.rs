@@ -1,0 +1,161 @@
+//! One EVM that runs the transactions of one block, one after the other, on one overlay.
+//!
+//! Owns the interpreter and the overlay. A transaction is borrowed from its block, and the map of
+//! the accounts that it touched is used again by the next one. It is also an [`alloy_evm::Evm`], so
+//! that alloy-evm's rules for system calls run on it.
+
+use alloy_evm::{Evm as AlloyEvm, EvmEnv};
+use alloy_primitives::{Address, Bytes};
+use blockloom_state::{Base, Changes, Overlay};
+use revm::{
+    Context, ExecuteEvm, MainBuilder, MainContext, SystemCallEvm,
+    context::{BlockEnv, CfgEnv, TxEnv},
+    context_interface::result::{EVMError, ExecutionResult, HaltReason, InvalidTransaction, ResultAndState},
+    handler::{EthPrecompiles, MainnetEvm},
+    primitives::hardfork::SpecId,
+};
+
+use super::transaction::Input;
+use crate::Block;
+
+type MachineContext<'a, B> = Context<BlockEnv, Input<'a>, CfgEnv, Overlay<B>>;
+type MachineError<B> = EVMError<<B as revm::DatabaseRef>::Error>;
+
+/// Runs the transactions of one block on an overlay.
+pub(crate) struct Machine<'a, B: Base> {
+    evm: MainnetEvm<MachineContext<'a, B>>,
+    /// What the base said when a system call could not read it. alloy-evm turns every error of a
+    /// system call into a text; this is the error itself.
+    failed_read: Option<B::Error>,
+}
+
+/// Why a transaction did not run.
+#[derive(Debug)]
+pub(crate) enum Failure<E> {
+    /// It may not stand here.
+    Refused(InvalidTransaction),
+    /// The block's environment lacks what its fork needs.
+    Environment(String),
+    /// The base could not be read.
+    Base(E),
+    /// A precompile gave up.
+    Abandoned(String),
+}
+
+impl<'a, B: Base> Machine<'a, B> {
+    /// A machine for `block`.
+    pub(crate) fn new(block: &Block, overlay: Overlay<B>) -> Self {
+        let context = Context::mainnet()
+            .with_cfg(block.rules.cfg_env())
+            .with_block(block.env.clone())
+            .with_tx(Input::System(Box::default()))
+            .with_db(overlay);
+        Self { evm: context.build_mainnet(), failed_read: None }
+    }
+
+    /// Runs a transaction on what was committed so far. [`commit`](Self::commit) makes its effects
+    /// last; without it, or after a failure, the machine must not be used again.
+    #[inline]
+    pub(crate) fn run(&mut self, transaction: &'a TxEnv) -> Result<ExecutionResult, Failure<B::Error>> {
+        self.evm.transact_one(Input::InBlock(transaction)).map_err(Failure::from)
+    }
+
+    /// Commits the effects of the transaction that ran last.
+    #[inline]
+    pub(crate) fn commit(&mut self) {
+        let mut touched = self.evm.finalize();
+        let journal = &mut self.evm.ctx.journaled_state;
+        journal.database.commit_accounts(touched.drain());
+        // The journal gets its map back, emptied, with the room that it grew.
+        journal.inner.state = touched;
+    }
+
+    /// The overlay.
+    pub(crate) fn overlay(&mut self) -> &mut Overlay<B> {
+        &mut self.evm.ctx.journaled_state.database
+    }
+
+    /// What the base said, if a system call failed because it could not be read.
+    pub(crate) fn take_failed_read(&mut self) -> Option<B::Error> {
+        self.failed_read.take()
+    }
+
+    /// What was committed, as changes to the base.
+    pub(crate) fn into_changes(self) -> Changes {
+        self.evm.ctx.journaled_state.database.into_changes()
+    }
+}
+
+impl<E> From<EVMError<E>> for Failure<E> {
+    fn from(error: EVMError<E>) -> Self {
+        match error {
+            EVMError::Transaction(reason) => Self::Refused(reason),
+            EVMError::Header(reason) => Self::Environment(reason.to_string()),
+            EVMError::Database(error) => Self::Base(error),
+            EVMError::Custom(message) => Self::Abandoned(message),
+            EVMError::CustomAny(error) => Self::Abandoned(error.to_string()),
+        }
+    }
+}
+
+impl<'a, B: Base> AlloyEvm for Machine<'a, B> {
+    type DB = Overlay<B>;
+    type Tx = Input<'a>;
+    type Error = MachineError<B>;
+    type HaltReason = HaltReason;
+    type Spec = SpecId;
+    type BlockEnv = BlockEnv;
+    type Precompiles = EthPrecompiles;
+    type Inspector = ();
+
+    fn block(&self) -> &BlockEnv {
+        &self.evm.ctx.block
+    }
+
+    fn cfg_env(&self) -> &CfgEnv {
+        &self.evm.ctx.cfg
+    }
+
+    fn chain_id(&self) -> u64 {
+        self.evm.ctx.cfg.chain_id
+    }
+
+    fn transact_raw(&mut self, tx: Input<'a>) -> Result<ResultAndState, MachineError<B>> {
+        self.evm.transact(tx)
+    }
+
+    fn transact_system_call(
+        &mut self,
+        caller: Address,
+        contract: Address,
+        data: Bytes,
+    ) -> Result<ResultAndState, MachineError<B>> {
+        let result = self.evm.system_call_with_caller(caller, contract, data);
+        result.map_err(|error| match error {
+            EVMError::Database(error) => {
+                let message = error.to_string();
+                self.failed_read = Some(error);
+                EVMError::Custom(message)
+            }
+            error => error,
+        })
+    }
+
+    fn finish(self) -> (Overlay<B>, EvmEnv) {
+        let Context { block, cfg, journaled_state, .. } = self.evm.ctx;
+        (journaled_state.database, EvmEnv::new(cfg, block))
+    }
+
+    /// There is no inspector to enable.
+    fn set_inspector_enabled(&mut self, _enabled: bool) {}
+
+    fn components(&self) -> (&Overlay<B>, &(), &EthPrecompiles) {
+        let evm = &self.evm;
+        (&evm.ctx.journaled_state.database, &evm.inspector, &evm.precompiles)
+    }
+
+    fn components_mut(&mut self) -> (&mut Overlay<B>, &mut (), &mut EthPrecompiles) {
+        let evm = &mut self.evm;
+        (&mut evm.ctx.journaled_state.database, &mut evm.inspector, &mut evm.precompiles)
+    }
+}

@@ -1,0 +1,6 @@
+//! The binding to revm's interpreter. No other folder names it.
+
+mod machine;
+mod transaction;
+
+pub(crate) use machine::{Failure, Machine};

@@ -1,0 +1,179 @@
+//! A chain: which fork starts where.
+
+use std::collections::BTreeMap;
+
+use alloy_consensus::Header;
+use alloy_eips::{eip6110::MAINNET_DEPOSIT_CONTRACT_ADDRESS, eip7840::BlobParams};
+use alloy_hardforks::{EthereumChainHardforks, EthereumHardfork, EthereumHardforks, ForkCondition};
+use alloy_primitives::{Address, U256};
+
+use super::{AccessLists, Rules, default_blobs};
+
+/// The forks of a chain, and where each of them starts.
+///
+/// ```
+/// use alloy_consensus::Header;
+/// use alloy_hardforks::EthereumHardfork;
+/// use blockloom_engine::ChainSpec;
+///
+/// let header = Header { number: 15_537_394, ..Header::default() };
+/// assert_eq!(ChainSpec::mainnet().rules(&header).fork, EthereumHardfork::Paris);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChainSpec {
+    chain_id: u64,
+    starts: BTreeMap<EthereumHardfork, ForkCondition>,
+    blobs: BTreeMap<EthereumHardfork, BlobParams>,
+    deposit_contract: Address,
+    access_lists: Option<EthereumHardfork>,
+}
+
+impl ChainSpec {
+    /// Ethereum mainnet.
+    pub fn mainnet() -> Self {
+        let mainnet = EthereumChainHardforks::mainnet();
+        let starts =
+            EthereumHardfork::VARIANTS.iter().map(|fork| (*fork, mainnet.ethereum_fork_activation(*fork)));
+        Self { starts: starts.collect(), ..Self::always(EthereumHardfork::Frontier) }
+    }
+
+    /// A chain with mainnet's parameters that is under `fork` from its first block on, and never had
+    /// the DAO's irregular state change.
+    pub fn always(fork: EthereumHardfork) -> Self {
+        let forks = EthereumHardfork::VARIANTS.iter().filter(|other| **other <= fork);
+        let mut spec = Self {
+            chain_id: 1,
+            starts: forks.map(|fork| (*fork, start_of_chain(*fork))).collect(),
+            blobs: BTreeMap::new(),
+            deposit_contract: MAINNET_DEPOSIT_CONTRACT_ADDRESS,
+            access_lists: Some(EthereumHardfork::Amsterdam),
+        };
+        spec.starts.remove(&EthereumHardfork::Dao);
+        spec
+    }
+
+    /// The same chain with `fork` starting at `start`.
+    ///
+    /// A start by total difficulty (the Merge) holds for the blocks whose difficulty is zero;
+    /// [`is_after_merge`](Self::is_after_merge) tells whether they may have it.
+    #[must_use]
+    pub fn with_fork(mut self, fork: EthereumHardfork, start: ForkCondition) -> Self {
+        self.starts.insert(fork, start);
+        self
+    }
+
+    /// The same chain with another chain id.
+    #[must_use]
+    pub fn with_chain_id(mut self, chain_id: u64) -> Self {
+        self.chain_id = chain_id;
+        self
+    }
+
+    /// The same chain with other blob parameters from `fork` on.
+    #[must_use]
+    pub fn with_blobs(mut self, fork: EthereumHardfork, params: BlobParams) -> Self {
+        self.blobs.insert(fork, params);
+        self
+    }
+
+    /// The same chain with another deposit contract.
+    #[must_use]
+    pub fn with_deposit_contract(mut self, address: Address) -> Self {
+        self.deposit_contract = address;
+        self
+    }
+
+    /// The same chain with headers that commit to access lists (EIP-7928) from `fork` on.
+    #[must_use]
+    pub fn with_access_lists_from(mut self, fork: EthereumHardfork) -> Self {
+        self.access_lists = Some(fork);
+        self
+    }
+
+    /// The rules for the block with this header.
+    pub fn rules(&self, header: &Header) -> Rules {
+        let is_active = |start: &ForkCondition| match start {
+            ForkCondition::TTD { activation_block_number: u64::MAX, .. } => header.difficulty.is_zero(),
+            start => start.active_at_timestamp_or_number(header.timestamp, header.number),
+        };
+        let forks = self.starts.iter().filter(|(fork, _)| **fork != EthereumHardfork::Dao);
+        let active = forks.rev().find(|(_, start)| is_active(start));
+        let fork = active.map_or(EthereumHardfork::Frontier, |(fork, _)| *fork);
+        let blobs = self.blobs.range(..=fork).next_back().map(|(_, params)| *params);
+        let committed = self.access_lists.is_some_and(|from| fork >= from);
+        Rules {
+            chain_id: self.chain_id,
+            fork,
+            blobs: default_blobs(fork).map(|default| blobs.unwrap_or(default)),
+            deposit_contract: self.deposit_contract,
+            dao_block: self.starts.get(&EthereumHardfork::Dao).and_then(ForkCondition::block_number),
+            access_lists: if committed { AccessLists::Committed } else { AccessLists::Absent },
+        }
+    }
+
+    /// Whether the block after one with this total difficulty is the first, or a later one, without
+    /// proof of work. `None` where the chain says so by number, which [`rules`](Self::rules) knows.
+    pub fn is_after_merge(&self, parent_total_difficulty: U256) -> Option<bool> {
+        match self.starts.get(&EthereumHardfork::Paris)? {
+            ForkCondition::TTD { activation_block_number: u64::MAX, total_difficulty, .. } => {
+                Some(parent_total_difficulty >= *total_difficulty)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The Merge at a total difficulty instead of at a block, as chains that have not reached it say.
+pub fn merge_at(total_difficulty: U256) -> ForkCondition {
+    ForkCondition::TTD { activation_block_number: u64::MAX, fork_block: None, total_difficulty }
+}
+
+fn start_of_chain(fork: EthereumHardfork) -> ForkCondition {
+    if fork >= EthereumHardfork::Shanghai { ForkCondition::ZERO_TIMESTAMP } else { ForkCondition::ZERO_BLOCK }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fork_at(number: u64, timestamp: u64) -> EthereumHardfork {
+        ChainSpec::mainnet().rules(&Header { number, timestamp, ..Header::default() }).fork
+    }
+
+    #[test]
+    fn mainnet_changes_forks_where_it_did() {
+        use EthereumHardfork::*;
+        assert_eq!(fork_at(0, 0), Frontier);
+        assert_eq!(fork_at(1_149_999, 0), Frontier);
+        assert_eq!(fork_at(1_150_000, 0), Homestead);
+        assert_eq!(fork_at(1_920_000, 0), Homestead);
+        assert_eq!(fork_at(2_463_000, 0), Tangerine);
+        assert_eq!(fork_at(7_280_000, 0), Petersburg);
+        assert_eq!(fork_at(15_537_393, 0), GrayGlacier);
+        assert_eq!(fork_at(15_537_394, 0), Paris);
+        assert_eq!(fork_at(19_426_587, 1_710_338_135), Cancun);
+        assert_eq!(fork_at(24_647_140, 0x69b3_c0cf), Bpo2);
+    }
+
+    #[test]
+    fn the_blob_parameters_are_the_latest_that_started() {
+        let spec = ChainSpec::always(EthereumHardfork::Osaka);
+        let custom = BlobParams { max_blob_count: 3, ..BlobParams::cancun() };
+        let blobs = |spec: &ChainSpec| spec.rules(&Header::default()).blobs;
+        assert_eq!(blobs(&spec), Some(BlobParams::osaka()));
+        assert_eq!(blobs(&spec.clone().with_blobs(EthereumHardfork::Prague, custom)), Some(custom));
+        assert_eq!(blobs(&ChainSpec::always(EthereumHardfork::Shanghai)), None);
+    }
+
+    #[test]
+    fn a_merge_by_total_difficulty_is_seen_by_the_missing_difficulty() {
+        let spec = ChainSpec::always(EthereumHardfork::ArrowGlacier)
+            .with_fork(EthereumHardfork::Paris, merge_at(U256::from(100)));
+        let fork = |difficulty| spec.rules(&Header { difficulty, ..Header::default() }).fork;
+        assert_eq!(fork(U256::ZERO), EthereumHardfork::Paris);
+        assert_eq!(fork(U256::from(1)), EthereumHardfork::ArrowGlacier);
+        assert_eq!(spec.is_after_merge(U256::from(99)), Some(false));
+        assert_eq!(spec.is_after_merge(U256::from(100)), Some(true));
+        assert_eq!(ChainSpec::mainnet().is_after_merge(U256::from(100)), None);
+    }
+}

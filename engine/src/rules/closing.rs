@@ -1,0 +1,55 @@
+//! What happens in a block after its last transaction.
+
+use alloy_eips::{
+    eip6110::DEPOSIT_REQUEST_TYPE, eip7002::WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS,
+    eip7251::CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS, eip7685::Requests,
+};
+use alloy_evm::block::{SystemCaller, state_changes::post_block_balance_increments};
+use alloy_hardforks::EthereumHardfork;
+use blockloom_state::{Account, Base};
+use revm::{Database, database::DatabaseCommitExt};
+
+use super::{
+    deposits::deposits,
+    opening::{base_error, system_call_error},
+};
+use crate::{
+    Block, Frame, Receipt,
+    error::{Invalid, Place, Reason, SystemCallError},
+    evm::Machine,
+};
+
+/// Pays withdrawals and rewards, and collects the requests to the consensus layer.
+pub(crate) fn close<B: Base>(
+    machine: &mut Machine<'_, B>,
+    block: &Block,
+    receipts: &[Receipt],
+) -> Result<Option<Requests>, Reason> {
+    if block.frame == Frame::TransactionsOnly {
+        return Ok(None);
+    }
+    let increments =
+        post_block_balance_increments(&block.rules, &block.env, &block.ommers, block.withdrawals.as_deref());
+    let paid = machine.overlay().increment_balances(increments);
+    paid.map_err(|error| base_error(Place::Closing, error))?;
+    if !block.rules.is_active(EthereumHardfork::Prague) {
+        return Ok(None);
+    }
+
+    let mut requests = Requests::default();
+    let deposits = deposits(block.rules.deposit_contract, receipts)?;
+    if !deposits.is_empty() {
+        requests.push_request_with_type(DEPOSIT_REQUEST_TYPE, deposits);
+    }
+    // EIP-7002 and EIP-7251 make a block invalid that has no contract to ask.
+    for contract in [WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS, CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS] {
+        let info = machine.overlay().basic(contract).map_err(|error| base_error(Place::Closing, error))?;
+        if !info.is_some_and(|info| Account::from(&info).has_code()) {
+            return Err(Invalid::SystemCall { contract, reason: SystemCallError::NoCode }.into());
+        }
+    }
+    SystemCaller::new(&block.rules)
+        .append_post_execution_changes(machine, &mut requests)
+        .map_err(|error| system_call_error(machine, Place::Closing, error))?;
+    Ok(Some(requests))
+}

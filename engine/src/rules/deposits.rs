@@ -1,0 +1,125 @@
+//! Deposits to the beacon chain (EIP-6110), read out of the logs of the deposit contract.
+//!
+//! The layout of such a log is consensus: a log of another layout makes the block invalid, even
+//! where a lenient decoder would understand it.
+
+use alloy_primitives::{Address, B256, b256};
+use blockloom_state::TxIndex;
+
+use crate::{
+    Receipt,
+    error::{DepositError, Invalid},
+};
+
+/// The hash of `DepositEvent(bytes,bytes,bytes,bytes,bytes)`.
+const DEPOSIT_EVENT: B256 = b256!("649bbc62d0e31342afea4e5cd82d4049e7e1ee912fc0889aa790803be39038c5");
+
+/// The length of a deposit log's data: five offsets, five lengths, five padded fields.
+const DATA_LENGTH: usize = 576;
+
+/// One field of a deposit log: where its length stands in the data, and how long it must be.
+struct Field {
+    name: &'static str,
+    offset: usize,
+    length: usize,
+}
+
+const FIELDS: [Field; 5] = [
+    Field { name: "pubkey", offset: 160, length: 48 },
+    Field { name: "withdrawal_credentials", offset: 256, length: 32 },
+    Field { name: "amount", offset: 320, length: 8 },
+    Field { name: "signature", offset: 384, length: 96 },
+    Field { name: "index", offset: 512, length: 8 },
+];
+
+/// The deposits of a block, one after the other, as the request to the consensus layer has them.
+pub(super) fn deposits(contract: Address, receipts: &[Receipt]) -> Result<Vec<u8>, Invalid> {
+    let mut request = Vec::new();
+    for (position, receipt) in receipts.iter().enumerate() {
+        let is_deposit = |log: &&alloy_primitives::Log| {
+            log.address == contract && log.topics().first() == Some(&DEPOSIT_EVENT)
+        };
+        for log in receipt.logs.iter().filter(is_deposit) {
+            append(&mut request, &log.data.data)
+                .map_err(|reason| Invalid::Deposit { index: TxIndex::new(position), reason })?;
+        }
+    }
+    Ok(request)
+}
+
+fn append(request: &mut Vec<u8>, data: &[u8]) -> Result<(), DepositError> {
+    if data.len() != DATA_LENGTH {
+        return Err(DepositError::Length(data.len()));
+    }
+    for (position, Field { name, offset, length }) in FIELDS.iter().enumerate() {
+        let fits = is_word(&data[position * 32..], *offset) && is_word(&data[*offset..], *length);
+        if !fits {
+            return Err(DepositError::Layout { field: name });
+        }
+    }
+    for Field { offset, length, .. } in FIELDS {
+        request.extend_from_slice(&data[offset + 32..offset + 32 + length]);
+    }
+    Ok(())
+}
+
+/// Whether `data` starts with `value` as a word of 32 bytes.
+fn is_word(data: &[u8], value: usize) -> bool {
+    let (zeros, low) = data[..32].split_at(24);
+    zeros.iter().all(|byte| *byte == 0) && low == (value as u64).to_be_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy_consensus::{Eip658Value, TxType};
+    use alloy_primitives::Log;
+
+    use super::*;
+
+    const CONTRACT: Address = Address::repeat_byte(0xd0);
+
+    fn valid_data() -> Vec<u8> {
+        let mut data = vec![0; DATA_LENGTH];
+        for (position, Field { offset, length, .. }) in FIELDS.iter().enumerate() {
+            data[position * 32 + 24..position * 32 + 32].copy_from_slice(&(*offset as u64).to_be_bytes());
+            data[offset + 24..offset + 32].copy_from_slice(&(*length as u64).to_be_bytes());
+            data[offset + 32..offset + 32 + length].fill(position as u8 + 1);
+        }
+        data
+    }
+
+    fn receipts(data: Vec<u8>) -> [Receipt; 1] {
+        let deposit = Log::new_unchecked(CONTRACT, vec![DEPOSIT_EVENT], data.into());
+        let other = Log::new_unchecked(CONTRACT, vec![B256::ZERO], Default::default());
+        let stranger = Log::new_unchecked(Address::ZERO, vec![DEPOSIT_EVENT], Default::default());
+        [Receipt {
+            tx_type: TxType::Legacy,
+            status: Eip658Value::success(),
+            cumulative_gas_used: 0,
+            logs: vec![stranger, other, deposit],
+        }]
+    }
+
+    #[test]
+    fn the_fields_of_a_deposit_stand_one_after_the_other() {
+        let request = deposits(CONTRACT, &receipts(valid_data())).unwrap();
+        let lengths = FIELDS.map(|field| field.length);
+        assert_eq!(request.len(), lengths.iter().sum::<usize>());
+        assert!(request[..48].iter().all(|byte| *byte == 1));
+        assert!(request[request.len() - 8..].iter().all(|byte| *byte == 5));
+    }
+
+    #[test]
+    fn every_offset_and_every_length_must_be_right() {
+        for position in 0..10 {
+            let mut data = valid_data();
+            let at = if position < 5 { position * 32 } else { FIELDS[position - 5].offset };
+            data[at + 31] ^= 1;
+            let error = deposits(CONTRACT, &receipts(data)).unwrap_err();
+            let reason = DepositError::Layout { field: FIELDS[position % 5].name };
+            assert_eq!(error, Invalid::Deposit { index: TxIndex::new(0), reason });
+        }
+        let short = deposits(CONTRACT, &receipts(vec![0; 575])).unwrap_err();
+        assert_eq!(short, Invalid::Deposit { index: TxIndex::new(0), reason: DepositError::Length(575) });
+    }
+}

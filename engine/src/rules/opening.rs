@@ -1,0 +1,100 @@
+//! What happens in a block before its first transaction.
+
+use alloy_eips::{eip2935, eip4788, eip7002, eip7251};
+use alloy_evm::{
+    block::{BlockExecutionError, BlockValidationError, SystemCaller},
+    eth::dao_fork::{DAO_HARDFORK_ACCOUNTS, DAO_HARDFORK_BENEFICIARY},
+};
+use alloy_primitives::{Address, U256};
+use blockloom_state::Base;
+use revm::{
+    Database,
+    state::{Account as EvmAccount, TransactionId},
+};
+
+use crate::{
+    Block, Frame,
+    error::{Invalid, Place, Reason, SystemCallError},
+    evm::Machine,
+};
+
+/// Makes the DAO's irregular state change and the system calls of EIP-2935 and EIP-4788, where the
+/// rules have them.
+pub(crate) fn open<B: Base>(machine: &mut Machine<'_, B>, block: &Block) -> Result<(), Reason> {
+    if block.frame == Frame::TransactionsOnly {
+        return Ok(());
+    }
+    if block.rules.dao_block == Some(block.number()) {
+        drain_dao(machine).map_err(|error| base_error(Place::Opening, error))?;
+    }
+    let mut caller = SystemCaller::new(&block.rules);
+    caller
+        .apply_blockhashes_contract_call(block.parent_hash, machine)
+        .and_then(|()| caller.apply_beacon_root_contract_call(block.parent_beacon_root, machine))
+        .map_err(|error| system_call_error(machine, Place::Opening, error))
+}
+
+/// Moves the balances of the DAO and its children to the contract that gives them back.
+fn drain_dao<B: Base>(machine: &mut Machine<'_, B>) -> Result<(), B::Error> {
+    let mut total = U256::ZERO;
+    for address in DAO_HARDFORK_ACCOUNTS {
+        total += set_balance(machine, address, |_| U256::ZERO)?;
+    }
+    set_balance(machine, DAO_HARDFORK_BENEFICIARY, |balance| balance + total)?;
+    Ok(())
+}
+
+/// Gives an account that exists another balance, and returns the one it had.
+fn set_balance<B: Base>(
+    machine: &mut Machine<'_, B>,
+    address: Address,
+    balance: impl FnOnce(U256) -> U256,
+) -> Result<U256, B::Error> {
+    let overlay = machine.overlay();
+    let mut account = match overlay.basic(address)? {
+        Some(info) => EvmAccount::from(info),
+        None => EvmAccount::new_not_existing(TransactionId::ZERO),
+    };
+    let old = account.info.balance;
+    account.info.balance = balance(old);
+    account.mark_touch();
+    overlay.commit_accounts([(address, account)]);
+    Ok(old)
+}
+
+/// Says that the base could not be read.
+pub(super) fn base_error(place: Place, error: impl std::error::Error + Send + Sync + 'static) -> Reason {
+    Reason::Base { place, source: std::sync::Arc::new(error) }
+}
+
+/// Tells apart what alloy-evm reports of a system call.
+pub(super) fn system_call_error<B: Base>(
+    machine: &mut Machine<'_, B>,
+    place: Place,
+    error: BlockExecutionError,
+) -> Reason {
+    use BlockValidationError as E;
+    if let Some(error) = machine.take_failed_read() {
+        return base_error(place, error);
+    }
+    let (contract, message) = match error {
+        BlockExecutionError::Validation(E::MissingParentBeaconBlockRoot) => {
+            return Invalid::MissingBeaconRoot.into();
+        }
+        BlockExecutionError::Validation(error) => match error {
+            E::BeaconRootContractCall { message, .. } => (eip4788::BEACON_ROOTS_ADDRESS, message),
+            E::BlockHashContractCall { message } => (eip2935::HISTORY_STORAGE_ADDRESS, message),
+            E::WithdrawalRequestsContractCall { message } => {
+                (eip7002::WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS, message)
+            }
+            E::ConsolidationRequestsContractCall { message } => {
+                (eip7251::CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS, message)
+            }
+            error => return Reason::Abandoned { place, message: error.to_string() },
+        },
+        BlockExecutionError::Internal(error) => {
+            return Reason::Abandoned { place, message: error.to_string() };
+        }
+    };
+    Invalid::SystemCall { contract, reason: SystemCallError::Failed(message) }.into()
+}

@@ -1,0 +1,122 @@
+//! What a header says of a block's outcome, compared with the outcome.
+
+use alloy_consensus::{Header, ReceiptEnvelope, proofs::calculate_receipt_root};
+use alloy_eips::eip7685::EMPTY_REQUESTS_HASH;
+use alloy_hardforks::EthereumHardfork;
+use alloy_primitives::{B256, Bloom};
+use rayon::prelude::*;
+
+use super::Rules;
+use crate::{Outcome, Receipt};
+
+/// Which field of a header execution contradicts, with what the header says and what came out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OutcomeError {
+    /// The gas used.
+    #[error("gas used: the header says {expected}, execution yields {found}")]
+    GasUsed {
+        /// What the header says.
+        expected: u64,
+        /// What execution yields.
+        found: u64,
+    },
+    /// The blob gas used.
+    #[error("blob gas used: the header says {expected}, execution yields {found}")]
+    BlobGasUsed {
+        /// What the header says.
+        expected: u64,
+        /// What execution yields.
+        found: u64,
+    },
+    /// The bloom of all logs.
+    #[error("logs bloom: the header says {expected}, execution yields {found}")]
+    LogsBloom {
+        /// What the header says.
+        expected: Box<Bloom>,
+        /// What execution yields.
+        found: Box<Bloom>,
+    },
+    /// The root of the receipts.
+    #[error("receipts root: the header says {expected}, execution yields {found}")]
+    ReceiptsRoot {
+        /// What the header says.
+        expected: B256,
+        /// What execution yields.
+        found: B256,
+    },
+    /// The hash of the requests to the consensus layer.
+    #[error("requests hash: the header says {expected}, execution yields {found}")]
+    RequestsHash {
+        /// What the header says.
+        expected: B256,
+        /// What execution yields.
+        found: B256,
+    },
+    /// The root of the state after the block.
+    #[error("state root: the header says {expected}, execution yields {found}")]
+    StateRoot {
+        /// What the header says.
+        expected: B256,
+        /// What execution yields.
+        found: B256,
+    },
+}
+
+/// Compares all that a header says of a block's outcome with the outcome; `state_root` is the root
+/// after the outcome's changes, where it is known.
+///
+/// Before Byzantium a receipt holds the state root after its transaction. The receipts root is
+/// compared there only if the receipts have got them, by
+/// [`with_post_states`](Outcome::with_post_states).
+///
+/// # Errors
+///
+/// The first field in which the two part.
+pub fn check_outcome(
+    rules: &Rules,
+    header: &Header,
+    outcome: &Outcome,
+    state_root: Option<B256>,
+) -> Result<(), OutcomeError> {
+    let (expected, found) = (header.gas_used, outcome.gas_used);
+    equal(expected, found, |expected, found| OutcomeError::GasUsed { expected, found })?;
+    if let Some(expected) = header.blob_gas_used {
+        let found = outcome.blob_gas_used;
+        equal(expected, found, |expected, found| OutcomeError::BlobGasUsed { expected, found })?;
+    }
+
+    // The blooms are most of the work here: a few hashes for each log.
+    let receipts: Vec<_> = outcome.receipts.par_iter().cloned().map(ReceiptEnvelope::from).collect();
+    let bloom = receipts.iter().fold(Bloom::ZERO, |bloom, receipt| bloom | *receipt.logs_bloom());
+    equal(header.logs_bloom, bloom, |expected, found| OutcomeError::LogsBloom {
+        expected: Box::new(expected),
+        found: Box::new(found),
+    })?;
+    if has_known_root(rules, &outcome.receipts) {
+        let (expected, found) = (header.receipts_root, calculate_receipt_root(&receipts));
+        equal(expected, found, |expected, found| OutcomeError::ReceiptsRoot { expected, found })?;
+    }
+    if let Some(expected) = header.requests_hash {
+        let found =
+            outcome.requests.as_ref().map_or(EMPTY_REQUESTS_HASH, |requests| requests.requests_hash());
+        equal(expected, found, |expected, found| OutcomeError::RequestsHash { expected, found })?;
+    }
+    if let Some(found) = state_root {
+        let expected = header.state_root;
+        equal(expected, found, |expected, found| OutcomeError::StateRoot { expected, found })?;
+    }
+    Ok(())
+}
+
+fn equal<T: PartialEq>(
+    expected: T,
+    found: T,
+    error: impl FnOnce(T, T) -> OutcomeError,
+) -> Result<(), OutcomeError> {
+    if expected == found { Ok(()) } else { Err(error(expected, found)) }
+}
+
+fn has_known_root(rules: &Rules, receipts: &[Receipt]) -> bool {
+    rules.is_active(EthereumHardfork::Byzantium)
+        || receipts.iter().all(|receipt| receipt.status.is_post_state())
+}
