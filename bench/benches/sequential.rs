@@ -1,1 +1,117 @@
-fn main(){}
+//! The sequential engine beside a bare revm loop, on real blocks.
+//!
+//! The loop is the least that executes a block: one EVM on revm's own in-memory cache over the same
+//! base, the same transactions by reference, each result dropped. It makes no receipts, no changes,
+//! no system calls, and pays no rewards. Both sides run in one process and in turn, and medians are
+//! compared. The bar is 1.05: the benchmark fails above it.
+
+use std::{
+    hint::black_box,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use alloy_evm::EvmEnv;
+use blockloom_engine::{Block, Engine};
+use blockloom_fixtures::{Case, Sources, read, suites::Suites};
+use blockloom_state::MemoryStore;
+use revm::{Context, ExecuteCommitEvm, MainBuilder, MainContext, context::TxEnv, database::CacheDB};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The most that the engine may take of the bare loop's time, over all blocks.
+const BAR: f64 = 1.05;
+
+/// How often each block is executed by each side.
+const ROUNDS: usize = 21;
+
+struct RealBlock {
+    name: String,
+    block: Block,
+    base: MemoryStore,
+}
+
+fn main() -> ExitCode {
+    let suites = Suites::find().expect("the suites can be unpacked");
+    let Some(folder) = suites.suite("mainnet") else {
+        println!("skipped: there are no mainnet blocks, {suites:?}");
+        return ExitCode::SUCCESS;
+    };
+    let blocks = real_blocks(&folder);
+    let (mut bare_total, mut engine_total) = (Duration::ZERO, Duration::ZERO);
+    let (mut worst, mut logs) = ((0.0, String::new()), 0.0);
+    for RealBlock { name, block, base } in &blocks {
+        let (bare, engine) = compare(base, block);
+        let ratio = engine.as_secs_f64() / bare.as_secs_f64();
+        println!(
+            "{name:>10}  {:>4} transactions  bare {bare:>10.1?}  engine {engine:>10.1?}  {ratio:.3}",
+            block.transactions.len()
+        );
+        bare_total += bare;
+        engine_total += engine;
+        logs += ratio.ln();
+        if ratio > worst.0 {
+            worst = (ratio, name.clone());
+        }
+    }
+    let ratio = engine_total.as_secs_f64() / bare_total.as_secs_f64();
+    let mean = (logs / blocks.len() as f64).exp();
+    println!("{} blocks: engine / bare revm loop {ratio:.3} in total (at most {BAR}), geometric mean {mean:.3}, worst {:.3} ({})",
+        blocks.len(), worst.0, worst.1);
+    if ratio <= BAR { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The mainnet blocks that have transactions.
+fn real_blocks(folder: &std::path::Path) -> Vec<RealBlock> {
+    let mut blocks = Vec::new();
+    for source in Sources::new([folder]) {
+        let fixture = read(&source.expect("the suites hold fixtures")).expect("the fixtures are whole");
+        for case in fixture.cases {
+            if let Case::Block(case) = case
+                && !case.transactions.is_empty()
+            {
+                let block = case.block().expect("real blocks are signed");
+                blocks.push(RealBlock { name: case.name, block, base: case.state });
+            }
+        }
+    }
+    blocks.sort_by_key(|block| block.block.number());
+    blocks
+}
+
+/// The median times of the bare loop and of the engine, taken in turn.
+fn compare(base: &MemoryStore, block: &Block) -> (Duration, Duration) {
+    let engine = Engine::new();
+    let (mut bare_times, mut engine_times) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let start = Instant::now();
+        run_bare(base, block);
+        bare_times.push(start.elapsed());
+        let start = Instant::now();
+        black_box(engine.execute(base, block).expect("real blocks are valid"));
+        engine_times.push(start.elapsed());
+    }
+    (median(&mut bare_times), median(&mut engine_times))
+}
+
+fn run_bare(base: &MemoryStore, block: &Block) {
+    let header = alloy_consensus::Header::default();
+    let rules = &block.rules;
+    let cfg = EvmEnv::for_eth_block(header, rules, rules.chain_id, rules.blobs).cfg_env;
+    let nothing = TxEnv::default();
+    let mut evm = Context::mainnet()
+        .with_cfg(cfg)
+        .with_block(block.env.clone())
+        .with_tx(&nothing)
+        .with_db(CacheDB::new(base))
+        .build_mainnet();
+    for transaction in &block.transactions {
+        black_box(evm.transact_commit(&transaction.env).expect("real blocks are valid"));
+    }
+}
+
+fn median(times: &mut [Duration]) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
+}

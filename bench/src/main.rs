@@ -1,1 +1,53 @@
-fn main(){}
+//! The `blockloom` command.
+
+mod harness;
+mod replay;
+mod report;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Many short-lived allocations are most of what revm does beside interpreting.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Executes EVM blocks, verifies and measures.
+#[derive(Debug, Parser)]
+#[command(name = "blockloom", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Replay(replay::Arguments),
+}
+
+fn main() -> ExitCode {
+    let Arguments { command } = Arguments::parse();
+    let result = match command {
+        Command::Replay(arguments) => replay::run(&arguments),
+    };
+    match result {
+        Ok(status) => ExitCode::from(status as u8),
+        Err(error) => {
+            eprintln!("blockloom: {error}");
+            ExitCode::from(Status::Unusable as u8)
+        }
+    }
+}
+
+/// How the command ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Status {
+    /// Everything was verified.
+    Verified = 0,
+    /// A block failed verification.
+    Failed = 1,
+    /// Nothing failed, but some input or argument was unusable.
+    Unusable = 2,
+    /// Nothing failed until somebody interrupted it.
+    Interrupted = 130,
+}

@@ -121,6 +121,22 @@ impl MemoryStore {
         state_root(&self.accounts)
     }
 
+    /// The first place, in order of addresses and slots, where this state and `other` differ.
+    /// `expected` in the answer is ours.
+    pub fn first_difference(&self, other: &Self) -> Option<Mismatch> {
+        let mut addresses: Vec<_> = self.accounts.keys().chain(other.accounts.keys()).copied().collect();
+        addresses.sort_unstable();
+        addresses.dedup();
+        let none = StoredAccount::default();
+        addresses.into_iter().find_map(|address| {
+            let (ours, theirs) = (self.accounts.get(&address), other.accounts.get(&address));
+            let account = |stored: &StoredAccount| stored.account;
+            account_difference(address, ours.map(account), theirs.map(account)).or_else(|| {
+                slot_difference(address, &ours.unwrap_or(&none).slots, &theirs.unwrap_or(&none).slots)
+            })
+        })
+    }
+
     /// Applies `changes` and returns the changes that undo them: applying those in turn puts back
     /// every account and slot, those of an ended life included.
     ///
@@ -191,6 +207,17 @@ fn slot_that_does_not_fit(
         location: Location::Slot(address, *key),
         expected: Value::Word(slot.before),
         found: Value::Word(held(key)),
+    })
+}
+
+/// The lowest slot in which two storages differ.
+fn slot_difference(address: Address, ours: &U256Map<U256>, theirs: &U256Map<U256>) -> Option<Mismatch> {
+    let held = |slots: &U256Map<U256>, key| slots.get(key).copied().unwrap_or_default();
+    let keys = ours.keys().chain(theirs.keys()).filter(|key| held(ours, key) != held(theirs, key));
+    keys.min().map(|key| Mismatch {
+        location: Location::Slot(address, *key),
+        expected: Value::Word(held(ours, key)),
+        found: Value::Word(held(theirs, key)),
     })
 }
 

@@ -1,0 +1,195 @@
+//! What a person and a program are told of a replay.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    fs::File,
+    io::{self, BufWriter, Write},
+    path::Path,
+};
+
+use serde::Serialize;
+
+/// What was counted.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) fixtures: usize,
+    pub(crate) cases: usize,
+    pub(crate) blocks: usize,
+    pub(crate) transactions: usize,
+    pub(crate) gas: u64,
+    pub(crate) failed: usize,
+    pub(crate) left_out: usize,
+    pub(crate) micros: f64,
+    /// Why cases were left out, and how many for each reason.
+    pub(crate) reasons: BTreeMap<String, usize>,
+}
+
+impl Counts {
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.fixtures += other.fixtures;
+        self.cases += other.cases;
+        self.blocks += other.blocks;
+        self.transactions += other.transactions;
+        self.gas += other.gas;
+        self.failed += other.failed;
+        self.left_out += other.left_out;
+        self.micros += other.micros;
+        for (reason, count) in &other.reasons {
+            *self.reasons.entry(reason.clone()).or_default() += count;
+        }
+    }
+
+    /// Gas in a microsecond is Mgas in a second.
+    fn mgas_per_second(&self) -> f64 {
+        if self.micros > 0.0 { self.gas as f64 / self.micros } else { 0.0 }
+    }
+}
+
+/// A block that failed.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) fixture: String,
+    pub(crate) case: String,
+    pub(crate) block: u64,
+    pub(crate) error: String,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { fixture, case, block, error } = self;
+        write!(f, "failed: {fixture}: {case}, block {block}\n        {error}")
+    }
+}
+
+/// One block, for a program.
+#[derive(Debug, Serialize)]
+pub(crate) struct Line<'a> {
+    pub(crate) fixture: &'a str,
+    pub(crate) case: &'a str,
+    pub(crate) block: u64,
+    pub(crate) fork: &'a str,
+    pub(crate) txs: usize,
+    pub(crate) gas: u64,
+    pub(crate) threads: usize,
+    pub(crate) micros: f64,
+    pub(crate) ok: bool,
+    pub(crate) error: Option<&'a str>,
+}
+
+#[derive(Debug, Serialize)]
+struct SummaryLine {
+    summary: Summary,
+}
+
+#[derive(Debug, Serialize)]
+struct Summary {
+    fixtures: usize,
+    cases: usize,
+    blocks: usize,
+    txs: usize,
+    gas: u64,
+    failed: usize,
+    left_out: usize,
+    micros: f64,
+}
+
+/// Where lines of JSON go.
+pub(crate) struct JsonLines {
+    output: Option<Box<dyn Write>>,
+}
+
+impl JsonLines {
+    /// Into the file at `path`, or to standard output if it is `-`, or nowhere.
+    pub(crate) fn to(path: Option<&Path>) -> io::Result<Self> {
+        let output: Option<Box<dyn Write>> = match path {
+            None => None,
+            Some(path) if path == Path::new("-") => Some(Box::new(io::stdout().lock())),
+            Some(path) => Some(Box::new(BufWriter::new(File::create(path)?))),
+        };
+        Ok(Self { output })
+    }
+
+    pub(crate) fn write(&mut self, line: &impl Serialize) -> io::Result<()> {
+        let Some(output) = &mut self.output else { return Ok(()) };
+        serde_json::to_writer(&mut *output, line)?;
+        output.write_all(b"\n")
+    }
+
+    /// Writes the last line.
+    pub(crate) fn finish(&mut self, counts: &Counts) -> io::Result<()> {
+        let summary = Summary {
+            fixtures: counts.fixtures,
+            cases: counts.cases,
+            blocks: counts.blocks,
+            txs: counts.transactions,
+            gas: counts.gas,
+            failed: counts.failed,
+            left_out: counts.left_out,
+            micros: counts.micros,
+        };
+        self.write(&SummaryLine { summary })?;
+        self.output.as_mut().map_or(Ok(()), |output| output.flush())
+    }
+}
+
+/// Writes the table of all sets, and below it their sum if there are several.
+pub(crate) fn write_table(output: &mut dyn Write, sets: &[(String, Counts)]) -> io::Result<()> {
+    let mut total = Counts::default();
+    for (_, counts) in sets {
+        total.add(counts);
+    }
+    let header = ["set", "cases", "blocks", "transactions", "gas", "Mgas/s", "failed", "left out"];
+    let mut rows = vec![header.map(str::to_owned)];
+    rows.extend(sets.iter().map(|(name, counts)| row(name, counts)));
+    if sets.len() > 1 {
+        rows.push(row("all", &total));
+    }
+    let widths: [usize; 8] =
+        std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
+    for row in &rows {
+        write!(output, "{:<width$}", row[0], width = widths[0])?;
+        for (cell, width) in row.iter().zip(widths).skip(1) {
+            write!(output, "  {cell:>width$}")?;
+        }
+        writeln!(output)?;
+    }
+    for (reason, count) in &total.reasons {
+        writeln!(output, "left out {count}: {reason}")?;
+    }
+    Ok(())
+}
+
+fn row(name: &str, counts: &Counts) -> [String; 8] {
+    [
+        name.to_owned(),
+        counts.cases.to_string(),
+        counts.blocks.to_string(),
+        counts.transactions.to_string(),
+        counts.gas.to_string(),
+        format!("{:.0}", counts.mgas_per_second()),
+        counts.failed.to_string(),
+        counts.left_out.to_string(),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counts(blocks: usize) -> Counts {
+        Counts { blocks, gas: 5_000_000, micros: 100_000.0, ..Counts::default() }
+    }
+
+    #[test]
+    fn several_sets_have_a_sum() {
+        let mut output = Vec::new();
+        write_table(&mut output, &[("one".to_owned(), counts(1)), ("two".to_owned(), counts(2))]).unwrap();
+        let text = String::from_utf8(output).unwrap();
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines.len(), 4);
+        assert!(lines[3].starts_with("all"), "{text}");
+        assert_eq!(lines[3].split_whitespace().nth(2), Some("3"), "{text}");
+        assert_eq!(lines[3].split_whitespace().nth(5), Some("50"), "{text}");
+    }
+}

@@ -1,0 +1,116 @@
+//! The sequential engine on hostile blocks, beside a bare revm loop on revm's own cache.
+
+use alloy_evm::EvmEnv;
+use alloy_hardforks::EthereumHardfork;
+use blockloom_engine::{Block, Engine, Frame, Invalid, Reason};
+use blockloom_fuzz::{HostileBlock, hostile_block};
+use blockloom_state::{Account, MemoryStore};
+use proptest::prelude::*;
+use revm::{
+    Context, DatabaseRef, ExecuteCommitEvm, MainBuilder, MainContext, context::TxEnv, database::CacheDB,
+};
+
+/// Where revm's cache, after a bare loop, holds something else than `state`, over the accounts that
+/// either of them knows.
+fn difference(state: &MemoryStore, cache: &CacheDB<&MemoryStore>) -> Option<String> {
+    let known = state.accounts().map(|(address, _)| *address).chain(cache.cache.accounts.keys().copied());
+    for address in known {
+        let ours = state.account(&address);
+        let theirs = cache.basic_ref(address).unwrap();
+        // revm's cache keeps accounts that EIP-161 clears, as empty ones.
+        let is_same = match (ours, &theirs) {
+            (Some(ours), Some(theirs)) => ours.account == Account::from(theirs),
+            (None, Some(theirs)) => theirs.is_empty(),
+            (Some(_), None) => false,
+            (None, None) => true,
+        };
+        if !is_same {
+            return Some(format!("{address}: {ours:?}, but revm's cache has {theirs:?}"));
+        }
+        let Some(ours) = ours else { continue };
+        let cached = cache.cache.accounts.get(&address).into_iter().flat_map(|account| account.storage.keys());
+        for key in ours.slots.keys().chain(cached) {
+            let value = ours.slots.get(key).copied().unwrap_or_default();
+            let theirs = cache.storage_ref(address, *key).unwrap();
+            if value != theirs {
+                return Some(format!("slot {key} of {address}: {value}, but revm's cache has {theirs}"));
+            }
+        }
+    }
+    None
+}
+
+/// Runs the transactions up to the first that is refused, and says which that is.
+fn bare_loop<'a>(base: &'a MemoryStore, block: &Block) -> (CacheDB<&'a MemoryStore>, Option<usize>) {
+    let header = alloy_consensus::Header::default();
+    let rules = &block.rules;
+    let cfg = EvmEnv::for_eth_block(header, rules, rules.chain_id, rules.blobs).cfg_env;
+    let nothing = TxEnv::default();
+    let mut evm = Context::mainnet()
+        .with_cfg(cfg)
+        .with_block(block.env.clone())
+        .with_tx(&nothing)
+        .with_db(CacheDB::new(base))
+        .build_mainnet();
+    let mut transactions = block.transactions.iter();
+    let refused = transactions.position(|transaction| evm.transact_commit(&transaction.env).is_err());
+    (evm.ctx.journaled_state.database, refused)
+}
+
+fn forks() -> Vec<EthereumHardfork> {
+    use EthereumHardfork::*;
+    vec![Frontier, Homestead, Tangerine, SpuriousDragon, Byzantium, Petersburg, Istanbul, Berlin, London, Paris]
+        .into_iter()
+        .chain([Shanghai, Cancun, Prague, Osaka])
+        .collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn the_sequential_engine_leaves_what_a_bare_revm_loop_leaves(
+        HostileBlock { base, block } in hostile_block(forks()),
+    ) {
+        let mut block = block;
+        block.frame = Frame::TransactionsOnly;
+        let (cache, refused) = bare_loop(&base, &block);
+        let result = Engine::new().execute(&base, &block);
+        if let Some(position) = refused {
+            let error = result.unwrap_err();
+            let is_named = matches!(error.reason,
+                Reason::Invalid(Invalid::Transaction { index, .. }) if index.get() == position);
+            prop_assert!(is_named, "{} refused, but {}", position, error);
+            // The transactions before it are a block of their own.
+            block.transactions.truncate(position);
+        }
+        let outcome = Engine::new().execute(&base, &block).unwrap();
+        let mut state = base.clone();
+        state.apply(&outcome.changes).unwrap();
+        let difference = difference(&state, &cache);
+        prop_assert!(difference.is_none(), "{}: {}", block.rules.fork, difference.unwrap());
+    }
+
+    #[test]
+    fn the_steps_of_a_block_add_up_to_its_changes_and_revert(
+        HostileBlock { base, block } in hostile_block(forks()),
+    ) {
+        let mut stepwise = base.clone();
+        let mut undos = Vec::new();
+        let result = Engine::new().execute_with(&base, &block, |step| {
+            undos.push(stepwise.apply(&step.changes).unwrap());
+        });
+        let Ok(outcome) = result else { return Ok(()) };
+        prop_assert_eq!(&outcome, &Engine::new().execute(&base, &block).unwrap());
+        let mut whole = base.clone();
+        let undo = whole.apply(&outcome.changes).unwrap();
+        prop_assert_eq!(stepwise.first_difference(&whole), None);
+        prop_assert_eq!(stepwise.root(), whole.root());
+        whole.apply(&undo).unwrap();
+        prop_assert_eq!(whole.first_difference(&base), None);
+        for undo in undos.iter().rev() {
+            stepwise.apply(undo).unwrap();
+        }
+        prop_assert_eq!(stepwise.first_difference(&base), None);
+    }
+}
