@@ -57,8 +57,12 @@ fn main() -> ExitCode {
     }
     let ratio = engine_total.as_secs_f64() / bare_total.as_secs_f64();
     let mean = (logs / blocks.len() as f64).exp();
-    println!("{} blocks: engine / bare revm loop {ratio:.3} in total (at most {BAR}), geometric mean {mean:.3}, worst {:.3} ({})",
-        blocks.len(), worst.0, worst.1);
+    println!(
+        "{} blocks: engine / bare revm loop {ratio:.3} in total (at most {BAR}), geometric mean {mean:.3}, worst {:.3} ({})",
+        blocks.len(),
+        worst.0,
+        worst.1
+    );
     if ratio <= BAR { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

@@ -86,7 +86,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Status, Box<dyn Error>> {
     let mut total = Counts::default();
     rows.iter().for_each(|(_, counts)| total.add(counts));
     let to_standard_output = arguments.json.as_deref() == Some(Path::new("-"));
-    json_error.map_or_else(|| json.finish(&total), Err)
+    json_error
+        .map_or_else(|| json.finish(&total), Err)
         .map_err(|error| format!("--json {}: {error}", display(arguments.json.as_deref())))?;
     let mut output: Box<dyn Write> =
         if to_standard_output { Box::new(io::stderr()) } else { Box::new(io::stdout()) };

@@ -6,12 +6,12 @@ use alloy_evm::{EvmEnv, FromRecoveredTx};
 use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::B256;
 use blockloom_state::TxIndex;
-use rayon::prelude::*;
 use revm::context::{BlockEnv, TxEnv};
 
 use crate::{
     Rules,
     error::{BlockError, Invalid, TransactionError},
+    spread::spread,
 };
 
 /// A transaction as it stands in a block, signed.
@@ -109,8 +109,7 @@ impl Transaction {
     ///
     /// The first transaction whose signature is not valid under `rules`.
     pub fn recover_all(rules: &Rules, signed: &[SignedTransaction]) -> Result<Vec<Self>, Invalid> {
-        let recovered: Vec<_> = signed.par_iter().map(|signed| Self::recover(rules, signed)).collect();
-        // Collected before it is searched, so that the first error does not depend on timing.
+        let recovered = spread(signed, |signed| Self::recover(rules, signed));
         let pairs = recovered.into_iter().zip(signed).enumerate();
         pairs
             .map(|(position, (recovered, signed))| {

@@ -1,4 +1,11 @@
-//! Executes blocks.
+//! Executes Ethereum blocks and commits exactly what executing their transactions one by one would
+//! have committed.
+//!
+//! A [`Block`] is plain data: [`Block::recover`] makes it out of a signed one under the [`Rules`] that
+//! a [`ChainSpec`] has for its header. [`Engine`] executes it on any
+//! [`Base`](blockloom_state::Base) and returns its [`Outcome`]. Apart from execution stand the rules
+//! that a block must keep: [`check_header`], [`check_body`] and [`check_ommers`] before it,
+//! [`check_outcome`] after it. Whatever is wrong is a [`BlockError`].
 
 mod block;
 mod engine;
@@ -7,6 +14,7 @@ mod evm;
 mod outcome;
 mod rules;
 mod sequential;
+mod spread;
 
 pub use block::{Block, Frame, SignedBlock, SignedTransaction, Transaction};
 pub use engine::Engine;
@@ -16,8 +24,13 @@ pub use rules::{
     AccessLists, Rules,
     body::{BodyError, check_body},
     chain::{ChainSpec, merge_at},
-    header::{HeaderError, check_header},
+    difficulty::next_difficulty,
+    header::{HeaderError, HeaderField, check_header},
     ommers::{Ancestor, OmmerError, check_ommers},
     verify::{OutcomeError, check_outcome},
 };
 pub use sequential::Step;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct TheReadme;

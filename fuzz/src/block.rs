@@ -88,7 +88,10 @@ pub fn hostile_block(forks: Vec<EthereumHardfork>) -> impl Strategy<Value = Host
             let programs = programs.iter().map(|program| assemble(program));
             let contracts = programs.enumerate().map(|(number, code)| {
                 let storage = [(word(0), word(1)), (word(1), word(2))].into();
-                (contract(number as u8), Allocation { balance: word(5), nonce: 1, code: code.into(), storage })
+                (
+                    contract(number as u8),
+                    Allocation { balance: word(5), nonce: 1, code: code.into(), storage },
+                )
             });
             let senders = balances.into_iter().enumerate().map(|(number, balance)| {
                 (sender(number as u8), Allocation { balance: word(balance), ..Allocation::default() })

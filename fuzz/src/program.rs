@@ -111,7 +111,9 @@ pub fn assemble(program: &[Act]) -> Vec<u8> {
 
 fn append(code: &mut Vec<u8>, act: &Act) {
     match act {
-        Act::Increment { slot, by } => code.extend([PUSH1, *slot, SLOAD, PUSH1, *by, ADD, PUSH1, *slot, SSTORE]),
+        Act::Increment { slot, by } => {
+            code.extend([PUSH1, *slot, SLOAD, PUSH1, *by, ADD, PUSH1, *slot, SSTORE])
+        }
         Act::Write { slot, value } => code.extend([PUSH1, *value, PUSH1, *slot, SSTORE]),
         Act::Observe { opcode, account, slot } => {
             push_address(code, account);
@@ -144,7 +146,22 @@ fn append(code: &mut Vec<u8>, act: &Act) {
 fn append_create(code: &mut Vec<u8>, salt: u8, value: u8, fate: Fate) {
     let init: &[u8] = match fate {
         Fate::Mortal => &[
-            PUSH1, 1, PUSH1, 1, SSTORE, PUSH2, CALLER, SELFDESTRUCT, PUSH1, 0, MSTORE, PUSH1, 2, PUSH1, 30, RETURN,
+            PUSH1,
+            1,
+            PUSH1,
+            1,
+            SSTORE,
+            PUSH2,
+            CALLER,
+            SELFDESTRUCT,
+            PUSH1,
+            0,
+            MSTORE,
+            PUSH1,
+            2,
+            PUSH1,
+            30,
+            RETURN,
         ],
         Fate::Stillborn => &[PUSH1, 1, PUSH1, 1, SSTORE, CALLER, SELFDESTRUCT],
     };
@@ -152,7 +169,21 @@ fn append_create(code: &mut Vec<u8>, salt: u8, value: u8, fate: Fate) {
     word[..init.len()].copy_from_slice(init);
     code.push(PUSH32);
     code.extend(word);
-    code.extend([PUSH1, 0, MSTORE, PUSH1, salt, PUSH1, init.len() as u8, PUSH1, 0, PUSH1, value, CREATE2, POP]);
+    code.extend([
+        PUSH1,
+        0,
+        MSTORE,
+        PUSH1,
+        salt,
+        PUSH1,
+        init.len() as u8,
+        PUSH1,
+        0,
+        PUSH1,
+        value,
+        CREATE2,
+        POP,
+    ]);
 }
 
 fn push_address(code: &mut Vec<u8>, address: &Address) {

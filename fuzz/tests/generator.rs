@@ -18,7 +18,8 @@ fn hostile_blocks_succeed_fail_destroy_create_and_are_refused() {
         let hostile = strategy.new_tree(&mut runner).unwrap().current();
         match Engine::new().execute(&hostile.base, &hostile.block) {
             Ok(outcome) => {
-                let successes = outcome.receipts.iter().filter(|receipt| receipt.status.coerce_status()).count();
+                let successes =
+                    outcome.receipts.iter().filter(|receipt| receipt.status.coerce_status()).count();
                 succeeded += successes;
                 failed += outcome.receipts.len() - successes;
                 let changes = outcome.changes.accounts.values();

@@ -28,7 +28,8 @@ fn difference(state: &MemoryStore, cache: &CacheDB<&MemoryStore>) -> Option<Stri
             return Some(format!("{address}: {ours:?}, but revm's cache has {theirs:?}"));
         }
         let Some(ours) = ours else { continue };
-        let cached = cache.cache.accounts.get(&address).into_iter().flat_map(|account| account.storage.keys());
+        let cached =
+            cache.cache.accounts.get(&address).into_iter().flat_map(|account| account.storage.keys());
         for key in ours.slots.keys().chain(cached) {
             let value = ours.slots.get(key).copied().unwrap_or_default();
             let theirs = cache.storage_ref(address, *key).unwrap();
@@ -59,10 +60,21 @@ fn bare_loop<'a>(base: &'a MemoryStore, block: &Block) -> (CacheDB<&'a MemorySto
 
 fn forks() -> Vec<EthereumHardfork> {
     use EthereumHardfork::*;
-    vec![Frontier, Homestead, Tangerine, SpuriousDragon, Byzantium, Petersburg, Istanbul, Berlin, London, Paris]
-        .into_iter()
-        .chain([Shanghai, Cancun, Prague, Osaka])
-        .collect()
+    vec![
+        Frontier,
+        Homestead,
+        Tangerine,
+        SpuriousDragon,
+        Byzantium,
+        Petersburg,
+        Istanbul,
+        Berlin,
+        London,
+        Paris,
+    ]
+    .into_iter()
+    .chain([Shanghai, Cancun, Prague, Osaka])
+    .collect()
 }
 
 proptest! {

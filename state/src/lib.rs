@@ -12,6 +12,7 @@ mod overlay;
 mod recorder;
 mod root;
 mod store;
+mod trie;
 
 pub use account::Account;
 pub use base::Base;
@@ -20,3 +21,4 @@ pub use index::TxIndex;
 pub use location::{Location, Mismatch, Value};
 pub use overlay::Overlay;
 pub use store::{Allocation, MemoryStore, MissingCode, StoredAccount};
+pub use trie::{TrieError, Witness, WitnessError};

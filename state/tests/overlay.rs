@@ -46,8 +46,7 @@ fn code(byte: u8) -> Bytes {
 fn store(model: &Model) -> MemoryStore {
     MemoryStore::from_genesis(model.iter().map(|(address, (balance, byte, slots))| {
         let storage = slots.iter().map(|(key, value)| (U256::from(*key), U256::from(*value))).collect();
-        let allocation =
-            Allocation { balance: U256::from(*balance), nonce: 0, code: code(*byte), storage };
+        let allocation = Allocation { balance: U256::from(*balance), nonce: 0, code: code(*byte), storage };
         (*address, allocation)
     }))
 }
@@ -55,7 +54,11 @@ fn store(model: &Model) -> MemoryStore {
 fn apply_to_model(model: &mut Model, address: Address, act: &Act) {
     let write = |into: &mut BTreeMap<u8, u64>, slots: &[(u8, u64)]| {
         for (key, value) in slots {
-            if *value == 0 { into.remove(key) } else { into.insert(*key, *value) };
+            if *value == 0 {
+                into.remove(key)
+            } else {
+                into.insert(*key, *value)
+            };
         }
     };
     match act {
@@ -106,7 +109,9 @@ fn touched<D: Database>(db: &mut D, address: Address, act: &Act) -> Account {
             write(&mut account, slots, true);
         }
         Act::Destroy => account.mark_selfdestruct(),
-        Act::Empty => account.info = AccountInfo { account_id: account.info.account_id, ..Default::default() },
+        Act::Empty => {
+            account.info = AccountInfo { account_id: account.info.account_id, ..Default::default() }
+        }
         Act::Touch => {}
     }
     account

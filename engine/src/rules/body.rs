@@ -1,10 +1,237 @@
-//! stub
+//! The body: what it must be for the header above it.
+//!
+//! Owns the rules about a block's contents that need neither its parent nor execution. Promises that
+//! the body that passes is the one that the header commits to, and that its parts are those of its
+//! fork. The header itself is taken as checked, and transactions are looked at only as bytes.
+
+use alloy_consensus::{
+    Transaction as _,
+    proofs::{calculate_ommers_root, calculate_transaction_root, calculate_withdrawals_root},
+};
+use alloy_hardforks::EthereumHardfork::{Osaka, Paris, Shanghai};
+use alloy_primitives::B256;
+
 use super::Rules;
 use crate::SignedBlock;
-/// stub
+
+/// The most bytes of a block (EIP-7934): what the network carries, less a margin for the beacon block.
+const MOST_BYTES: usize = (10 << 20) - (2 << 20);
+
+/// Which rule a body breaks, with what the rule or the header wants and what the body has.
+#[expect(missing_docs, reason = "a table of one shape: each variant's sentence says what its fields are")]
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BodyError {}
-/// stub
-pub fn check_body(_rules: &Rules, _block: &SignedBlock) -> Result<(), BodyError> {
-    Ok(())
+pub enum BodyError {
+    /// The transactions are not those of the header.
+    #[error("transactions root: the header says {expected}, the body has {found}")]
+    TransactionsRoot { expected: B256, found: B256 },
+    /// The ommers are not those of the header.
+    #[error("ommers hash: the header says {expected}, the body has {found}")]
+    OmmersHash { expected: B256, found: B256 },
+    /// There are ommers after the Merge.
+    #[error("ommers: at most {most} are allowed, the body has {found}")]
+    OmmersAfterMerge { most: usize, found: usize },
+    /// There is no list of withdrawals, although the fork demands one.
+    #[error("withdrawals: the list is missing")]
+    WithdrawalsMissing,
+    /// There is a list of withdrawals, which the fork does not know.
+    #[error("withdrawals: the fork knows none, the body has {found}")]
+    WithdrawalsUnexpected { found: usize },
+    /// The withdrawals are not those of the header, which may have no root for them.
+    #[error("withdrawals root: the header says {expected:?}, the body has {found}")]
+    WithdrawalsRoot { expected: Option<B256>, found: B256 },
+    /// The transactions' blobs take another amount of blob gas than the header says.
+    #[error("blob gas used: the header says {expected}, the body has {found}")]
+    BlobGasUsed { expected: u64, found: u64 },
+    /// The block has too many bytes.
+    #[error("size: {found} bytes, at most {most} are allowed")]
+    Size { most: usize, found: usize },
+}
+
+/// Checks that a block's body is the one that its header commits to, and may be so under its fork.
+///
+/// # Errors
+///
+/// The first rule that the body breaks.
+pub fn check_body(rules: &Rules, block: &SignedBlock) -> Result<(), BodyError> {
+    check_size(rules, block)?;
+    check_ommers_list(rules, block)?;
+    check_withdrawals(rules, block)?;
+    check_transactions(block)?;
+    check_blob_gas(block)
+}
+
+fn check_size(rules: &Rules, block: &SignedBlock) -> Result<(), BodyError> {
+    if !rules.is_active(Osaka) {
+        return Ok(());
+    }
+    let found = SignedBlock::rlp_length_for(&block.header, &block.body);
+    if found > MOST_BYTES { Err(BodyError::Size { most: MOST_BYTES, found }) } else { Ok(()) }
+}
+
+fn check_ommers_list(rules: &Rules, block: &SignedBlock) -> Result<(), BodyError> {
+    let ommers = &block.body.ommers;
+    if rules.is_active(Paris) && !ommers.is_empty() {
+        return Err(BodyError::OmmersAfterMerge { most: 0, found: ommers.len() });
+    }
+    let (expected, found) = (block.header.ommers_hash, calculate_ommers_root(ommers));
+    if found == expected { Ok(()) } else { Err(BodyError::OmmersHash { expected, found }) }
+}
+
+fn check_withdrawals(rules: &Rules, block: &SignedBlock) -> Result<(), BodyError> {
+    let withdrawals = match (&block.body.withdrawals, rules.is_active(Shanghai)) {
+        (None, false) => return Ok(()),
+        (None, true) => return Err(BodyError::WithdrawalsMissing),
+        (Some(list), false) => return Err(BodyError::WithdrawalsUnexpected { found: list.len() }),
+        (Some(list), true) => list,
+    };
+    let (expected, found) = (block.header.withdrawals_root, calculate_withdrawals_root(withdrawals));
+    if Some(found) == expected { Ok(()) } else { Err(BodyError::WithdrawalsRoot { expected, found }) }
+}
+
+fn check_transactions(block: &SignedBlock) -> Result<(), BodyError> {
+    let expected = block.header.transactions_root;
+    let found = calculate_transaction_root(&block.body.transactions);
+    if found == expected { Ok(()) } else { Err(BodyError::TransactionsRoot { expected, found }) }
+}
+
+fn check_blob_gas(block: &SignedBlock) -> Result<(), BodyError> {
+    // Before Cancun headers say nothing, and a transaction with blobs is refused for what it is.
+    let Some(expected) = block.header.blob_gas_used else { return Ok(()) };
+    let found = block.body.transactions.iter().filter_map(|transaction| transaction.blob_gas_used()).sum();
+    if found == expected { Ok(()) } else { Err(BodyError::BlobGasUsed { expected, found }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy_consensus::{
+        BlockBody, EMPTY_OMMER_ROOT_HASH, EMPTY_ROOT_HASH, Header, SignableTransaction, TxEip4844, TxLegacy,
+    };
+    use alloy_eips::{
+        eip4844::DATA_GAS_PER_BLOB,
+        eip4895::{Withdrawal, Withdrawals},
+    };
+    use alloy_hardforks::EthereumHardfork::{self, Cancun, London, Prague};
+    use alloy_primitives::{Bytes, Signature};
+
+    use super::*;
+    use crate::SignedTransaction;
+
+    fn legacy(bytes: usize) -> SignedTransaction {
+        let transaction = TxLegacy { input: Bytes::from(vec![1; bytes]), ..TxLegacy::default() };
+        transaction.into_signed(Signature::test_signature()).into()
+    }
+
+    fn with_blobs(count: usize) -> SignedTransaction {
+        let transaction =
+            TxEip4844 { blob_versioned_hashes: vec![B256::ZERO; count], ..TxEip4844::default() };
+        transaction.into_signed(Signature::test_signature()).into()
+    }
+
+    /// A block under `fork` with as much in it as the fork allows.
+    fn base(fork: EthereumHardfork) -> (Rules, SignedBlock) {
+        let rules = Rules::mainnet(fork);
+        let mut body = BlockBody { transactions: vec![legacy(100)], ommers: Vec::new(), withdrawals: None };
+        let mut header = Header::default();
+        if rules.is_active(Cancun) {
+            body.transactions.extend([with_blobs(1), with_blobs(2)]);
+            header.blob_gas_used = Some(3 * DATA_GAS_PER_BLOB);
+        }
+        if rules.is_active(Shanghai) {
+            body.withdrawals = Some(Withdrawals::new(vec![Withdrawal::default()]));
+        }
+        if !rules.is_active(Paris) {
+            body.ommers.push(Header::default());
+        }
+        let mut block = SignedBlock { header, body };
+        commit(&mut block);
+        (rules, block)
+    }
+
+    /// Makes the header say what the body is.
+    fn commit(block: &mut SignedBlock) {
+        block.header.transactions_root = calculate_transaction_root(&block.body.transactions);
+        block.header.ommers_hash = block.body.calculate_ommers_root();
+        block.header.withdrawals_root = block.body.calculate_withdrawals_root();
+    }
+
+    #[test]
+    fn the_body_of_the_header_passes_under_every_fork() {
+        for fork in EthereumHardfork::VARIANTS {
+            let (rules, block) = base(*fork);
+            assert_eq!(check_body(&rules, &block), Ok(()), "{fork}");
+        }
+    }
+
+    type Break = fn(&mut SignedBlock);
+
+    /// Each row breaks a block under a fork, and says what is then wrong with it.
+    fn check_all(table: &[(EthereumHardfork, Break, BodyError)]) {
+        for (fork, break_it, error) in table {
+            let (rules, mut block) = base(*fork);
+            break_it(&mut block);
+            assert_eq!(check_body(&rules, &block).as_ref(), Err(error), "{fork}");
+        }
+    }
+
+    #[test]
+    fn transactions_and_their_blobs_are_those_of_the_header() {
+        use BodyError::{BlobGasUsed, TransactionsRoot};
+        let expected = base(Prague).1.header.transactions_root;
+        let found = 3 * DATA_GAS_PER_BLOB;
+        check_all(&[
+            (Prague, |b| b.body.transactions.clear(), TransactionsRoot { expected, found: EMPTY_ROOT_HASH }),
+            (Cancun, |b| b.header.blob_gas_used = Some(0), BlobGasUsed { expected: 0, found }),
+            (Osaka, |b| b.header.blob_gas_used = Some(u64::MAX), BlobGasUsed { expected: u64::MAX, found }),
+        ]);
+    }
+
+    #[test]
+    fn ommers_are_those_of_the_header_and_there_are_none_after_the_merge() {
+        use BodyError::{OmmersAfterMerge, OmmersHash};
+        let found = EMPTY_OMMER_ROOT_HASH;
+        let expected = base(London).1.header.ommers_hash;
+        let add: Break = |block| {
+            block.body.ommers.push(Header::default());
+            commit(block);
+        };
+        check_all(&[
+            (London, |b| b.body.ommers.clear(), OmmersHash { expected, found }),
+            (Paris, |b| b.header.ommers_hash = B256::ZERO, OmmersHash { expected: B256::ZERO, found }),
+            (Paris, add, OmmersAfterMerge { most: 0, found: 1 }),
+        ]);
+    }
+
+    #[test]
+    fn withdrawals_are_those_of_the_header_and_there_are_none_before_shanghai() {
+        use BodyError::{WithdrawalsMissing, WithdrawalsRoot, WithdrawalsUnexpected};
+        let found = EMPTY_ROOT_HASH;
+        let expected = base(Shanghai).1.header.withdrawals_root;
+        let empty: Break = |block| block.body.withdrawals = Some(Withdrawals::default());
+        let empty_without_root: Break = |block| {
+            block.body.withdrawals = Some(Withdrawals::default());
+            block.header.withdrawals_root = None;
+        };
+        check_all(&[
+            (Shanghai, |b| b.body.withdrawals = None, WithdrawalsMissing),
+            (Paris, empty, WithdrawalsUnexpected { found: 0 }),
+            (Shanghai, empty, WithdrawalsRoot { expected, found }),
+            (Shanghai, empty_without_root, WithdrawalsRoot { expected: None, found }),
+        ]);
+    }
+
+    #[test]
+    fn a_block_has_at_most_eight_mebibytes_from_osaka_on() {
+        let sized = |fork, padding| {
+            let (rules, mut block) = base(fork);
+            block.body.transactions.push(legacy(padding));
+            commit(&mut block);
+            (SignedBlock::rlp_length_for(&block.header, &block.body), check_body(&rules, &block))
+        };
+        let (bytes, _) = sized(Osaka, 8_000_000);
+        let room = 8_388_608 - bytes + 8_000_000;
+        assert_eq!(sized(Osaka, room), (8_388_608, Ok(())));
+        let error = BodyError::Size { most: 8_388_608, found: 8_388_609 };
+        assert_eq!(sized(Osaka, room + 1), (8_388_609, Err(error)));
+        assert_eq!(sized(Prague, room + 1).1, Ok(()));
+    }
 }

@@ -1,10 +1,545 @@
-//! stub
-use super::Rules;
-use alloy_consensus::Header;
-/// stub
+//! The header: what must follow from its parent and from the rules.
+//!
+//! Owns every rule that needs neither the body nor execution, for all forks. Promises that a header
+//! that passes is built on its parent, has the fields of its fork and no others, and claims only
+//! quantities that the parent allows. Takes the parent as checked, but no value of it makes a
+//! check panic. Never looks at the proof of work, at signatures or at the clock.
+
+use std::cmp::Ordering;
+
+use alloy_consensus::{EMPTY_OMMER_ROOT_HASH, Header};
+use alloy_eips::{eip1559::INITIAL_BASE_FEE, eip4844::DATA_GAS_PER_BLOB, eip7840::BlobParams};
+use alloy_hardforks::EthereumHardfork::{Amsterdam, Cancun, London, Paris, Prague, Shanghai};
+use alloy_primitives::{B64, B256, Bytes, U256};
+
+use super::{AccessLists, Rules, difficulty::next_difficulty};
+
+/// The least gas limit of a block.
+const LEAST_GAS_LIMIT: u64 = 5_000;
+
+/// The greatest gas limit of a block (EIP-1985).
+const MOST_GAS_LIMIT: u64 = i64::MAX as u64;
+
+/// The gas limit changes by less than this share of the parent's.
+const GAS_LIMIT_SHARE: u64 = 1_024;
+
+/// The gas limit is so many times the gas that a block is meant to use (EIP-1559).
+const ELASTICITY: u64 = 2;
+
+/// The base fee changes by at most about this share (EIP-1559).
+const BASE_FEE_SHARE: u128 = 8;
+
+/// The most bytes of extra data.
+const MOST_EXTRA_DATA: usize = 32;
+
+/// What the first blocks after the DAO's irregular state change carry as extra data.
+const DAO_EXTRA_DATA: Bytes = Bytes::from_static(b"dao-hard-fork");
+
+/// How many blocks carry it.
+const DAO_BLOCKS: u64 = 10;
+
+/// Which rule a header breaks, with what the rule wants and what the header says.
+#[expect(missing_docs, reason = "a table of one shape: each variant's sentence says what its fields are")]
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum HeaderError {}
-/// stub
-pub fn check_header(_rules: &Rules, _header: &Header, _parent: &Header) -> Result<(), HeaderError> {
+pub enum HeaderError {
+    /// It names another block than the parent.
+    #[error("parent hash: the parent's hash is {expected}, the header says {found}")]
+    ParentHash { expected: B256, found: B256 },
+    /// Its number is not the one after the parent's.
+    #[error("number: {found} does not follow {parent}")]
+    Number { parent: u64, found: u64 },
+    /// It is not later than the parent.
+    #[error("timestamp: {found} is not after the parent's {parent}")]
+    Timestamp { parent: u64, found: u64 },
+    /// It lacks a field that its fork demands.
+    #[error("{0:?}: the field is missing")]
+    Missing(HeaderField),
+    /// It has a field that its fork does not know.
+    #[error("{0:?}: the fork has no such field")]
+    Unexpected(HeaderField),
+    /// The gas limit is below the least that any block has.
+    #[error("gas limit: {found} is below {least}")]
+    GasLimitTooLow { least: u64, found: u64 },
+    /// The gas limit is above the most that any block has.
+    #[error("gas limit: {found} is above {most}")]
+    GasLimitTooHigh { most: u64, found: u64 },
+    /// The gas limit is not within a 1024th of the parent's, which counts twice at London.
+    #[error("gas limit: {found} is too far from {parent}")]
+    GasLimitChange { parent: u64, found: u64 },
+    /// More gas is used than the block's own limit.
+    #[error("gas used: {found} is above the limit {limit}")]
+    GasUsed { limit: u64, found: u64 },
+    /// The extra data has too many bytes.
+    #[error("extra data: {found} bytes, at most {most} are allowed")]
+    ExtraDataTooLong { most: usize, found: usize },
+    /// The extra data of a block right after the DAO's irregular state change is not the agreed one.
+    #[error("extra data: it must be {expected}, the header says {found}")]
+    ExtraDataOfDao { expected: Bytes, found: Bytes },
+    /// The base fee is not the one that follows from the parent.
+    #[error("base fee: {expected} follows from the parent, the header says {found}")]
+    BaseFee { expected: u64, found: u64 },
+    /// The base fee that follows from the parent's does not fit its field.
+    #[error("base fee: {found} cannot follow from the parent's {parent}, after which none fits")]
+    BaseFeeOverflow { parent: u64, found: u64 },
+    /// The difficulty is not the one that follows from the parent; from Paris on it is zero.
+    #[error("difficulty: it must be {expected}, the header says {found}")]
+    Difficulty { expected: U256, found: U256 },
+    /// The nonce is not zero after the Merge.
+    #[error("nonce: it must be {expected}, the header says {found}")]
+    Nonce { expected: B64, found: B64 },
+    /// The ommers hash is not that of the empty list after the Merge.
+    #[error("ommers hash: it must be {expected}, the header says {found}")]
+    OmmersHash { expected: B256, found: B256 },
+    /// More blob gas is used than fits into a block.
+    #[error("blob gas used: {found} is above {most}")]
+    BlobGasUsedTooHigh { most: u64, found: u64 },
+    /// The blob gas used is no whole number of blobs.
+    #[error("blob gas used: {found} is no multiple of {blob}")]
+    BlobGasUsedInPart { blob: u64, found: u64 },
+    /// The excess blob gas is not the one that follows from the parent.
+    #[error("excess blob gas: {expected} follows from the parent, the header says {found}")]
+    ExcessBlobGas { expected: u64, found: u64 },
+    /// No excess blob gas follows from the parent, whose own blob gas is beyond all bounds.
+    #[error("excess blob gas: {found} cannot follow from an excess of {excess} and {used} used")]
+    ExcessBlobGasOverflow { excess: u64, used: u64, found: u64 },
+    /// The slot is not after the parent's.
+    #[error("slot number: {found} is not after the parent's {parent}")]
+    SlotNumber { parent: u64, found: u64 },
+}
+
+/// A field that not every fork's headers have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeaderField {
+    /// Since London (EIP-1559).
+    BaseFeePerGas,
+    /// Since Shanghai (EIP-4895).
+    WithdrawalsRoot,
+    /// Since Cancun (EIP-4844).
+    BlobGasUsed,
+    /// Since Cancun (EIP-4844).
+    ExcessBlobGas,
+    /// Since Cancun (EIP-4788).
+    ParentBeaconBlockRoot,
+    /// Since Prague (EIP-7685).
+    RequestsHash,
+    /// Where the rules have access lists (EIP-7928).
+    BlockAccessListHash,
+    /// Since Amsterdam (EIP-7843).
+    SlotNumber,
+}
+
+/// Checks everything about a header that follows from its parent and from the rules of its fork.
+///
+/// The proof of work is not checked, and neither is what only the body or execution can tell.
+///
+/// # Errors
+///
+/// The first rule that the header breaks: its place in the chain, then its fields, then their values.
+pub fn check_header(rules: &Rules, header: &Header, parent: &Header) -> Result<(), HeaderError> {
+    let (expected, found) = (parent.hash_slow(), header.parent_hash);
+    if found != expected {
+        return Err(HeaderError::ParentHash { expected, found });
+    }
+    check_child(rules, header, parent)
+}
+
+/// The same for a header whose parent hash is known to be the hash of `parent`.
+pub(super) fn check_child(rules: &Rules, header: &Header, parent: &Header) -> Result<(), HeaderError> {
+    check_place(header, parent)?;
+    check_fields(rules, header)?;
+    check_gas(header, parent)?;
+    check_extra_data(rules, header)?;
+    check_base_fee(header, parent)?;
+    check_work(rules, header, parent)?;
+    check_blobs(rules, header, parent)?;
+    check_slot(header, parent)
+}
+
+fn check_place(header: &Header, parent: &Header) -> Result<(), HeaderError> {
+    if parent.number.checked_add(1) != Some(header.number) {
+        return Err(HeaderError::Number { parent: parent.number, found: header.number });
+    }
+    if header.timestamp <= parent.timestamp {
+        return Err(HeaderError::Timestamp { parent: parent.timestamp, found: header.timestamp });
+    }
     Ok(())
+}
+
+/// Each field is there exactly from its fork on.
+fn check_fields(rules: &Rules, header: &Header) -> Result<(), HeaderError> {
+    use HeaderField::*;
+    let since = |fork| rules.is_active(fork);
+    let has_access_list = rules.access_lists == AccessLists::Committed;
+    let table = [
+        (BaseFeePerGas, header.base_fee_per_gas.is_some(), since(London)),
+        (WithdrawalsRoot, header.withdrawals_root.is_some(), since(Shanghai)),
+        (BlobGasUsed, header.blob_gas_used.is_some(), since(Cancun)),
+        (ExcessBlobGas, header.excess_blob_gas.is_some(), since(Cancun)),
+        (ParentBeaconBlockRoot, header.parent_beacon_block_root.is_some(), since(Cancun)),
+        (RequestsHash, header.requests_hash.is_some(), since(Prague)),
+        (BlockAccessListHash, header.block_access_list_hash.is_some(), has_access_list),
+        (SlotNumber, header.slot_number.is_some(), since(Amsterdam)),
+    ];
+    match table.into_iter().find(|(_, is_present, is_due)| is_present != is_due) {
+        None => Ok(()),
+        Some((field, true, _)) => Err(HeaderError::Unexpected(field)),
+        Some((field, false, _)) => Err(HeaderError::Missing(field)),
+    }
+}
+
+fn check_gas(header: &Header, parent: &Header) -> Result<(), HeaderError> {
+    let found = header.gas_limit;
+    if found < LEAST_GAS_LIMIT {
+        return Err(HeaderError::GasLimitTooLow { least: LEAST_GAS_LIMIT, found });
+    }
+    if found > MOST_GAS_LIMIT {
+        return Err(HeaderError::GasLimitTooHigh { most: MOST_GAS_LIMIT, found });
+    }
+    // What used to be the limit becomes the target at London, and the limit is twice the target.
+    let is_first_of_london = header.base_fee_per_gas.is_some() && parent.base_fee_per_gas.is_none();
+    let factor = if is_first_of_london { ELASTICITY } else { 1 };
+    let limit = parent.gas_limit.saturating_mul(factor);
+    if found.abs_diff(limit) >= limit / GAS_LIMIT_SHARE {
+        return Err(HeaderError::GasLimitChange { parent: limit, found });
+    }
+    if header.gas_used > header.gas_limit {
+        return Err(HeaderError::GasUsed { limit: header.gas_limit, found: header.gas_used });
+    }
+    Ok(())
+}
+
+fn check_extra_data(rules: &Rules, header: &Header) -> Result<(), HeaderError> {
+    let found = &header.extra_data;
+    if found.len() > MOST_EXTRA_DATA {
+        return Err(HeaderError::ExtraDataTooLong { most: MOST_EXTRA_DATA, found: found.len() });
+    }
+    let since_dao = rules.dao_block.and_then(|dao| header.number.checked_sub(dao));
+    if since_dao.is_some_and(|blocks| blocks < DAO_BLOCKS) && *found != DAO_EXTRA_DATA {
+        return Err(HeaderError::ExtraDataOfDao { expected: DAO_EXTRA_DATA, found: found.clone() });
+    }
+    Ok(())
+}
+
+fn check_base_fee(header: &Header, parent: &Header) -> Result<(), HeaderError> {
+    let Some(found) = header.base_fee_per_gas else { return Ok(()) };
+    let expected = match parent.base_fee_per_gas {
+        None => INITIAL_BASE_FEE,
+        Some(fee) => next_base_fee(fee, parent).ok_or(HeaderError::BaseFeeOverflow { parent: fee, found })?,
+    };
+    if found == expected { Ok(()) } else { Err(HeaderError::BaseFee { expected, found }) }
+}
+
+/// The base fee after `parent`, whose own is `fee`; `None` if it has more than 64 bits.
+///
+/// It is `calc_next_block_base_fee` of `alloy_eips`, which overflows on a hostile parent.
+fn next_base_fee(fee: u64, parent: &Header) -> Option<u64> {
+    let target = parent.gas_limit / ELASTICITY;
+    if target == 0 {
+        return Some(fee);
+    }
+    let fee = u128::from(fee);
+    let change = |distance: u64| fee * u128::from(distance) / u128::from(target) / BASE_FEE_SHARE;
+    let next = match parent.gas_used.cmp(&target) {
+        Ordering::Less => fee - change(target - parent.gas_used),
+        Ordering::Equal => fee,
+        Ordering::Greater => fee + change(parent.gas_used - target).max(1),
+    };
+    next.try_into().ok()
+}
+
+fn check_work(rules: &Rules, header: &Header, parent: &Header) -> Result<(), HeaderError> {
+    let is_merged = rules.is_active(Paris);
+    let expected = if is_merged { U256::ZERO } else { next_difficulty(rules, header, parent) };
+    if header.difficulty != expected {
+        return Err(HeaderError::Difficulty { expected, found: header.difficulty });
+    }
+    if is_merged && header.nonce != B64::ZERO {
+        return Err(HeaderError::Nonce { expected: B64::ZERO, found: header.nonce });
+    }
+    if is_merged && !header.ommers_hash_is_empty() {
+        return Err(HeaderError::OmmersHash { expected: EMPTY_OMMER_ROOT_HASH, found: header.ommers_hash });
+    }
+    Ok(())
+}
+
+fn check_blobs(rules: &Rules, header: &Header, parent: &Header) -> Result<(), HeaderError> {
+    let (Some(params), Some(used), Some(found)) = (rules.blobs, header.blob_gas_used, header.excess_blob_gas)
+    else {
+        return Ok(());
+    };
+    let most = params.max_blob_gas_per_block();
+    if used > most {
+        return Err(HeaderError::BlobGasUsedTooHigh { most, found: used });
+    }
+    if !used.is_multiple_of(DATA_GAS_PER_BLOB) {
+        return Err(HeaderError::BlobGasUsedInPart { blob: DATA_GAS_PER_BLOB, found: used });
+    }
+    // A parent before Cancun counts as one without blobs.
+    let (excess, used) = (parent.excess_blob_gas.unwrap_or(0), parent.blob_gas_used.unwrap_or(0));
+    let expected = next_excess_blob_gas(&params, (excess, used), parent.base_fee_per_gas.unwrap_or(0))
+        .ok_or(HeaderError::ExcessBlobGasOverflow { excess, used, found })?;
+    if found == expected { Ok(()) } else { Err(HeaderError::ExcessBlobGas { expected, found }) }
+}
+
+/// The excess blob gas after a block with `excess` that `used` so much; `None` if it cannot be told.
+fn next_excess_blob_gas(params: &BlobParams, (excess, used): (u64, u64), base_fee: u64) -> Option<u64> {
+    // alloy's arithmetic is not checked: these are the sum, the product and the quotient in it.
+    excess.checked_add(used)?;
+    let spare = params.max_blob_count.checked_sub(params.target_blob_count)?;
+    used.checked_mul(spare)?.checked_div(params.max_blob_count)?;
+    Some(params.next_block_excess_blob_gas_osaka(excess, used, base_fee))
+}
+
+fn check_slot(header: &Header, parent: &Header) -> Result<(), HeaderError> {
+    match (parent.slot_number, header.slot_number) {
+        (Some(parent), Some(found)) if found <= parent => Err(HeaderError::SlotNumber { parent, found }),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use EthereumHardfork::*;
+    use alloy_eips::eip1559::{BaseFeeParams, calc_next_block_base_fee};
+    use alloy_hardforks::EthereumHardfork;
+    use proptest::prelude::*;
+
+    use super::{HeaderError as Error, HeaderField as Field, *};
+
+    const BLOB: u64 = DATA_GAS_PER_BLOB;
+
+    /// Rules of `fork`, and a header that follows a parent under them.
+    fn base(fork: EthereumHardfork) -> (Rules, Header, Header) {
+        let rules = Rules::mainnet(fork);
+        let since = |from| rules.is_active(from).then_some(());
+        let parent = Header {
+            number: 100,
+            timestamp: 1_000,
+            gas_limit: 30_000_000,
+            gas_used: 15_000_000,
+            difficulty: U256::from(if since(Paris).is_some() { 0 } else { 2_048_000 }),
+            base_fee_per_gas: since(London).map(|()| 1_000),
+            withdrawals_root: since(Shanghai).map(|()| B256::ZERO),
+            blob_gas_used: since(Cancun).map(|()| 0),
+            excess_blob_gas: since(Cancun).map(|()| 0),
+            parent_beacon_block_root: since(Cancun).map(|()| B256::ZERO),
+            requests_hash: since(Prague).map(|()| B256::ZERO),
+            block_access_list_hash: since(Amsterdam).map(|()| B256::ZERO),
+            slot_number: since(Amsterdam).map(|()| 70),
+            ..Header::default()
+        };
+        let mut header = Header { number: 101, timestamp: 1_010, ..parent.clone() };
+        header.slot_number = since(Amsterdam).map(|()| 71);
+        // Ten seconds are quick under Frontier's formula, and what is wished for under the later ones.
+        header.difficulty += U256::from(if fork == Frontier { 1_000 } else { 0 });
+        (rules, header, parent)
+    }
+
+    fn check(rules: &Rules, mut header: Header, parent: &Header) -> Result<(), Error> {
+        header.parent_hash = parent.hash_slow();
+        check_header(rules, &header, parent)
+    }
+
+    #[test]
+    fn a_header_that_follows_its_parent_passes_under_every_fork() {
+        for fork in EthereumHardfork::VARIANTS {
+            let (rules, header, parent) = base(*fork);
+            assert_eq!(check(&rules, header, &parent), Ok(()), "{fork}");
+        }
+    }
+
+    #[test]
+    fn a_header_with_one_thing_wrong_is_told_which() {
+        type Break = fn(&mut Header, &mut Header);
+        let difficulty =
+            |expected, found| Error::Difficulty { expected: U256::from(expected), found: U256::from(found) };
+        let empty = EMPTY_OMMER_ROOT_HASH;
+        let table: [(EthereumHardfork, Break, Error); 13] = [
+            (Frontier, |h, _| h.number = 102, Error::Number { parent: 100, found: 102 }),
+            (Frontier, |_, p| p.number = u64::MAX, Error::Number { parent: u64::MAX, found: 101 }),
+            (Frontier, |h, _| h.timestamp = 1_000, Error::Timestamp { parent: 1_000, found: 1_000 }),
+            (
+                Frontier,
+                |h, _| h.gas_used = 30_000_001,
+                Error::GasUsed { limit: 30_000_000, found: 30_000_001 },
+            ),
+            (Frontier, |h, _| h.extra_data = [0; 33].into(), Error::ExtraDataTooLong { most: 32, found: 33 }),
+            (Homestead, |h, _| h.difficulty = U256::ZERO, difficulty(2_048_000, 0)),
+            (GrayGlacier, |_, p| p.ommers_hash = B256::ZERO, difficulty(2_049_000, 2_048_000)),
+            (Paris, |h, _| h.difficulty = U256::ONE, difficulty(0, 1)),
+            (Paris, |h, _| h.nonce = !B64::ZERO, Error::Nonce { expected: B64::ZERO, found: !B64::ZERO }),
+            (
+                Paris,
+                |h, _| h.ommers_hash = B256::ZERO,
+                Error::OmmersHash { expected: empty, found: B256::ZERO },
+            ),
+            (
+                Cancun,
+                |h, _| h.blob_gas_used = Some(7 * BLOB),
+                Error::BlobGasUsedTooHigh { most: 6 * BLOB, found: 7 * BLOB },
+            ),
+            (Cancun, |h, _| h.blob_gas_used = Some(1), Error::BlobGasUsedInPart { blob: BLOB, found: 1 }),
+            (Amsterdam, |h, _| h.slot_number = Some(70), Error::SlotNumber { parent: 70, found: 70 }),
+        ];
+        for (fork, break_it, error) in table {
+            let (rules, mut header, mut parent) = base(fork);
+            break_it(&mut header, &mut parent);
+            assert_eq!(check(&rules, header, &parent), Err(error), "{fork}");
+        }
+        let (rules, header, parent) = base(Berlin);
+        let error = Error::ParentHash { expected: parent.hash_slow(), found: B256::ZERO };
+        assert_eq!(check_header(&rules, &header, &parent), Err(error));
+    }
+
+    #[test]
+    fn a_field_is_there_exactly_from_its_fork_on() {
+        type Flip = fn(&mut Header);
+        fn flip<T: Default>(field: &mut Option<T>) {
+            *field = if field.is_some() { None } else { Some(T::default()) };
+        }
+        let table: [(Field, EthereumHardfork, Flip); 8] = [
+            (Field::BaseFeePerGas, London, |header| flip(&mut header.base_fee_per_gas)),
+            (Field::WithdrawalsRoot, Shanghai, |header| flip(&mut header.withdrawals_root)),
+            (Field::BlobGasUsed, Cancun, |header| flip(&mut header.blob_gas_used)),
+            (Field::ExcessBlobGas, Cancun, |header| flip(&mut header.excess_blob_gas)),
+            (Field::ParentBeaconBlockRoot, Cancun, |header| flip(&mut header.parent_beacon_block_root)),
+            (Field::RequestsHash, Prague, |header| flip(&mut header.requests_hash)),
+            (Field::BlockAccessListHash, Amsterdam, |header| flip(&mut header.block_access_list_hash)),
+            (Field::SlotNumber, Amsterdam, |header| flip(&mut header.slot_number)),
+        ];
+        for (fork, (field, from, flip)) in
+            EthereumHardfork::VARIANTS.iter().flat_map(|fork| table.map(|row| (*fork, row)))
+        {
+            let (rules, mut header, parent) = base(fork);
+            flip(&mut header);
+            let error = if fork >= from { Error::Missing(field) } else { Error::Unexpected(field) };
+            assert_eq!(check(&rules, header, &parent), Err(error), "{fork}");
+        }
+        let (mut rules, mut header, parent) = base(Osaka);
+        rules.access_lists = AccessLists::Committed;
+        header.block_access_list_hash = Some(B256::ZERO);
+        assert_eq!(check(&rules, header, &parent), Ok(()));
+    }
+
+    #[test]
+    fn the_gas_limit_stays_near_the_parents_which_counts_twice_at_london() {
+        let (low, high) = (4_999, 1 << 63);
+        let change = |parent, found| Err(Error::GasLimitChange { parent, found });
+        let table = [
+            (Some(1), 30_000_000, 30_029_295, Ok(())),
+            (Some(1), 30_000_000, 29_970_705, Ok(())),
+            (Some(1), 30_000_000, 30_029_296, change(30_000_000, 30_029_296)),
+            (Some(1), 30_000_000, 29_970_704, change(30_000_000, 29_970_704)),
+            (Some(1), 0, 5_000, change(0, 5_000)),
+            (Some(1), 5_000, low, Err(Error::GasLimitTooLow { least: 5_000, found: low })),
+            (Some(1), high, high, Err(Error::GasLimitTooHigh { most: high - 1, found: high })),
+            (None, 15_000_000, 30_029_295, Ok(())),
+            (None, 30_000_000, 30_000_000, change(60_000_000, 30_000_000)),
+        ];
+        for (base_fee_per_gas, before, gas_limit, expected) in table {
+            let parent = Header { gas_limit: before, base_fee_per_gas, ..Header::default() };
+            let header = Header { gas_limit, base_fee_per_gas: Some(1), ..Header::default() };
+            assert_eq!(check_gas(&header, &parent), expected, "{gas_limit} after {before}");
+        }
+    }
+
+    #[test]
+    fn the_base_fee_follows_the_parents_gas_used() {
+        let table = [
+            (None, 30_000_000, Ok(1_000_000_000)),
+            (Some(1_000), 0, Ok(875)),
+            (Some(1_000), 15_000_000, Ok(1_000)),
+            (Some(1_000), 15_000_001, Ok(1_001)),
+            (Some(1_000), 30_000_000, Ok(1_125)),
+            (Some(u64::MAX), 15_000_001, Err(Error::BaseFeeOverflow { parent: u64::MAX, found: 0 })),
+        ];
+        for (base_fee_per_gas, gas_used, expected) in table {
+            let parent = Header { gas_limit: 30_000_000, gas_used, base_fee_per_gas, ..Header::default() };
+            let header = Header { base_fee_per_gas: Some(0), ..Header::default() };
+            let error = expected.map_or_else(|error| error, |expected| Error::BaseFee { expected, found: 0 });
+            assert_eq!(check_base_fee(&header, &parent), Err(error), "{gas_used}");
+        }
+    }
+
+    #[test]
+    fn the_excess_blob_gas_follows_the_parents_blobs() {
+        let overflow = Error::ExcessBlobGasOverflow { excess: u64::MAX, used: 1, found: 1 };
+        let table = [
+            (Cancun, None, None, Ok(0)),
+            (Cancun, Some(0), Some(3 * BLOB), Ok(0)),
+            (Cancun, Some(2 * BLOB), Some(4 * BLOB), Ok(3 * BLOB)),
+            (Cancun, Some(u64::MAX), Some(0), Ok(u64::MAX - 3 * BLOB)),
+            (Cancun, Some(u64::MAX), Some(1), Err(overflow)),
+            (Prague, Some(0), Some(8 * BLOB), Ok(2 * BLOB)),
+            // Blobs are below their reserve price (EIP-7918): a third of what was used is added.
+            (Osaka, Some(0), Some(6 * BLOB), Ok(2 * BLOB)),
+            (Bpo1, Some(BLOB), Some(12 * BLOB), Ok(5 * BLOB)),
+        ];
+        for (fork, excess_blob_gas, blob_gas_used, expected) in table {
+            let (rules, mut header, parent) = base(fork);
+            let parent = Header { excess_blob_gas, blob_gas_used, ..parent };
+            header.excess_blob_gas = Some(1);
+            let error =
+                expected.map_or_else(|error| error, |expected| Error::ExcessBlobGas { expected, found: 1 });
+            assert_eq!(check(&rules, header, &parent), Err(error), "{fork}");
+        }
+    }
+
+    #[test]
+    fn ten_blocks_carry_the_extra_data_of_the_dao() {
+        let rules = Rules { dao_block: Some(100), ..Rules::mainnet(Homestead) };
+        let plain = Error::ExtraDataOfDao { expected: DAO_EXTRA_DATA, found: Bytes::new() };
+        for (number, expected) in [(99, Ok(())), (100, Err(plain.clone())), (109, Err(plain)), (110, Ok(()))]
+        {
+            let mut header = Header { number, ..Header::default() };
+            assert_eq!(check_extra_data(&rules, &header), expected, "{number}");
+            header.extra_data = DAO_EXTRA_DATA;
+            assert_eq!(check_extra_data(&rules, &header), Ok(()), "{number}");
+        }
+    }
+
+    /// A number that a header may claim, often an extreme one.
+    fn number() -> impl Strategy<Value = u64> {
+        let extremes = [0, 1, 4_999, 5_000, BLOB, u64::MAX / 2, u64::MAX / 2 + 1, u64::MAX - 1, u64::MAX];
+        prop_oneof![proptest::sample::select(extremes.to_vec()), any::<u64>()]
+    }
+
+    fn hostile() -> impl Strategy<Value = Header> {
+        (proptest::array::uniform8(number()), any::<bool>()).prop_map(|(n, is_old)| Header {
+            number: n[0],
+            timestamp: n[1],
+            gas_limit: n[2],
+            gas_used: n[3],
+            difficulty: U256::from_limbs([n[4]; 4]),
+            base_fee_per_gas: (!is_old).then_some(n[4]),
+            blob_gas_used: (!is_old).then_some(n[5]),
+            excess_blob_gas: (!is_old).then_some(n[6]),
+            slot_number: (!is_old).then_some(n[7]),
+            ..Header::default()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn no_header_is_too_hostile(
+            fork in proptest::sample::select(EthereumHardfork::VARIANTS), header in hostile(), parent in hostile(),
+        ) {
+            // One by one, so that none hides behind the one before it.
+            let rules = Rules::mainnet(fork);
+            let _ = (check_place(&header, &parent), check_fields(&rules, &header), check_gas(&header, &parent));
+            let _ = (check_base_fee(&header, &parent), check_work(&rules, &header, &parent));
+            let _ = (check_blobs(&rules, &header, &parent), check_slot(&header, &parent));
+            prop_assert!(check_header(&rules, &header, &parent).is_err());
+        }
+
+        #[test]
+        fn the_base_fee_is_alloys_where_that_is_defined(
+            fee in 0..u64::MAX / 2, gas_limit in 5_000..u64::MAX / 2, used in any::<prop::sample::Index>(),
+        ) {
+            let gas_used = used.index(usize::try_from(gas_limit).unwrap_or(usize::MAX)) as u64;
+            let parent = Header { gas_limit, gas_used, ..Header::default() };
+            let alloys = calc_next_block_base_fee(gas_used, gas_limit, fee, BaseFeeParams::ethereum());
+            prop_assert_eq!(next_base_fee(fee, &parent), Some(alloys));
+        }
+    }
 }

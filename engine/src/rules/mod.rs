@@ -7,7 +7,7 @@ pub(crate) mod body;
 pub(crate) mod chain;
 pub(crate) mod closing;
 mod deposits;
-mod difficulty;
+pub(crate) mod difficulty;
 pub(crate) mod header;
 pub(crate) mod ommers;
 pub(crate) mod opening;

@@ -1,26 +1,328 @@
-//! stub
-use super::chain::ChainSpec;
-use crate::error::Invalid;
+//! Ommers: blocks beside the chain that a block before the Merge rewards.
+//!
+//! Owns who may be an ommer of whom. Promises that those who pass are valid children of an ancestor,
+//! new to the chain, and at most six generations old. What only executing an ommer could tell, its
+//! roots and its gas, is never asked: nobody keeps its body.
+
 use alloy_consensus::Header;
-/// stub
+use alloy_hardforks::EthereumHardfork;
+use alloy_primitives::B256;
+
+use super::{
+    chain::ChainSpec,
+    header::{HeaderError, check_child},
+};
+use crate::error::Invalid;
+
+/// The most ommers of a block.
+const MOST_OMMERS: usize = 2;
+
+/// How many generations above a block the parents of its ommers may stand, and no ommer above them.
+const GENERATIONS: usize = 7;
+
+/// Why an ommer may not be included in a block.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum OmmerError {}
-/// stub
-#[derive(Debug)]
+pub enum OmmerError {
+    /// It is one too many.
+    #[error("the block has {found} ommers, at most {most} are allowed")]
+    TooMany {
+        /// How many are allowed.
+        most: usize,
+        /// How many there are.
+        found: usize,
+    },
+    /// The block has it twice.
+    #[error("{hash} stands in the block twice")]
+    Duplicate {
+        /// The hash of the ommer.
+        hash: B256,
+    },
+    /// It is the block itself.
+    #[error("{hash} is the block itself")]
+    Itself {
+        /// The hash of the ommer.
+        hash: B256,
+    },
+    /// It belongs to the chain.
+    #[error("{hash} is an ancestor of the block")]
+    Ancestor {
+        /// The hash of the ommer.
+        hash: B256,
+    },
+    /// An ancestor has included it.
+    #[error("{hash} was included by block {by}")]
+    Included {
+        /// The hash of the ommer.
+        hash: B256,
+        /// The number of the ancestor.
+        by: u64,
+    },
+    /// Its parent is the block's own: it could have been in the block's place.
+    #[error("its parent {parent} is the block's own")]
+    Brother {
+        /// The parent of both.
+        parent: B256,
+    },
+    /// Its parent is none of the ancestors that are near enough.
+    #[error("its parent {parent} is no ancestor of the block within seven generations")]
+    UnknownParent {
+        /// The parent that it names.
+        parent: B256,
+    },
+    /// It claims to come after the Merge, by having no difficulty.
+    #[error("it has no proof of work")]
+    AfterMerge,
+    /// Its header does not follow from its parent.
+    #[error(transparent)]
+    Header(#[from] HeaderError),
+}
+
+/// A block above another one, as far as ommers are concerned.
+#[derive(Clone, Copy, Debug)]
 pub struct Ancestor<'a> {
-    /// x
-    pub hash: alloy_primitives::B256,
-    /// x
+    /// Its hash, which is taken as computed from the header.
+    pub hash: B256,
+    /// Its header.
     pub header: &'a Header,
-    /// x
+    /// The ommers that it includes.
     pub ommers: &'a [Header],
 }
-/// stub
+
+/// Checks that a block with `header` may include `ommers`.
+///
+/// `ancestors` are the block's parent, then the parent of that one, and so on: seven of them, fewer
+/// only where the chain starts; more are not looked at.
+///
+/// # Errors
+///
+/// The first ommer that may not be included, and why.
 pub fn check_ommers(
-    _chain: &ChainSpec,
-    _header: &Header,
-    _ommers: &[Header],
-    _ancestors: &[Ancestor<'_>],
+    chain: &ChainSpec,
+    header: &Header,
+    ommers: &[Header],
+    ancestors: &[Ancestor<'_>],
 ) -> Result<(), Invalid> {
+    let invalid = |position, reason| Invalid::Ommer { position, reason };
+    if ommers.len() > MOST_OMMERS {
+        let reason = OmmerError::TooMany { most: MOST_OMMERS, found: ommers.len() };
+        return Err(invalid(MOST_OMMERS, reason));
+    }
+    if ommers.is_empty() {
+        return Ok(());
+    }
+    let ancestors = &ancestors[..ancestors.len().min(GENERATIONS)];
+    let block = header.hash_slow();
+    let hashes: Vec<B256> = ommers.iter().map(Header::hash_slow).collect();
+    for (position, ommer) in ommers.iter().enumerate() {
+        check_new(hashes[position], (block, &hashes[..position]), ancestors)
+            .and_then(|()| check_kinship(chain, ommer, header.parent_hash, ancestors))
+            .map_err(|reason| invalid(position, reason))?;
+    }
     Ok(())
+}
+
+/// An ommer is neither part of the chain nor was it ever included.
+fn check_new(
+    hash: B256,
+    (block, before): (B256, &[B256]),
+    ancestors: &[Ancestor<'_>],
+) -> Result<(), OmmerError> {
+    if hash == block {
+        return Err(OmmerError::Itself { hash });
+    }
+    if before.contains(&hash) {
+        return Err(OmmerError::Duplicate { hash });
+    }
+    for ancestor in ancestors {
+        if ancestor.hash == hash {
+            return Err(OmmerError::Ancestor { hash });
+        }
+        if ancestor.ommers.iter().any(|ommer| ommer.hash_slow() == hash) {
+            return Err(OmmerError::Included { hash, by: ancestor.header.number });
+        }
+    }
+    Ok(())
+}
+
+/// An ommer is a valid child of an ancestor, but not of the block's parent.
+fn check_kinship(
+    chain: &ChainSpec,
+    ommer: &Header,
+    parent_of_block: B256,
+    ancestors: &[Ancestor<'_>],
+) -> Result<(), OmmerError> {
+    let parent = ommer.parent_hash;
+    if parent == parent_of_block {
+        return Err(OmmerError::Brother { parent });
+    }
+    let Some(parent) = ancestors.iter().find(|ancestor| ancestor.hash == parent) else {
+        return Err(OmmerError::UnknownParent { parent });
+    };
+    let rules = chain.rules(ommer);
+    // A chain that knows the Merge only by its total difficulty takes every header without a
+    // difficulty for a later one, and would let it pass.
+    if rules.is_active(EthereumHardfork::Paris) {
+        return Err(OmmerError::AfterMerge);
+    }
+    Ok(check_child(&rules, ommer, parent.header)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use EthereumHardfork::{ArrowGlacier, Byzantium, Homestead, Paris};
+    use alloy_consensus::EMPTY_OMMER_ROOT_HASH;
+    use alloy_hardforks::ForkCondition;
+    use alloy_primitives::{Address, U256};
+
+    use super::*;
+    use crate::rules::chain::merge_at;
+
+    /// A child of `parent` that `miner` found after ten seconds, under the formula of Byzantium.
+    fn child(parent: &Header, miner: u8) -> Header {
+        Header {
+            parent_hash: parent.hash_slow(),
+            number: parent.number + 1,
+            timestamp: parent.timestamp + 10,
+            beneficiary: Address::repeat_byte(miner),
+            ommers_hash: EMPTY_OMMER_ROOT_HASH,
+            ..parent.clone()
+        }
+    }
+
+    /// A chain of nine blocks after a first one, and the block that is to be judged on top.
+    fn line() -> Vec<Header> {
+        let difficulty = U256::from(2_048_000);
+        let mut line = vec![Header { difficulty, gas_limit: 5_000, ..Header::default() }];
+        for _ in 0..9 {
+            line.push(child(&line[line.len() - 1], 0));
+        }
+        line
+    }
+
+    /// Judges `ommers` of the last block of `line`, whose ancestor at `includes.0` has others.
+    fn check_on(
+        chain: &ChainSpec,
+        line: &[Header],
+        ommers: &[Header],
+        includes: (usize, &[Header]),
+    ) -> Result<(), (usize, OmmerError)> {
+        let (header, before) = line.split_last().expect("a chain is not empty");
+        let ancestors = before.iter().enumerate().rev().map(|(number, header)| Ancestor {
+            hash: header.hash_slow(),
+            header,
+            ommers: if number == includes.0 { includes.1 } else { &[] },
+        });
+        let ancestors: Vec<_> = ancestors.collect();
+        check_ommers(chain, header, ommers, &ancestors).map_err(|invalid| match invalid {
+            Invalid::Ommer { position, reason } => (position, reason),
+            other => panic!("it is about an ommer: {other}"),
+        })
+    }
+
+    fn check(line: &[Header], ommers: &[Header]) -> Result<(), (usize, OmmerError)> {
+        check_on(&ChainSpec::always(Byzantium), line, ommers, (0, &[]))
+    }
+
+    #[test]
+    fn an_ommer_is_a_child_of_the_second_to_the_seventh_generation() {
+        let line = line();
+        assert_eq!(check(&line, &[]), Ok(()));
+        for parent in &line[2..=7] {
+            assert_eq!(check(&line, &[child(parent, 1)]), Ok(()), "child of {}", parent.number);
+        }
+        assert_eq!(check(&line, &[child(&line[7], 1), child(&line[7], 2)]), Ok(()));
+        let parent = line[1].hash_slow();
+        assert_eq!(check(&line, &[child(&line[1], 1)]), Err((0, OmmerError::UnknownParent { parent })));
+        let parent = line[8].hash_slow();
+        assert_eq!(check(&line, &[child(&line[8], 1)]), Err((0, OmmerError::Brother { parent })));
+    }
+
+    #[test]
+    fn near_the_first_block_there_are_fewer_generations() {
+        let line = &line()[..3];
+        assert_eq!(check(line, &[child(&line[0], 1)]), Ok(()));
+        let alien = child(&child(&line[0], 1), 1);
+        let error = OmmerError::UnknownParent { parent: alien.parent_hash };
+        assert_eq!(check(line, &[alien]), Err((0, error)));
+        assert_eq!(
+            check(&line[..2], &[child(&line[0], 1)]),
+            Err((0, OmmerError::Brother { parent: line[0].hash_slow() }))
+        );
+    }
+
+    #[test]
+    fn an_ommer_that_may_not_be_included_is_told_why() {
+        let line = line();
+        let good = child(&line[6], 1);
+        let other = child(&line[5], 2);
+        let hash = good.hash_slow();
+        let too_many = OmmerError::TooMany { most: 2, found: 3 };
+        let with = |change: fn(&mut Header)| {
+            let mut ommer = good.clone();
+            change(&mut ommer);
+            ommer
+        };
+        let table = [
+            (vec![good.clone(), other.clone(), child(&line[4], 3)], (2, too_many)),
+            (vec![good.clone(), good.clone()], (1, OmmerError::Duplicate { hash })),
+            (vec![line[9].clone()], (0, OmmerError::Itself { hash: line[9].hash_slow() })),
+            (vec![line[8].clone()], (0, OmmerError::Ancestor { hash: line[8].hash_slow() })),
+            (vec![other.clone(), line[2].clone()], (1, OmmerError::Ancestor { hash: line[2].hash_slow() })),
+            (
+                vec![other, with(|ommer| ommer.number = 9)],
+                (1, HeaderError::Number { parent: 6, found: 9 }.into()),
+            ),
+            (
+                vec![with(|ommer| ommer.timestamp = 0)],
+                (0, HeaderError::Timestamp { parent: 60, found: 0 }.into()),
+            ),
+            (
+                vec![with(|ommer| ommer.gas_used = u64::MAX)],
+                (0, HeaderError::GasUsed { limit: 5_000, found: u64::MAX }.into()),
+            ),
+            (
+                vec![with(|ommer| ommer.base_fee_per_gas = Some(1))],
+                (0, HeaderError::Unexpected(crate::rules::header::HeaderField::BaseFeePerGas).into()),
+            ),
+        ];
+        for (ommers, error) in table {
+            assert_eq!(check(&line, &ommers), Err(error));
+        }
+    }
+
+    #[test]
+    fn an_ommer_is_included_only_once() {
+        let line = line();
+        let ommer = child(&line[3], 1);
+        let chain = ChainSpec::always(Byzantium);
+        for by in 5..=8 {
+            let found =
+                check_on(&chain, &line, std::slice::from_ref(&ommer), (by, std::slice::from_ref(&ommer)));
+            let error = OmmerError::Included { hash: ommer.hash_slow(), by: by as u64 };
+            assert_eq!(found, Err((0, error)));
+        }
+    }
+
+    #[test]
+    fn an_ommer_is_judged_by_the_rules_of_its_own_height() {
+        let line = line();
+        let ommer = child(&line[3], 1);
+        let homestead = ChainSpec::always(Homestead);
+        let late = homestead.clone().with_fork(Byzantium, ForkCondition::Block(5));
+        // After eighteen seconds Byzantium takes a share, and Homestead does too, but not after nineteen.
+        let slow = Header { timestamp: ommer.timestamp + 9, ..ommer };
+        let ommers = std::slice::from_ref(&slow);
+        assert_eq!(check_on(&late, &line, ommers, (0, &[])), Ok(()));
+        let early = homestead.with_fork(Byzantium, ForkCondition::Block(4));
+        let error = HeaderError::Difficulty { expected: U256::from(2_047_000), found: slow.difficulty };
+        assert_eq!(check_on(&early, &line, ommers, (0, &[])), Err((0, error.into())));
+    }
+
+    #[test]
+    fn an_ommer_without_difficulty_does_not_pass_for_one_after_the_merge() {
+        let line = line();
+        let chain = ChainSpec::always(ArrowGlacier).with_fork(Paris, merge_at(U256::MAX));
+        let ommer = Header { difficulty: U256::ZERO, ..child(&line[6], 1) };
+        assert_eq!(check_on(&chain, &line, &[ommer], (0, &[])), Err((0, OmmerError::AfterMerge)));
+    }
 }

@@ -4,10 +4,9 @@ use alloy_consensus::{Header, ReceiptEnvelope, proofs::calculate_receipt_root};
 use alloy_eips::eip7685::EMPTY_REQUESTS_HASH;
 use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::{B256, Bloom};
-use rayon::prelude::*;
 
 use super::Rules;
-use crate::{Outcome, Receipt};
+use crate::{Outcome, Receipt, spread::spread};
 
 /// Which field of a header execution contradicts, with what the header says and what came out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -86,7 +85,7 @@ pub fn check_outcome(
     }
 
     // The blooms are most of the work here: a few hashes for each log.
-    let receipts: Vec<_> = outcome.receipts.par_iter().cloned().map(ReceiptEnvelope::from).collect();
+    let receipts = spread(&outcome.receipts, |receipt| ReceiptEnvelope::from(receipt.clone()));
     let bloom = receipts.iter().fold(Bloom::ZERO, |bloom, receipt| bloom | *receipt.logs_bloom());
     equal(header.logs_bloom, bloom, |expected, found| OutcomeError::LogsBloom {
         expected: Box::new(expected),

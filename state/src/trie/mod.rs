@@ -1,0 +1,18 @@
+//! A Merkle Patricia trie of which only a part is known, and the witness of a block over it.
+//!
+//! A witness is the set of raw nodes that a block's reads and writes walk through. From it follow
+//! the accounts and slots before the block, and the state root after it, without the rest of the
+//! state. Every node is found by the hash of its bytes, so nothing in a witness has to be trusted:
+//! what does not belong to the root that one starts from is never looked at.
+
+mod error;
+#[cfg(test)]
+mod full;
+mod node;
+mod partial;
+#[cfg(test)]
+mod properties;
+mod witness;
+
+pub use error::{TrieError, WitnessError};
+pub use witness::Witness;

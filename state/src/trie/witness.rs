@@ -1,0 +1,291 @@
+//! The witness of a block: the part of the state that it touches, and the proof of it.
+//!
+//! Owns the raw nodes. Promises that an account or a slot that it answers is the one of the state
+//! with the root that was asked for, and that the root after changes is the one that the whole
+//! state would have, or an error. Never looks at a node that is not needed for the answer.
+
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+use alloy_rlp::Decodable;
+use alloy_trie::{EMPTY_ROOT_HASH, TrieAccount};
+
+use super::{
+    TrieError, WitnessError,
+    node::NodeIndex,
+    partial::{PartialTrie, Update},
+};
+use crate::{Account, AccountChange, Changes, Life, Location, Mismatch, Value, changes::account_difference};
+
+/// The raw trie nodes that prove a part of the state before a block.
+///
+/// Nodes of the trie of accounts and of any storage trie may be mixed, in any order. Those that
+/// nothing leads to do no harm.
+///
+/// ```
+/// use alloy_primitives::Address;
+/// use alloy_trie::EMPTY_ROOT_HASH;
+/// use blockloom_state::{Changes, Witness};
+///
+/// let nothing = Witness::new([]);
+/// assert_eq!(nothing.account(EMPTY_ROOT_HASH, Address::ZERO), Ok(None));
+/// assert_eq!(nothing.root_after(EMPTY_ROOT_HASH, &Changes::default()), Ok(EMPTY_ROOT_HASH));
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Witness {
+    nodes: NodeIndex,
+}
+
+impl Witness {
+    /// A witness of these nodes, each as its RLP encoding. They are hashed here and decoded when
+    /// they are needed: what is no node at all is found out then, or never.
+    pub fn new(nodes: impl IntoIterator<Item = Bytes>) -> Self {
+        Self { nodes: nodes.into_iter().collect() }
+    }
+
+    /// The account at `address` in the state with this root, and the root of its storage.
+    /// `None` is an answer: the witness proves that there is no such account.
+    ///
+    /// # Errors
+    ///
+    /// If a node on the way to it is missing or malformed.
+    pub fn account(&self, root: B256, address: Address) -> Result<Option<(Account, B256)>, WitnessError> {
+        let held = account(&mut PartialTrie::new(&self.nodes, root), address)?;
+        Ok(held.map(|held| (plain(&held), held.storage_root)))
+    }
+
+    /// What the slot `key` holds in the storage with this root; zero where the witness proves that
+    /// it holds nothing.
+    ///
+    /// # Errors
+    ///
+    /// If a node on the way to it is missing or malformed.
+    pub fn slot(&self, storage_root: B256, key: U256) -> Result<U256, WitnessError> {
+        Ok(slot(&mut PartialTrie::new(&self.nodes, storage_root), key)?)
+    }
+
+    /// The state root after `changes` are applied to the state with the root `parent_root`.
+    ///
+    /// Where a removal leaves a branch with a single child whose node is missing, that child is
+    /// taken for a branch: the witness of a block holds it if it is a leaf or an extension. A
+    /// witness that leaves out such a node gets a wrong root, and no error.
+    ///
+    /// # Errors
+    ///
+    /// If a node that the answer depends on is missing or malformed, and [`WitnessError::Misfit`]
+    /// for the first place, in order of addresses, that does not hold what the changes started from.
+    pub fn root_after(&self, parent_root: B256, changes: &Changes) -> Result<B256, WitnessError> {
+        let mut accounts = PartialTrie::new(&self.nodes, parent_root);
+        let mut listed: Vec<_> = changes.accounts.iter().collect();
+        listed.sort_unstable_by_key(|(address, _)| **address);
+        let mut updates = Vec::with_capacity(listed.len());
+        for (address, change) in listed {
+            let held = account(&mut accounts, *address)?;
+            let after = self.account_after(*address, held, change)?;
+            updates.push((keccak256(address), after.map(alloy_rlp::encode)));
+        }
+        accounts.update(updates)?;
+        Ok(accounts.root())
+    }
+
+    fn account_after(
+        &self,
+        address: Address,
+        held: Option<TrieAccount>,
+        change: &AccountChange,
+    ) -> Result<Option<TrieAccount>, WitnessError> {
+        let found = held.as_ref().map(plain);
+        if let Some(misfit) = account_difference(address, change.account.before, found) {
+            return Err(misfit.into());
+        }
+        let storage_root = match (change.life, held) {
+            (Life::Same, Some(held)) => held.storage_root,
+            (Life::Same, None) | (Life::New, _) => EMPTY_ROOT_HASH,
+        };
+        let mut storage = PartialTrie::new(&self.nodes, storage_root);
+        let updates = slot_updates(&mut storage, address, change)?;
+        let Some(Account { balance, nonce, code_hash }) = change.account.after else { return Ok(None) };
+        storage.update(updates)?;
+        Ok(Some(TrieAccount::new(nonce, balance, storage.root(), code_hash)))
+    }
+}
+
+/// What becomes of the slots, by hash, once it is sure that all hold what they should.
+fn slot_updates(
+    storage: &mut PartialTrie<'_>,
+    address: Address,
+    change: &AccountChange,
+) -> Result<Vec<Update>, WitnessError> {
+    let mut slots: Vec<_> = change.slots.iter().collect();
+    slots.sort_unstable_by_key(|(key, _)| **key);
+    let mut updates = Vec::with_capacity(slots.len());
+    for (key, change) in slots {
+        let found = slot(storage, *key)?;
+        if found != change.before {
+            let location = Location::Slot(address, *key);
+            let (expected, found) = (Value::Word(change.before), Value::Word(found));
+            return Err(Mismatch { location, expected, found }.into());
+        }
+        if change.is_change() {
+            let after = (!change.after.is_zero()).then(|| alloy_rlp::encode(change.after));
+            updates.push((hashed(*key), after));
+        }
+    }
+    Ok(updates)
+}
+
+fn account(accounts: &mut PartialTrie<'_>, address: Address) -> Result<Option<TrieAccount>, TrieError> {
+    value(accounts, keccak256(address))
+}
+
+fn slot(storage: &mut PartialTrie<'_>, key: U256) -> Result<U256, TrieError> {
+    Ok(value(storage, hashed(key))?.unwrap_or_default())
+}
+
+fn value<V: Decodable>(trie: &mut PartialTrie<'_>, key: B256) -> Result<Option<V>, TrieError> {
+    let value = trie.get(key)?.map(alloy_rlp::decode_exact).transpose();
+    value.map_err(|reason| TrieError::Value { key, reason })
+}
+
+fn hashed(key: U256) -> B256 {
+    keccak256(key.to_be_bytes::<32>())
+}
+
+fn plain(held: &TrieAccount) -> Account {
+    Account { balance: held.balance, nonce: held.nonce, code_hash: held.code_hash }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy_trie::Nibbles;
+
+    use super::*;
+    use crate::{Allocation, Change, MemoryStore, trie::full::FullTrie};
+
+    fn address(byte: u8) -> Address {
+        Address::with_last_byte(byte)
+    }
+
+    fn word(value: u64) -> U256 {
+        U256::from(value)
+    }
+
+    /// Forty accounts, the first with three slots, and every node of both tries.
+    fn state() -> (MemoryStore, Vec<Bytes>) {
+        let mut store = MemoryStore::new();
+        for byte in 1..=40 {
+            let storage = (1..=3).filter(|_| byte == 1).map(|key| (word(key), word(key * 100))).collect();
+            store.insert(address(byte), Allocation { nonce: byte.into(), storage, ..Default::default() });
+        }
+        let (accounts, storages) = FullTrie::of_store(&store);
+        let nodes = storages.values().chain([&accounts]).flat_map(FullTrie::nodes).collect();
+        (store, nodes)
+    }
+
+    fn changes(byte: u8, change: AccountChange) -> Changes {
+        Changes { accounts: [(address(byte), change)].into_iter().collect(), ..Changes::default() }
+    }
+
+    fn unchanged(store: &MemoryStore, byte: u8) -> Change<Option<Account>> {
+        let account = store.account(&address(byte)).map(|stored| stored.account);
+        Change { before: account, after: account }
+    }
+
+    fn write(key: u64, before: u64, after: u64) -> (U256, Change<U256>) {
+        (word(key), Change { before: word(before), after: word(after) })
+    }
+
+    #[test]
+    fn accounts_and_slots_are_proven_and_so_is_their_absence() {
+        let (store, nodes) = state();
+        let (witness, root) = (Witness::new(nodes), store.root());
+        let (account, storage_root) = witness.account(root, address(1)).unwrap().unwrap();
+        assert_eq!(account, store.account(&address(1)).unwrap().account);
+        assert_eq!(witness.slot(storage_root, word(2)), Ok(word(200)));
+        assert_eq!(witness.slot(storage_root, word(4)), Ok(word(0)));
+        assert_eq!(witness.account(root, address(99)), Ok(None));
+    }
+
+    #[test]
+    fn no_change_leaves_the_root_and_needs_no_node() {
+        let root = B256::repeat_byte(7);
+        assert_eq!(Witness::default().root_after(root, &Changes::default()), Ok(root));
+    }
+
+    #[test]
+    fn a_new_life_forgets_every_slot_and_looks_at_none() {
+        let (mut store, _) = state();
+        let (accounts, _) = FullTrie::of_store(&store);
+        let change = AccountChange {
+            account: unchanged(&store, 1),
+            life: Life::New,
+            slots: [write(3, 0, 5)].into_iter().collect(),
+        };
+        let (root, changes) = (store.root(), changes(1, change));
+        let after = Witness::new(accounts.nodes()).root_after(root, &changes);
+        store.apply(&changes).unwrap();
+        assert_eq!(after, Ok(store.root()));
+    }
+
+    #[test]
+    fn a_new_life_that_starts_with_something_is_a_misfit() {
+        let (store, nodes) = state();
+        let slots = [write(3, 300, 5)].into_iter().collect();
+        let change = AccountChange { account: unchanged(&store, 1), life: Life::New, slots };
+        let error = Witness::new(nodes).root_after(store.root(), &changes(1, change)).unwrap_err();
+        let location = Location::Slot(address(1), word(3));
+        let (expected, found) = (Value::Word(word(300)), Value::Word(word(0)));
+        assert_eq!(error, Mismatch { location, expected, found }.into());
+    }
+
+    #[test]
+    fn changes_that_start_from_another_account_are_a_misfit() {
+        let (store, nodes) = state();
+        let mut change = AccountChange { account: unchanged(&store, 5), ..Default::default() };
+        change.account.before.as_mut().unwrap().nonce = 6;
+        let error = Witness::new(nodes).root_after(store.root(), &changes(5, change)).unwrap_err();
+        let (expected, found) = (Value::Count(6), Value::Count(5));
+        assert_eq!(error, Mismatch { location: Location::Nonce(address(5)), expected, found }.into());
+        assert!(error.to_string().contains("expected 6, found 5"));
+    }
+
+    #[test]
+    fn changes_that_start_from_another_slot_are_a_misfit_even_where_the_account_ends() {
+        let (store, nodes) = state();
+        let mut change = AccountChange { account: unchanged(&store, 1), ..Default::default() };
+        change.account.after = None;
+        change.slots.extend([write(2, 201, 0)]);
+        let error = Witness::new(nodes).root_after(store.root(), &changes(1, change)).unwrap_err();
+        let location = Location::Slot(address(1), word(2));
+        let (expected, found) = (Value::Word(word(201)), Value::Word(word(200)));
+        assert_eq!(error, Mismatch { location, expected, found }.into());
+    }
+
+    #[test]
+    fn without_its_nodes_a_witness_says_which_it_lacks_first() {
+        let (store, mut nodes) = state();
+        let root = store.root();
+        let missing = TrieError::Missing { hash: root, path: Nibbles::new() };
+        assert_eq!(Witness::default().account(root, address(1)), Err(missing.into()));
+        nodes.retain(|node| keccak256(node) != root);
+        assert_eq!(Witness::new(nodes).account(root, address(1)), Err(missing.into()));
+    }
+
+    #[test]
+    fn garbage_under_a_hash_is_malformed_and_garbage_elsewhere_does_no_harm() {
+        let garbage = Bytes::from_static(b"this is no node");
+        let root = keccak256(&garbage);
+        let error = Witness::new([garbage.clone()]).account(root, address(1)).unwrap_err();
+        assert!(matches!(error, WitnessError::Trie(TrieError::Malformed { hash, .. }) if hash == root));
+        let (store, nodes) = state();
+        let witness = Witness::new(nodes.into_iter().chain([garbage, Bytes::new()]));
+        assert!(witness.account(store.root(), address(1)).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_leaf_that_is_no_account_is_an_error() {
+        let key = keccak256(address(1));
+        let leaves = [(key, alloy_rlp::encode(word(5)))].into_iter().collect();
+        let full = FullTrie::of(&leaves);
+        let error = Witness::new(full.nodes()).account(full.root, address(1)).unwrap_err();
+        assert!(matches!(error, WitnessError::Trie(TrieError::Value { key: at, .. }) if at == key));
+    }
+}
