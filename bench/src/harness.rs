@@ -126,7 +126,7 @@ impl Harness for Replay<'_> {
         };
         self.counts.blocks += 1;
         self.counts.transactions += report.transactions;
-        self.counts.gas += report.gas;
+        self.counts.gas = self.counts.gas.saturating_add(report.gas);
         self.counts.micros += micros;
         let written = self.json.write(&Line {
             fixture: &self.fixture,

@@ -31,7 +31,7 @@ impl Counts {
         self.cases += other.cases;
         self.blocks += other.blocks;
         self.transactions += other.transactions;
-        self.gas += other.gas;
+        self.gas = self.gas.saturating_add(other.gas);
         self.failed += other.failed;
         self.left_out += other.left_out;
         self.micros += other.micros;

@@ -68,6 +68,13 @@ impl<B: Base> Overlay<B> {
         self.recorder.as_mut().map(Recorder::take).unwrap_or_default()
     }
 
+    /// Whether the account's life ended, or a new one began, since this overlay was made: what the
+    /// base holds of its storage is gone then.
+    pub fn is_renewed(&self, address: &Address) -> bool {
+        let place = self.places.get(address);
+        place.is_some_and(|place| self.accounts[place.get()].life == Life::New)
+    }
+
     /// What was committed, as changes to the base.
     pub fn into_changes(self) -> Changes {
         let mut changes = Changes::default();

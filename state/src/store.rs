@@ -116,6 +116,14 @@ impl MemoryStore {
         self.accounts.iter()
     }
 
+    /// The accounts that have storage but neither nonce nor code (EIP-7610).
+    pub fn storage_only(&self) -> impl Iterator<Item = Address> {
+        let has_only_storage = |stored: &StoredAccount| {
+            stored.account.nonce == 0 && !stored.account.has_code() && !stored.slots.is_empty()
+        };
+        self.accounts.iter().filter(move |(_, stored)| has_only_storage(stored)).map(|(address, _)| *address)
+    }
+
     /// The Merkle root of the whole state, computed from nothing.
     pub fn root(&self) -> B256 {
         state_root(&self.accounts)

@@ -8,22 +8,24 @@ use alloy_evm::{Evm as AlloyEvm, EvmEnv};
 use alloy_primitives::{Address, Bytes};
 use blockloom_state::{Base, Changes, Overlay};
 use revm::{
-    Context, ExecuteEvm, MainBuilder, MainContext, SystemCallEvm,
+    Context, ExecuteEvm, MainBuilder, MainContext,
     context::{BlockEnv, CfgEnv, TxEnv},
     context_interface::result::{EVMError, ExecutionResult, HaltReason, InvalidTransaction, ResultAndState},
-    handler::{EthPrecompiles, MainnetEvm},
+    handler::{EthPrecompiles, Handler, MainnetHandler, SystemCallTx},
     primitives::hardfork::SpecId,
 };
 
-use super::transaction::Input;
+use super::{collision::Evm, transaction::Input};
 use crate::Block;
 
-type MachineContext<'a, B> = Context<BlockEnv, Input<'a>, CfgEnv, Overlay<B>>;
 type MachineError<B> = EVMError<<B as revm::DatabaseRef>::Error>;
+
+/// What a call of the protocol may spend before Amsterdam (EIP-4788).
+const SYSTEM_CALL_GAS_LIMIT: u64 = 30_000_000;
 
 /// Runs the transactions of one block on an overlay.
 pub(crate) struct Machine<'a, B: Base> {
-    evm: MainnetEvm<MachineContext<'a, B>>,
+    evm: Evm<'a, B>,
     /// What the base said when a system call could not read it. alloy-evm turns every error of a
     /// system call into a text; this is the error itself.
     failed_read: Option<B::Error>,
@@ -50,21 +52,28 @@ impl<'a, B: Base> Machine<'a, B> {
             .with_block(block.env.clone())
             .with_tx(Input::System(Box::default()))
             .with_db(overlay);
-        Self { evm: context.build_mainnet(), failed_read: None }
+        let evm = Evm { inner: context.build_mainnet(), storage_only: block.rules.storage_only.clone() };
+        Self { evm, failed_read: None }
     }
 
     /// Runs a transaction on what was committed so far. [`commit`](Self::commit) makes its effects
     /// last; without it, or after a failure, the machine must not be used again.
     #[inline]
     pub(crate) fn run(&mut self, transaction: &'a TxEnv) -> Result<ExecutionResult, Failure<B::Error>> {
-        self.evm.transact_one(Input::InBlock(transaction)).map_err(Failure::from)
+        self.execute(Input::InBlock(transaction)).map_err(Failure::from)
+    }
+
+    #[inline]
+    fn execute(&mut self, input: Input<'a>) -> Result<ExecutionResult, MachineError<B>> {
+        self.evm.inner.ctx.tx = input;
+        MainnetHandler::default().run(&mut self.evm)
     }
 
     /// Commits the effects of the transaction that ran last.
     #[inline]
     pub(crate) fn commit(&mut self) {
-        let mut touched = self.evm.finalize();
-        let journal = &mut self.evm.ctx.journaled_state;
+        let mut touched = self.evm.inner.finalize();
+        let journal = &mut self.evm.inner.ctx.journaled_state;
         journal.database.commit_accounts(touched.drain());
         // The journal gets its map back, emptied, with the room that it grew.
         journal.inner.state = touched;
@@ -72,7 +81,7 @@ impl<'a, B: Base> Machine<'a, B> {
 
     /// The overlay.
     pub(crate) fn overlay(&mut self) -> &mut Overlay<B> {
-        &mut self.evm.ctx.journaled_state.database
+        &mut self.evm.inner.ctx.journaled_state.database
     }
 
     /// What the base said, if a system call failed because it could not be read.
@@ -82,7 +91,7 @@ impl<'a, B: Base> Machine<'a, B> {
 
     /// What was committed, as changes to the base.
     pub(crate) fn into_changes(self) -> Changes {
-        self.evm.ctx.journaled_state.database.into_changes()
+        self.evm.inner.ctx.journaled_state.database.into_changes()
     }
 }
 
@@ -109,19 +118,21 @@ impl<'a, B: Base> AlloyEvm for Machine<'a, B> {
     type Inspector = ();
 
     fn block(&self) -> &BlockEnv {
-        &self.evm.ctx.block
+        &self.evm.inner.ctx.block
     }
 
     fn cfg_env(&self) -> &CfgEnv {
-        &self.evm.ctx.cfg
+        &self.evm.inner.ctx.cfg
     }
 
     fn chain_id(&self) -> u64 {
-        self.evm.ctx.cfg.chain_id
+        self.evm.inner.ctx.cfg.chain_id
     }
 
     fn transact_raw(&mut self, tx: Input<'a>) -> Result<ResultAndState, MachineError<B>> {
-        self.evm.transact(tx)
+        let result = self.execute(tx);
+        let state = self.evm.inner.finalize();
+        Ok(ResultAndState::new(result?, state))
     }
 
     fn transact_system_call(
@@ -130,19 +141,27 @@ impl<'a, B: Base> AlloyEvm for Machine<'a, B> {
         contract: Address,
         data: Bytes,
     ) -> Result<ResultAndState, MachineError<B>> {
-        let result = self.evm.system_call_with_caller(caller, contract, data);
-        result.map_err(|error| match error {
-            EVMError::Database(error) => {
+        let mut call = TxEnv::new_system_tx_with_caller(caller, contract, data);
+        if !self.evm.inner.ctx.cfg.enable_amsterdam_eip8037 {
+            // revm gives every fork the limit that Amsterdam brings.
+            call.gas_limit = SYSTEM_CALL_GAS_LIMIT;
+        }
+        self.evm.inner.ctx.tx = Input::System(Box::new(call));
+        let result = MainnetHandler::default().run_system_call(&mut self.evm);
+        let state = self.evm.inner.finalize();
+        match result {
+            Ok(result) => Ok(ResultAndState::new(result, state)),
+            Err(EVMError::Database(error)) => {
                 let message = error.to_string();
                 self.failed_read = Some(error);
-                EVMError::Custom(message)
+                Err(EVMError::Custom(message))
             }
-            error => error,
-        })
+            Err(error) => Err(error),
+        }
     }
 
     fn finish(self) -> (Overlay<B>, EvmEnv) {
-        let Context { block, cfg, journaled_state, .. } = self.evm.ctx;
+        let Context { block, cfg, journaled_state, .. } = self.evm.inner.ctx;
         (journaled_state.database, EvmEnv::new(cfg, block))
     }
 
@@ -150,12 +169,12 @@ impl<'a, B: Base> AlloyEvm for Machine<'a, B> {
     fn set_inspector_enabled(&mut self, _enabled: bool) {}
 
     fn components(&self) -> (&Overlay<B>, &(), &EthPrecompiles) {
-        let evm = &self.evm;
+        let evm = &self.evm.inner;
         (&evm.ctx.journaled_state.database, &evm.inspector, &evm.precompiles)
     }
 
     fn components_mut(&mut self) -> (&mut Overlay<B>, &mut (), &mut EthPrecompiles) {
-        let evm = &mut self.evm;
+        let evm = &mut self.evm.inner;
         (&mut evm.ctx.journaled_state.database, &mut evm.inspector, &mut evm.precompiles)
     }
 }

@@ -1,5 +1,6 @@
 //! The binding to revm's interpreter. No other folder names it.
 
+mod collision;
 mod machine;
 mod transaction;
 

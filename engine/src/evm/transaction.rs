@@ -9,7 +9,6 @@ use revm::{
         either::Either,
         transaction::{AccessListItem, RecoveredAuthorization, SignedAuthorization},
     },
-    handler::SystemCallTx,
 };
 
 /// A transaction of a block, or a call that the protocol makes itself.
@@ -26,12 +25,6 @@ impl Input<'_> {
             Self::InBlock(env) => env,
             Self::System(env) => env,
         }
-    }
-}
-
-impl SystemCallTx for Input<'_> {
-    fn new_system_tx_with_caller(caller: Address, contract: Address, data: Bytes) -> Self {
-        Self::System(Box::new(TxEnv::new_system_tx_with_caller(caller, contract, data)))
     }
 }
 

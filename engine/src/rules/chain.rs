@@ -1,11 +1,11 @@
 //! A chain: which fork starts where.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use alloy_consensus::Header;
 use alloy_eips::{eip6110::MAINNET_DEPOSIT_CONTRACT_ADDRESS, eip7840::BlobParams};
 use alloy_hardforks::{EthereumChainHardforks, EthereumHardfork, EthereumHardforks, ForkCondition};
-use alloy_primitives::{Address, U256};
+use alloy_primitives::{Address, U256, map::AddressSet};
 
 use super::{AccessLists, Rules, default_blobs};
 
@@ -26,6 +26,7 @@ pub struct ChainSpec {
     blobs: BTreeMap<EthereumHardfork, BlobParams>,
     deposit_contract: Address,
     access_lists: Option<EthereumHardfork>,
+    storage_only: Option<Arc<AddressSet>>,
 }
 
 impl ChainSpec {
@@ -47,6 +48,7 @@ impl ChainSpec {
             blobs: BTreeMap::new(),
             deposit_contract: MAINNET_DEPOSIT_CONTRACT_ADDRESS,
             access_lists: Some(EthereumHardfork::Amsterdam),
+            storage_only: None,
         };
         spec.starts.remove(&EthereumHardfork::Dao);
         spec
@@ -90,6 +92,13 @@ impl ChainSpec {
         self
     }
 
+    /// The same chain, knowing these accounts to have storage but neither nonce nor code (EIP-7610).
+    #[must_use]
+    pub fn with_storage_only(mut self, accounts: AddressSet) -> Self {
+        self.storage_only = (!accounts.is_empty()).then(|| Arc::new(accounts));
+        self
+    }
+
     /// The rules for the block with this header.
     pub fn rules(&self, header: &Header) -> Rules {
         let is_active = |start: &ForkCondition| match start {
@@ -108,6 +117,7 @@ impl ChainSpec {
             deposit_contract: self.deposit_contract,
             dao_block: self.starts.get(&EthereumHardfork::Dao).and_then(ForkCondition::block_number),
             access_lists: if committed { AccessLists::Committed } else { AccessLists::Absent },
+            storage_only: self.storage_only.clone(),
         }
     }
 

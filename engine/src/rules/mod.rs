@@ -13,10 +13,12 @@ pub(crate) mod ommers;
 pub(crate) mod opening;
 pub(crate) mod verify;
 
+use std::sync::Arc;
+
 use alloy_eips::{eip6110::MAINNET_DEPOSIT_CONTRACT_ADDRESS, eip7840::BlobParams};
 use alloy_evm::{EvmEnv, eth::spec::EthExecutorSpec, spec_by_timestamp_and_block_number};
 use alloy_hardforks::{EthereumHardfork, EthereumHardforks, ForkCondition};
-use alloy_primitives::Address;
+use alloy_primitives::{Address, map::AddressSet};
 use revm::{context::CfgEnv, primitives::hardfork::SpecId};
 
 /// Whether headers commit to a block-level access list (EIP-7928).
@@ -46,6 +48,9 @@ pub struct Rules {
     pub dao_block: Option<u64>,
     /// Whether headers commit to an access list.
     pub access_lists: AccessLists,
+    /// The accounts that have storage but neither nonce nor code, so that no contract can be created
+    /// there (EIP-7610). They come from before EIP-161; to meet one takes a collision of hashes.
+    pub storage_only: Option<Arc<AddressSet>>,
 }
 
 impl Rules {
@@ -68,6 +73,7 @@ impl Rules {
             deposit_contract: MAINNET_DEPOSIT_CONTRACT_ADDRESS,
             dao_block: None,
             access_lists: if is_amsterdam { AccessLists::Committed } else { AccessLists::Absent },
+            storage_only: None,
         }
     }
 

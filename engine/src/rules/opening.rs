@@ -44,7 +44,7 @@ fn drain_dao<B: Base>(machine: &mut Machine<'_, B>) -> Result<(), B::Error> {
     Ok(())
 }
 
-/// Gives an account that exists another balance, and returns the one it had.
+/// Gives an account another balance, and returns the one it had.
 fn set_balance<B: Base>(
     machine: &mut Machine<'_, B>,
     address: Address,
@@ -58,6 +58,10 @@ fn set_balance<B: Base>(
     let old = account.info.balance;
     account.info.balance = balance(old);
     account.mark_touch();
+    if account.is_empty() {
+        // The fork is from before EIP-161: an account that is set to nothing exists from then on.
+        account.mark_created();
+    }
     overlay.commit_accounts([(address, account)]);
     Ok(old)
 }
