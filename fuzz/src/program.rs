@@ -112,7 +112,7 @@ pub fn assemble(program: &[Act]) -> Vec<u8> {
 fn append(code: &mut Vec<u8>, act: &Act) {
     match act {
         Act::Increment { slot, by } => {
-            code.extend([PUSH1, *slot, SLOAD, PUSH1, *by, ADD, PUSH1, *slot, SSTORE])
+            code.extend([PUSH1, *slot, SLOAD, PUSH1, *by, ADD, PUSH1, *slot, SSTORE]);
         }
         Act::Write { slot, value } => code.extend([PUSH1, *value, PUSH1, *slot, SSTORE]),
         Act::Observe { opcode, account, slot } => {

@@ -1,5 +1,7 @@
 //! The sequential engine on hostile blocks, beside a bare revm loop on revm's own cache.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use alloy_evm::EvmEnv;
 use alloy_hardforks::EthereumHardfork;
 use blockloom_engine::{Block, Engine, Frame, Invalid, Reason};

@@ -32,7 +32,6 @@ fn trie_account(stored: &StoredAccount) -> TrieAccount {
         balance: stored.account.balance,
         storage_root: storage_root(&stored.slots),
         code_hash: stored.account.code_hash,
-        ..TrieAccount::default()
     }
 }
 

@@ -152,7 +152,7 @@ impl MemoryStore {
     ///
     /// The first place, in order of addresses, that does not hold what the changes started from.
     /// The state is then as it was.
-    pub fn apply(&mut self, changes: &Changes) -> Result<Changes, Mismatch> {
+    pub fn apply(&mut self, changes: &Changes) -> Result<Changes, Box<Mismatch>> {
         self.check_fits(changes)?;
         for (hash, code) in &changes.codes {
             self.codes.entry(*hash).or_insert_with(|| code.clone());
@@ -165,13 +165,15 @@ impl MemoryStore {
         Ok(Changes { accounts, codes: B256Map::default() })
     }
 
-    fn check_fits(&self, changes: &Changes) -> Result<(), Mismatch> {
+    fn check_fits(&self, changes: &Changes) -> Result<(), Box<Mismatch>> {
         let mismatches = changes.accounts.iter().filter_map(|(address, change)| {
             let stored = self.accounts.get(address);
             account_difference(*address, change.account.before, stored.map(|stored| stored.account))
                 .or_else(|| slot_that_does_not_fit(*address, change, stored))
         });
-        mismatches.min_by_key(|mismatch| mismatch.location.address()).map_or(Ok(()), Err)
+        mismatches
+            .min_by_key(|mismatch| mismatch.location.address())
+            .map_or(Ok(()), |mismatch| Err(Box::new(mismatch)))
     }
 
     fn apply_to_account(&mut self, address: Address, change: &AccountChange) -> AccountChange {

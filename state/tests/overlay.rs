@@ -1,6 +1,8 @@
 //! The overlay against a plain model: whatever is committed to it, its changes are those of the
 //! model, its recorded steps compose to them, and undoing them leads back.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::BTreeMap;
 
 use alloy_primitives::{Address, Bytes, U256};
