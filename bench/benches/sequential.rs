@@ -5,6 +5,8 @@
 //! no system calls, and pays no rewards. Both sides run in one process and in turn, and medians are
 //! compared. The bar is 1.05: the benchmark fails above it.
 
+#![expect(clippy::print_stdout, reason = "printing is what a benchmark is for")]
+
 use std::{
     hint::black_box,
     process::ExitCode,
