@@ -171,7 +171,7 @@ mod tests {
         let custom = BlobParams { max_blob_count: 3, ..BlobParams::cancun() };
         let blobs = |spec: &ChainSpec| spec.rules(&Header::default()).blobs;
         assert_eq!(blobs(&spec), Some(BlobParams::osaka()));
-        assert_eq!(blobs(&spec.clone().with_blobs(EthereumHardfork::Prague, custom)), Some(custom));
+        assert_eq!(blobs(&spec.with_blobs(EthereumHardfork::Prague, custom)), Some(custom));
         assert_eq!(blobs(&ChainSpec::always(EthereumHardfork::Shanghai)), None);
     }
 

@@ -1,0 +1,146 @@
+//! `blockloom replay` as a person or a script runs it.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use serde_json::Value;
+
+fn replay(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_blockloom")).arg("replay").args(arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn sample(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/blocks").join(name)
+}
+
+/// A copy of a sample in which `damage` was done.
+fn damaged(folder: &Path, name: &str, damage: impl FnOnce(&mut Value)) -> String {
+    let mut fixture: Value = serde_json::from_str(&fs::read_to_string(sample(name)).unwrap()).unwrap();
+    damage(&mut fixture);
+    let path = folder.join(name);
+    fs::write(&path, fixture.to_string()).unwrap();
+    path.display().to_string()
+}
+
+#[test]
+fn without_a_path_the_samples_are_verified() {
+    let output = replay(&[]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let table = text(&output.stdout);
+    let row: Vec<_> = table.lines().nth(1).unwrap().split_whitespace().collect();
+    assert_eq!((row[0], row[1], row[6], row[7]), ("samples", "5", "0", "0"), "{table}");
+    assert_eq!(text(&output.stderr), "", "no progress bar where there is no terminal");
+}
+
+#[test]
+fn json_has_a_line_for_each_block_and_one_for_the_sums() {
+    let output = replay(&["--json", "-", "--rounds", "3"]);
+    assert_eq!(output.status.code(), Some(0));
+    let lines: Vec<Value> =
+        text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let (summary, blocks) = lines.split_last().unwrap();
+    for block in blocks {
+        let mut keys: Vec<_> = block.as_object().unwrap().keys().map(String::as_str).collect();
+        keys.sort_unstable();
+        let expected =
+            ["block", "case", "error", "fixture", "fork", "gas", "micros", "ok", "threads", "txs"];
+        assert_eq!(keys, expected);
+        assert_eq!((&block["ok"], &block["error"]), (&Value::Bool(true), &Value::Null));
+    }
+    let sum = |key: &str| blocks.iter().map(|block| block[key].as_u64().unwrap()).sum::<u64>();
+    let summary = &summary["summary"];
+    assert_eq!(summary["blocks"].as_u64(), Some(blocks.len() as u64));
+    assert_eq!((summary["gas"].as_u64(), summary["txs"].as_u64()), (Some(sum("gas")), Some(sum("txs"))));
+    assert_eq!((summary["cases"].as_u64(), summary["fixtures"].as_u64()), (Some(5), Some(5)));
+    assert_eq!((summary["failed"].as_u64(), summary["left_out"].as_u64()), (Some(0), Some(0)));
+    assert!(text(&output.stderr).contains("samples"), "the table goes to standard error");
+}
+
+#[test]
+fn a_block_that_fails_verification_is_named_in_two_lines() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = damaged(folder.path(), "transfers.json", |fixture| {
+        let account = fixture["transfers"]["postState"].as_object_mut().unwrap().values_mut().next().unwrap();
+        account["balance"] = "0x1234".into();
+    });
+    let output = replay(&[&path]);
+    assert_eq!(output.status.code(), Some(1));
+    let lines = text(&output.stdout);
+    let failure: Vec<_> = lines.lines().skip(2).collect();
+    assert_eq!(failure.len(), 2, "{lines}");
+    assert_eq!(failure[0], format!("failed: {path}: transfers, block 3"));
+    assert!(failure[1].contains("balance of 0x") && failure[1].contains("0x1234"), "{lines}");
+}
+
+#[test]
+fn an_invalid_block_must_be_refused_for_the_reason_that_the_test_gives() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = damaged(folder.path(), "invalid.json", |fixture| {
+        fixture["invalid"]["blocks"][1]["expectException"] = "BlockException.INVALID_LOG_BLOOM".into();
+    });
+    let output = replay(&[&path]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stdout).contains("refused for another reason"), "{}", text(&output.stdout));
+}
+
+#[test]
+fn unusable_input_is_named_and_the_rest_still_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let broken = damaged(folder.path(), "contracts.json", |fixture| {
+        fixture["contracts"]["blocks"][0]["rlp"] = "0xzz".into();
+    });
+    let good = sample("transfers.json").display().to_string();
+    let output = replay(&[&broken, &good]);
+    assert_eq!(output.status.code(), Some(2));
+    let error = text(&output.stderr);
+    assert!(error.contains(&broken) && error.contains("blocks[0].rlp"), "{error}");
+    assert!(text(&output.stdout).contains("transfers.json"), "{}", text(&output.stdout));
+
+    let missing = replay(&["there/is/no/such/path"]);
+    assert_eq!(missing.status.code(), Some(2));
+    assert!(text(&missing.stderr).contains("there/is/no/such/path"));
+}
+
+#[test]
+fn arguments_that_make_no_sense_are_refused() {
+    for arguments in [["--rounds", "0"], ["--threads", "many"], ["--limit", "-1"], ["--wrong", "1"]] {
+        assert_eq!(replay(&arguments).status.code(), Some(2), "{arguments:?}");
+    }
+}
+
+#[test]
+fn cases_can_be_chosen_and_limited() {
+    let cases = |arguments: &[&str]| {
+        let output = replay(&[arguments, &["--json", "-"]].concat());
+        assert_eq!(output.status.code(), Some(0));
+        let last: Value = serde_json::from_str(text(&output.stdout).lines().last().unwrap()).unwrap();
+        last["summary"]["cases"].as_u64().unwrap()
+    };
+    assert_eq!(cases(&["--only", "homestead"]), 1);
+    assert_eq!(cases(&["--only", "samples/"]), 5);
+    assert_eq!(cases(&["--limit", "2"]), 2);
+    assert_eq!(cases(&["--limit", "0"]), 0);
+}
+
+#[test]
+fn the_first_failure_can_be_the_last() {
+    let folder = tempfile::tempdir().unwrap();
+    let spoil = |fixture: &mut Value, case: &str| {
+        for block in fixture[case]["blocks"].as_array_mut().unwrap() {
+            block["expectException"] = "BlockException.INVALID_LOG_BLOOM".into();
+        }
+    };
+    let path = damaged(folder.path(), "transfers.json", |fixture| spoil(fixture, "transfers"));
+    let failures = |arguments: &[&str]| text(&replay(arguments).stdout).matches("failed: ").count();
+    assert_eq!(failures(&[&path]), 3);
+    assert_eq!(failures(&[&path, "--fail-fast"]), 1);
+}
