@@ -119,3 +119,82 @@ fn has_known_root(rules: &Rules, receipts: &[Receipt]) -> bool {
     rules.is_active(EthereumHardfork::Byzantium)
         || receipts.iter().all(|receipt| receipt.status.is_post_state())
 }
+
+#[cfg(test)]
+mod tests {
+    use alloy_consensus::{Eip658Value, TxType};
+    use alloy_eips::eip7685::Requests;
+    use alloy_primitives::{Address, Log, bytes};
+
+    use super::*;
+
+    fn outcome() -> Outcome {
+        let log = Log::new_unchecked(Address::ZERO, vec![B256::repeat_byte(1)], Default::default());
+        let receipt = Receipt {
+            tx_type: TxType::Eip1559,
+            status: Eip658Value::success(),
+            cumulative_gas_used: 21_000,
+            logs: vec![log],
+        };
+        Outcome {
+            receipts: vec![receipt],
+            gas_used: 21_000,
+            blob_gas_used: 1 << 17,
+            requests: Some(Requests::from(vec![bytes!("00aa")])),
+            ..Outcome::default()
+        }
+    }
+
+    /// A header that says exactly what the outcome is.
+    fn header(outcome: &Outcome) -> Header {
+        let receipts: Vec<_> = outcome.receipts.iter().cloned().map(ReceiptEnvelope::from).collect();
+        Header {
+            gas_used: outcome.gas_used,
+            blob_gas_used: Some(outcome.blob_gas_used),
+            logs_bloom: *receipts[0].logs_bloom(),
+            receipts_root: calculate_receipt_root(&receipts),
+            requests_hash: outcome.requests.as_ref().map(Requests::requests_hash),
+            state_root: B256::repeat_byte(7),
+            ..Header::default()
+        }
+    }
+
+    fn check(spoil: impl FnOnce(&mut Header)) -> Result<(), OutcomeError> {
+        let outcome = outcome();
+        let mut header = header(&outcome);
+        spoil(&mut header);
+        let rules = Rules::mainnet(EthereumHardfork::Prague);
+        check_outcome(&rules, &header, &outcome, Some(B256::repeat_byte(7)))
+    }
+
+    #[test]
+    fn every_field_is_compared_and_a_mismatch_names_both_values() {
+        assert_eq!(check(|_| ()), Ok(()));
+        assert_eq!(check(|header| header.gas_used = 1), Err(OutcomeError::GasUsed { expected: 1, found: 21_000 }));
+        let found = 1 << 17;
+        let error = check(|header| header.blob_gas_used = Some(0));
+        assert_eq!(error, Err(OutcomeError::BlobGasUsed { expected: 0, found }));
+        let error = check(|header| header.logs_bloom = Bloom::ZERO).unwrap_err();
+        assert!(matches!(error, OutcomeError::LogsBloom { .. }), "{error}");
+        let wrong = B256::repeat_byte(9);
+        let error = check(|header| header.receipts_root = wrong).unwrap_err();
+        assert!(matches!(error, OutcomeError::ReceiptsRoot { expected, .. } if expected == wrong), "{error}");
+        let error = check(|header| header.requests_hash = Some(wrong)).unwrap_err();
+        assert!(matches!(error, OutcomeError::RequestsHash { expected, .. } if expected == wrong), "{error}");
+        let error = check(|header| header.state_root = wrong).unwrap_err();
+        assert_eq!(error, OutcomeError::StateRoot { expected: wrong, found: B256::repeat_byte(7) });
+    }
+
+    #[test]
+    fn before_byzantium_receipts_are_compared_once_they_have_their_state_roots() {
+        let rules = Rules::mainnet(EthereumHardfork::Homestead);
+        let plain = Outcome { requests: None, ..outcome() };
+        let with_roots = plain.clone().with_post_states(&[B256::repeat_byte(3)]);
+        let header = header(&with_roots);
+        assert_eq!(check_outcome(&rules, &header, &with_roots, None), Ok(()));
+        assert_eq!(check_outcome(&rules, &header, &plain, None), Ok(()));
+        let other_roots = plain.with_post_states(&[B256::repeat_byte(4)]);
+        let error = check_outcome(&rules, &header, &other_roots, None).unwrap_err();
+        assert!(matches!(error, OutcomeError::ReceiptsRoot { .. }), "{error}");
+    }
+}
