@@ -51,8 +51,7 @@ fn json_has_a_line_for_each_block_and_one_for_the_sums() {
     for block in blocks {
         let mut keys: Vec<_> = block.as_object().unwrap().keys().map(String::as_str).collect();
         keys.sort_unstable();
-        let expected =
-            ["block", "case", "error", "fixture", "fork", "gas", "micros", "ok", "threads", "txs"];
+        let expected = ["block", "case", "error", "fixture", "fork", "gas", "micros", "ok", "threads", "txs"];
         assert_eq!(keys, expected);
         assert_eq!((&block["ok"], &block["error"]), (&Value::Bool(true), &Value::Null));
     }

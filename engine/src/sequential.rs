@@ -11,6 +11,11 @@ use crate::{
     rules::{admission::Budgets, closing::close, opening::open},
 };
 
+/// How many accounts a transaction of a mainnet block adds to those that the block has read, with
+/// some to spare, and how many there are beside: room that is made once instead of by growing.
+const ACCOUNTS_PER_TRANSACTION: usize = 3;
+const ACCOUNTS_AROUND: usize = 32;
+
 /// One committed step of a block: what happens before the transactions, a transaction, or what
 /// happens after them.
 #[derive(Debug)]
@@ -41,9 +46,11 @@ pub(crate) fn execute<B: Base>(
 }
 
 fn run<B: Base>(base: &B, block: &Block, observer: &mut Observer<'_>) -> Result<Outcome, Reason> {
+    let overlay =
+        Overlay::with_room_for(base, ACCOUNTS_AROUND + ACCOUNTS_PER_TRANSACTION * block.transactions.len());
     let overlay = match observer {
-        Observer::Nobody => Overlay::new(base),
-        Observer::Callback(_) => Overlay::new(base).recording(),
+        Observer::Nobody => overlay,
+        Observer::Callback(_) => overlay.recording(),
     };
     let mut machine = Machine::new(block, overlay);
     let mut budgets = Budgets::new(block);

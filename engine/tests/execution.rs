@@ -133,7 +133,18 @@ fn a_destroyed_contract_that_is_created_again_starts_with_empty_storage() {
     code[0] = 0x5f + child_init.len() as u8;
     code.extend(&child_init);
     code.extend(bytes!("600052"));
-    code.extend([0x60, 0, 0x60, child_init.len() as u8, 0x60, 32 - child_init.len() as u8, 0x60, 0, 0xf5, 0x00]);
+    code.extend([
+        0x60,
+        0,
+        0x60,
+        child_init.len() as u8,
+        0x60,
+        32 - child_init.len() as u8,
+        0x60,
+        0,
+        0xf5,
+        0x00,
+    ]);
     let factory = contract(code.into(), &[]);
     let child = CONTRACT.create2(B256::ZERO, keccak256(&child_init));
     let old_child = contract(bytes!("33ff"), &[(1, 9), (2, 9)]);

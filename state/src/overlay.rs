@@ -12,7 +12,7 @@ use alloy_primitives::{
     map::{AddressMap, B256Map, HashMap, U256Map, hash_map::Entry as MapEntry},
 };
 use revm_database_interface::{Database, DatabaseCommit};
-use revm_state::{Account as EvmAccount, AccountId, AccountInfo, Bytecode};
+use revm_state::{Account as EvmAccount, AccountId, AccountInfo, Bytecode, EvmState};
 
 use crate::{Account, AccountChange, Base, Change, Changes, Life, recorder::Recorder};
 
@@ -44,10 +44,15 @@ struct Entry {
 impl<B: Base> Overlay<B> {
     /// An overlay with nothing committed.
     pub fn new(base: B) -> Self {
+        Self::with_room_for(base, 0)
+    }
+
+    /// An overlay with nothing committed that has room for so many accounts: growing would move them.
+    pub fn with_room_for(base: B, accounts: usize) -> Self {
         Self {
             base,
-            places: AddressMap::default(),
-            accounts: Vec::new(),
+            places: AddressMap::with_capacity_and_hasher(accounts, Default::default()),
+            accounts: Vec::with_capacity(accounts),
             codes: B256Map::default(),
             block_hashes: HashMap::default(),
             recorder: None,
@@ -78,6 +83,7 @@ impl<B: Base> Overlay<B> {
     /// What was committed, as changes to the base.
     pub fn into_changes(self) -> Changes {
         let mut changes = Changes::default();
+        changes.accounts.reserve(self.accounts.len());
         for entry in self.accounts {
             let account = Change { before: entry.before, after: entry.now.as_ref().map(Account::from) };
             let code = entry.now.and_then(|info| info.code);
@@ -86,22 +92,26 @@ impl<B: Base> Overlay<B> {
         changes
     }
 
-    /// Commits the accounts that a transaction touched. They must have been read from this overlay.
-    pub fn commit_accounts(&mut self, accounts: impl IntoIterator<Item = (Address, EvmAccount)>) {
-        for (address, account) in accounts {
-            if account.is_touched() {
-                self.commit_account(address, account);
-            }
+    /// Commits the accounts that a transaction touched, and leaves the map empty, with the room that
+    /// it has. The accounts must have been read from this overlay.
+    pub fn commit_touched(&mut self, accounts: &mut EvmState) {
+        // The accounts are large: they are emptied where they lie instead of being moved out.
+        for (address, account) in accounts.iter_mut() {
+            self.commit_account(*address, account);
         }
+        accounts.clear();
     }
 
-    fn commit_account(&mut self, address: Address, account: EvmAccount) {
+    fn commit_account(&mut self, address: Address, account: &mut EvmAccount) {
+        if !account.is_touched() {
+            return;
+        }
         let place = account.info.account_id.or_else(|| self.places.get(&address).copied());
         let place = place.expect("revm reads every account before it touches it");
         let entry = &mut self.accounts[place.get()];
         debug_assert_eq!(entry.address, address, "an account's place is its own");
 
-        let fate = Fate::of(&account, entry.now.is_some());
+        let fate = Fate::of(account, entry.now.is_some());
         let mut recorded = self
             .recorder
             .as_mut()
@@ -124,7 +134,13 @@ impl<B: Base> Overlay<B> {
                 known.after = slot.present_value;
             }
             let exists = fate == Fate::Begins || entry.now.is_some() || !account.info.is_empty();
-            entry.now = exists.then(|| AccountInfo { account_id: Some(place), ..account.info });
+            entry.now = exists.then(|| AccountInfo {
+                balance: account.info.balance,
+                nonce: account.info.nonce,
+                code_hash: account.info.code_hash,
+                account_id: Some(place),
+                code: account.info.code.take(),
+            });
         }
         if let Some(recorded) = recorded {
             recorded.set_account(entry.now.as_ref());
@@ -236,11 +252,13 @@ impl<B> fmt::Debug for Overlay<B> {
 }
 
 impl<B: Base> DatabaseCommit for Overlay<B> {
-    fn commit(&mut self, changes: AddressMap<EvmAccount>) {
-        self.commit_accounts(changes);
+    fn commit(&mut self, mut changes: AddressMap<EvmAccount>) {
+        self.commit_touched(&mut changes);
     }
 
     fn commit_iter(&mut self, changes: &mut dyn Iterator<Item = (Address, EvmAccount)>) {
-        self.commit_accounts(changes);
+        for (address, mut account) in changes {
+            self.commit_account(address, &mut account);
+        }
     }
 }

@@ -145,7 +145,7 @@ proptest! {
                 continue;
             }
             let account = touched(&mut overlay, address, act);
-            overlay.commit_accounts([(address, account)]);
+            overlay.commit_touched(&mut [(address, account)].into_iter().collect());
             apply_to_model(&mut model, address, act);
             let recorded = overlay.take_recorded();
             undos.push(stepwise.apply(&recorded).unwrap());

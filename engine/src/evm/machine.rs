@@ -74,7 +74,7 @@ impl<'a, B: Base> Machine<'a, B> {
     pub(crate) fn commit(&mut self) {
         let mut touched = self.evm.inner.finalize();
         let journal = &mut self.evm.inner.ctx.journaled_state;
-        journal.database.commit_accounts(touched.drain());
+        journal.database.commit_touched(&mut touched);
         // The journal gets its map back, emptied, with the room that it grew.
         journal.inner.state = touched;
     }

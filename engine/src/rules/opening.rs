@@ -8,7 +8,7 @@ use alloy_evm::{
 use alloy_primitives::{Address, U256};
 use blockloom_state::Base;
 use revm::{
-    Database,
+    Database, DatabaseCommit,
     state::{Account as EvmAccount, TransactionId},
 };
 
@@ -62,7 +62,7 @@ fn set_balance<B: Base>(
         // The fork is from before EIP-161: an account that is set to nothing exists from then on.
         account.mark_created();
     }
-    overlay.commit_accounts([(address, account)]);
+    overlay.commit_iter(&mut [(address, account)].into_iter());
     Ok(old)
 }
 

@@ -170,7 +170,10 @@ mod tests {
     #[test]
     fn every_field_is_compared_and_a_mismatch_names_both_values() {
         assert_eq!(check(|_| ()), Ok(()));
-        assert_eq!(check(|header| header.gas_used = 1), Err(OutcomeError::GasUsed { expected: 1, found: 21_000 }));
+        assert_eq!(
+            check(|header| header.gas_used = 1),
+            Err(OutcomeError::GasUsed { expected: 1, found: 21_000 })
+        );
         let found = 1 << 17;
         let error = check(|header| header.blob_gas_used = Some(0));
         assert_eq!(error, Err(OutcomeError::BlobGasUsed { expected: 0, found }));
