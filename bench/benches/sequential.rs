@@ -13,11 +13,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use alloy_evm::EvmEnv;
 use blockloom_engine::{Block, Engine};
 use blockloom_fixtures::{Case, Sources, read, suites::Suites};
+use blockloom_fuzz::bare_loop;
 use blockloom_state::MemoryStore;
-use revm::{Context, ExecuteCommitEvm, MainBuilder, MainContext, context::TxEnv, database::CacheDB};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -92,29 +91,15 @@ fn compare(base: &MemoryStore, block: &Block) -> (Duration, Duration) {
     let (mut bare_times, mut engine_times) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let start = Instant::now();
-        run_bare(base, block);
+        let (left, refused) = bare_loop(base, block);
+        assert_eq!(refused, None, "real blocks are valid");
+        drop(black_box(left));
         bare_times.push(start.elapsed());
         let start = Instant::now();
         black_box(engine.execute(base, block).expect("real blocks are valid"));
         engine_times.push(start.elapsed());
     }
     (median(&mut bare_times), median(&mut engine_times))
-}
-
-fn run_bare(base: &MemoryStore, block: &Block) {
-    let header = alloy_consensus::Header::default();
-    let rules = &block.rules;
-    let cfg = EvmEnv::for_eth_block(header, rules, rules.chain_id, rules.blobs).cfg_env;
-    let nothing = TxEnv::default();
-    let mut evm = Context::mainnet()
-        .with_cfg(cfg)
-        .with_block(block.env.clone())
-        .with_tx(&nothing)
-        .with_db(CacheDB::new(base))
-        .build_mainnet();
-    for transaction in &block.transactions {
-        black_box(evm.transact_commit(&transaction.env).expect("real blocks are valid"));
-    }
 }
 
 fn median(times: &mut [Duration]) -> Duration {

@@ -4,7 +4,9 @@
 //! themselves and are created again, read balances, pay the coinbase, call each other and revert.
 
 mod block;
+mod oracle;
 mod program;
 
 pub use block::{HostileBlock, hostile_block};
+pub use oracle::bare_loop;
 pub use program::{Act, assemble, program};

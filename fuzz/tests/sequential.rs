@@ -2,15 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use alloy_evm::EvmEnv;
 use alloy_hardforks::EthereumHardfork;
-use blockloom_engine::{Block, Engine, Frame, Invalid, Reason};
-use blockloom_fuzz::{HostileBlock, hostile_block};
+use blockloom_engine::{Engine, Frame, Invalid, Reason};
+use blockloom_fuzz::{HostileBlock, bare_loop, hostile_block};
 use blockloom_state::{Account, MemoryStore};
 use proptest::prelude::*;
-use revm::{
-    Context, DatabaseRef, ExecuteCommitEvm, MainBuilder, MainContext, context::TxEnv, database::CacheDB,
-};
+use revm::{DatabaseRef, database::CacheDB};
 
 /// Where revm's cache, after a bare loop, holds something else than `state`, over the accounts that
 /// either of them knows.
@@ -41,23 +38,6 @@ fn difference(state: &MemoryStore, cache: &CacheDB<&MemoryStore>) -> Option<Stri
         }
     }
     None
-}
-
-/// Runs the transactions up to the first that is refused, and says which that is.
-fn bare_loop<'a>(base: &'a MemoryStore, block: &Block) -> (CacheDB<&'a MemoryStore>, Option<usize>) {
-    let header = alloy_consensus::Header::default();
-    let rules = &block.rules;
-    let cfg = EvmEnv::for_eth_block(header, rules, rules.chain_id, rules.blobs).cfg_env;
-    let nothing = TxEnv::default();
-    let mut evm = Context::mainnet()
-        .with_cfg(cfg)
-        .with_block(block.env.clone())
-        .with_tx(&nothing)
-        .with_db(CacheDB::new(base))
-        .build_mainnet();
-    let mut transactions = block.transactions.iter();
-    let refused = transactions.position(|transaction| evm.transact_commit(&transaction.env).is_err());
-    (evm.ctx.journaled_state.database, refused)
 }
 
 fn forks() -> Vec<EthereumHardfork> {

@@ -145,13 +145,7 @@ fn slot_difference(address: Address, ours: &AccountChange, theirs: &AccountChang
         let ours = ours.slots.get(&key).copied().unwrap_or_default();
         let theirs = theirs.slots.get(&key).copied().unwrap_or_default();
         [(ours.before, theirs.before), (ours.after, theirs.after)].into_iter().find_map(
-            |(expected, found)| {
-                (expected != found).then_some(Mismatch {
-                    location: Location::Slot(address, key),
-                    expected: Value::Word(expected),
-                    found: Value::Word(found),
-                })
-            },
+            |(expected, found)| (expected != found).then(|| Mismatch::of_slot(address, key, expected, found)),
         )
     })
 }

@@ -75,6 +75,14 @@ pub struct Mismatch {
     pub found: Value,
 }
 
+impl Mismatch {
+    /// A slot that does not hold what was expected of it.
+    pub(crate) const fn of_slot(address: Address, key: U256, expected: U256, found: U256) -> Self {
+        let location = Location::Slot(address, key);
+        Self { location, expected: Value::Word(expected), found: Value::Word(found) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,8 +10,7 @@ use revm_database_interface::{DBErrorMarker, DatabaseRef};
 use revm_state::{AccountInfo, Bytecode};
 
 use crate::{
-    Account, AccountChange, Change, Changes, Life, Location, Mismatch, Value, changes::account_difference,
-    root::state_root,
+    Account, AccountChange, Change, Changes, Life, Mismatch, changes::account_difference, root::state_root,
 };
 
 /// An account with its storage, as a genesis file or a snapshot lists it.
@@ -203,32 +202,24 @@ impl MemoryStore {
     }
 }
 
+/// The lowest slot that does not hold what the change started from: in a new life, nothing.
 fn slot_that_does_not_fit(
     address: Address,
     change: &AccountChange,
     stored: Option<&StoredAccount>,
 ) -> Option<Mismatch> {
-    if change.life == Life::New {
-        return None;
-    }
-    let held = |key| stored.and_then(|stored| stored.slots.get(key)).copied().unwrap_or_default();
+    let slots = stored.filter(|_| change.life == Life::Same).map(|stored| &stored.slots);
+    let held = |key| slots.and_then(|slots| slots.get(key)).copied().unwrap_or_default();
     let misfits = change.slots.iter().filter(|(key, slot)| held(key) != slot.before);
-    misfits.min_by_key(|(key, _)| **key).map(|(key, slot)| Mismatch {
-        location: Location::Slot(address, *key),
-        expected: Value::Word(slot.before),
-        found: Value::Word(held(key)),
-    })
+    let (key, slot) = misfits.min_by_key(|(key, _)| **key)?;
+    Some(Mismatch::of_slot(address, *key, slot.before, held(key)))
 }
 
 /// The lowest slot in which two storages differ.
 fn slot_difference(address: Address, ours: &U256Map<U256>, theirs: &U256Map<U256>) -> Option<Mismatch> {
     let held = |slots: &U256Map<U256>, key| slots.get(key).copied().unwrap_or_default();
     let keys = ours.keys().chain(theirs.keys()).filter(|key| held(ours, key) != held(theirs, key));
-    keys.min().map(|key| Mismatch {
-        location: Location::Slot(address, *key),
-        expected: Value::Word(held(ours, key)),
-        found: Value::Word(held(theirs, key)),
-    })
+    keys.min().map(|key| Mismatch::of_slot(address, *key, held(ours, key), held(theirs, key)))
 }
 
 /// A code that an account has by hash but that the store does not hold.
@@ -278,6 +269,7 @@ impl DatabaseRef for MemoryStore {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Location, Value};
 
     fn address(byte: u8) -> Address {
         Address::with_last_byte(byte)

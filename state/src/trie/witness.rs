@@ -13,7 +13,7 @@ use super::{
     node::NodeIndex,
     partial::{PartialTrie, Update},
 };
-use crate::{Account, AccountChange, Changes, Life, Location, Mismatch, Value, changes::account_difference};
+use crate::{Account, AccountChange, Changes, Life, Mismatch, changes::account_difference};
 
 /// The raw trie nodes that prove a part of the state before a block.
 ///
@@ -120,9 +120,7 @@ fn slot_updates(
     for (key, change) in slots {
         let found = slot(storage, *key)?;
         if found != change.before {
-            let location = Location::Slot(address, *key);
-            let (expected, found) = (Value::Word(change.before), Value::Word(found));
-            return Err(Mismatch { location, expected, found }.into());
+            return Err(Mismatch::of_slot(address, *key, change.before, found).into());
         }
         if change.is_change() {
             let after = (!change.after.is_zero()).then(|| alloy_rlp::encode(change.after));
@@ -158,7 +156,7 @@ mod tests {
     use alloy_trie::Nibbles;
 
     use super::*;
-    use crate::{Allocation, Change, MemoryStore, trie::full::FullTrie};
+    use crate::{Allocation, Change, Location, MemoryStore, Value, trie::full::FullTrie};
 
     fn address(byte: u8) -> Address {
         Address::with_last_byte(byte)

@@ -1,0 +1,27 @@
+//! The oracle: a bare revm loop on revm's own cache, which shares nothing with our engine.
+
+use alloy_consensus::Header;
+use alloy_evm::EvmEnv;
+use blockloom_engine::Block;
+use blockloom_state::MemoryStore;
+use revm::{Context, ExecuteCommitEvm, MainBuilder, MainContext, context::TxEnv, database::CacheDB};
+
+/// Runs a block's transactions one after the other on one EVM, up to the first that is refused, and
+/// drops their results: the least that executing a block can be. Nothing happens before and after
+/// the transactions.
+///
+/// Returns what they left, and the position of the refused one.
+pub fn bare_loop<'a>(base: &'a MemoryStore, block: &Block) -> (CacheDB<&'a MemoryStore>, Option<usize>) {
+    let rules = &block.rules;
+    let cfg = EvmEnv::for_eth_block(Header::default(), rules, rules.chain_id, rules.blobs).cfg_env;
+    let nothing = TxEnv::default();
+    let mut evm = Context::mainnet()
+        .with_cfg(cfg)
+        .with_block(block.env.clone())
+        .with_tx(&nothing)
+        .with_db(CacheDB::new(base))
+        .build_mainnet();
+    let mut transactions = block.transactions.iter();
+    let refused = transactions.position(|transaction| evm.transact_commit(&transaction.env).is_err());
+    (evm.ctx.journaled_state.database, refused)
+}
