@@ -36,7 +36,7 @@ struct RealBlock {
 fn main() -> ExitCode {
     let suites = Suites::find().expect("the suites can be unpacked");
     let Some(folder) = suites.suite("mainnet") else {
-        println!("skipped: there are no mainnet blocks, {suites:?}");
+        println!("skipped: there is no suite of mainnet blocks; {suites}");
         return ExitCode::SUCCESS;
     };
     let blocks = real_blocks(&folder);
