@@ -8,10 +8,10 @@ use std::{
 };
 
 use blockloom_engine::{Block, BlockError, Engine, Outcome, Step};
-use blockloom_fixtures::{BlockReport, Executor, Harness};
+use blockloom_fixtures::{BlockReport, Compared, Executor, Harness};
 use blockloom_state::MemoryStore;
 
-use crate::report::{Counts, Failure, JsonLines, Line};
+use crate::report::{Counts, Failure, JsonLines, Line, rounded};
 
 /// How often each block is executed, and when to stop.
 #[derive(Clone, Copy, Debug)]
@@ -65,6 +65,12 @@ impl<'a> Replay<'a> {
         self.counts.fixtures += 1;
     }
 
+    /// Whether somebody asked to stop.
+    pub(crate) fn is_interrupted(&self) -> bool {
+        // ORDER: Relaxed: nothing else is passed on with this flag.
+        self.interrupted.load(Ordering::Relaxed)
+    }
+
     /// Hands out what was counted since the last call.
     pub(crate) fn take_counts(&mut self) -> Counts {
         std::mem::take(&mut self.counts)
@@ -78,7 +84,7 @@ impl Executor for Replay<'_> {
         block: &Block,
         on_step: Option<&mut dyn FnMut(Step<'_>)>,
     ) -> Result<Outcome, BlockError> {
-        let mut times = Vec::with_capacity(self.plan.rounds as usize);
+        let mut times = Vec::new();
         let start = Instant::now();
         let first = match on_step {
             None => self.engine.execute(base, block),
@@ -86,6 +92,9 @@ impl Executor for Replay<'_> {
         };
         times.push(start.elapsed());
         for round in 1..self.plan.rounds {
+            if self.is_interrupted() {
+                break;
+            }
             let start = Instant::now();
             let again = self.engine.execute(base, block);
             times.push(start.elapsed());
@@ -126,7 +135,12 @@ impl Harness for Replay<'_> {
         };
         self.counts.blocks += 1;
         self.counts.transactions += report.transactions;
-        self.counts.gas = self.counts.gas.saturating_add(report.gas);
+        self.counts.gas += u128::from(report.gas);
+        match report.compared {
+            Compared::Everything => {}
+            Compared::AllButStateRoot => self.counts.without_state_root += 1,
+            Compared::Nothing => self.counts.only_executed += 1,
+        }
         self.counts.micros += micros;
         let written = self.json.write(&Line {
             fixture: &self.fixture,
@@ -136,7 +150,7 @@ impl Harness for Replay<'_> {
             txs: report.transactions,
             gas: report.gas,
             threads: 0,
-            micros,
+            micros: rounded(micros),
             ok: error.is_none(),
             error: error.as_deref(),
         });
@@ -150,9 +164,7 @@ impl Harness for Replay<'_> {
             self.json_error = Some(error);
             return ControlFlow::Break(());
         }
-        // ORDER: Relaxed: nothing else is passed on with this flag.
-        let is_interrupted = self.interrupted.load(Ordering::Relaxed);
-        if is_interrupted || (is_failure && self.plan.failures == OnFailure::Stop) {
+        if self.is_interrupted() || (is_failure && self.plan.failures == OnFailure::Stop) {
             return ControlFlow::Break(());
         }
         ControlFlow::Continue(())

@@ -4,7 +4,10 @@ mod harness;
 mod replay;
 mod report;
 
-use std::process::ExitCode;
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use clap::{Parser, Subcommand};
 
@@ -33,7 +36,7 @@ fn main() -> ExitCode {
     match result {
         Ok(status) => ExitCode::from(status as u8),
         Err(error) => {
-            eprintln!("blockloom: {error}");
+            let _ = writeln!(io::stderr(), "blockloom: {error}");
             ExitCode::from(Status::Unusable as u8)
         }
     }

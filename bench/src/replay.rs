@@ -3,7 +3,7 @@
 use std::{
     error::Error,
     io::{self, IsTerminal, Write},
-    num::NonZeroU32,
+    num::{NonZeroU32, NonZeroUsize},
     ops::ControlFlow,
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
@@ -15,7 +15,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::{
     Status,
     harness::{OnFailure, Plan, Replay},
-    report::{Counts, JsonLines, write_table},
+    report::{Counts, Failure, JsonLines, write_table, write_verdict},
 };
 
 /// Execute blocks and verify them against whatever their fixtures say.
@@ -23,26 +23,27 @@ use crate::{
 /// Reads blockchain tests and state tests, folders with a block and its prestate as a node answers
 /// them, and folders with a block's environment; the format is recognised from the content.
 ///
-/// Exit status: 0 if everything was verified, 1 if a block failed, 2 if some input or argument was
-/// unusable, 130 if it was interrupted.
+/// Exit status: 1 if a block failed; otherwise 130 if it was interrupted; otherwise 2 if some input or
+/// argument was unusable, or nothing was executed; otherwise 0.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Files and folders with fixtures; folders are walked. Without any: the sample blocks that
     /// come with the program.
     paths: Vec<PathBuf>,
     /// How many threads execute a block; 0 is the sequential executor, the only one there is yet.
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=0))]
+    #[arg(long, value_name = "N", default_value = "0", value_parser = threads, allow_negative_numbers = true)]
     threads: u32,
-    /// Execute each block N times, compare what comes out, and report the median time.
-    #[arg(long, value_name = "N", default_value = "1")]
+    /// Execute each block N times, compare what comes out, and report the median time. The first time
+    /// is the slowest: caches are cold.
+    #[arg(long, value_name = "N", default_value = "1", value_parser = at_least_one::<NonZeroU32>, allow_negative_numbers = true)]
     rounds: NonZeroU32,
-    /// Only cases whose file or name contains TEXT.
+    /// Only cases whose file, as it is given or found, or whose name contains TEXT.
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
     /// At most N cases.
-    #[arg(long, value_name = "N")]
-    limit: Option<usize>,
-    /// Stop at the first failure.
+    #[arg(long, value_name = "N", value_parser = at_least_one::<NonZeroUsize>, allow_negative_numbers = true)]
+    limit: Option<NonZeroUsize>,
+    /// Stop at the first block that fails, and at the first unusable input.
     #[arg(long)]
     fail_fast: bool,
     /// Write a line of JSON for each block, and a last one with the sums, to FILE; `-` is standard
@@ -51,63 +52,134 @@ pub(crate) struct Arguments {
     json: Option<PathBuf>,
 }
 
+fn threads(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(0) => Ok(0),
+        Ok(_) => Err("only 0, the sequential executor, is there yet".to_owned()),
+        Err(_) => Err("a number of threads is wanted".to_owned()),
+    }
+}
+
+fn at_least_one<N: std::str::FromStr>(text: &str) -> Result<N, String> {
+    text.parse().map_err(|_| "a number of at least 1 is wanted".to_owned())
+}
+
 /// A set of fixtures that has its row in the table, and where it is read from.
 struct Set {
     name: String,
     sources: Vec<Result<Source, FixtureError>>,
 }
 
+/// Set by whoever asks the command to stop.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
 pub(crate) fn run(arguments: &Arguments) -> Result<Status, Box<dyn Error>> {
-    static INTERRUPTED: AtomicBool = AtomicBool::new(false);
-    ctrlc::set_handler(|| {
-        // ORDER: Relaxed: nothing else is passed on with this flag.
-        if INTERRUPTED.swap(true, Ordering::Relaxed) {
-            // Whoever asks twice does not want to wait for the block to end.
-            std::process::exit(Status::Interrupted as i32);
-        }
-    })?;
-    let mut json = JsonLines::to(arguments.json.as_deref())
-        .map_err(|error| format!("--json {}: {error}", display(arguments.json.as_deref())))?;
+    stop_on_signals()?;
+    let json_path = arguments.json.as_deref();
+    if let Some(path) = json_path {
+        check_is_no_input(path, &arguments.paths)?;
+    }
+    let mut json = JsonLines::to(json_path).map_err(|error| json_failure(json_path, &error))?;
     let failures = if arguments.fail_fast { OnFailure::Stop } else { OnFailure::GoOn };
     let plan = Plan { rounds: arguments.rounds.get(), failures };
     let mut session = Session {
         arguments,
         progress: ProgressBar::hidden(),
         replay: Replay::new(plan, &INTERRUPTED, &mut json),
-        cases_left: arguments.limit.unwrap_or(usize::MAX),
+        cases_left: arguments.limit.map_or(usize::MAX, NonZeroUsize::get),
         rows: Vec::new(),
         unusable: 0,
     };
     session.run();
     session.progress.finish_and_clear();
     let Session { replay, rows, unusable, .. } = session;
+    let is_interrupted = replay.is_interrupted();
     let (failures, json_error) = (replay.failures, replay.json_error);
-
     let mut total = Counts::default();
     rows.iter().for_each(|(_, counts)| total.add(counts));
-    let to_standard_output = arguments.json.as_deref() == Some(Path::new("-"));
-    json_error
-        .map_or_else(|| json.finish(&total), Err)
-        .map_err(|error| format!("--json {}: {error}", display(arguments.json.as_deref())))?;
-    let mut output: Box<dyn Write> =
-        if to_standard_output { Box::new(io::stderr()) } else { Box::new(io::stdout()) };
-    write_table(&mut output, &rows)?;
-    for failure in &failures {
-        writeln!(output, "{failure}")?;
-    }
 
-    // ORDER: Relaxed: the handler passes nothing on with this flag.
-    let is_interrupted = INTERRUPTED.load(Ordering::Relaxed);
-    Ok(match (failures.is_empty(), is_interrupted, unusable) {
-        (false, _, _) => Status::Failed,
-        (true, true, _) => Status::Interrupted,
-        (true, false, 0) => Status::Verified,
-        (true, false, _) => Status::Unusable,
+    // What was found out is told even if the file for it is lost.
+    let json_error = json_error.or_else(|| json.finish(&total).err());
+    let report = Report { rows: &rows, total: &total, failures: &failures, unusable };
+    let told = if json_path == Some(Path::new("-")) {
+        report.write(&mut io::stderr())
+    } else {
+        report.write(&mut io::stdout())
+    };
+    let lost = json_error.filter(is_worth_a_word).map(|error| json_failure(json_path, &error));
+    let untold = told.err().filter(is_worth_a_word).map(|error| error.to_string());
+    for message in [&lost, &untold].into_iter().flatten() {
+        say(message);
+    }
+    Ok(if !failures.is_empty() {
+        Status::Failed
+    } else if is_interrupted {
+        Status::Interrupted
+    } else if unusable > 0 || total.cases == 0 || lost.is_some() {
+        Status::Unusable
+    } else {
+        Status::Verified
     })
 }
 
-fn display(path: Option<&Path>) -> String {
-    path.unwrap_or(Path::new("-")).display().to_string()
+fn stop_on_signals() -> Result<(), ctrlc::Error> {
+    ctrlc::set_handler(|| {
+        // ORDER: Relaxed: nothing else is passed on with this flag.
+        if INTERRUPTED.swap(true, Ordering::Relaxed) {
+            // Whoever asks twice does not want to wait for the block to end.
+            std::process::exit(Status::Interrupted as i32);
+        }
+        say("interrupted, the block is being finished");
+    })
+}
+
+/// Writes to standard error, or nowhere if that is closed.
+fn say(message: &str) {
+    let _ = writeln!(io::stderr(), "blockloom: {message}");
+}
+
+/// Whoever closed the pipe does not want to hear more.
+fn is_worth_a_word(error: &io::Error) -> bool {
+    error.kind() != io::ErrorKind::BrokenPipe
+}
+
+fn json_failure(path: Option<&Path>, error: &io::Error) -> String {
+    format!("--json {}: {error}", path.unwrap_or(Path::new("-")).display())
+}
+
+/// Refuses to write where fixtures are read: the one would destroy the other, or be read as one.
+fn check_is_no_input(json: &Path, inputs: &[PathBuf]) -> Result<(), String> {
+    let folder = json.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let (Ok(folder), Some(name)) = (folder.canonicalize(), json.file_name()) else { return Ok(()) };
+    let target = folder.join(name);
+    let is_under = |input: &&PathBuf| input.canonicalize().is_ok_and(|input| target.starts_with(input));
+    match inputs.iter().find(is_under) {
+        Some(input) => {
+            Err(format!("--json {}: that is in {}, which is read", json.display(), input.display()))
+        }
+        None => Ok(()),
+    }
+}
+
+/// All that a person is told in the end.
+struct Report<'a> {
+    rows: &'a [(String, Counts)],
+    total: &'a Counts,
+    failures: &'a [Failure],
+    unusable: usize,
+}
+
+impl Report<'_> {
+    fn write(&self, output: &mut dyn Write) -> io::Result<()> {
+        write_table(output, self.rows, self.total)?;
+        for failure in self.failures {
+            writeln!(output, "{failure}")?;
+        }
+        if self.total.cases == 0 && self.unusable == 0 {
+            writeln!(output, "no case matches")?;
+        }
+        write_verdict(output, self.total, self.unusable)
+    }
 }
 
 /// One run of the command.
@@ -123,12 +195,13 @@ struct Session<'a> {
 impl Session<'_> {
     fn run(&mut self) {
         if self.arguments.paths.is_empty() {
-            self.progress = progress_bar(samples().len());
+            self.progress = progress_bar(samples().len(), self.arguments.json.as_deref());
             let _ = self.run_samples();
             return;
         }
         let sets: Vec<_> = self.arguments.paths.iter().flat_map(|path| sets(path)).collect();
-        self.progress = progress_bar(sets.iter().map(|set| set.sources.len()).sum());
+        self.progress =
+            progress_bar(sets.iter().map(|set| set.sources.len()).sum(), self.arguments.json.as_deref());
         for set in sets {
             if self.run_set(set).is_break() {
                 break;
@@ -162,11 +235,14 @@ impl Session<'_> {
 
     fn run_fixture(&mut self, fixture: Result<Fixture, FixtureError>) -> ControlFlow<()> {
         self.progress.inc(1);
+        if self.replay.is_interrupted() {
+            return ControlFlow::Break(());
+        }
         let fixture = match fixture {
             Ok(fixture) => fixture,
             Err(error) => {
                 self.unusable += 1;
-                self.progress.suspend(|| eprintln!("unusable: {error}"));
+                self.progress.suspend(|| say(&format!("unusable: {error}")));
                 let stop = self.arguments.fail_fast;
                 return if stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
             }
@@ -196,6 +272,10 @@ impl Session<'_> {
 fn sets(path: &Path) -> Vec<Set> {
     let mut sets: Vec<Set> = Vec::new();
     for source in Sources::new([path]) {
+        // ORDER: Relaxed: nothing else is passed on with this flag.
+        if INTERRUPTED.load(Ordering::Relaxed) {
+            break;
+        }
         let name = source.as_ref().map_or_else(|_| file_name(path), |source| set_name(path, source.path()));
         match sets.iter_mut().find(|set| set.name == name) {
             Some(set) => set.sources.push(source),
@@ -224,8 +304,10 @@ fn file_name(path: &Path) -> String {
     name.map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
 }
 
-fn progress_bar(sources: usize) -> ProgressBar {
-    if !io::stderr().is_terminal() {
+fn progress_bar(sources: usize, json: Option<&Path>) -> ProgressBar {
+    // Lines of JSON on the same terminal would end up in the middle of the bar.
+    let is_disturbed = json == Some(Path::new("-")) && io::stdout().is_terminal();
+    if is_disturbed || !io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
     let style = ProgressStyle::with_template("{bar:40} {pos}/{len} fixtures, {elapsed}, {eta} left")

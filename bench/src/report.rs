@@ -17,9 +17,13 @@ pub(crate) struct Counts {
     pub(crate) cases: usize,
     pub(crate) blocks: usize,
     pub(crate) transactions: usize,
-    pub(crate) gas: u64,
+    pub(crate) gas: u128,
     pub(crate) failed: usize,
     pub(crate) left_out: usize,
+    /// Blocks whose state root could not be compared, for want of a witness.
+    pub(crate) without_state_root: usize,
+    /// Blocks that there was nothing to compare with.
+    pub(crate) only_executed: usize,
     pub(crate) micros: f64,
     /// Why cases were left out, and how many for each reason.
     pub(crate) reasons: BTreeMap<String, usize>,
@@ -31,9 +35,11 @@ impl Counts {
         self.cases += other.cases;
         self.blocks += other.blocks;
         self.transactions += other.transactions;
-        self.gas = self.gas.saturating_add(other.gas);
+        self.gas += other.gas;
         self.failed += other.failed;
         self.left_out += other.left_out;
+        self.without_state_root += other.without_state_root;
+        self.only_executed += other.only_executed;
         self.micros += other.micros;
         for (reason, count) in &other.reasons {
             *self.reasons.entry(reason.clone()).or_default() += count;
@@ -62,6 +68,11 @@ impl fmt::Display for Failure {
     }
 }
 
+/// Microseconds with the nanoseconds that were measured, and no more digits than that.
+pub(crate) fn rounded(micros: f64) -> f64 {
+    (micros * 1000.0).round() / 1000.0
+}
+
 /// One block, for a program.
 #[derive(Debug, Serialize)]
 pub(crate) struct Line<'a> {
@@ -88,7 +99,7 @@ struct Summary {
     cases: usize,
     blocks: usize,
     txs: usize,
-    gas: u64,
+    gas: u128,
     failed: usize,
     left_out: usize,
     micros: f64,
@@ -126,7 +137,7 @@ impl JsonLines {
             gas: counts.gas,
             failed: counts.failed,
             left_out: counts.left_out,
-            micros: counts.micros,
+            micros: rounded(counts.micros),
         };
         self.write(&SummaryLine { summary })?;
         self.output.as_mut().map_or(Ok(()), |output| output.flush())
@@ -134,16 +145,16 @@ impl JsonLines {
 }
 
 /// Writes the table of all sets, and below it their sum if there are several.
-pub(crate) fn write_table(output: &mut dyn Write, sets: &[(String, Counts)]) -> io::Result<()> {
-    let mut total = Counts::default();
-    for (_, counts) in sets {
-        total.add(counts);
-    }
+pub(crate) fn write_table(
+    output: &mut dyn Write,
+    sets: &[(String, Counts)],
+    total: &Counts,
+) -> io::Result<()> {
     let header = ["set", "cases", "blocks", "transactions", "gas", "Mgas/s", "failed", "left out"];
     let mut rows = vec![header.map(str::to_owned)];
     rows.extend(sets.iter().map(|(name, counts)| row(name, counts)));
     if sets.len() > 1 {
-        rows.push(row("all", &total));
+        rows.push(row("all", total));
     }
     let widths: [usize; 8] =
         std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
@@ -154,8 +165,23 @@ pub(crate) fn write_table(output: &mut dyn Write, sets: &[(String, Counts)]) -> 
         }
         writeln!(output)?;
     }
+    Ok(())
+}
+
+/// Writes what it all comes to: what was verified, how far, and what was not looked at.
+pub(crate) fn write_verdict(output: &mut dyn Write, total: &Counts, unusable: usize) -> io::Result<()> {
+    let Counts { cases, blocks, failed, left_out, without_state_root, only_executed, .. } = total;
+    writeln!(output, "{} of {blocks} blocks in {cases} cases are as they should be", blocks - failed)?;
     for (reason, count) in &total.reasons {
-        writeln!(output, "left out {count}: {reason}")?;
+        writeln!(output, "{count} of {left_out} cases left out: {reason}")?;
+    }
+    let remarks = [
+        (*without_state_root, "blocks have no witness: their state root was not compared"),
+        (*only_executed, "blocks were executed, but there was nothing to compare them with"),
+        (unusable, "inputs were unusable"),
+    ];
+    for (count, remark) in remarks.into_iter().filter(|(count, _)| *count > 0) {
+        writeln!(output, "{count} {remark}")?;
     }
     Ok(())
 }
@@ -184,7 +210,10 @@ mod tests {
     #[test]
     fn several_sets_have_a_sum() {
         let mut output = Vec::new();
-        write_table(&mut output, &[("one".to_owned(), counts(1)), ("two".to_owned(), counts(2))]).unwrap();
+        let sets = [("one".to_owned(), counts(1)), ("two".to_owned(), counts(2))];
+        let mut total = counts(1);
+        total.add(&counts(2));
+        write_table(&mut output, &sets, &total).unwrap();
         let text = String::from_utf8(output).unwrap();
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines.len(), 4);

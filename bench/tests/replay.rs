@@ -75,7 +75,8 @@ fn a_block_that_fails_verification_is_named_in_two_lines() {
     assert_eq!(output.status.code(), Some(1));
     let lines = text(&output.stdout);
     let failure: Vec<_> = lines.lines().skip(2).collect();
-    assert_eq!(failure.len(), 2, "{lines}");
+    assert_eq!(failure.len(), 3, "{lines}");
+    assert_eq!(failure[2], "2 of 3 blocks in 1 cases are as they should be");
     assert_eq!(failure[0], format!("failed: {path}: transfers, block 3"));
     assert!(failure[1].contains("balance of 0x") && failure[1].contains("0x1234"), "{lines}");
 }
@@ -111,7 +112,14 @@ fn unusable_input_is_named_and_the_rest_still_runs() {
 
 #[test]
 fn arguments_that_make_no_sense_are_refused() {
-    for arguments in [["--rounds", "0"], ["--threads", "many"], ["--limit", "-1"], ["--wrong", "1"]] {
+    for arguments in [
+        ["--rounds", "0"],
+        ["--threads", "-1"],
+        ["--limit", "0"],
+        ["--threads", "many"],
+        ["--limit", "-1"],
+        ["--wrong", "1"],
+    ] {
         assert_eq!(replay(&arguments).status.code(), Some(2), "{arguments:?}");
     }
 }
@@ -127,7 +135,47 @@ fn cases_can_be_chosen_and_limited() {
     assert_eq!(cases(&["--only", "homestead"]), 1);
     assert_eq!(cases(&["--only", "samples/"]), 5);
     assert_eq!(cases(&["--limit", "2"]), 2);
-    assert_eq!(cases(&["--limit", "0"]), 0);
+    let nothing = replay(&["--only", "no case has this name"]);
+    assert_eq!(nothing.status.code(), Some(2), "a slip of the pen must not look like success");
+}
+
+#[test]
+fn each_block_has_the_time_that_it_took_itself() {
+    let output = replay(&["--only", "transfers", "--json", "-"]);
+    let lines: Vec<Value> =
+        text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let micros: Vec<_> = lines[..3].iter().map(|line| line["micros"].as_f64().unwrap()).collect();
+    assert!(micros.iter().all(|micros| *micros > 0.0), "{micros:?}");
+    let sum = lines[3]["summary"]["micros"].as_f64().unwrap();
+    assert!((sum - micros.iter().sum::<f64>()).abs() < 0.01, "{sum} {micros:?}");
+}
+
+#[test]
+fn the_json_file_may_not_be_an_input() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = damaged(folder.path(), "transfers.json", |_| ());
+    let before = fs::read(&path).unwrap();
+    for json in [path.clone(), folder.path().join("out.json").display().to_string()] {
+        let input = folder.path().display().to_string();
+        assert_eq!(replay(&[&input, "--json", &json]).status.code(), Some(2));
+    }
+    assert_eq!(fs::read(&path).unwrap(), before);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_lost_json_file_does_not_hide_a_failure() {
+    if !Path::new("/dev/full").exists() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = damaged(folder.path(), "transfers.json", |fixture| {
+        fixture["transfers"]["lastblockhash"] = format!("0x{}", "00".repeat(32)).into();
+    });
+    let output = replay(&[&path, "--json", "/dev/full"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stdout).contains("failed: "), "{}", text(&output.stdout));
+    assert!(text(&output.stderr).contains("/dev/full"), "{}", text(&output.stderr));
 }
 
 #[test]
