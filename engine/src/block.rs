@@ -146,10 +146,10 @@ impl Transaction {
 
     /// The type of the transaction.
     ///
-    /// # Panics
+    /// # Errors
     ///
-    /// If it is none of Ethereum's: such a transaction cannot be built here.
-    pub fn tx_type(&self) -> TxType {
-        TxType::try_from(self.env.tx_type).expect("a transaction has one of Ethereum's types")
+    /// If it is none of Ethereum's.
+    pub fn tx_type(&self) -> Result<TxType, TransactionError> {
+        TxType::try_from(self.env.tx_type).map_err(|_| TransactionError::UnknownType(self.env.tx_type))
     }
 }

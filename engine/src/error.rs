@@ -108,6 +108,9 @@ pub enum TransactionError {
     /// It is protected against replay (EIP-155) before the fork that knows such signatures.
     #[error("it is signed for a chain, which the fork does not know yet")]
     Protected,
+    /// It has a type that Ethereum does not know.
+    #[error("its type {0} is unknown")]
+    UnknownType(u8),
     /// It asks for more gas than the block has left.
     #[error("its gas limit {limit} exceeds the {available} that the block has left")]
     GasAboveBlock {

@@ -4,8 +4,8 @@
 //! A [`Block`] is plain data: [`Block::recover`] makes it out of a signed one under the [`Rules`] that
 //! a [`ChainSpec`] has for its header. [`Engine`] executes it on any
 //! [`Base`](blockloom_state::Base) and returns its [`Outcome`]. Apart from execution stand the rules
-//! that a block must keep: [`check_header`], [`check_body`] and [`check_ommers`] before it,
-//! [`check_outcome`] after it. Whatever is wrong is a [`BlockError`].
+//! that a block must keep: [`check_block`] before it ([`check_header`], [`check_body`] and
+//! [`check_ommers`] in one), [`check_outcome`] after it. Whatever is wrong is a [`BlockError`].
 
 mod block;
 mod engine;
@@ -22,6 +22,7 @@ pub use error::{BlockError, DepositError, Invalid, Place, Reason, SystemCallErro
 pub use outcome::{Outcome, Receipt};
 pub use rules::{
     AccessLists, Rules,
+    before::check_block,
     body::{BodyError, check_body},
     chain::{ChainSpec, merge_at},
     difficulty::next_difficulty,

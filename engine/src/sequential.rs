@@ -2,7 +2,6 @@
 
 use alloy_consensus::Eip658Value;
 use blockloom_state::{Base, Changes, Overlay, TxIndex};
-use revm::context_interface::result::ExecutionResult;
 
 use crate::{
     Block, BlockError, Outcome, Receipt, Transaction,
@@ -60,9 +59,9 @@ fn run<B: Base>(base: &B, block: &Block, observer: &mut Observer<'_>) -> Result<
     observer.tell(&mut machine, Place::Opening, None);
     for (position, transaction) in block.transactions.iter().enumerate() {
         let index = TxIndex::new(position);
-        let result = step(&mut machine, &mut budgets, transaction)
+        let receipt = step(&mut machine, &mut budgets, transaction)
             .map_err(|failure| explain(failure, index, transaction))?;
-        receipts.push(receipt(transaction, result, &budgets));
+        receipts.push(receipt);
         observer.tell(&mut machine, Place::Transaction(index, transaction.hash), receipts.last());
     }
     let requests = close(&mut machine, block, &receipts)?;
@@ -82,12 +81,18 @@ fn step<'a, B: Base>(
     machine: &mut Machine<'a, &B>,
     budgets: &mut Budgets,
     transaction: &'a Transaction,
-) -> Result<ExecutionResult, StepError<B::Error>> {
+) -> Result<Receipt, StepError<B::Error>> {
+    let tx_type = transaction.tx_type().map_err(StepError::Refused)?;
     budgets.admit(&transaction.env).map_err(StepError::Refused)?;
     let result = machine.run(&transaction.env).map_err(StepError::Failed)?;
     machine.commit();
     budgets.spend(&transaction.env, result.gas());
-    Ok(result)
+    Ok(Receipt {
+        tx_type,
+        status: Eip658Value::Eip658(result.is_success()),
+        cumulative_gas_used: budgets.paid(),
+        logs: result.into_logs(),
+    })
 }
 
 enum StepError<E> {
@@ -108,15 +113,6 @@ where
         StepError::Failed(Failure::Environment(lack)) => Invalid::Environment(lack).into(),
         StepError::Failed(Failure::Base(error)) => Reason::Base { place, source: std::sync::Arc::new(error) },
         StepError::Failed(Failure::Abandoned(message)) => Reason::Abandoned { place, message },
-    }
-}
-
-fn receipt(transaction: &Transaction, result: ExecutionResult, budgets: &Budgets) -> Receipt {
-    Receipt {
-        tx_type: transaction.tx_type(),
-        status: Eip658Value::Eip658(result.is_success()),
-        cumulative_gas_used: budgets.paid(),
-        logs: result.into_logs(),
     }
 }
 

@@ -106,10 +106,12 @@ impl<B: Base> Overlay<B> {
         if !account.is_touched() {
             return;
         }
-        let place = account.info.account_id.or_else(|| self.places.get(&address).copied());
-        let place = place.expect("revm reads every account before it touches it");
+        // The account says its place, unless somebody else numbered it or it was made anew.
+        let is_its_own =
+            |place: &AccountId| self.accounts.get(place.get()).is_some_and(|entry| entry.address == address);
+        let place = account.info.account_id.filter(is_its_own).or_else(|| self.places.get(&address).copied());
+        let place = place.expect("an account is read from the overlay before it is committed");
         let entry = &mut self.accounts[place.get()];
-        debug_assert_eq!(entry.address, address, "an account's place is its own");
 
         let fate = Fate::of(account, entry.now.is_some());
         let mut recorded = self
@@ -159,7 +161,11 @@ impl<B: Base> Overlay<B> {
             address,
             before: info.as_ref().map(Account::from),
             base_id: info.as_ref().and_then(|info| info.account_id),
-            now: info.map(|info| AccountInfo { account_id: Some(place), ..info }),
+            now: info.map(|info| {
+                // revm takes a zero hash for some code when it looks for collisions.
+                let code_hash = Account::from(&info).code_hash;
+                AccountInfo { account_id: Some(place), code_hash, ..info }
+            }),
             life: Life::Same,
             slots: U256Map::default(),
         });

@@ -115,6 +115,16 @@ impl MemoryStore {
         self.accounts.iter()
     }
 
+    /// Sets a slot of an account, which comes into being if it is not there.
+    pub fn set_slot(&mut self, address: Address, key: U256, value: U256) {
+        let slots = &mut self.accounts.entry(address).or_default().slots;
+        if value.is_zero() {
+            slots.remove(&key);
+        } else {
+            slots.insert(key, value);
+        }
+    }
+
     /// The accounts that have storage but neither nonce nor code (EIP-7610).
     pub fn storage_only(&self) -> impl Iterator<Item = Address> {
         let has_only_storage = |stored: &StoredAccount| {
@@ -178,12 +188,14 @@ impl MemoryStore {
     fn apply_to_account(&mut self, address: Address, change: &AccountChange) -> AccountChange {
         let old = self.accounts.remove(&address).unwrap_or_default();
         let mut slots = old.slots;
+        // Who does not exist any more has lost its storage, whether the change says so or not.
+        let life = if change.account.after.is_none() { Life::New } else { change.life };
         let mut undo = AccountChange {
             account: change.account.inverse(),
-            life: change.life,
+            life,
             slots: change.slots.iter().map(|(key, slot)| (*key, slot.inverse())).collect(),
         };
-        if change.life == Life::New {
+        if life == Life::New {
             // The way back is a new life too: it starts empty and gets the slots of the old one.
             let back = |(key, after)| (key, Change { before: U256::ZERO, after });
             undo.slots = std::mem::take(&mut slots).into_iter().map(back).collect();

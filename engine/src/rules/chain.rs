@@ -101,9 +101,16 @@ impl ChainSpec {
 
     /// The rules for the block with this header.
     pub fn rules(&self, header: &Header) -> Rules {
-        let is_active = |start: &ForkCondition| match start {
+        let paris = self.starts.get(&EthereumHardfork::Paris);
+        let is_after_merge = paris.is_some_and(|start| match start {
             ForkCondition::TTD { activation_block_number: u64::MAX, .. } => header.difficulty.is_zero(),
-            start => start.active_at_timestamp_or_number(header.timestamp, header.number),
+            start => start.active_at_block(header.number),
+        });
+        let is_active = |start: &ForkCondition| match start {
+            ForkCondition::TTD { activation_block_number: u64::MAX, .. } => is_after_merge,
+            // Time counts from the Merge on: a block from before it may claim any.
+            ForkCondition::Timestamp(_) => is_after_merge && start.active_at_timestamp(header.timestamp),
+            start => start.active_at_block(header.number),
         };
         let forks = self.starts.iter().filter(|(fork, _)| **fork != EthereumHardfork::Dao);
         let active = forks.rev().find(|(_, start)| is_active(start));
@@ -163,6 +170,7 @@ mod tests {
         assert_eq!(fork_at(15_537_394, 0), Paris);
         assert_eq!(fork_at(19_426_587, 1_710_338_135), Cancun);
         assert_eq!(fork_at(24_647_140, 0x69b3_c0cf), Bpo2);
+        assert_eq!(fork_at(1, u64::MAX), Frontier, "time does not count before the Merge");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What happens in a block after its last transaction.
 
+use alloy_consensus::Header;
 use alloy_eips::{
     eip6110::DEPOSIT_REQUEST_TYPE, eip7002::WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS,
     eip7251::CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS, eip7685::Requests,
@@ -11,6 +12,7 @@ use revm::{Database, database::DatabaseCommitExt};
 
 use super::{
     deposits::deposits,
+    ommers::OmmerError,
     opening::{base_error, system_call_error},
 };
 use crate::{
@@ -18,6 +20,25 @@ use crate::{
     error::{Invalid, Place, Reason, SystemCallError},
     evm::Machine,
 };
+
+/// How many generations old a rewarded ommer can be: the reward shrinks to nothing with its age.
+const OLDEST_OMMER: u64 = 7;
+
+/// Refuses ommers that no reward can be computed for. Whether they may be included at all is for
+/// [`check_ommers`](crate::check_ommers) to say.
+fn check_rewarded(block: &Block) -> Result<(), Invalid> {
+    let number = block.number();
+    let is_rewarded = |ommer: &Header| {
+        number.checked_sub(ommer.number).is_some_and(|age| (1..=OLDEST_OMMER).contains(&age))
+    };
+    match block.ommers.iter().position(|ommer| !is_rewarded(ommer)) {
+        Some(position) => {
+            let reason = OmmerError::UnknownParent { parent: block.ommers[position].parent_hash };
+            Err(Invalid::Ommer { position, reason })
+        }
+        None => Ok(()),
+    }
+}
 
 /// Pays withdrawals and rewards, and collects the requests to the consensus layer.
 pub(crate) fn close<B: Base>(
@@ -28,6 +49,7 @@ pub(crate) fn close<B: Base>(
     if block.frame == Frame::TransactionsOnly {
         return Ok(None);
     }
+    check_rewarded(block)?;
     let increments =
         post_block_balance_increments(&block.rules, &block.env, &block.ommers, block.withdrawals.as_deref());
     let paid = machine.overlay().increment_balances(increments);

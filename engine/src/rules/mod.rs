@@ -3,6 +3,7 @@
 //! [`Rules`] is resolved once per block, so that nobody below asks for numbers and timestamps again.
 
 pub(crate) mod admission;
+pub(crate) mod before;
 pub(crate) mod body;
 pub(crate) mod chain;
 pub(crate) mod closing;

@@ -1,7 +1,7 @@
 //! What a header says of a block's outcome, compared with the outcome.
 
 use alloy_consensus::{Header, ReceiptEnvelope, proofs::calculate_receipt_root};
-use alloy_eips::eip7685::EMPTY_REQUESTS_HASH;
+use alloy_eips::eip7685::Requests;
 use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::{B256, Bloom};
 
@@ -44,12 +44,12 @@ pub enum OutcomeError {
         found: B256,
     },
     /// The hash of the requests to the consensus layer.
-    #[error("requests hash: the header says {expected}, execution yields {found}")]
+    #[error("requests hash: the header says {expected:?}, execution yields {found:?}")]
     RequestsHash {
-        /// What the header says.
-        expected: B256,
-        /// What execution yields.
-        found: B256,
+        /// What the header says, if it says anything.
+        expected: Option<B256>,
+        /// What execution yields; nothing before Prague.
+        found: Option<B256>,
     },
     /// The root of the state after the block.
     #[error("state root: the header says {expected}, execution yields {found}")]
@@ -79,10 +79,8 @@ pub fn check_outcome(
 ) -> Result<(), OutcomeError> {
     let (expected, found) = (header.gas_used, outcome.gas_used);
     equal(expected, found, |expected, found| OutcomeError::GasUsed { expected, found })?;
-    if let Some(expected) = header.blob_gas_used {
-        let found = outcome.blob_gas_used;
-        equal(expected, found, |expected, found| OutcomeError::BlobGasUsed { expected, found })?;
-    }
+    let (expected, found) = (header.blob_gas_used.unwrap_or_default(), outcome.blob_gas_used);
+    equal(expected, found, |expected, found| OutcomeError::BlobGasUsed { expected, found })?;
 
     // The blooms are most of the work here: a few hashes for each log.
     let receipts = spread(&outcome.receipts, |receipt| ReceiptEnvelope::from(receipt.clone()));
@@ -95,11 +93,8 @@ pub fn check_outcome(
         let (expected, found) = (header.receipts_root, calculate_receipt_root(&receipts));
         equal(expected, found, |expected, found| OutcomeError::ReceiptsRoot { expected, found })?;
     }
-    if let Some(expected) = header.requests_hash {
-        let found =
-            outcome.requests.as_ref().map_or(EMPTY_REQUESTS_HASH, |requests| requests.requests_hash());
-        equal(expected, found, |expected, found| OutcomeError::RequestsHash { expected, found })?;
-    }
+    let (expected, found) = (header.requests_hash, outcome.requests.as_ref().map(Requests::requests_hash));
+    equal(expected, found, |expected, found| OutcomeError::RequestsHash { expected, found })?;
     if let Some(found) = state_root {
         let expected = header.state_root;
         equal(expected, found, |expected, found| OutcomeError::StateRoot { expected, found })?;
@@ -123,7 +118,6 @@ fn has_known_root(rules: &Rules, receipts: &[Receipt]) -> bool {
 #[cfg(test)]
 mod tests {
     use alloy_consensus::{Eip658Value, TxType};
-    use alloy_eips::eip7685::Requests;
     use alloy_primitives::{Address, Log, bytes};
 
     use super::*;
@@ -183,7 +177,14 @@ mod tests {
         let error = check(|header| header.receipts_root = wrong).unwrap_err();
         assert!(matches!(error, OutcomeError::ReceiptsRoot { expected, .. } if expected == wrong), "{error}");
         let error = check(|header| header.requests_hash = Some(wrong)).unwrap_err();
-        assert!(matches!(error, OutcomeError::RequestsHash { expected, .. } if expected == wrong), "{error}");
+        assert!(
+            matches!(error, OutcomeError::RequestsHash { expected, .. } if expected == Some(wrong)),
+            "{error}"
+        );
+        let error = check(|header| header.requests_hash = None).unwrap_err();
+        assert!(matches!(error, OutcomeError::RequestsHash { expected: None, .. }), "{error}");
+        let error = check(|header| header.blob_gas_used = None).unwrap_err();
+        assert!(matches!(error, OutcomeError::BlobGasUsed { expected: 0, .. }), "{error}");
         let error = check(|header| header.state_root = wrong).unwrap_err();
         assert_eq!(error, OutcomeError::StateRoot { expected: wrong, found: B256::repeat_byte(7) });
     }
@@ -191,7 +192,7 @@ mod tests {
     #[test]
     fn before_byzantium_receipts_are_compared_once_they_have_their_state_roots() {
         let rules = Rules::mainnet(EthereumHardfork::Homestead);
-        let plain = Outcome { requests: None, ..outcome() };
+        let plain = Outcome { requests: None, blob_gas_used: 0, ..outcome() };
         let with_roots = plain.clone().with_post_states(&[B256::repeat_byte(3)]);
         let header = header(&with_roots);
         assert_eq!(check_outcome(&rules, &header, &with_roots, None), Ok(()));
