@@ -14,8 +14,8 @@ use std::{
 };
 
 use blockloom_engine::{Block, Engine};
-use blockloom_fixtures::{Case, Sources, read, suites::Suites};
-use blockloom_fuzz::bare_loop;
+use blockloom_fixtures::{Case, Sources, read};
+use blockloom_fuzz::{bare_loop, suites::Suites};
 use blockloom_state::MemoryStore;
 
 #[global_allocator]

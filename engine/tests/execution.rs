@@ -247,3 +247,17 @@ fn the_dao_is_drained_at_its_block_and_nowhere_else() {
     assert_eq!(balance(&state, DAO_HARDFORK_ACCOUNTS[0]), U256::ZERO);
     assert!(state.account(&DAO_HARDFORK_ACCOUNTS[50]).is_some(), "who is set to nothing exists then");
 }
+
+#[test]
+fn what_only_a_hostile_caller_builds_is_an_error_and_no_panic() {
+    let mut late = block(Byzantium, Vec::new());
+    for number in [0, 2, 10, 11, u64::MAX] {
+        late.ommers = vec![Header { number, ..Header::default() }];
+        let error = execute(&store([]), &late).unwrap_err();
+        let is_named = matches!(&error.reason, Reason::Invalid(Invalid::Ommer { position: 0, .. }));
+        assert!(is_named, "{error}");
+    }
+    let strange = TxEnv { tx_type: 77, ..call(0, SOMEBODY, 1) };
+    let error = execute(&store([]), &block(Shanghai, vec![strange])).unwrap_err();
+    assert!(error.to_string().ends_with("its type 77 is unknown"), "{error}");
+}

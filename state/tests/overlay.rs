@@ -5,11 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use alloy_primitives::{Address, Bytes, U256};
-use blockloom_state::{Allocation, Changes, MemoryStore, Overlay};
+use alloy_primitives::{Address, B256, Bytes, U256};
+use blockloom_state::{Allocation, Changes, MemoryStore, MissingCode, Overlay};
 use proptest::prelude::*;
-use revm_database_interface::Database;
-use revm_state::{Account, AccountInfo, Bytecode, EvmStorageSlot, TransactionId};
+use revm_database_interface::{Database, DatabaseRef};
+use revm_state::{Account, AccountId, AccountInfo, Bytecode, EvmStorageSlot, TransactionId};
 
 /// What a transaction does to one account.
 #[derive(Clone, Debug)]
@@ -171,4 +171,63 @@ proptest! {
         prop_assert!(changes.accounts.values().all(|change| change.is_change()));
         prop_assert_eq!(Changes::default().first_difference(&changes).is_none(), changes.is_empty());
     }
+}
+
+/// A base with habits of its own: it numbers its accounts, and says zero for the hash of no code.
+struct Quirky(MemoryStore);
+
+impl DatabaseRef for Quirky {
+    type Error = MissingCode;
+
+    fn basic_ref(&self, address: Address) -> Result<Option<AccountInfo>, MissingCode> {
+        let info = self.0.basic_ref(address)?;
+        Ok(info.map(|info| AccountInfo {
+            code_hash: if info.is_empty_code_hash() { B256::ZERO } else { info.code_hash },
+            account_id: AccountId::new(usize::from(address[19]) + 1000),
+            ..info
+        }))
+    }
+
+    fn code_by_hash_ref(&self, code_hash: B256) -> Result<Bytecode, MissingCode> {
+        self.0.code_by_hash_ref(code_hash)
+    }
+
+    fn storage_ref(&self, _: Address, _: U256) -> Result<U256, MissingCode> {
+        panic!("whoever numbers its accounts is asked by their number");
+    }
+
+    fn storage_by_account_id_ref(
+        &self,
+        address: Address,
+        id: AccountId,
+        key: U256,
+    ) -> Result<U256, MissingCode> {
+        assert_eq!(id.get(), usize::from(address[19]) + 1000);
+        self.0.storage_ref(address, key)
+    }
+
+    fn block_hash_ref(&self, number: u64) -> Result<B256, MissingCode> {
+        self.0.block_hash_ref(number)
+    }
+}
+
+#[test]
+fn a_base_may_number_its_accounts_and_say_zero_for_no_code() {
+    let model =
+        Model::from([(address(1), (5, 0, BTreeMap::from([(1, 9)]))), (address(2), (7, 1, BTreeMap::new()))]);
+    let base = Quirky(store(&model));
+    let mut overlay = Overlay::new(&base);
+    let info = overlay.basic(address(1)).unwrap().unwrap();
+    assert!(info.is_empty_code_hash(), "revm takes a zero hash for code when it looks for collisions");
+    assert_eq!(overlay.storage(address(1), U256::from(1)), Ok(U256::from(9)));
+    // The account with the other's number, as a careless caller might hand it over.
+    let mut account = Account::from(AccountInfo {
+        account_id: overlay.basic(address(2)).unwrap().unwrap().account_id,
+        ..info
+    });
+    account.mark_touch();
+    account.info.balance = U256::from(6);
+    overlay.commit_touched(&mut [(address(1), account)].into_iter().collect());
+    let changes = overlay.into_changes();
+    assert_eq!(changes.accounts.keys().collect::<Vec<_>>(), [&address(1)]);
 }
