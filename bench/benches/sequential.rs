@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use blockloom_engine::{Block, Engine};
+use blockloom_engine::{Block, Config, Engine};
 use blockloom_fixtures::{Case, Sources, read};
 use blockloom_fuzz::{bare_loop, suites::Suites};
 use blockloom_state::MemoryStore;
@@ -87,7 +87,7 @@ fn real_blocks(folder: &std::path::Path) -> Vec<RealBlock> {
 
 /// The median times of the bare loop and of the engine, taken in turn.
 fn compare(base: &MemoryStore, block: &Block) -> (Duration, Duration) {
-    let engine = Engine::new();
+    let engine = Engine::new(Config::sequential());
     let (mut bare_times, mut engine_times) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let start = Instant::now();

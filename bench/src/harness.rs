@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use blockloom_engine::{Block, BlockError, Engine, Outcome, Step};
+use blockloom_engine::{Block, BlockError, Config, Engine, Outcome, Step};
 use blockloom_fixtures::{BlockReport, Compared, Executor, Harness};
 use blockloom_state::MemoryStore;
 
@@ -46,7 +46,7 @@ pub(crate) struct Replay<'a> {
 impl<'a> Replay<'a> {
     pub(crate) fn new(plan: Plan, interrupted: &'a AtomicBool, json: &'a mut JsonLines) -> Self {
         Self {
-            engine: Engine::new(),
+            engine: Engine::new(Config::sequential()),
             plan,
             interrupted,
             json,
@@ -88,7 +88,10 @@ impl Executor for Replay<'_> {
         let start = Instant::now();
         let first = match on_step {
             None => self.engine.execute(base, block),
-            Some(on_step) => self.engine.execute_with(base, block, on_step),
+            Some(on_step) => self.engine.execute_with(base, block, |step| {
+                on_step(step);
+                ControlFlow::Continue(())
+            }),
         };
         times.push(start.elapsed());
         for round in 1..self.plan.rounds {

@@ -43,6 +43,20 @@ pub enum Reason {
         /// What it said.
         message: String,
     },
+    /// Something panicked: a base, a precompile, the callback, or Blockloom itself.
+    #[error("{place}: a panic: {message}")]
+    Panicked {
+        /// What was being executed, or told.
+        place: Place,
+        /// What it said.
+        message: String,
+    },
+    /// The caller did not want the rest of the block.
+    #[error("{place}: the caller cancelled the block")]
+    Cancelled {
+        /// The last step that was told.
+        place: Place,
+    },
 }
 
 /// Why consensus forbids a block.

@@ -17,7 +17,7 @@ mod sequential;
 mod spread;
 
 pub use block::{Block, Frame, SignedBlock, SignedTransaction, Transaction};
-pub use engine::Engine;
+pub use engine::{Config, Engine};
 pub use error::{BlockError, DepositError, Invalid, Place, Reason, SystemCallError, TransactionError};
 pub use outcome::{Outcome, Receipt};
 pub use rules::{
@@ -31,6 +31,7 @@ pub use rules::{
     verify::{OutcomeError, check_outcome},
 };
 pub use sequential::Step;
+pub use spread::Workers;
 
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]

@@ -1,5 +1,7 @@
 //! The reference: a block's transactions, one after the other.
 
+use std::ops::ControlFlow;
+
 use alloy_consensus::Eip658Value;
 use blockloom_state::{Base, Changes, Overlay, TxIndex};
 
@@ -32,7 +34,7 @@ pub(crate) enum Observer<'o> {
     /// Nobody; then the steps' changes are not written down one by one.
     Nobody,
     /// A callback.
-    Callback(&'o mut dyn FnMut(Step<'_>)),
+    Callback(&'o mut dyn FnMut(Step<'_>) -> ControlFlow<()>),
 }
 
 /// Executes a block on `base`, one transaction after the other.
@@ -56,16 +58,16 @@ fn run<B: Base>(base: &B, block: &Block, observer: &mut Observer<'_>) -> Result<
     let mut receipts = Vec::with_capacity(block.transactions.len());
 
     open(&mut machine, block)?;
-    observer.tell(&mut machine, Place::Opening, None);
+    observer.tell(&mut machine, Place::Opening, None)?;
     for (position, transaction) in block.transactions.iter().enumerate() {
         let index = TxIndex::new(position);
         let receipt = step(&mut machine, &mut budgets, transaction)
             .map_err(|failure| explain(failure, index, transaction))?;
         receipts.push(receipt);
-        observer.tell(&mut machine, Place::Transaction(index, transaction.hash), receipts.last());
+        observer.tell(&mut machine, Place::Transaction(index, transaction.hash), receipts.last())?;
     }
     let requests = close(&mut machine, block, &receipts)?;
-    observer.tell(&mut machine, Place::Closing, None);
+    observer.tell(&mut machine, Place::Closing, None)?;
 
     Ok(Outcome {
         receipts,
@@ -117,9 +119,17 @@ where
 }
 
 impl Observer<'_> {
-    fn tell<B: Base>(&mut self, machine: &mut Machine<'_, B>, place: Place, receipt: Option<&Receipt>) {
-        if let Self::Callback(callback) = self {
-            callback(Step { place, receipt, changes: machine.overlay().take_recorded() });
+    /// Tells of a step that was committed.
+    fn tell<B: Base>(
+        &mut self,
+        machine: &mut Machine<'_, B>,
+        place: Place,
+        receipt: Option<&Receipt>,
+    ) -> Result<(), Reason> {
+        let Self::Callback(callback) = self else { return Ok(()) };
+        match callback(Step { place, receipt, changes: machine.overlay().take_recorded() }) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(Reason::Cancelled { place }),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
 
 use alloy_consensus::Header;
 use alloy_eips::{
@@ -14,8 +14,8 @@ use alloy_evm::eth::dao_fork::{DAO_HARDFORK_ACCOUNTS, DAO_HARDFORK_BENEFICIARY};
 use alloy_hardforks::EthereumHardfork::{self, *};
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256, bytes, keccak256};
 use blockloom_engine::{
-    Block, BlockError, Engine, Frame, Invalid, Outcome, Place, Reason, Rules, SystemCallError, Transaction,
-    TransactionError,
+    Block, BlockError, Config, Engine, Frame, Invalid, Outcome, Place, Reason, Rules, SystemCallError,
+    Transaction, TransactionError,
 };
 use blockloom_state::{Allocation, Life, MemoryStore};
 use revm::{context::TxEnv, context_interface::result::InvalidTransaction};
@@ -71,7 +71,7 @@ fn call(nonce: u64, to: Address, value: u64) -> TxEnv {
 }
 
 fn execute(base: &MemoryStore, block: &Block) -> Result<Outcome, BlockError> {
-    Engine::new().execute(base, block)
+    Engine::new(Config::sequential()).execute(base, block)
 }
 
 /// The state after a valid block.
@@ -213,9 +213,14 @@ fn withdrawals_and_rewards_are_paid_after_the_transactions() {
 fn the_beacon_root_is_stored_before_the_first_transaction() {
     let base = store([(BEACON_ROOTS_ADDRESS, contract(BEACON_ROOTS_CODE.clone(), &[]))]);
     let mut places = Vec::new();
-    let outcome = Engine::new().execute_with(&base, &block(Cancun, vec![call(0, SOMEBODY, 1)]), |step| {
-        places.push((step.place, step.receipt.is_some(), step.changes));
-    });
+    let outcome = Engine::new(Config::sequential()).execute_with(
+        &base,
+        &block(Cancun, vec![call(0, SOMEBODY, 1)]),
+        |step| {
+            places.push((step.place, step.receipt.is_some(), step.changes));
+            ControlFlow::Continue(())
+        },
+    );
     let stored = &places[0].2.accounts[&BEACON_ROOTS_ADDRESS].slots;
     assert_eq!(stored[&word(1000)].after, word(1000));
     assert_eq!(stored[&word(1000 + 8191)].after, U256::from_be_bytes([0xbe; 32]));

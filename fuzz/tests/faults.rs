@@ -3,11 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::cell::Cell;
+use std::ops::ControlFlow;
 use std::sync::Mutex;
 
 use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::{Address, B256, U256};
-use blockloom_engine::{Engine, Place, Reason};
+use blockloom_engine::{Config, Engine, Place, Reason};
 use blockloom_fuzz::{HostileBlock, hostile_block};
 use blockloom_state::MemoryStore;
 use proptest::prelude::*;
@@ -65,13 +66,16 @@ proptest! {
     fn a_base_that_fails_on_any_read_is_reported_and_nothing_else(
         HostileBlock { base, block } in hostile_block(vec![EthereumHardfork::Byzantium, EthereumHardfork::Cancun]),
     ) {
-        let engine = Engine::new();
+        let engine = Engine::new(Config::sequential());
         let whole = engine.execute(&base, &block);
         let mut last_place = Place::Opening;
         for reads in 0.. {
             let failing = Failing { base: &base, reads_left: Mutex::new(Cell::new(reads)) };
             let mut steps = 0;
-            match (engine.execute_with(&failing, &block, |_| steps += 1), &whole) {
+            match (engine.execute_with(&failing, &block, |_| {
+                steps += 1;
+                ControlFlow::Continue(())
+            }), &whole) {
                 (Ok(outcome), Ok(whole)) => {
                     prop_assert_eq!(&outcome, whole);
                     break;

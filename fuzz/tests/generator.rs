@@ -1,7 +1,7 @@
 //! The generator makes what it is for: a property over blocks that all fail would hold of anything.
 
 use alloy_hardforks::EthereumHardfork;
-use blockloom_engine::{Engine, Invalid, Reason};
+use blockloom_engine::{Config, Engine, Invalid, Reason};
 use blockloom_fuzz::hostile_block;
 use blockloom_state::Life;
 use proptest::{
@@ -16,7 +16,7 @@ fn hostile_blocks_succeed_fail_destroy_create_and_are_refused() {
     let (mut succeeded, mut failed, mut ended, mut created, mut refused) = (0, 0, 0, 0, 0);
     for _ in 0..300 {
         let hostile = strategy.new_tree(&mut runner).unwrap().current();
-        match Engine::new().execute(&hostile.base, &hostile.block) {
+        match Engine::new(Config::sequential()).execute(&hostile.base, &hostile.block) {
             Ok(outcome) => {
                 let successes =
                     outcome.receipts.iter().filter(|receipt| receipt.status.coerce_status()).count();

@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use alloy_hardforks::EthereumHardfork;
-use blockloom_engine::{Engine, Frame, Invalid, Reason};
+use std::ops::ControlFlow;
+
+use blockloom_engine::{Config, Engine, Frame, Invalid, Reason};
 use blockloom_fuzz::{HostileBlock, bare_loop, hostile_block};
 use blockloom_state::{Account, MemoryStore};
 use proptest::prelude::*;
@@ -69,7 +71,7 @@ proptest! {
         let mut block = block;
         block.frame = Frame::TransactionsOnly;
         let (cache, refused) = bare_loop(&base, &block);
-        let result = Engine::new().execute(&base, &block);
+        let result = Engine::new(Config::sequential()).execute(&base, &block);
         if let Some(position) = refused {
             let error = result.unwrap_err();
             let is_named = matches!(error.reason,
@@ -78,7 +80,7 @@ proptest! {
             // The transactions before it are a block of their own.
             block.transactions.truncate(position);
         }
-        let outcome = Engine::new().execute(&base, &block).unwrap();
+        let outcome = Engine::new(Config::sequential()).execute(&base, &block).unwrap();
         let mut state = base.clone();
         state.apply(&outcome.changes).unwrap();
         let difference = difference(&state, &cache);
@@ -91,11 +93,12 @@ proptest! {
     ) {
         let mut stepwise = base.clone();
         let mut undos = Vec::new();
-        let result = Engine::new().execute_with(&base, &block, |step| {
+        let result = Engine::new(Config::sequential()).execute_with(&base, &block, |step| {
             undos.push(stepwise.apply(&step.changes).unwrap());
+            ControlFlow::Continue(())
         });
         let Ok(outcome) = result else { return Ok(()) };
-        prop_assert_eq!(&outcome, &Engine::new().execute(&base, &block).unwrap());
+        prop_assert_eq!(&outcome, &Engine::new(Config::sequential()).execute(&base, &block).unwrap());
         let mut whole = base.clone();
         let undo = whole.apply(&outcome.changes).unwrap();
         prop_assert_eq!(stepwise.first_difference(&whole), None);
