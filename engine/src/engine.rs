@@ -1,13 +1,22 @@
 //! The front door: configuration, and executing a block.
 
-use std::{num::NonZeroUsize, ops::ControlFlow, sync::Arc};
+use std::{
+    any::Any,
+    cell::Cell,
+    num::NonZeroUsize,
+    ops::ControlFlow,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, OnceLock},
+};
 
-use blockloom_state::Base;
+use blockloom_state::{Base, Memory, Remembered, sync::Mutex};
 
 use crate::{
-    Block, BlockError, Outcome,
-    sequential::{self, Observer, Step},
-    spread::Workers,
+    Block, BlockError, Outcome, Place, Reason,
+    course::{Course, Observer, Step},
+    parallel::{self, Table},
+    sequential,
+    spread::{Workers, machine_threads},
 };
 
 /// How an engine executes.
@@ -19,6 +28,30 @@ pub struct Config {
     /// The pool that the other threads are taken from; by default the engine makes one of its own
     /// when it first needs it.
     pub workers: Option<Workers>,
+    /// Which blocks are worth more than one thread.
+    pub spread: Spread,
+    /// Whether every run is timed, for the statistics; that takes two looks at a clock for each.
+    pub timing: Timing,
+}
+
+/// Which blocks are executed with more than one thread.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Spread {
+    /// Those where it can pay: the others cost less than waking up a thread.
+    #[default]
+    WhereItPays,
+    /// All of them, for tests.
+    Always,
+}
+
+/// Whether every run of a transaction is timed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Timing {
+    /// Only the phases of a block.
+    #[default]
+    Phases,
+    /// Every speculative run.
+    Runs,
 }
 
 impl Config {
@@ -61,17 +94,21 @@ pub struct Engine {
 #[derive(Debug, Default)]
 struct Shared {
     config: Config,
+    /// The engine's own pool, once it was needed; `None` in it if there could be none.
+    workers: OnceLock<Option<Workers>>,
+    /// Memories that no block uses now.
+    memories: Mutex<Vec<Memory>>,
 }
 
 impl Engine {
     /// An engine that executes as `config` says.
     pub fn new(config: Config) -> Self {
-        Self { shared: Arc::new(Shared { config }) }
+        Self { shared: Arc::new(Shared { config, ..Shared::default() }) }
     }
 
     /// How many threads execute a block.
     pub fn threads(&self) -> usize {
-        self.shared.config.threads.map_or_else(crate::spread::machine_threads, NonZeroUsize::get)
+        self.shared.config.threads.map_or_else(machine_threads, NonZeroUsize::get)
     }
 
     /// Executes a block on `base`, the state before it. The base is not changed: the outcome says
@@ -84,7 +121,7 @@ impl Engine {
     ///
     /// If consensus forbids the block, the base cannot be read, or something panicked.
     pub fn execute<B: Base>(&self, base: &B, block: &Block) -> Result<Outcome, BlockError> {
-        sequential::execute(base, block, Observer::Nobody)
+        self.go(base, block, Observer::Nobody)
     }
 
     /// Executes a block like [`execute`](Self::execute) and tells `on_commit` of each step as soon
@@ -104,6 +141,60 @@ impl Engine {
         block: &Block,
         mut on_commit: impl FnMut(Step<'_>) -> ControlFlow<()>,
     ) -> Result<Outcome, BlockError> {
-        sequential::execute(base, block, Observer::Callback(&mut on_commit))
+        self.go(base, block, Observer::Callback(&mut on_commit))
     }
+
+    fn go<B: Base>(&self, base: &B, block: &Block, observer: Observer<'_>) -> Result<Outcome, BlockError> {
+        let place = Cell::new(Place::Opening);
+        let result = catch_unwind(AssertUnwindSafe(|| match self.workers_for(block) {
+            Some(workers) => self.weave(base, block, observer, &place, workers),
+            None => sequential::execute(Course::new(block, base, observer, &place), block.transactions.len()),
+        }));
+        let result = result.unwrap_or_else(|panic| {
+            Err(Reason::Panicked { place: place.get(), message: message_of(&*panic) })
+        });
+        result.map_err(|reason| reason.of(block.number()))
+    }
+
+    /// Executes a block in parallel.
+    fn weave<B: Base>(
+        &self,
+        base: &B,
+        block: &Block,
+        observer: Observer<'_>,
+        place: &Cell<Place>,
+        workers: &Workers,
+    ) -> Result<Outcome, Reason> {
+        let mut memory = self.shared.memories.lock().pop().unwrap_or_default();
+        memory.reset(block.env.beneficiary);
+        let threads = self.threads().min(1 + workers.threads());
+        let timing = self.shared.config.timing;
+        let table = Table { base, memory: &memory, workers, threads, timing };
+        let course = Course::new(block, Remembered { memory: &memory, base }, observer, place);
+        let result = parallel::execute(&table, block, course);
+        self.shared.memories.lock().push(memory);
+        result
+    }
+
+    /// Who helps with a block, if it is worth it.
+    fn workers_for(&self, block: &Block) -> Option<&Workers> {
+        let threads = self.threads();
+        let pays = match self.shared.config.spread {
+            Spread::WhereItPays => parallel::can_pay(block),
+            Spread::Always => true,
+        };
+        if threads < 2 || !pays {
+            return None;
+        }
+        let own = || Workers::start(threads - 1);
+        let given = self.shared.config.workers.as_ref();
+        given.or_else(|| self.shared.workers.get_or_init(own).as_ref())
+    }
+}
+
+/// What a panic said.
+fn message_of(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "it said nothing that can be read".to_owned())
 }

@@ -8,16 +8,26 @@
 //! [`check_ommers`] in one), [`check_outcome`] after it. Whatever is wrong is a [`BlockError`].
 
 mod block;
+mod course;
 mod engine;
 mod error;
 mod evm;
+mod gate;
+mod machine;
 mod outcome;
+mod parallel;
+mod records;
 mod rules;
+mod scheduler;
 mod sequential;
 mod spread;
+mod stats;
+mod trace;
+mod worker;
 
 pub use block::{Block, Frame, SignedBlock, SignedTransaction, Transaction};
-pub use engine::{Config, Engine};
+pub use course::Step;
+pub use engine::{Config, Engine, Spread, Timing};
 pub use error::{BlockError, DepositError, Invalid, Place, Reason, SystemCallError, TransactionError};
 pub use outcome::{Outcome, Receipt};
 pub use rules::{
@@ -30,8 +40,8 @@ pub use rules::{
     ommers::{Ancestor, OmmerError, check_ommers},
     verify::{OutcomeError, check_outcome},
 };
-pub use sequential::Step;
 pub use spread::Workers;
+pub use stats::{Phases, StaleCounts, Statistics};
 
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]

@@ -5,8 +5,12 @@ use alloy_eips::eip7685::Requests;
 use alloy_primitives::{B256, Log};
 use blockloom_state::Changes;
 
+use crate::Statistics;
+
 /// Everything that a block yields.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+///
+/// Two outcomes are equal if the block did the same; what executing it took is not compared.
+#[derive(Clone, Debug, Default)]
 pub struct Outcome {
     /// One for each transaction, in order.
     pub receipts: Vec<Receipt>,
@@ -18,7 +22,22 @@ pub struct Outcome {
     pub requests: Option<Requests>,
     /// What the block did to its base, the system calls, withdrawals and rewards included.
     pub changes: Changes,
+    /// What executing the block took.
+    pub statistics: Statistics,
 }
+
+impl PartialEq for Outcome {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { receipts, gas_used, blob_gas_used, requests, changes, statistics: _ } = self;
+        *receipts == other.receipts
+            && *gas_used == other.gas_used
+            && *blob_gas_used == other.blob_gas_used
+            && *requests == other.requests
+            && *changes == other.changes
+    }
+}
+
+impl Eq for Outcome {}
 
 impl Outcome {
     /// Puts the state root after each transaction into its receipt, as receipts have it before

@@ -1,6 +1,6 @@
 //! Spreads work over threads. The only file that names rayon.
 
-use std::{fmt, sync::Arc};
+use std::{cell::Cell, fmt, sync::Arc};
 
 use rayon::prelude::*;
 
@@ -18,6 +18,60 @@ impl fmt::Debug for Workers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Workers").field(&self.0.current_num_threads()).finish()
     }
+}
+
+thread_local! {
+    /// Whether this thread executes a block.
+    static IS_BUSY: Cell<bool> = const { Cell::new(false) };
+}
+
+impl Workers {
+    /// A pool of so many threads, or nothing if the system does not give them.
+    pub(crate) fn start(threads: usize) -> Option<Self> {
+        let name = |number| format!("blockloom-{number}");
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(name).build();
+        pool.ok().map(|pool| Self(Arc::new(pool)))
+    }
+
+    /// How many threads there are.
+    pub(crate) fn threads(&self) -> usize {
+        self.0.current_num_threads()
+    }
+
+    /// Leads on this thread while `helpers` threads of the pool help, and comes back once all are
+    /// done. Does not rely on anybody's helping.
+    ///
+    /// A thread that executes a block already does not help: if a callback or a base calls rayon,
+    /// the pool may put a helper on top of the very run that the helper would wait for.
+    pub(crate) fn together<R>(
+        &self,
+        helpers: usize,
+        help: impl Fn() + Sync + Send,
+        lead: impl FnOnce() -> R,
+    ) -> R {
+        self.0.in_place_scope(|scope| {
+            for _ in 0..helpers {
+                scope.spawn(|_| {
+                    if !IS_BUSY.get() {
+                        busily(&help);
+                    }
+                });
+            }
+            busily(lead)
+        })
+    }
+}
+
+/// Does something and marks the thread as busy meanwhile.
+fn busily<R>(work: impl FnOnce() -> R) -> R {
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            IS_BUSY.set(self.0);
+        }
+    }
+    let _restore = Restore(IS_BUSY.replace(true));
+    work()
 }
 
 /// How many threads the machine runs at once.

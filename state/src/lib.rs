@@ -1,24 +1,36 @@
 //! What an EVM chain's state is: locations, changes that can be applied and reverted, the base that
-//! a block runs on, an in-memory store, and state roots.
+//! a block runs on, the multi-version memory that its transactions run over, an in-memory store, and
+//! state roots.
 //!
 //! Nothing here executes code or knows how a block is scheduled.
 
 mod account;
 mod base;
+mod cell;
 mod changes;
 mod index;
 mod location;
+mod memory;
 mod overlay;
+mod record;
 mod recorder;
 mod root;
 mod store;
+pub mod sync;
 mod trie;
+mod view;
 
 pub use account::Account;
 pub use base::Base;
 pub use changes::{AccountChange, Change, Changes, Life};
-pub use index::TxIndex;
+pub use index::{Incarnation, Moment, TxIndex, Version};
 pub use location::{Location, Mismatch, Value};
+pub use memory::{Memory, Remembered, SlotRead, Writer};
 pub use overlay::Overlay;
+pub use record::{
+    AccountEffect, AccountObservation, AccountRecord, BalanceEffect, Bounds, Existence, Fate, Record,
+    SlotRecord, Staleness,
+};
 pub use store::{Allocation, MemoryStore, MissingCode, StoredAccount};
 pub use trie::{TrieError, Witness, WitnessError};
+pub use view::{Interrupt, Sender, View};

@@ -8,13 +8,18 @@
 use std::fmt;
 
 use alloy_primitives::{
-    Address, B256, U256,
+    Address, B256, KECCAK256_EMPTY, U256,
     map::{AddressMap, B256Map, HashMap, U256Map, hash_map::Entry as MapEntry},
 };
 use revm_database_interface::{Database, DatabaseCommit};
 use revm_state::{Account as EvmAccount, AccountId, AccountInfo, Bytecode, EvmState};
 
-use crate::{Account, AccountChange, Base, Change, Changes, Life, recorder::Recorder};
+use crate::{
+    Account, AccountChange, AccountEffect, AccountObservation, AccountRecord, Base, Change, Changes,
+    Existence, Fate, Life, Record, SlotRecord, Staleness,
+    record::BalanceEffect,
+    recorder::{Recorded, Recorder},
+};
 
 /// A base and what was committed on top of it.
 ///
@@ -27,6 +32,9 @@ pub struct Overlay<B> {
     codes: B256Map<Bytecode>,
     block_hashes: HashMap<u64, B256>,
     recorder: Option<Recorder>,
+    trace: Option<Record>,
+    /// Where the accounts of the record lie that was judged last.
+    judged: Vec<AccountId>,
 }
 
 /// One account: as the base has it, and as it is now.
@@ -56,6 +64,8 @@ impl<B: Base> Overlay<B> {
             codes: B256Map::default(),
             block_hashes: HashMap::default(),
             recorder: None,
+            trace: None,
+            judged: Vec::new(),
         }
     }
 
@@ -71,6 +81,76 @@ impl<B: Base> Overlay<B> {
     /// the overlay is [`recording`](Self::recording).
     pub fn take_recorded(&mut self) -> Changes {
         self.recorder.as_mut().map(Recorder::take).unwrap_or_default()
+    }
+
+    /// From now on keeps the effects of what is committed after a run on this overlay, for
+    /// [`take_trace`](Self::take_trace).
+    pub fn trace(&mut self) {
+        self.trace.get_or_insert_default();
+    }
+
+    /// The effects of what was committed after runs on this overlay since the last call, in exchange
+    /// for an empty record; nothing unless it [`trace`](Self::trace)s.
+    pub fn take_trace(&mut self) -> Record {
+        self.trace.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// What of the observations in a record does not hold here. If there is nothing, the record may
+    /// be committed next.
+    ///
+    /// # Errors
+    ///
+    /// If the base cannot be read.
+    pub fn staleness(&mut self, record: &Record) -> Result<Option<Staleness>, B::Error> {
+        self.judged.clear();
+        for account in &record.accounts {
+            let place = self.place(account.address)?;
+            let now = self.accounts[place.get()].now.as_ref();
+            let existence = Existence::of(now);
+            let stale = match now {
+                Some(info) => {
+                    account.observed.staleness(&info.balance, info.nonce, &info.code_hash, existence)
+                }
+                None => account.observed.staleness(&U256::ZERO, 0, &KECCAK256_EMPTY, existence),
+            };
+            if stale.is_some() {
+                return Ok(stale);
+            }
+            self.judged.push(place);
+        }
+        for SlotRecord { account, key, value } in &record.reads {
+            if self.slot(self.judged[*account as usize], *key)? != *value {
+                return Ok(Some(Staleness::Slot));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Commits the effects of the record that was judged last.
+    ///
+    /// # Panics
+    ///
+    /// If another record was judged last, or this one is stale.
+    pub fn commit_record(&mut self, record: &Record) {
+        assert_eq!(self.judged.len(), record.accounts.len(), "a record is judged before it is committed");
+        for (account, place) in record.accounts.iter().zip(&self.judged) {
+            let Some(effect) = &account.effect else { continue };
+            let entry = &mut self.accounts[place.get()];
+            let mut recorded = record_account(&mut self.recorder, entry);
+            entry.enter(effect.fate, &mut recorded);
+            effect.apply(&mut entry.now);
+            if let Some(info) = &mut entry.now {
+                info.account_id = Some(*place);
+            }
+            if let Some(recorded) = recorded {
+                recorded.set_account(entry.now.as_ref());
+            }
+        }
+        for SlotRecord { account, key, value } in &record.writes {
+            let entry = &mut self.accounts[self.judged[*account as usize].get()];
+            let mut recorded = record_account(&mut self.recorder, entry);
+            entry.write(*key, *value, &mut recorded);
+        }
     }
 
     /// Whether the account's life ended, or a new one began, since this overlay was made: what the
@@ -113,27 +193,17 @@ impl<B: Base> Overlay<B> {
         let place = place.expect("an account is read from the overlay before it is committed");
         let entry = &mut self.accounts[place.get()];
 
-        let fate = Fate::of(account, entry.now.is_some());
-        let mut recorded = self
-            .recorder
-            .as_mut()
-            .map(|recorder| recorder.open(address, || entry.now.as_ref().map(Account::from)));
-        if fate != Fate::Lives {
-            entry.life = Life::New;
-            entry.slots.clear();
-            if let Some(recorded) = &mut recorded {
-                recorded.start_new_life();
-            }
+        let fate = Fate::of(account, Existence::of(entry.now.as_ref()));
+        if let Some(trace) = &mut self.trace {
+            entry.trace(fate, account, trace);
         }
+        let mut recorded = record_account(&mut self.recorder, entry);
+        entry.enter(fate, &mut recorded);
         if fate == Fate::Ends {
             entry.now = None;
         } else {
-            for (key, slot) in account.storage.iter().filter(|(_, slot)| slot.is_changed()) {
-                let known = entry.slots.entry(*key).or_default();
-                if let Some(recorded) = &mut recorded {
-                    recorded.write_slot(*key, known.after, slot.present_value);
-                }
-                known.after = slot.present_value;
+            for (key, slot) in account.changed_storage_slots() {
+                entry.write(*key, slot.present_value, &mut recorded);
             }
             let exists = fate == Fate::Begins || entry.now.is_some() || !account.info.is_empty();
             entry.now = exists.then(|| AccountInfo {
@@ -189,25 +259,67 @@ impl<B: Base> Overlay<B> {
     }
 }
 
-/// What a transaction does to the life of an account that it touched.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Fate {
-    Lives,
-    Begins,
-    Ends,
+/// Opens the recorder's page of an account, if there is a recorder.
+fn record_account<'r>(recorder: &'r mut Option<Recorder>, entry: &Entry) -> Option<&'r mut Recorded> {
+    let recorder = recorder.as_mut()?;
+    Some(recorder.open(entry.address, || entry.now.as_ref().map(Account::from)))
 }
 
-impl Fate {
-    /// revm has already turned the rules from before EIP-161 into those after it: whoever is
-    /// touched, empty and not created is gone.
-    fn of(account: &EvmAccount, exists: bool) -> Self {
-        if account.is_selfdestructed() || (account.is_empty() && !account.is_created() && exists) {
-            Self::Ends
-        } else if account.is_created() {
-            Self::Begins
-        } else {
-            Self::Lives
+impl Entry {
+    /// Enters the life that a transaction leaves the account in.
+    fn enter(&mut self, fate: Fate, recorded: &mut Option<&mut Recorded>) {
+        if fate == Fate::Lives {
+            return;
         }
+        self.life = Life::New;
+        self.slots.clear();
+        if let Some(recorded) = recorded {
+            recorded.start_new_life();
+        }
+    }
+
+    fn write(&mut self, key: U256, value: U256, recorded: &mut Option<&mut Recorded>) {
+        let known = self.slots.entry(key).or_default();
+        if let Some(recorded) = recorded {
+            recorded.write_slot(key, known.after, value);
+        }
+        known.after = value;
+    }
+
+    /// Writes down what a run on committed state does to the account.
+    fn trace(&self, fate: Fate, account: &EvmAccount, trace: &mut Record) {
+        let info = &account.info;
+        let (balance, nonce, code_hash) = self
+            .now
+            .as_ref()
+            .map_or((U256::ZERO, 0, KECCAK256_EMPTY), |now| (now.balance, now.nonce, now.code_hash));
+        let effect = AccountEffect {
+            fate,
+            balance: if info.balance == balance {
+                BalanceEffect::Keep
+            } else {
+                BalanceEffect::Set(info.balance)
+            },
+            nonce: (info.nonce != nonce || fate == Fate::Begins).then_some(info.nonce),
+            code: (info.code_hash != code_hash)
+                .then(|| (info.code_hash, info.code.clone().unwrap_or_default())),
+        };
+        let position =
+            u32::try_from(trace.accounts.len()).expect("a transaction touches fewer than 2^32 accounts");
+        if fate != Fate::Ends {
+            let slots = account.changed_storage_slots();
+            trace.writes.extend(slots.map(|(key, slot)| SlotRecord {
+                account: position,
+                key: *key,
+                value: slot.present_value,
+            }));
+        }
+        trace.accounts.push(AccountRecord {
+            address: self.address,
+            id: self.base_id,
+            observed: AccountObservation::NOTHING,
+            effect: effect.is_any().then_some(effect),
+        });
     }
 }
 

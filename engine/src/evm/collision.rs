@@ -8,7 +8,6 @@
 use std::sync::Arc;
 
 use alloy_primitives::{Address, map::AddressSet};
-use blockloom_state::{Base, Overlay};
 use revm::{
     Context,
     context::{BlockEnv, CfgEnv, FrameStack},
@@ -21,24 +20,27 @@ use revm::{
     interpreter::{FrameInput, interpreter::EthInterpreter, interpreter_action::FrameInit},
 };
 
-use super::transaction::Input;
+use super::{
+    ground::{Ground, Notes},
+    transaction::Input,
+};
 
 /// What revm executes in.
-pub(super) type MachineContext<'a, B> = Context<BlockEnv, Input<'a>, CfgEnv, Overlay<B>>;
+pub(crate) type MachineContext<'a, D> = Context<BlockEnv, Input<'a>, CfgEnv, D>;
 
 /// The deepest call that may still create.
 const CALL_STACK_LIMIT: usize = 1024;
 
 /// revm's EVM and the addresses at which creation collides whatever revm thinks of them.
-pub(super) struct Evm<'a, B: Base> {
-    pub(super) inner: MainnetEvm<MachineContext<'a, B>>,
+pub(super) struct Evm<'a, D: Ground> {
+    pub(super) inner: MainnetEvm<MachineContext<'a, D>>,
     pub(super) storage_only: Option<Arc<AddressSet>>,
 }
 
-impl<B: Base> Evm<'_, B> {
+impl<D: Ground> Evm<'_, D> {
     /// The address that a frame is about to create and that has nothing but storage, unless revm
     /// refuses the creation before it comes to collisions.
-    fn colliding_address(&mut self, init: &FrameInit) -> Result<Option<Address>, B::Error> {
+    fn colliding_address(&mut self, init: &FrameInit) -> Result<Option<Address>, D::Error> {
         let (Some(storage_only), FrameInput::Create(inputs)) = (&self.storage_only, &init.frame_input) else {
             return Ok(None);
         };
@@ -53,8 +55,31 @@ impl<B: Base> Evm<'_, B> {
         // revm is about to load the account as well, so loading it here changes nothing.
         let info = &journal.load_account(address)?.info;
         let has_neither = info.nonce == 0 && info.is_empty_code_hash();
-        let still_has_storage = !journal.database.is_renewed(&address);
-        Ok((has_neither && still_has_storage).then_some(address))
+        Ok((has_neither && journal.database.still_has_storage(&address)?).then_some(address))
+    }
+
+    /// Notes what a new frame looks at.
+    fn note(&mut self, init: &FrameInit) {
+        let journal = &mut self.inner.ctx.journaled_state;
+        let (state, ground) = (&journal.inner.state, &mut journal.database);
+        match &init.frame_input {
+            FrameInput::Call(inputs) => {
+                let Some(value) = inputs.transfer_value().filter(|value| !value.is_zero()) else { return };
+                if let Some(account) = state.get(&inputs.caller) {
+                    ground.spends(inputs.caller, account, value);
+                }
+                if let Some(account) = state.get(&inputs.target_address) {
+                    ground.gives(inputs.target_address, account, value);
+                }
+            }
+            FrameInput::Create(inputs) => {
+                let caller = inputs.caller();
+                let Some(account) = state.get(&caller) else { return };
+                ground.spends(caller, account, inputs.value());
+                ground.creates(caller, account, inputs.created_address(account.info.nonce));
+            }
+            FrameInput::Empty => {}
+        }
     }
 
     fn nonce_of(&mut self, address: Address) -> &mut u64 {
@@ -63,8 +88,8 @@ impl<B: Base> Evm<'_, B> {
     }
 }
 
-impl<'a, B: Base> EvmTr for Evm<'a, B> {
-    type Context = MachineContext<'a, B>;
+impl<'a, D: Ground> EvmTr for Evm<'a, D> {
+    type Context = MachineContext<'a, D>;
     type Instructions = EthInstructions<EthInterpreter, Self::Context>;
     type Precompiles = EthPrecompiles;
     type Frame = EthFrame<EthInterpreter>;
@@ -87,6 +112,9 @@ impl<'a, B: Base> EvmTr for Evm<'a, B> {
         &mut self,
         init: <Self::Frame as FrameTr>::FrameInit,
     ) -> Result<FrameInitResult<'_, Self::Frame>, ContextDbError<Self::Context>> {
+        if D::NOTES == Notes::Taken {
+            self.note(&init);
+        }
         let Some(address) = self.colliding_address(&init)? else {
             return self.inner.frame_init(init);
         };

@@ -1,34 +1,38 @@
-//! One EVM that runs the transactions of one block, one after the other, on one overlay.
+//! One EVM that runs the transactions of one block, one after the other, on one ground.
 //!
-//! Owns the interpreter and the overlay. A transaction is borrowed from its block, and the map of
-//! the accounts that it touched is used again by the next one. It is also an [`alloy_evm::Evm`], so
-//! that alloy-evm's rules for system calls run on it.
+//! Owns the interpreter and what it runs on. A transaction is borrowed from its block, and the map
+//! of the accounts that it touched is used again by the next one. On committed state it is also an
+//! [`alloy_evm::Evm`], so that alloy-evm's rules for system calls run on it.
 
 use alloy_evm::{Evm as AlloyEvm, EvmEnv};
 use alloy_primitives::{Address, Bytes};
 use blockloom_state::{Base, Changes, Overlay};
 use revm::{
-    Context, ExecuteEvm, MainBuilder, MainContext,
+    Context, Database, ExecuteEvm, MainBuilder, MainContext,
     context::{BlockEnv, CfgEnv, TxEnv},
-    context_interface::result::{EVMError, ExecutionResult, HaltReason, InvalidTransaction, ResultAndState},
+    context_interface::{
+        Cfg as _,
+        result::{EVMError, ExecutionResult, HaltReason, InvalidTransaction, ResultAndState},
+    },
     handler::{EthPrecompiles, Handler, MainnetHandler, SystemCallTx},
     primitives::hardfork::SpecId,
+    state::EvmState,
 };
 
-use super::{collision::Evm, transaction::Input};
+use super::{collision::Evm, ground::Ground, transaction::Input};
 use crate::Block;
 
-type MachineError<B> = EVMError<<B as revm::DatabaseRef>::Error>;
+type MachineError<D> = EVMError<<D as Database>::Error>;
 
 /// What a call of the protocol may spend before Amsterdam (EIP-4788).
 const SYSTEM_CALL_GAS_LIMIT: u64 = 30_000_000;
 
-/// Runs the transactions of one block on an overlay.
-pub(crate) struct Machine<'a, B: Base> {
-    evm: Evm<'a, B>,
+/// Runs the transactions of one block on a ground.
+pub(crate) struct Machine<'a, D: Ground> {
+    evm: Evm<'a, D>,
     /// What the base said when a system call could not read it. alloy-evm turns every error of a
     /// system call into a text; this is the error itself.
-    failed_read: Option<B::Error>,
+    failed_read: Option<D::Error>,
 }
 
 /// Why a transaction did not run.
@@ -44,44 +48,76 @@ pub(crate) enum Failure<E> {
     Abandoned(String),
 }
 
-impl<'a, B: Base> Machine<'a, B> {
+impl<'a, D: Ground> Machine<'a, D> {
     /// A machine for `block`.
-    pub(crate) fn new(block: &Block, overlay: Overlay<B>) -> Self {
+    pub(crate) fn new(block: &Block, ground: D) -> Self {
         let context = Context::mainnet()
             .with_cfg(block.rules.cfg_env())
             .with_block(block.env.clone())
             .with_tx(Input::System(Box::default()))
-            .with_db(overlay);
-        let evm = Evm { inner: context.build_mainnet(), storage_only: block.rules.storage_only.clone() };
-        Self { evm, failed_read: None }
+            .with_db(ground);
+        let mut inner = context.build_mainnet();
+        D::hook(&mut inner.instruction);
+        Self { evm: Evm { inner, storage_only: block.rules.storage_only.clone() }, failed_read: None }
     }
 
+    /// What it runs on.
+    pub(super) fn ground(&mut self) -> &mut D {
+        &mut self.evm.inner.ctx.journaled_state.database
+    }
+
+    /// Whether gas depends on the recipient's being empty (EIP-2780).
+    pub(super) fn charges_for_empty_recipients(&self) -> bool {
+        self.evm.inner.ctx.cfg.is_amsterdam_eip2780_enabled()
+    }
+
+    /// Runs a transaction.
+    #[inline]
+    pub(super) fn run_raw(&mut self, transaction: &'a TxEnv) -> Result<ExecutionResult, MachineError<D>> {
+        self.execute(Input::InBlock(transaction))
+    }
+
+    #[inline]
+    fn execute(&mut self, input: Input<'a>) -> Result<ExecutionResult, MachineError<D>> {
+        self.evm.inner.ctx.tx = input;
+        // A run whose ground fails twice leaves the first error here.
+        self.evm.inner.ctx.error = Ok(());
+        MainnetHandler::default().run(&mut self.evm)
+    }
+
+    /// The accounts that the last run touched. [`give_back`](Self::give_back) follows.
+    #[inline]
+    pub(super) fn take_touched(&mut self) -> EvmState {
+        self.evm.inner.finalize()
+    }
+
+    /// Gives the journal its map back, emptied, with the room that it grew.
+    #[inline]
+    pub(super) fn give_back(&mut self, mut touched: EvmState) {
+        touched.clear();
+        self.evm.inner.ctx.journaled_state.inner.state = touched;
+    }
+}
+
+impl<'a, B: Base> Machine<'a, Overlay<B>> {
     /// Runs a transaction on what was committed so far. [`commit`](Self::commit) makes its effects
     /// last; without it, or after a failure, the machine must not be used again.
     #[inline]
     pub(crate) fn run(&mut self, transaction: &'a TxEnv) -> Result<ExecutionResult, Failure<B::Error>> {
-        self.execute(Input::InBlock(transaction)).map_err(Failure::from)
-    }
-
-    #[inline]
-    fn execute(&mut self, input: Input<'a>) -> Result<ExecutionResult, MachineError<B>> {
-        self.evm.inner.ctx.tx = input;
-        MainnetHandler::default().run(&mut self.evm)
+        self.run_raw(transaction).map_err(Failure::from)
     }
 
     /// Commits the effects of the transaction that ran last.
     #[inline]
     pub(crate) fn commit(&mut self) {
-        let mut touched = self.evm.inner.finalize();
-        let journal = &mut self.evm.inner.ctx.journaled_state;
-        journal.database.commit_touched(&mut touched);
-        // The journal gets its map back, emptied, with the room that it grew.
-        journal.inner.state = touched;
+        let mut touched = self.take_touched();
+        self.overlay().commit_touched(&mut touched);
+        self.give_back(touched);
     }
 
     /// The overlay.
     pub(crate) fn overlay(&mut self) -> &mut Overlay<B> {
-        &mut self.evm.inner.ctx.journaled_state.database
+        self.ground()
     }
 
     /// What the base said, if a system call failed because it could not be read.
@@ -107,10 +143,10 @@ impl<E> From<EVMError<E>> for Failure<E> {
     }
 }
 
-impl<'a, B: Base> AlloyEvm for Machine<'a, B> {
+impl<'a, B: Base> AlloyEvm for Machine<'a, Overlay<B>> {
     type DB = Overlay<B>;
     type Tx = Input<'a>;
-    type Error = MachineError<B>;
+    type Error = MachineError<Overlay<B>>;
     type HaltReason = HaltReason;
     type Spec = SpecId;
     type BlockEnv = BlockEnv;
@@ -129,7 +165,7 @@ impl<'a, B: Base> AlloyEvm for Machine<'a, B> {
         self.evm.inner.ctx.cfg.chain_id
     }
 
-    fn transact_raw(&mut self, tx: Input<'a>) -> Result<ResultAndState, MachineError<B>> {
+    fn transact_raw(&mut self, tx: Input<'a>) -> Result<ResultAndState, MachineError<Overlay<B>>> {
         let result = self.execute(tx);
         let state = self.evm.inner.finalize();
         Ok(ResultAndState::new(result?, state))
@@ -140,7 +176,7 @@ impl<'a, B: Base> AlloyEvm for Machine<'a, B> {
         caller: Address,
         contract: Address,
         data: Bytes,
-    ) -> Result<ResultAndState, MachineError<B>> {
+    ) -> Result<ResultAndState, MachineError<Overlay<B>>> {
         let mut call = TxEnv::new_system_tx_with_caller(caller, contract, data);
         if !self.evm.inner.ctx.cfg.enable_amsterdam_eip8037 {
             // revm gives every fork the limit that Amsterdam brings.

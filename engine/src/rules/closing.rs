@@ -18,7 +18,7 @@ use super::{
 use crate::{
     Block, Frame, Receipt,
     error::{Invalid, Place, Reason, SystemCallError},
-    evm::Machine,
+    evm::CommittedMachine,
 };
 
 /// How many generations old a rewarded ommer can be: the reward shrinks to nothing with its age.
@@ -42,7 +42,7 @@ fn check_rewarded(block: &Block) -> Result<(), Invalid> {
 
 /// Pays withdrawals and rewards, and collects the requests to the consensus layer.
 pub(crate) fn close<B: Base>(
-    machine: &mut Machine<'_, B>,
+    machine: &mut CommittedMachine<'_, B>,
     block: &Block,
     receipts: &[Receipt],
 ) -> Result<Option<Requests>, Reason> {

@@ -15,12 +15,12 @@ use revm::{
 use crate::{
     Block, Frame,
     error::{Invalid, Place, Reason, SystemCallError},
-    evm::Machine,
+    evm::CommittedMachine,
 };
 
 /// Makes the DAO's irregular state change and the system calls of EIP-2935 and EIP-4788, where the
 /// rules have them.
-pub(crate) fn open<B: Base>(machine: &mut Machine<'_, B>, block: &Block) -> Result<(), Reason> {
+pub(crate) fn open<B: Base>(machine: &mut CommittedMachine<'_, B>, block: &Block) -> Result<(), Reason> {
     if block.frame == Frame::TransactionsOnly {
         return Ok(());
     }
@@ -35,7 +35,7 @@ pub(crate) fn open<B: Base>(machine: &mut Machine<'_, B>, block: &Block) -> Resu
 }
 
 /// Moves the balances of the DAO and its children to the contract that gives them back.
-fn drain_dao<B: Base>(machine: &mut Machine<'_, B>) -> Result<(), B::Error> {
+fn drain_dao<B: Base>(machine: &mut CommittedMachine<'_, B>) -> Result<(), B::Error> {
     let mut total = U256::ZERO;
     for address in DAO_HARDFORK_ACCOUNTS {
         total += set_balance(machine, address, |_| U256::ZERO)?;
@@ -46,7 +46,7 @@ fn drain_dao<B: Base>(machine: &mut Machine<'_, B>) -> Result<(), B::Error> {
 
 /// Gives an account another balance, and returns the one it had.
 fn set_balance<B: Base>(
-    machine: &mut Machine<'_, B>,
+    machine: &mut CommittedMachine<'_, B>,
     address: Address,
     balance: impl FnOnce(U256) -> U256,
 ) -> Result<U256, B::Error> {
@@ -73,7 +73,7 @@ pub(super) fn base_error(place: Place, error: impl std::error::Error + Send + Sy
 
 /// Tells apart what alloy-evm reports of a system call.
 pub(super) fn system_call_error<B: Base>(
-    machine: &mut Machine<'_, B>,
+    machine: &mut CommittedMachine<'_, B>,
     place: Place,
     error: BlockExecutionError,
 ) -> Reason {

@@ -1,0 +1,212 @@
+//! The course of a block on the committed state: what happens before the transactions, each
+//! transaction in order, what happens after them.
+//!
+//! Owns the committed state, the gas budgets, the receipts, and whoever is told of each step.
+//! Knows nothing of how its caller comes by a transaction's effects: by running it here, or out of
+//! a record that was judged here.
+
+use std::ops::ControlFlow;
+
+use alloy_consensus::Eip658Value;
+use blockloom_state::{Base, Changes, Overlay, Record, Staleness, TxIndex};
+use revm::context_interface::result::ExecutionResult;
+
+use crate::{
+    Block, Outcome, Receipt, Statistics, Transaction,
+    error::{Invalid, Place, Reason, TransactionError},
+    evm::{CommittedMachine, Failure},
+    machine::{Committer, Ran},
+    rules::{admission::Budgets, closing::close, opening::open},
+};
+
+/// How many accounts a transaction of a mainnet block adds to those that the block has read, with
+/// some to spare, and how many there are beside: room that is made once instead of by growing.
+const ACCOUNTS_PER_TRANSACTION: usize = 3;
+const ACCOUNTS_AROUND: usize = 32;
+
+/// One committed step of a block: what happens before the transactions, a transaction, or what
+/// happens after them.
+#[derive(Debug)]
+pub struct Step<'a> {
+    /// Which step.
+    pub place: Place,
+    /// The receipt, if the step is a transaction.
+    pub receipt: Option<&'a Receipt>,
+    /// What the step did to the state that the steps before it left.
+    pub changes: Changes,
+}
+
+/// Who is told of each step of a block, in order, once it is committed.
+pub(crate) enum Observer<'o> {
+    /// Nobody; then the steps' changes are not written down one by one.
+    Nobody,
+    /// A callback.
+    Callback(&'o mut dyn FnMut(Step<'_>) -> ControlFlow<()>),
+}
+
+/// A block on its way.
+pub(crate) struct Course<'a, 'o, B: Base> {
+    block: &'a Block,
+    machine: CommittedMachine<'a, B>,
+    budgets: Budgets,
+    receipts: Vec<Receipt>,
+    observer: Observer<'o>,
+    /// What is being executed, or told.
+    place: &'a std::cell::Cell<Place>,
+}
+
+impl<'a, 'o, B: Base> Course<'a, 'o, B> {
+    /// The course of `block` on `base`; `place` says at any time how far it is.
+    pub(crate) fn new(
+        block: &'a Block,
+        base: B,
+        observer: Observer<'o>,
+        place: &'a std::cell::Cell<Place>,
+    ) -> Self {
+        let room = ACCOUNTS_AROUND + ACCOUNTS_PER_TRANSACTION * block.transactions.len();
+        let overlay = Overlay::with_room_for(base, room);
+        let overlay = match observer {
+            Observer::Nobody => overlay,
+            Observer::Callback(_) => overlay.recording(),
+        };
+        Self {
+            block,
+            machine: CommittedMachine::new(block, overlay),
+            budgets: Budgets::new(block),
+            receipts: Vec::with_capacity(block.transactions.len()),
+            observer,
+            place,
+        }
+    }
+
+    /// From now on the steps' effects can be taken with [`take_effects`](Self::take_effects).
+    pub(crate) fn trace(&mut self) {
+        self.machine.overlay().trace();
+    }
+
+    /// The effects of what ran here since the last call.
+    pub(crate) fn take_effects(&mut self) -> Record {
+        self.machine.overlay().take_trace()
+    }
+
+    /// What happens before the transactions.
+    pub(crate) fn open(&mut self) -> Result<(), Reason> {
+        open(&mut self.machine, self.block)?;
+        self.tell(Place::Opening)
+    }
+
+    /// Admits a transaction, runs it on what is committed, and commits it.
+    pub(crate) fn run(&mut self, index: TxIndex) -> Result<(), Reason> {
+        let transaction = self.enter(index);
+        let result = self
+            .admit(transaction)
+            .and_then(|()| self.machine.run(&transaction.env).map_err(StepError::Failed));
+        let result = result.map_err(|error| explain(error, index, transaction))?;
+        self.machine.commit();
+        self.settle(index, transaction, result)
+    }
+
+    /// Admits a transaction and commits what a run of it recorded. The record was judged last.
+    fn take_over(&mut self, index: TxIndex, record: &Record, result: ExecutionResult) -> Result<(), Reason> {
+        let transaction = self.enter(index);
+        self.admit(transaction).map_err(|error: StepError<B::Error>| explain(error, index, transaction))?;
+        self.machine.overlay().commit_record(record);
+        self.settle(index, transaction, result)
+    }
+
+    fn enter(&self, index: TxIndex) -> &'a Transaction {
+        let transaction = &self.block.transactions[index.get()];
+        self.place.set(Place::Transaction(index, transaction.hash));
+        transaction
+    }
+
+    fn admit(&mut self, transaction: &Transaction) -> Result<(), StepError<B::Error>> {
+        transaction.tx_type().map_err(StepError::Refused)?;
+        self.budgets.admit(&transaction.env).map_err(StepError::Refused)
+    }
+
+    /// What only makes sense once everything before the transaction is final: its receipt.
+    fn settle(
+        &mut self,
+        index: TxIndex,
+        transaction: &Transaction,
+        result: ExecutionResult,
+    ) -> Result<(), Reason> {
+        self.budgets.spend(&transaction.env, result.gas());
+        self.receipts.push(Receipt {
+            tx_type: transaction.tx_type().expect("the type was looked at when it was admitted"),
+            status: Eip658Value::Eip658(result.is_success()),
+            cumulative_gas_used: self.budgets.paid(),
+            logs: result.into_logs(),
+        });
+        self.tell(Place::Transaction(index, transaction.hash))
+    }
+
+    /// What happens after the transactions, and what came of it all.
+    pub(crate) fn close(mut self) -> Result<Outcome, Reason> {
+        self.place.set(Place::Closing);
+        let requests = close(&mut self.machine, self.block, &self.receipts)?;
+        self.tell(Place::Closing)?;
+        Ok(Outcome {
+            receipts: self.receipts,
+            gas_used: self.budgets.gas_used(),
+            blob_gas_used: self.budgets.blob_gas_used(),
+            requests,
+            changes: self.machine.into_changes(),
+            statistics: Statistics::default(),
+        })
+    }
+
+    /// Tells of a step that was committed.
+    fn tell(&mut self, place: Place) -> Result<(), Reason> {
+        let Observer::Callback(callback) = &mut self.observer else { return Ok(()) };
+        let receipt = match place {
+            Place::Transaction(..) => self.receipts.last(),
+            Place::Opening | Place::Closing => None,
+        };
+        match callback(Step { place, receipt, changes: self.machine.overlay().take_recorded() }) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(Reason::Cancelled { place }),
+        }
+    }
+}
+
+impl<B: Base> Committer for Course<'_, '_, B> {
+    type Yield = ExecutionResult;
+    type Error = Reason;
+
+    fn run(&mut self, index: TxIndex) -> Result<Record, Reason> {
+        Course::run(self, index)?;
+        Ok(self.take_effects())
+    }
+
+    fn judge(&mut self, record: &Record) -> Option<Staleness> {
+        // What fails here may not be asked for at all when the transaction is run.
+        self.machine.overlay().staleness(record).unwrap_or(Some(Staleness::Unreadable))
+    }
+
+    fn commit(&mut self, index: TxIndex, ran: Ran<ExecutionResult>) -> Result<(), Reason> {
+        self.take_over(index, &ran.record, ran.yielded)
+    }
+}
+
+enum StepError<E> {
+    Refused(TransactionError),
+    Failed(Failure<E>),
+}
+
+fn explain<E>(error: StepError<E>, index: TxIndex, transaction: &Transaction) -> Reason
+where
+    E: std::error::Error + Send + Sync + 'static,
+{
+    let hash = transaction.hash;
+    let place = Place::Transaction(index, hash);
+    let refused = |reason| Invalid::Transaction { index, hash, reason }.into();
+    match error {
+        StepError::Refused(reason) => refused(reason),
+        StepError::Failed(Failure::Refused(reason)) => refused(reason.into()),
+        StepError::Failed(Failure::Environment(lack)) => Invalid::Environment(lack).into(),
+        StepError::Failed(Failure::Base(error)) => Reason::Base { place, source: std::sync::Arc::new(error) },
+        StepError::Failed(Failure::Abandoned(message)) => Reason::Abandoned { place, message },
+    }
+}

@@ -1,0 +1,89 @@
+//! Runs transactions ahead of the frontier: one EVM on one view.
+
+use std::time::Duration;
+
+use blockloom_state::{Base, Interrupt, Memory, Sender, Version, View, sync::AtomicBool};
+use revm::{
+    context::TxEnv,
+    context_interface::{
+        Transaction as _,
+        result::{EVMError, ExecutionResult},
+        transaction::AuthorizationTr as _,
+    },
+};
+
+use super::machine::Machine;
+use crate::{
+    Block,
+    machine::{Ran, Run, Speculator},
+};
+
+/// The EVM of one worker.
+pub(crate) struct EvmSpeculator<'m, B: Base> {
+    block: &'m Block,
+    memory: &'m Memory,
+    base: &'m B,
+    idle: &'m AtomicBool,
+    machine: Machine<'m, View<'m, B>>,
+}
+
+impl<'m, B: Base> EvmSpeculator<'m, B> {
+    /// An EVM for transactions of `block`. `idle` is any flag that lives as long: it stands where a
+    /// run's own will.
+    pub(crate) fn new(block: &'m Block, memory: &'m Memory, base: &'m B, idle: &'m AtomicBool) -> Self {
+        let machine = Machine::new(block, View::new(memory, base, idle));
+        Self { block, memory, base, idle, machine }
+    }
+
+    /// Authorities are looked at in every way (EIP-7702), and so is the recipient where gas depends
+    /// on whether it is empty.
+    fn note_whole_accounts(&mut self, env: &TxEnv) {
+        let counts_recipient = self.machine.charges_for_empty_recipients();
+        let view = self.machine.ground();
+        for authority in env.authorization_list().filter_map(|authorization| authorization.authority()) {
+            view.looks_at_everything(authority);
+        }
+        if counts_recipient {
+            let created = || env.caller.create(env.nonce);
+            view.looks_at_everything(env.kind.to().copied().unwrap_or_else(created));
+        }
+    }
+}
+
+impl<'m, B: Base> Speculator<'m> for EvmSpeculator<'m, B> {
+    type Yield = ExecutionResult;
+
+    fn run(&mut self, version: Version, unwanted: &'m AtomicBool) -> Run<ExecutionResult> {
+        let env = &self.block.transactions[version.index.get()].env;
+        let Ok(cost) = env.max_balance_spending() else { return Run::GaveUp };
+        let sender = Sender { address: env.caller, nonce: env.nonce, cost };
+        self.machine.ground().begin(version.index, sender, unwanted);
+        let result = self.machine.run_raw(env);
+        let mut touched = self.machine.take_touched();
+        let run = match result {
+            Ok(yielded) => {
+                self.note_whole_accounts(env);
+                match self.machine.ground().finish(&mut touched) {
+                    Ok(record) => Run::Ran(Ran { record, yielded, time: Duration::ZERO }),
+                    Err(interrupt) => broken_off(&interrupt),
+                }
+            }
+            Err(EVMError::Database(interrupt)) => broken_off(&interrupt),
+            Err(_) => Run::GaveUp,
+        };
+        self.machine.give_back(touched);
+        run
+    }
+
+    fn recover(&mut self) {
+        self.machine = Machine::new(self.block, View::new(self.memory, self.base, self.idle));
+    }
+}
+
+fn broken_off<Y, E>(interrupt: &Interrupt<E>) -> Run<Y> {
+    match interrupt {
+        Interrupt::Awaits(on) => Run::Awaits(*on),
+        Interrupt::Unwanted => Run::Unwanted,
+        Interrupt::NeedsFrontier | Interrupt::Base(_) => Run::GaveUp,
+    }
+}

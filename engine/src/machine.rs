@@ -1,0 +1,61 @@
+//! The seam between scheduling and execution: who runs one transaction.
+//!
+//! The scheduler, the gate and the workers know these two traits and no EVM.
+
+use std::time::Duration;
+
+use blockloom_state::{Record, Staleness, TxIndex, Version, sync::AtomicBool};
+
+/// Runs transactions ahead of the frontier, over the multi-version memory. Each worker has one.
+pub(crate) trait Speculator<'m> {
+    /// What a run returns beside its observations and effects.
+    type Yield: Send;
+
+    /// Runs a transaction. Should break off soon after `unwanted` is set.
+    fn run(&mut self, version: Version, unwanted: &'m AtomicBool) -> Run<Self::Yield>;
+
+    /// Makes itself usable again after a panic in a run.
+    fn recover(&mut self);
+}
+
+/// How a speculative run ended.
+#[derive(Debug)]
+pub(crate) enum Run<Y> {
+    /// It came to its end.
+    Ran(Ran<Y>),
+    /// It needs what this transaction is expected to write.
+    Awaits(TxIndex),
+    /// It was told to break off.
+    Unwanted,
+    /// It failed, or needs what only the committed state has. Whether that is the block's fault
+    /// turns out at the frontier.
+    GaveUp,
+}
+
+/// What a speculative run observed, did and returned.
+#[derive(Debug)]
+pub(crate) struct Ran<Y> {
+    /// What it observed and does.
+    pub(crate) record: Record,
+    /// What it returned.
+    pub(crate) yielded: Y,
+    /// How long it took, if runs are timed.
+    pub(crate) time: Duration,
+}
+
+/// The committed state, and the one machine that runs on it. The gate has it.
+pub(crate) trait Committer {
+    /// What a speculative run returns beside its observations and effects.
+    type Yield;
+    /// Why the block cannot go on.
+    type Error;
+
+    /// Runs a transaction on the committed state and commits it. Returns its effects.
+    fn run(&mut self, index: TxIndex) -> Result<Record, Self::Error>;
+
+    /// What of a record does not hold in the committed state.
+    fn judge(&mut self, record: &Record) -> Option<Staleness>;
+
+    /// Commits what a speculative run recorded. Its record was judged last, and holds.
+    fn commit(&mut self, index: TxIndex, ran: Ran<Self::Yield>) -> Result<(), Self::Error>;
+}

@@ -1,0 +1,92 @@
+//! Sets the table for executing a block in parallel: the memory, the workers, the gate.
+//!
+//! The calling thread is the gate, and runs transactions as well; the other threads run ahead of
+//! it. All of them borrow from the calling thread's stack, so that none outlives the block.
+
+use blockloom_state::{
+    Base, Memory, Remembered, Writer,
+    sync::{AtomicBool, Mutex},
+};
+
+use revm::context_interface::result::ExecutionResult;
+
+use crate::{
+    Block, Outcome, Timing,
+    course::Course,
+    error::Reason,
+    evm::EvmSpeculator,
+    gate::Gate,
+    spread::Workers,
+    stats::{Counts, Phases},
+    trace::Stopwatch,
+    worker::{Loom, StopOnDrop, Worker},
+};
+
+/// What executing in parallel needs beside the block.
+pub(crate) struct Table<'t, B> {
+    pub(crate) base: &'t B,
+    pub(crate) memory: &'t Memory,
+    pub(crate) workers: &'t Workers,
+    /// How many threads execute, the calling one among them.
+    pub(crate) threads: usize,
+    pub(crate) timing: Timing,
+}
+
+/// Whether a block may take so long that waking up a thread pays.
+pub(crate) fn can_pay(block: &Block) -> bool {
+    block.transactions.len() > 1
+}
+
+/// Takes a block along its course, with `table.threads` threads.
+pub(crate) fn execute<'t, B: Base>(
+    table: &Table<'t, B>,
+    block: &'t Block,
+    mut course: Course<'t, '_, Remembered<'t, B>>,
+) -> Result<Outcome, Reason> {
+    course.trace();
+    let loom = Loom::new(table.memory, block.transactions.len(), table.threads, table.timing);
+    let idle = AtomicBool::new(false);
+    let worker = || Worker::new(&loom, EvmSpeculator::new(block, table.memory, table.base, &idle));
+    let counts = Mutex::new(Vec::new());
+    let result = table.workers.together(
+        table.threads - 1,
+        || {
+            let mut worker = worker();
+            worker.work();
+            counts.lock().push(worker.counts);
+        },
+        || {
+            let _stop = StopOnDrop(&loom.scheduler);
+            lead(&loom, course, worker(), &counts)
+        },
+    );
+    let (mut outcome, phases) = result?;
+    outcome.statistics.phases = phases;
+    for counts in counts.lock().iter() {
+        outcome.statistics.add(counts);
+    }
+    outcome.statistics.threads = table.threads;
+    outcome.statistics.widest_window = loom.scheduler.widest_window();
+    Ok(outcome)
+}
+
+/// What the calling thread does.
+fn lead<'l, B: Base>(
+    loom: &'l Loom<'l, ExecutionResult>,
+    mut course: Course<'_, '_, Remembered<'_, B>>,
+    worker: Worker<'l, EvmSpeculator<'l, B>, ExecutionResult>,
+    counts: &Mutex<Vec<Counts>>,
+) -> Result<(Outcome, Phases), Reason> {
+    let mut watch = Stopwatch::start();
+    course.open()?;
+    let mut stale = Vec::new();
+    loom.memory.publish(Writer::Opening, &course.take_effects(), None, &mut stale);
+    loom.report_stale(&mut stale);
+    let opening = watch.lap();
+    let mut gate = Gate { loom, committer: &mut course, worker };
+    gate.run()?;
+    counts.lock().push(gate.worker.counts);
+    let transactions = watch.lap();
+    let outcome = course.close()?;
+    Ok((outcome, Phases { opening, transactions, closing: watch.lap() }))
+}

@@ -1,0 +1,225 @@
+//! Hands out work: which transaction is to be run by whom, and who waits for what.
+//!
+//! Owns the [`Plan`] under one lock, and the places where threads wait. Knows indices and
+//! incarnations only: no EVM, no values. Promises that each transaction is run by one at a time,
+//! that the gate gets the frontier and nothing else, and that nobody waits for what will not come:
+//! whoever changes the plan so that others find work wakes them.
+
+mod plan;
+mod window;
+
+use blockloom_state::{
+    TxIndex, Version,
+    sync::{AtomicBool, AtomicU32, Condvar, Mutex, MutexGuard, Ordering, relax},
+};
+
+use plan::{AtGate, Plan, Stale};
+pub(crate) use plan::{Passed, Standing};
+
+/// How often a thread looks for news before it goes to sleep. Waking somebody up costs some
+/// microseconds, as much as this takes.
+const LOOKS_BEFORE_SLEEP: u32 = if cfg!(feature = "shuttle") { 1 } else { 2000 };
+
+/// The scheduler of one block.
+#[derive(Debug)]
+pub(crate) struct Scheduler {
+    state: Mutex<State>,
+    changed: Condvar,
+    /// Counts the changes after which somebody may find work.
+    news: AtomicU32,
+    /// For each transaction, whether its run should break off.
+    unwanted: Vec<AtomicBool>,
+}
+
+#[derive(Debug)]
+struct State {
+    plan: Plan,
+    sleepers: usize,
+}
+
+/// What the gate is to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum GateTask {
+    /// Run the frontier on committed state.
+    Run(Version),
+    /// Judge the frontier's record.
+    Judge(Version),
+    /// Somebody else runs the frontier: run this one meanwhile.
+    Speculate(Version),
+    /// Everything is committed, or the block was stopped.
+    Over,
+}
+
+impl Scheduler {
+    /// A scheduler for so many transactions and threads.
+    pub(crate) fn new(transactions: usize, threads: usize) -> Self {
+        Self {
+            state: Mutex::new(State { plan: Plan::new(transactions, threads), sleepers: 0 }),
+            changed: Condvar::default(),
+            news: AtomicU32::new(0),
+            unwanted: (0..transactions).map(|_| AtomicBool::new(false)).collect(),
+        }
+    }
+
+    /// Whether the run of a transaction should break off.
+    pub(crate) fn unwanted(&self, index: TxIndex) -> &AtomicBool {
+        &self.unwanted[index.get()]
+    }
+
+    /// The furthest reach of the window so far.
+    pub(crate) fn widest_window(&self) -> usize {
+        self.state.lock().plan.window.widest()
+    }
+
+    /// Work for a worker; waits until there is some. Nothing once the block is over.
+    pub(crate) fn next(&self, waits: &mut u64) -> Option<Version> {
+        self.wait_for(waits, |plan| {
+            let claimed = plan.claim();
+            claimed.inspect(|version| self.want(*version));
+            (claimed.is_some() || plan.is_over()).then_some(claimed)
+        })
+    }
+
+    /// Work for the gate; waits until there is some.
+    pub(crate) fn at_gate(&self, waits: &mut u64) -> GateTask {
+        self.wait_for(waits, |plan| {
+            if plan.is_over() {
+                return Some(GateTask::Over);
+            }
+            match plan.at_gate() {
+                AtGate::Run(version) => Some(GateTask::Run(version)),
+                AtGate::Judge(version) => Some(GateTask::Judge(version)),
+                AtGate::Elsewhere => {
+                    plan.claim().inspect(|version| self.want(*version)).map(GateTask::Speculate)
+                }
+            }
+        })
+    }
+
+    fn want(&self, version: Version) {
+        // ORDER: Relaxed: only set and cleared under the lock; the run looks at it without.
+        self.unwanted[version.index.get()].store(false, Ordering::Relaxed);
+    }
+
+    /// A run ended well: may it be published?
+    pub(crate) fn finish(&self, version: Version) -> Standing {
+        let mut state = self.state.lock();
+        let standing = state.plan.finish(version);
+        if standing == Standing::Void {
+            self.tell(state);
+        }
+        standing
+    }
+
+    /// A run is published.
+    pub(crate) fn ran(&self, version: Version) -> Standing {
+        let mut state = self.state.lock();
+        let standing = state.plan.ran(version);
+        self.tell(state);
+        standing
+    }
+
+    /// A run met a prediction of transaction `on`.
+    pub(crate) fn blocked(&self, version: Version, on: TxIndex) {
+        let mut state = self.state.lock();
+        state.plan.blocked(version, on);
+        self.tell(state);
+    }
+
+    /// A run was broken off because it was not wanted.
+    pub(crate) fn broke_off(&self, version: Version) {
+        let mut state = self.state.lock();
+        state.plan.broke_off(version);
+        self.tell(state);
+    }
+
+    /// A run failed, or needs the frontier.
+    pub(crate) fn gave_up(&self, version: Version) {
+        let mut state = self.state.lock();
+        state.plan.gave_up(version);
+        self.tell(state);
+    }
+
+    /// What these transactions observed has changed; empties the list. The effects of the runs that
+    /// it gives to `predict` are predictions now.
+    pub(crate) fn stale(&self, indices: &mut Vec<TxIndex>, mut predict: impl FnMut(Version)) {
+        for index in indices.drain(..) {
+            let mut state = self.state.lock();
+            let follows = state.plan.stale(index);
+            if follows == Stale::BreakOff {
+                // ORDER: Relaxed: a run that learns of it later only takes longer.
+                self.unwanted[index.get()].store(true, Ordering::Relaxed);
+            }
+            self.tell(state);
+            if let Stale::Predict(version) = follows {
+                predict(version);
+            }
+        }
+    }
+
+    /// The record of the frontier is stale: the gate runs it instead.
+    pub(crate) fn refused(&self) -> Version {
+        self.state.lock().plan.refused()
+    }
+
+    /// The frontier is final. Returns the next one.
+    pub(crate) fn committed(&self, how: Passed) -> TxIndex {
+        let mut state = self.state.lock();
+        let frontier = state.plan.committed(how);
+        self.tell(state);
+        frontier
+    }
+
+    /// Nothing is done any more: who runs something breaks off, who waits is woken.
+    pub(crate) fn stop(&self) {
+        let mut state = self.state.lock();
+        for index in state.plan.stop() {
+            // ORDER: Relaxed: a run that learns of it later only takes longer.
+            self.unwanted[index.get()].store(true, Ordering::Relaxed);
+        }
+        self.tell(state);
+    }
+
+    /// Tells others that the plan has changed.
+    fn tell(&self, state: MutexGuard<'_, State>) {
+        // ORDER: Relaxed: who sees the new count takes the lock, which this thread still holds.
+        self.news.fetch_add(1, Ordering::Relaxed);
+        let is_worth_waking = state.sleepers > 0
+            && (state.plan.is_over() || state.plan.has_work() || state.plan.is_gate_needed());
+        drop(state);
+        if is_worth_waking {
+            self.changed.notify_all();
+        }
+    }
+
+    /// Looks at the plan until there is something in it.
+    fn wait_for<T>(&self, waits: &mut u64, mut look: impl FnMut(&mut Plan) -> Option<T>) -> T {
+        loop {
+            let mut state = self.state.lock();
+            if let Some(found) = look(&mut state.plan) {
+                return found;
+            }
+            *waits += 1;
+            // ORDER: Relaxed: the count only changes under the lock.
+            let seen = self.news.load(Ordering::Relaxed);
+            drop(state);
+            if self.is_news_soon(seen) {
+                continue;
+            }
+            let mut state = self.state.lock();
+            if self.news.load(Ordering::Relaxed) == seen {
+                state.sleepers += 1;
+                let mut state = self.changed.wait(state);
+                state.sleepers -= 1;
+            }
+        }
+    }
+
+    fn is_news_soon(&self, seen: u32) -> bool {
+        (0..LOOKS_BEFORE_SLEEP).any(|_| {
+            relax();
+            // ORDER: Relaxed: see `tell`.
+            self.news.load(Ordering::Relaxed) != seen
+        })
+    }
+}

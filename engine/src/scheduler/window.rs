@@ -1,0 +1,104 @@
+//! How far past the frontier speculation may run.
+//!
+//! Grows when runs turn out to be worth it and shrinks when they do not. Where nothing pays it
+//! closes altogether, and is tried again at growing distances: a hopeless block costs one core.
+
+/// The reach at the start of a block.
+const REACH_AT_START: usize = 32;
+/// The furthest reach: so many records are held at once at most.
+const FURTHEST: usize = 1024;
+/// After so many commits at most a closed window is tried again.
+const LONGEST_REST: usize = 256;
+
+/// How far speculation may run.
+#[derive(Debug)]
+pub(super) struct Window {
+    reach: usize,
+    /// By how much it grows for each run that paid.
+    step: usize,
+    /// How many commits a closed window stays closed.
+    rest: usize,
+    rest_left: usize,
+    widest: usize,
+}
+
+impl Window {
+    /// A window for so many threads.
+    pub(super) fn new(threads: usize) -> Self {
+        let reach = REACH_AT_START.max(2 * threads).min(FURTHEST);
+        Self { reach, step: threads.max(2), rest: 4, rest_left: 0, widest: reach }
+    }
+
+    /// How many transactions after the frontier may be run.
+    pub(super) fn reach(&self) -> usize {
+        self.reach
+    }
+
+    /// The furthest that it ever was.
+    pub(super) fn widest(&self) -> usize {
+        self.widest
+    }
+
+    /// A speculative run was committed.
+    pub(super) fn paid(&mut self) {
+        self.reach = (self.reach + self.step).min(FURTHEST);
+        self.widest = self.widest.max(self.reach);
+        self.rest = (self.rest / 2).max(4);
+    }
+
+    /// A speculative run was for nothing.
+    pub(super) fn wasted(&mut self) {
+        if self.reach > 1 {
+            self.reach -= (self.reach / 4).max(1);
+        } else if self.reach == 1 {
+            self.reach = 0;
+            self.rest_left = self.rest;
+            self.rest = (self.rest * 2).min(LONGEST_REST);
+        }
+    }
+
+    /// A transaction was committed: a closed window comes closer to being tried again.
+    pub(super) fn moved(&mut self) {
+        if self.reach == 0 {
+            self.rest_left = self.rest_left.saturating_sub(1);
+            if self.rest_left == 0 {
+                self.reach = 1;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_closes_where_nothing_pays_and_is_tried_ever_more_seldom() {
+        let mut window = Window::new(2);
+        let mut runs = 0;
+        for _ in 0..2000 {
+            if window.reach() > 0 {
+                window.wasted();
+                runs += 1;
+            }
+            window.moved();
+        }
+        assert!(runs < 40, "{runs} runs of 2000 were for nothing");
+    }
+
+    #[test]
+    fn it_opens_again_where_runs_pay() {
+        let mut window = Window::new(2);
+        while window.reach() > 0 {
+            window.wasted();
+        }
+        for _ in 0..1000 {
+            window.moved();
+            if window.reach() > 0 {
+                window.paid();
+            }
+        }
+        assert_eq!(window.reach(), FURTHEST);
+        assert_eq!(window.widest(), FURTHEST);
+    }
+}

@@ -1,0 +1,20 @@
+//! The only clock of the library: how long things take, for the statistics.
+
+use std::time::{Duration, Instant};
+
+/// Measures one stretch after the other.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stopwatch(Instant);
+
+impl Stopwatch {
+    /// Begins the first stretch.
+    pub(crate) fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// Ends a stretch and begins the next.
+    pub(crate) fn lap(&mut self) -> Duration {
+        let now = Instant::now();
+        now - std::mem::replace(&mut self.0, now)
+    }
+}

@@ -1,0 +1,421 @@
+//! The multi-version memory: what the transactions of a block read and write before they are final.
+//!
+//! Owns the versions of every location, who read which slot, and what the base said, so that the
+//! base is asked once. Promises that a reader sees the newest version before it, or is told whom to
+//! await; and that who publishes learns whose reads that breaks. Nothing here is ever believed: a
+//! wrong version costs a run, never an outcome.
+//!
+//! Locations are spread over shards with a lock each. No two are held at once, and none while the
+//! base is read.
+
+use std::{fmt, hash::BuildHasher};
+
+use alloy_primitives::{
+    Address, B256, U256,
+    map::{AddressMap, B256Map, DefaultHashBuilder, HashMap},
+};
+use revm_state::{AccountId, AccountInfo, Bytecode};
+
+use crate::{
+    Account, Base, Record, TxIndex, Version,
+    cell::{AccountCell, Found, SlotCell},
+    index::{Incarnation, Moment},
+    record::{AccountRecord, BalanceEffect, Fate, SlotRecord},
+    sync::{AtomicBool, AtomicU32, Mutex, Ordering},
+};
+
+/// How many bits of a hash choose a shard.
+const SHARD_BITS: u32 = 6;
+const SHARDS: usize = 1 << SHARD_BITS;
+
+/// How many places a shard keeps between blocks, unless the last block needed more.
+const ROOM_TO_KEEP: usize = 1 << 10;
+
+/// The multi-version memory of one block.
+pub struct Memory {
+    hasher: DefaultHashBuilder,
+    accounts: Box<[Mutex<AccountShard>]>,
+    slots: Box<[Mutex<SlotShard>]>,
+    codes: Mutex<B256Map<Bytecode>>,
+    block_hashes: Mutex<HashMap<u64, B256>>,
+    /// Whether any life began or ended in this block: if none did, slots need not ask.
+    has_lives: AtomicBool,
+    frontier: AtomicU32,
+    /// Its balance is not kept up: nearly every transaction adds to it, and hardly one looks.
+    coinbase: Address,
+}
+
+#[derive(Debug, Default)]
+struct AccountShard {
+    places: AddressMap<u32>,
+    cells: Vec<AccountCell>,
+}
+
+type SlotShard = HashMap<(AccountId, U256), SlotCell>;
+
+/// What a slot holds for a reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SlotRead {
+    /// A value.
+    Value(U256),
+    /// This transaction is expected to write it, and did not yet.
+    Awaits(TxIndex),
+}
+
+/// Who publishes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writer {
+    /// What happens before the transactions.
+    Opening,
+    /// A run of a transaction.
+    Run(Version),
+}
+
+impl Writer {
+    fn parts(self) -> (Moment, Incarnation) {
+        match self {
+            Self::Opening => (Moment::OPENING, Incarnation::FIRST),
+            Self::Run(version) => (version.index.into(), version.incarnation),
+        }
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        let shards = || 0..SHARDS;
+        Self {
+            hasher: DefaultHashBuilder::default(),
+            accounts: shards().map(|_| Mutex::default()).collect(),
+            slots: shards().map(|_| Mutex::default()).collect(),
+            codes: Mutex::default(),
+            block_hashes: Mutex::default(),
+            has_lives: AtomicBool::new(false),
+            frontier: AtomicU32::new(0),
+            coinbase: Address::ZERO,
+        }
+    }
+}
+
+impl Memory {
+    /// Forgets everything and makes ready for a block whose fees go to `coinbase`. Room is kept as
+    /// far as the last block needed it.
+    pub fn reset(&mut self, coinbase: Address) {
+        for shard in &mut self.accounts {
+            let shard = shard.get_mut();
+            let room = shard.cells.len().max(ROOM_TO_KEEP);
+            shard.cells.clear();
+            shard.cells.shrink_to(room);
+            shard.places.clear();
+            shard.places.shrink_to(room);
+        }
+        for shard in &mut self.slots {
+            let shard = shard.get_mut();
+            let room = shard.len().max(ROOM_TO_KEEP);
+            shard.clear();
+            shard.shrink_to(room);
+        }
+        self.codes.get_mut().clear();
+        self.block_hashes.get_mut().clear();
+        // ORDER: Relaxed in both: nobody else has the memory.
+        self.has_lives.store(false, Ordering::Relaxed);
+        self.frontier.store(0, Ordering::Relaxed);
+        self.coinbase = coinbase;
+    }
+
+    /// Where the fees go.
+    pub fn coinbase(&self) -> Address {
+        self.coinbase
+    }
+
+    /// All transactions before this one are final: nobody reads between them any more.
+    pub fn advance(&self, frontier: TxIndex) {
+        // ORDER: Relaxed: a reader that sees an older frontier keeps more than it needs to.
+        self.frontier.store(Moment::from(frontier).get(), Ordering::Relaxed);
+    }
+
+    /// An account as it seems to be just before `reader`.
+    ///
+    /// # Errors
+    ///
+    /// If the base cannot be read.
+    #[inline]
+    pub fn account<B: Base>(
+        &self,
+        base: &B,
+        address: Address,
+        reader: TxIndex,
+    ) -> Result<(AccountId, Option<AccountInfo>), B::Error> {
+        self.look_up(base, address, |cell| cell.before(reader.into()))
+    }
+
+    /// What `reader` sees of a slot; it is remembered as a reader.
+    ///
+    /// # Errors
+    ///
+    /// If the base cannot be read.
+    #[inline]
+    pub fn slot<B: Base>(
+        &self,
+        base: &B,
+        address: Address,
+        id: AccountId,
+        key: U256,
+        reader: TxIndex,
+    ) -> Result<SlotRead, B::Error> {
+        loop {
+            let life = self.life(id, reader.into());
+            let shard = &self.slots[self.slot_shard(id, key)];
+            let found = shard.lock().entry((id, key)).or_default().read(reader, life, self.frontier());
+            match found {
+                Found::Value(value) => return Ok(SlotRead::Value(value)),
+                Found::Awaited(index) => return Ok(SlotRead::Awaits(index)),
+                Found::AskBase => self.ask_for_slot(base, address, id, key)?,
+            };
+        }
+    }
+
+    /// Puts the effects of a run in place of what an earlier run of the same transaction left, and
+    /// tells who read what is no longer so. The earlier run's effects that the new one does not
+    /// have are taken away: `before` is its record.
+    pub fn publish(
+        &self,
+        writer: Writer,
+        record: &Record,
+        before: Option<&Record>,
+        stale: &mut Vec<TxIndex>,
+    ) {
+        let (moment, incarnation) = writer.parts();
+        for account in &record.accounts {
+            self.publish_account(moment, incarnation, account);
+        }
+        for SlotRecord { account, key, value } in &record.writes {
+            let id = self.id(&record.accounts[*account as usize]);
+            let shard = &self.slots[self.slot_shard(id, *key)];
+            shard.lock().entry((id, *key)).or_default().publish(moment, incarnation, *value, stale);
+        }
+        if let Some(before) = before {
+            self.withdraw(moment, incarnation, before, stale);
+        }
+    }
+
+    /// A run is stale: what it wrote into slots becomes a prediction that its transaction writes
+    /// there again. What it did to accounts stays as a guess.
+    pub fn predict(&self, version: Version, record: &Record) {
+        for SlotRecord { account, key, .. } in &record.writes {
+            let id = self.id(&record.accounts[*account as usize]);
+            let shard = &self.slots[self.slot_shard(id, *key)];
+            if let Some(cell) = shard.lock().get_mut(&(id, *key)) {
+                cell.predict(version.index.into(), version.incarnation);
+            }
+        }
+    }
+
+    fn withdraw(&self, moment: Moment, incarnation: Incarnation, before: &Record, stale: &mut Vec<TxIndex>) {
+        for account in before.accounts.iter().filter(|account| account.effect.is_some()) {
+            self.with_cell(self.id(account), |cell| cell.withdraw(moment, incarnation));
+        }
+        for SlotRecord { account, key, .. } in &before.writes {
+            let id = self.id(&before.accounts[*account as usize]);
+            let shard = &self.slots[self.slot_shard(id, *key)];
+            if let Some(cell) = shard.lock().get_mut(&(id, *key)) {
+                cell.withdraw(moment, incarnation, stale);
+            }
+        }
+    }
+
+    fn publish_account(&self, moment: Moment, incarnation: Incarnation, account: &AccountRecord) {
+        let Some(effect) = &account.effect else { return };
+        let mut effect = effect.clone();
+        if account.address == self.coinbase {
+            effect.balance = BalanceEffect::Keep;
+        }
+        let is_life = effect.fate != Fate::Lives;
+        self.with_cell(self.id(account), |cell| cell.publish(moment, incarnation, effect, self.frontier()));
+        if is_life {
+            // ORDER: Release pairs with the Acquire in `life`: who sees the flag finds the life.
+            self.has_lives.store(true, Ordering::Release);
+        }
+    }
+
+    /// An account as the base has it.
+    fn base_account<B: Base>(
+        &self,
+        base: &B,
+        address: Address,
+    ) -> Result<(AccountId, Option<AccountInfo>), B::Error> {
+        self.look_up(base, address, |cell| cell.base().cloned())
+    }
+
+    /// A slot as the base has it.
+    fn base_slot<B: Base>(
+        &self,
+        base: &B,
+        address: Address,
+        id: AccountId,
+        key: U256,
+    ) -> Result<U256, B::Error> {
+        let shard = &self.slots[self.slot_shard(id, key)];
+        let known = shard.lock().get(&(id, key)).and_then(|cell| cell.base);
+        known.map_or_else(|| self.ask_for_slot(base, address, id, key), Ok)
+    }
+
+    /// Finds an account, asks the base for it the first time, and looks at its cell.
+    #[inline]
+    fn look_up<B: Base, R>(
+        &self,
+        base: &B,
+        address: Address,
+        look: impl FnOnce(&AccountCell) -> R,
+    ) -> Result<(AccountId, R), B::Error> {
+        let number = self.account_shard(&address);
+        {
+            let shard = self.accounts[number].lock();
+            if let Some(place) = shard.places.get(&address) {
+                return Ok((account_id(*place, number), look(&shard.cells[*place as usize])));
+            }
+        }
+        let info = base.basic_ref(address)?;
+        let base_id = info.as_ref().and_then(|info| info.account_id);
+        let info = info.map(|info| AccountInfo {
+            account_id: None,
+            // revm takes a zero hash for some code when it looks for collisions.
+            code_hash: Account::from(&info).code_hash,
+            ..info
+        });
+        let mut shard = self.accounts[number].lock();
+        let AccountShard { places, cells } = &mut *shard;
+        // Somebody else may have asked at the same time: whoever comes first has the word.
+        let place = *places.entry(address).or_insert_with(|| {
+            cells.push(AccountCell::new(info, base_id));
+            u32::try_from(cells.len() - 1).expect("a block reads fewer than 2^26 accounts of a shard")
+        });
+        Ok((account_id(place, number), look(&cells[place as usize])))
+    }
+
+    fn ask_for_slot<B: Base>(
+        &self,
+        base: &B,
+        address: Address,
+        id: AccountId,
+        key: U256,
+    ) -> Result<U256, B::Error> {
+        let value = match self.with_cell(id, |cell| cell.base_id) {
+            Some(base_id) => base.storage_by_account_id_ref(address, base_id, key)?,
+            None => base.storage_ref(address, key)?,
+        };
+        let shard = &self.slots[self.slot_shard(id, key)];
+        Ok(*shard.lock().entry((id, key)).or_default().base.get_or_insert(value))
+    }
+
+    /// When the life began that an account lives just before `reader`, if it began in this block.
+    #[inline]
+    fn life(&self, id: AccountId, reader: Moment) -> Option<Moment> {
+        // ORDER: Acquire pairs with the Release in `publish_account`.
+        if !self.has_lives.load(Ordering::Acquire) {
+            return None;
+        }
+        self.with_cell(id, |cell| cell.life_before(reader))
+    }
+
+    #[inline]
+    fn with_cell<R>(&self, id: AccountId, look: impl FnOnce(&mut AccountCell) -> R) -> R {
+        let (place, number) = (id.get() >> SHARD_BITS, id.get() % SHARDS);
+        look(&mut self.accounts[number].lock().cells[place])
+    }
+
+    #[inline]
+    fn account_shard(&self, address: &Address) -> usize {
+        self.hasher.hash_one(address) as usize % SHARDS
+    }
+
+    fn id(&self, account: &AccountRecord) -> AccountId {
+        account.id.unwrap_or_else(|| {
+            let number = self.account_shard(&account.address);
+            let place = self.accounts[number].lock().places.get(&account.address).copied();
+            account_id(place.expect("an account is read before it has effects"), number)
+        })
+    }
+
+    #[inline]
+    fn slot_shard(&self, id: AccountId, key: U256) -> usize {
+        self.hasher.hash_one((id, key)) as usize % SHARDS
+    }
+
+    #[inline]
+    fn frontier(&self) -> Moment {
+        // ORDER: Relaxed, see `advance`.
+        Moment::from_number(self.frontier.load(Ordering::Relaxed))
+    }
+
+    /// The code with this hash, from the base.
+    pub(crate) fn code<B: Base>(&self, base: &B, hash: B256) -> Result<Bytecode, B::Error> {
+        if let Some(code) = self.codes.lock().get(&hash) {
+            return Ok(code.clone());
+        }
+        let code = base.code_by_hash_ref(hash)?;
+        Ok(self.codes.lock().entry(hash).or_insert(code).clone())
+    }
+
+    /// The hash of an earlier block, from the base.
+    pub(crate) fn block_hash<B: Base>(&self, base: &B, number: u64) -> Result<B256, B::Error> {
+        if let Some(hash) = self.block_hashes.lock().get(&number) {
+            return Ok(*hash);
+        }
+        let hash = base.block_hash_ref(number)?;
+        Ok(*self.block_hashes.lock().entry(number).or_insert(hash))
+    }
+}
+
+impl fmt::Debug for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Memory").finish_non_exhaustive()
+    }
+}
+
+fn account_id(place: u32, shard: usize) -> AccountId {
+    AccountId::new((place as usize) << SHARD_BITS | shard)
+        .expect("a block reads fewer than 2^26 accounts of a shard")
+}
+
+/// A base seen through a memory, which remembers what it says: each location is asked for once,
+/// whoever needs it first.
+#[derive(Clone, Copy, Debug)]
+pub struct Remembered<'m, B> {
+    /// What remembers.
+    pub memory: &'m Memory,
+    /// What is asked.
+    pub base: &'m B,
+}
+
+impl<B: Base> revm_database_interface::DatabaseRef for Remembered<'_, B> {
+    type Error = B::Error;
+
+    #[inline]
+    fn basic_ref(&self, address: Address) -> Result<Option<AccountInfo>, B::Error> {
+        let (id, info) = self.memory.base_account(self.base, address)?;
+        Ok(info.map(|info| AccountInfo { account_id: Some(id), ..info }))
+    }
+
+    fn code_by_hash_ref(&self, hash: B256) -> Result<Bytecode, B::Error> {
+        self.memory.code(self.base, hash)
+    }
+
+    fn storage_ref(&self, address: Address, key: U256) -> Result<U256, B::Error> {
+        let (id, _) = self.memory.look_up(self.base, address, |_| ())?;
+        self.memory.base_slot(self.base, address, id, key)
+    }
+
+    #[inline]
+    fn storage_by_account_id_ref(
+        &self,
+        address: Address,
+        id: AccountId,
+        key: U256,
+    ) -> Result<U256, B::Error> {
+        self.memory.base_slot(self.base, address, id, key)
+    }
+
+    fn block_hash_ref(&self, number: u64) -> Result<B256, B::Error> {
+        self.memory.block_hash(self.base, number)
+    }
+}

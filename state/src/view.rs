@@ -1,0 +1,413 @@
+//! What one speculative run sees of the state, and the notes that it takes.
+//!
+//! Owns the run's observations. It is revm's [`Database`]: every account and slot that the run asks
+//! for is resolved in the multi-version memory and written down. Of a balance or a nonce it writes
+//! down only what the run needed; whoever drives the run says what that is
+//! ([`spends`](View::spends), [`looks_at_emptiness`](View::looks_at_emptiness), ...). Promises that
+//! two states in which the record's observations hold are the same to the run.
+
+use alloy_primitives::{Address, B256, U256, map::AddressMap};
+use revm_database_interface::{DBErrorMarker, Database};
+use revm_state::{Account as EvmAccount, AccountId, AccountInfo, Bytecode, EvmState};
+
+use crate::{
+    AccountEffect, AccountObservation, AccountRecord, BalanceEffect, Base, Bounds, Existence, Fate, Memory,
+    Record, SlotRead, SlotRecord, TxIndex,
+    sync::{AtomicBool, Ordering},
+};
+
+/// Above this a balance is observed as it is: below it, no transaction can overflow one.
+const EXACT_ABOVE: U256 = U256::from_limbs([0, 0, 0, 1 << 63]);
+/// Whoever moves so much at once has both balances observed as they are.
+const EXACT_TRANSFER: U256 = U256::from_limbs([0, 0, 0, 1 << 8]);
+
+/// Why a speculative run was broken off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Interrupt<E> {
+    /// The base could not be read.
+    #[error("the base cannot be read")]
+    Base(E),
+    /// It needs what this transaction is expected to write.
+    #[error("it awaits transaction {0}")]
+    Awaits(TxIndex),
+    /// Somebody found that the run is stale, or nobody wants it any more.
+    #[error("the run is not wanted any more")]
+    Unwanted,
+    /// It needs what only the committed state has.
+    #[error("it needs the committed state")]
+    NeedsFrontier,
+}
+
+impl<E: std::error::Error + Send + Sync + 'static> DBErrorMarker for Interrupt<E> {}
+
+/// The state as one speculative run sees it.
+#[derive(Debug)]
+pub struct View<'m, B> {
+    memory: &'m Memory,
+    base: &'m B,
+    /// Set when the run is not wanted any more.
+    unwanted: &'m AtomicBool,
+    reader: TxIndex,
+    sender: Sender,
+    seen: Vec<Seen>,
+    /// Where the accounts lie in `seen` that do not exist: revm cannot carry their place.
+    absent: AddressMap<AccountId>,
+    reads: Vec<SlotRecord>,
+    /// Where the run created contracts, or tried to.
+    created: Vec<Address>,
+    needs_frontier: bool,
+}
+
+/// Who sends a transaction, and what the transaction says of it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sender {
+    /// The account.
+    pub address: Address,
+    /// The nonce that the transaction states.
+    pub nonce: u64,
+    /// What the transaction may cost it at most, the value that it sends included.
+    pub cost: U256,
+}
+
+/// An account as the run found it, and what it needs of it.
+#[derive(Debug)]
+struct Seen {
+    address: Address,
+    id: AccountId,
+    balance: U256,
+    nonce: u64,
+    existence: Existence,
+    needs: AccountObservation,
+}
+
+impl<'m, B: Base> View<'m, B> {
+    /// A view for a worker; [`begin`](Self::begin) says for which run.
+    pub fn new(memory: &'m Memory, base: &'m B, unwanted: &'m AtomicBool) -> Self {
+        Self {
+            memory,
+            base,
+            unwanted,
+            reader: TxIndex::new(0),
+            sender: Sender::default(),
+            seen: Vec::new(),
+            absent: AddressMap::default(),
+            reads: Vec::new(),
+            created: Vec::new(),
+            needs_frontier: false,
+        }
+    }
+
+    /// Forgets everything and begins a run of transaction `reader`. Its sender is shown with the
+    /// nonce that the transaction states: whether it has it is for the judge.
+    pub fn begin(&mut self, reader: TxIndex, sender: Sender, unwanted: &'m AtomicBool) {
+        self.reader = reader;
+        self.sender = sender;
+        self.unwanted = unwanted;
+        self.seen.clear();
+        self.absent.clear();
+        self.reads.clear();
+        self.created.clear();
+        self.needs_frontier = false;
+    }
+
+    /// The run needs at least `amount` where `account` had `balance` before: it spends, or checks
+    /// that it could.
+    pub fn spends(&mut self, address: Address, account: &EvmAccount, amount: U256) {
+        let Some(seen) = self.seen_mut(address, account.info.account_id) else { return };
+        let balance = account.info.balance;
+        if amount >= EXACT_TRANSFER {
+            seen.need_balance();
+        } else if let Some(left) = balance.checked_sub(amount) {
+            seen.needs.balance.need_at_least(seen.balance.saturating_sub(left));
+        } else {
+            // One wei less than what would have been enough.
+            seen.needs.balance.need_at_most(seen.balance.saturating_add(amount - balance - U256::ONE));
+        }
+        self.needs_frontier |= self.is_at_frontier_only(address);
+    }
+
+    /// The run gives an amount to an account.
+    pub fn gives(&mut self, address: Address, account: &EvmAccount, amount: U256) {
+        if amount >= EXACT_TRANSFER {
+            self.looks_at_balance(address, account);
+        }
+    }
+
+    /// The run looks at the exact balance.
+    pub fn looks_at_balance(&mut self, address: Address, account: &EvmAccount) {
+        if let Some(seen) = self.seen_mut(address, account.info.account_id) {
+            seen.need_balance();
+            self.needs_frontier |= self.is_at_frontier_only(address);
+        }
+    }
+
+    /// An account is about to create a contract: its nonce goes into the address of the new one,
+    /// whose nonce and code decide whether it can be created.
+    pub fn creates(&mut self, creator: Address, account: &EvmAccount, created: Address) {
+        if let Some(seen) = self.seen_mut(creator, account.info.account_id) {
+            seen.need_nonce();
+        }
+        self.created.push(created);
+    }
+
+    /// The run looks whether the account is empty, or exists, while its balance is `balance`.
+    pub fn looks_at_emptiness(&mut self, address: Address, account: &EvmAccount, balance: U256) {
+        let Some(seen) = self.seen_mut(address, account.info.account_id) else { return };
+        seen.need_emptiness(balance);
+        self.needs_frontier |= self.is_at_frontier_only(address);
+    }
+
+    /// The run looked at everything about an account, if at the account at all.
+    pub fn looks_at_everything(&mut self, address: Address) {
+        if let Some(seen) = self.seen_mut(address, None) {
+            seen.need_everything();
+            self.needs_frontier |= self.is_at_frontier_only(address);
+        }
+    }
+
+    /// Ends the run and writes its record: what it observed, and what the accounts that it left say
+    /// that it does.
+    ///
+    /// # Errors
+    ///
+    /// If what it observed is only known at the frontier.
+    pub fn finish(&mut self, accounts: &mut EvmState) -> Result<Record, Interrupt<B::Error>> {
+        for address in std::mem::take(&mut self.created) {
+            let carried = accounts.get(&address).and_then(|account| account.info.account_id);
+            if let Some(seen) = self.seen_mut(address, carried) {
+                seen.need_nonce();
+            }
+        }
+        let mut effects: Vec<Option<AccountEffect>> = Vec::new();
+        effects.resize_with(self.seen.len(), || None);
+        let mut writes = Vec::new();
+        for (address, account) in accounts.iter_mut().filter(|(_, account)| account.is_touched()) {
+            let Some(place) = self.place_of(*address, account.info.account_id) else { continue };
+            let seen = &mut self.seen[place.get()];
+            let fate = Fate::of(account, seen.existence);
+            effects[place.get()] = seen.effect(fate, account);
+            if fate != Fate::Ends {
+                let position = place.get() as u32;
+                let slots = account.changed_storage_slots();
+                writes.extend(slots.map(|(key, slot)| SlotRecord {
+                    account: position,
+                    key: *key,
+                    value: slot.present_value,
+                }));
+            }
+            self.needs_frontier |= self.is_at_frontier_only(*address);
+        }
+        if self.needs_frontier {
+            return Err(Interrupt::NeedsFrontier);
+        }
+        let accounts = self.seen.drain(..).zip(effects).map(|(seen, effect)| AccountRecord {
+            address: seen.address,
+            id: Some(seen.id),
+            observed: seen.needs,
+            effect,
+        });
+        Ok(Record { accounts: accounts.collect(), reads: std::mem::take(&mut self.reads), writes })
+    }
+
+    /// Whether it is the coinbase and more is needed of it than what the memory knows: its balance
+    /// is not kept up there.
+    fn is_at_frontier_only(&self, address: Address) -> bool {
+        let is_coinbase = address == self.memory.coinbase();
+        is_coinbase && self.seen.iter().any(|seen| seen.address == address && seen.needs.balance.are_exact())
+    }
+
+    fn place_of(&self, address: Address, carried: Option<AccountId>) -> Option<AccountId> {
+        // An account that was made anew carries no place, or none of ours.
+        let is_its_own =
+            |place: &AccountId| self.seen.get(place.get()).is_some_and(|seen| seen.address == address);
+        carried.filter(is_its_own).or_else(|| self.absent.get(&address).copied()).or_else(|| {
+            let position = self.seen.iter().position(|seen| seen.address == address)?;
+            AccountId::new(position)
+        })
+    }
+
+    fn seen_mut(&mut self, address: Address, carried: Option<AccountId>) -> Option<&mut Seen> {
+        let place = self.place_of(address, carried)?;
+        self.seen.get_mut(place.get())
+    }
+
+    fn look_up(&mut self, address: Address) -> Result<Option<AccountInfo>, Interrupt<B::Error>> {
+        self.check_wanted()?;
+        let (id, mut info) = self.memory.account(self.base, address, self.reader).map_err(Interrupt::Base)?;
+        let is_sender = address == self.sender.address;
+        if is_sender && (info.is_some() || self.sender.nonce != 0) {
+            info.get_or_insert_default().nonce = self.sender.nonce;
+        }
+        let place = AccountId::new(self.seen.len()).expect("a transaction reads fewer than 2^32 accounts");
+        let mut seen = Seen::new(address, id, info.as_ref());
+        if is_sender {
+            seen.need_nonce();
+            seen.needs.balance.need_at_least(self.sender.cost);
+        }
+        self.seen.push(seen);
+        match &mut info {
+            Some(info) => info.account_id = Some(place),
+            None => {
+                self.absent.insert(address, place);
+            }
+        }
+        Ok(info)
+    }
+
+    fn slot(&mut self, place: AccountId, key: U256) -> Result<U256, Interrupt<B::Error>> {
+        self.check_wanted()?;
+        let Seen { address, id, .. } = self.seen[place.get()];
+        match self.memory.slot(self.base, address, id, key, self.reader) {
+            Ok(SlotRead::Value(value)) => {
+                self.reads.push(SlotRecord { account: place.get() as u32, key, value });
+                Ok(value)
+            }
+            Ok(SlotRead::Awaits(index)) => Err(Interrupt::Awaits(index)),
+            Err(error) => Err(Interrupt::Base(error)),
+        }
+    }
+
+    /// Fails if nobody wants the run any more.
+    ///
+    /// # Errors
+    ///
+    /// See there.
+    #[inline]
+    pub fn check_wanted(&self) -> Result<(), Interrupt<B::Error>> {
+        // ORDER: Relaxed: a run that learns of it later only takes longer.
+        if self.unwanted.load(Ordering::Relaxed) { Err(Interrupt::Unwanted) } else { Ok(()) }
+    }
+}
+
+impl Seen {
+    fn new(address: Address, id: AccountId, info: Option<&AccountInfo>) -> Self {
+        let absent = AccountInfo::default();
+        let existence = Existence::of(info);
+        let info = info.unwrap_or(&absent);
+        let mut seen = Self {
+            address,
+            id,
+            balance: info.balance,
+            nonce: info.nonce,
+            existence,
+            needs: AccountObservation {
+                balance: Bounds { at_least: U256::ZERO, at_most: EXACT_ABOVE },
+                nonce: Bounds::<u64>::ALL,
+                code_hash: Some(info.code_hash),
+                existence: None,
+            },
+        };
+        if seen.balance > EXACT_ABOVE {
+            seen.need_balance();
+        }
+        seen
+    }
+
+    fn need_balance(&mut self) {
+        self.needs.balance = Bounds::exactly(self.balance);
+    }
+
+    fn need_nonce(&mut self) {
+        self.needs.nonce = Bounds::exactly(self.nonce);
+    }
+
+    fn need_everything(&mut self) {
+        self.need_balance();
+        self.need_nonce();
+        self.needs.existence = Some(self.existence);
+    }
+
+    fn has_code(&self) -> bool {
+        self.needs.code_hash != Some(alloy_primitives::KECCAK256_EMPTY)
+    }
+
+    /// The run depends on whether the account is empty now that its balance is `balance`.
+    fn need_emptiness(&mut self, balance: U256) {
+        if self.has_code() {
+            // The code is observed, and an account with code is not empty.
+        } else if self.nonce > 0 {
+            self.needs.nonce.need_at_least(1);
+        } else if balance.is_zero() {
+            self.need_everything();
+        } else {
+            // It is not empty as long as one wei is left after what the run did to it.
+            let spent = self.balance.saturating_sub(balance);
+            self.needs.balance.need_at_least(if balance > self.balance {
+                U256::ZERO
+            } else {
+                spent + U256::ONE
+            });
+            if balance <= self.balance {
+                self.needs.existence = Some(self.existence);
+            }
+        }
+    }
+
+    /// What the run does to the account that it left so, and what it needs for that to be right.
+    fn effect(&mut self, fate: Fate, account: &mut EvmAccount) -> Option<AccountEffect> {
+        let info = &mut account.info;
+        if info.nonce != self.nonce || fate != Fate::Lives {
+            self.need_nonce();
+        }
+        match fate {
+            Fate::Ends => self.need_everything(),
+            Fate::Begins => {}
+            // Whether a touched account is empty in the end decides whether it is cleared.
+            Fate::Lives if info.nonce == 0 && info.is_empty_code_hash() => self.need_emptiness(info.balance),
+            Fate::Lives if self.nonce > 0 && !self.has_code() => self.needs.nonce.need_at_least(1),
+            Fate::Lives => {}
+        }
+        let effect = AccountEffect {
+            fate,
+            balance: self.balance_effect(info.balance),
+            nonce: (info.nonce != self.nonce || fate == Fate::Begins).then_some(info.nonce),
+            code: (Some(info.code_hash) != self.needs.code_hash)
+                .then(|| (info.code_hash, info.code.take().unwrap_or_default())),
+        };
+        effect.is_any().then_some(effect)
+    }
+
+    fn balance_effect(&self, balance: U256) -> BalanceEffect {
+        if balance == self.balance {
+            BalanceEffect::Keep
+        } else if self.needs.balance.are_exact() {
+            BalanceEffect::Set(balance)
+        } else if let Some(gain) = balance.checked_sub(self.balance) {
+            BalanceEffect::Add(gain)
+        } else {
+            BalanceEffect::Subtract(self.balance - balance)
+        }
+    }
+}
+
+impl<B: Base> Database for View<'_, B> {
+    type Error = Interrupt<B::Error>;
+
+    #[inline]
+    fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, Self::Error> {
+        self.look_up(address)
+    }
+
+    fn code_by_hash(&mut self, code_hash: B256) -> Result<Bytecode, Self::Error> {
+        self.memory.code(self.base, code_hash).map_err(Interrupt::Base)
+    }
+
+    fn storage(&mut self, address: Address, key: U256) -> Result<U256, Self::Error> {
+        let place = self.place_of(address, None).expect("an account is read before its slots");
+        self.slot(place, key)
+    }
+
+    #[inline]
+    fn storage_by_account_id(
+        &mut self,
+        _address: Address,
+        account_id: AccountId,
+        key: U256,
+    ) -> Result<U256, Self::Error> {
+        self.slot(account_id, key)
+    }
+
+    fn block_hash(&mut self, number: u64) -> Result<B256, Self::Error> {
+        self.memory.block_hash(self.base, number).map_err(Interrupt::Base)
+    }
+}
