@@ -35,7 +35,8 @@ where
                 }
                 GateTask::Judge(version) => self.judge(version)?,
                 GateTask::Speculate(version) => self.worker.speculate(version),
-                GateTask::Over => return Ok(()),
+                GateTask::Done => return Ok(()),
+                GateTask::Stopped => panic!("a worker of this block is lost"),
             }
         }
     }

@@ -13,6 +13,7 @@ mod engine;
 mod error;
 mod evm;
 mod gate;
+mod lend;
 mod machine;
 mod outcome;
 mod parallel;
@@ -22,6 +23,8 @@ mod scheduler;
 mod sequential;
 mod spread;
 mod stats;
+#[cfg(test)]
+mod toy;
 mod trace;
 mod worker;
 

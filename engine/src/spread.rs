@@ -4,6 +4,8 @@ use std::{cell::Cell, fmt, sync::Arc};
 
 use rayon::prelude::*;
 
+use crate::lend::{Loan, lend};
+
 /// A pool of threads that execute blocks. It outlives blocks and engines, and many may share it.
 #[derive(Clone)]
 pub struct Workers(Arc<rayon::ThreadPool>);
@@ -43,22 +45,31 @@ impl Workers {
     ///
     /// A thread that executes a block already does not help: if a callback or a base calls rayon,
     /// the pool may put a helper on top of the very run that the helper would wait for.
-    pub(crate) fn together<R>(
-        &self,
-        helpers: usize,
-        help: impl Fn() + Sync + Send,
-        lead: impl FnOnce() -> R,
-    ) -> R {
-        self.0.in_place_scope(|scope| {
-            for _ in 0..helpers {
-                scope.spawn(|_| {
-                    if !IS_BUSY.get() {
-                        busily(&help);
-                    }
-                });
+    pub(crate) fn together<R>(&self, helpers: usize, help: impl Fn() + Sync, lead: impl FnOnce() -> R) -> R {
+        let help = || {
+            if !IS_BUSY.get() {
+                busily(&help);
             }
-            busily(lead)
-        })
+        };
+        let spread = |loan: &Arc<Loan>| {
+            for _ in 0..helpers {
+                let loan = Arc::clone(loan);
+                self.spawn(move || loan.help());
+            }
+        };
+        lend(&help, spread, || busily(lead))
+    }
+
+    #[cfg(not(feature = "shuttle"))]
+    fn spawn(&self, job: impl FnOnce() + Send + 'static) {
+        self.0.spawn(job);
+    }
+
+    /// The model checker has threads of its own.
+    #[cfg(feature = "shuttle")]
+    #[expect(clippy::unused_self, reason = "the pool is not used here")]
+    fn spawn(&self, job: impl FnOnce() + Send + 'static) {
+        shuttle::thread::spawn(job);
     }
 }
 

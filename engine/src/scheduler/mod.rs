@@ -46,8 +46,10 @@ pub(crate) enum GateTask {
     Judge(Version),
     /// Somebody else runs the frontier: run this one meanwhile.
     Speculate(Version),
-    /// Everything is committed, or the block was stopped.
-    Over,
+    /// Everything is committed.
+    Done,
+    /// Somebody stopped the block.
+    Stopped,
 }
 
 impl Scheduler {
@@ -83,8 +85,11 @@ impl Scheduler {
     /// Work for the gate; waits until there is some.
     pub(crate) fn at_gate(&self, waits: &mut u64) -> GateTask {
         self.wait_for(waits, |plan| {
+            if plan.is_done() {
+                return Some(GateTask::Done);
+            }
             if plan.is_over() {
-                return Some(GateTask::Over);
+                return Some(GateTask::Stopped);
             }
             match plan.at_gate() {
                 AtGate::Run(version) => Some(GateTask::Run(version)),

@@ -114,9 +114,14 @@ impl Plan {
         }
     }
 
+    /// Whether everything is committed.
+    pub(super) fn is_done(&self) -> bool {
+        self.frontier == self.entries.len()
+    }
+
     /// Whether there is nothing to do any more.
     pub(super) fn is_over(&self) -> bool {
-        self.is_stopped || self.frontier == self.entries.len()
+        self.is_stopped || self.is_done()
     }
 
     /// Nothing is done any more. Returns the transactions that are being run.

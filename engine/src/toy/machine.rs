@@ -1,0 +1,238 @@
+//! The toy machine on the shipped view and overlay, through the same doors as the EVM.
+
+use std::{collections::hash_map::Entry, time::Duration};
+
+use alloy_primitives::{Address, U256};
+use blockloom_state::{
+    Interrupt, Memory, MemoryStore, Overlay, Record, Remembered, Sender, Staleness, TxIndex, Version, View,
+    sync::{AtomicBool, relax},
+};
+use revm::{
+    Database,
+    state::{Account, EvmState, EvmStorageSlot, TransactionId},
+};
+
+use super::{
+    dice::Dice,
+    program::{Toy, Verdict, World, Yield, play},
+};
+use crate::machine::{Committer, Ran, Run, Speculator};
+
+/// A state that tells what a program looks at.
+trait Watch: Database {
+    fn spends(&mut self, _address: Address, _account: &Account, _wei: U256) {}
+    fn looks(&mut self, _address: Address, _account: &Account) {}
+    fn looks_if_empty(&mut self, _address: Address, _account: &Account) {}
+}
+
+impl Watch for Overlay<Remembered<'_, MemoryStore>> {}
+
+impl Watch for View<'_, MemoryStore> {
+    fn spends(&mut self, address: Address, account: &Account, wei: U256) {
+        View::spends(self, address, account, wei);
+    }
+
+    fn looks(&mut self, address: Address, account: &Account) {
+        self.looks_at_balance(address, account);
+    }
+
+    fn looks_if_empty(&mut self, address: Address, account: &Account) {
+        self.looks_at_emptiness(address, account, account.info.balance);
+    }
+}
+
+/// A small journal: what a program has touched so far.
+struct Journal<'j, D> {
+    toy: &'j Toy,
+    state: &'j mut D,
+    accounts: EvmState,
+}
+
+impl<D: Watch> Journal<'_, D> {
+    fn load(&mut self, address: Address) -> Result<(&mut Account, &mut D), D::Error> {
+        let account = match self.accounts.entry(address) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(vacant) => {
+                let info = self.state.basic(address)?;
+                vacant.insert(
+                    info.map_or_else(|| Account::new_not_existing(TransactionId::ZERO), Account::from),
+                )
+            }
+        };
+        Ok((account, self.state))
+    }
+
+    fn load_slot(&mut self, slot: u64) -> Result<&mut EvmStorageSlot, D::Error> {
+        let (address, key) = self.toy.slot(slot);
+        let (account, state) = self.load(address)?;
+        match account.storage.entry(key) {
+            Entry::Occupied(known) => Ok(known.into_mut()),
+            Entry::Vacant(vacant) => {
+                let value = match account.info.account_id {
+                    Some(id) => state.storage_by_account_id(address, id, key)?,
+                    None => state.storage(address, key)?,
+                };
+                Ok(vacant.insert(EvmStorageSlot::new(value, TransactionId::ZERO)))
+            }
+        }
+    }
+}
+
+impl<D: Watch> World for Journal<'_, D> {
+    type Error = D::Error;
+
+    fn slot(&mut self, slot: u64) -> Result<u64, D::Error> {
+        Ok(self.load_slot(slot)?.present_value.to())
+    }
+
+    fn write(&mut self, slot: u64, value: u64) -> Result<(), D::Error> {
+        self.load_slot(slot)?.present_value = U256::from(value);
+        let (address, _) = self.toy.slot(slot);
+        self.load(address)?.0.mark_touch();
+        Ok(())
+    }
+
+    fn pay(&mut self, from: u64, to: u64, wei: u64) -> Result<bool, D::Error> {
+        let (from, to, wei) = (self.toy.account(from), self.toy.account(to), U256::from(wei));
+        self.load(to)?;
+        let (payer, state) = self.load(from)?;
+        state.spends(from, payer, wei);
+        let Some(left) = payer.info.balance.checked_sub(wei) else { return Ok(false) };
+        payer.info.balance = left;
+        payer.mark_touch();
+        let payee = self.load(to)?.0;
+        payee.info.balance += wei;
+        payee.mark_touch();
+        Ok(true)
+    }
+
+    fn gain(&mut self, account: u64, wei: u64) -> Result<(), D::Error> {
+        let account = self.load(self.toy.account(account))?.0;
+        account.info.balance += U256::from(wei);
+        account.mark_touch();
+        Ok(())
+    }
+
+    fn balance(&mut self, account: u64) -> Result<u64, D::Error> {
+        let address = self.toy.account(account);
+        let (account, state) = self.load(address)?;
+        state.looks(address, account);
+        Ok(account.info.balance.to())
+    }
+
+    fn is_empty(&mut self, account: u64) -> Result<bool, D::Error> {
+        let address = self.toy.account(account);
+        let (account, state) = self.load(address)?;
+        state.looks_if_empty(address, account);
+        Ok(account.info.balance.is_zero())
+    }
+}
+
+/// How speculative runs behave.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moods {
+    pub(super) seed: u64,
+    /// One in so many runs does something else than its program; never if zero.
+    pub(super) one_in: u64,
+}
+
+/// Runs toys ahead of the frontier, moodily.
+pub(super) struct ToySpeculator<'m> {
+    toy: &'m Toy,
+    view: View<'m, MemoryStore>,
+    moods: Moods,
+}
+
+impl<'m> ToySpeculator<'m> {
+    pub(super) fn new(
+        toy: &'m Toy,
+        memory: &'m Memory,
+        base: &'m MemoryStore,
+        idle: &'m AtomicBool,
+        moods: Moods,
+    ) -> Self {
+        Self { toy, view: View::new(memory, base, idle), moods }
+    }
+
+    /// What this run does instead of its program, if anything. It depends on the incarnation.
+    fn mood(&self, version: Version) -> Option<Run<Yield>> {
+        let run = (version.index.get() as u64) << 32 | u64::from(version.incarnation.get());
+        let mut dice = Dice::new(self.moods.seed).aside(run);
+        if self.moods.one_in == 0 || !dice.once_in(self.moods.one_in) {
+            return None;
+        }
+        match dice.below(4) {
+            0 => Some(Run::GaveUp),
+            1 if version.index.get() > 0 => {
+                Some(Run::Awaits(TxIndex::new(dice.below(version.index.get() as u64) as usize)))
+            }
+            2 => std::panic::panic_any("a mood"),
+            _ => {
+                (0..dice.below(500)).for_each(|_| relax());
+                None
+            }
+        }
+    }
+}
+
+impl<'m> Speculator<'m> for ToySpeculator<'m> {
+    type Yield = Yield;
+
+    fn run(&mut self, version: Version, unwanted: &'m AtomicBool) -> Run<Yield> {
+        self.view.begin(version.index, Sender::default(), unwanted);
+        if let Some(run) = self.mood(version) {
+            return run;
+        }
+        let mut journal = Journal { toy: self.toy, state: &mut self.view, accounts: EvmState::default() };
+        let played = play(&self.toy.transactions[version.index.get()], &mut journal);
+        let mut accounts = journal.accounts;
+        let finished = match played {
+            Ok(Verdict::Valid(yielded)) => self.view.finish(&mut accounts).map(|record| (record, yielded)),
+            Ok(Verdict::Refused) => return Run::GaveUp,
+            Err(interrupt) => Err(interrupt),
+        };
+        match finished {
+            Ok((record, yielded)) => Run::Ran(Ran { record, yielded, time: Duration::ZERO }),
+            Err(Interrupt::Awaits(on)) => Run::Awaits(on),
+            Err(Interrupt::Unwanted) => Run::Unwanted,
+            Err(Interrupt::NeedsFrontier) => Run::GaveUp,
+            Err(Interrupt::Base(error)) => panic!("the store can be read: {error}"),
+        }
+    }
+
+    fn recover(&mut self) {}
+}
+
+/// The committed state of a block of toys.
+pub(super) struct ToyCommitter<'m> {
+    pub(super) toy: &'m Toy,
+    pub(super) overlay: Overlay<Remembered<'m, MemoryStore>>,
+    pub(super) yields: Vec<Yield>,
+}
+
+impl Committer for ToyCommitter<'_> {
+    type Yield = Yield;
+    type Error = usize;
+
+    fn run(&mut self, index: TxIndex) -> Result<Record, usize> {
+        assert_eq!(self.yields.len(), index.get(), "transactions are committed in order, once");
+        let mut journal = Journal { toy: self.toy, state: &mut self.overlay, accounts: EvmState::default() };
+        let played = play(&self.toy.transactions[index.get()], &mut journal).expect("the store can be read");
+        let mut accounts = journal.accounts;
+        let Verdict::Valid(yielded) = played else { return Err(index.get()) };
+        self.overlay.commit_touched(&mut accounts);
+        self.yields.push(yielded);
+        Ok(self.overlay.take_trace())
+    }
+
+    fn judge(&mut self, record: &Record) -> Option<Staleness> {
+        self.overlay.staleness(record).expect("the store can be read")
+    }
+
+    fn commit(&mut self, index: TxIndex, ran: Ran<Yield>) -> Result<(), usize> {
+        assert_eq!(self.yields.len(), index.get(), "transactions are committed in order, once");
+        self.overlay.commit_record(&ran.record);
+        self.yields.push(ran.yielded);
+        Ok(())
+    }
+}

@@ -1,0 +1,63 @@
+//! A toy machine on the shipped scheduler, gate, workers, memory, view and overlay.
+//!
+//! Its transactions are short programs over a few slots and balances, with reads that decide later
+//! reads, additions, predicates and failures; its speculative runs are moody: they give up, panic,
+//! dawdle or wait for somebody, each as a dice of the run says. An oracle runs the same programs on
+//! plain maps, one after the other.
+
+mod dice;
+mod machine;
+#[cfg(feature = "shuttle")]
+mod model;
+mod oracle;
+mod program;
+mod properties;
+
+use blockloom_state::{Memory, MemoryStore, Overlay, Remembered, sync::AtomicBool};
+
+use self::{
+    dice::Dice,
+    machine::{Moods, ToyCommitter, ToySpeculator},
+    program::{Toy, Yield},
+};
+use crate::{
+    Timing,
+    gate::Gate,
+    spread::Workers,
+    worker::{Loom, StopOnDrop, Worker},
+};
+
+/// What came of a block of toys.
+#[derive(Debug)]
+struct ToyOutcome {
+    /// What each committed transaction yielded.
+    yields: Vec<Yield>,
+    /// The first transaction that is invalid, if one is.
+    refused: Option<usize>,
+    /// The state in the end, as the store has it.
+    after: MemoryStore,
+}
+
+/// Runs a block of toys with the engine's own parts.
+fn run(toy: &Toy, workers: &Workers, threads: usize, moods: Moods, memory: &Memory) -> ToyOutcome {
+    let base = toy.base();
+    let loom = Loom::new(memory, toy.transactions.len(), threads, Timing::Phases);
+    let idle = AtomicBool::new(false);
+    let worker = || Worker::new(&loom, ToySpeculator::new(toy, memory, &base, &idle, moods));
+    let mut overlay = Overlay::new(Remembered { memory, base: &base });
+    overlay.trace();
+    let mut committer = ToyCommitter { toy, overlay, yields: Vec::new() };
+    toy.predict(memory, &base, Dice::new(moods.seed));
+    let result = workers.together(
+        threads - 1,
+        || worker().work(),
+        || {
+            let _stop = StopOnDrop(&loom.scheduler);
+            Gate { loom: &loom, committer: &mut committer, worker: worker() }.run()
+        },
+    );
+    let ToyCommitter { overlay, yields, .. } = committer;
+    let mut after = base.clone();
+    after.apply(&overlay.into_changes()).expect("the changes are made on this base");
+    ToyOutcome { yields, refused: result.err(), after }
+}

@@ -1,0 +1,50 @@
+//! Small blocks of toys under the model checker: every switch between threads is its choice.
+//!
+//! It finds a lost transaction, a double commit (both are assertions of the committer and the
+//! oracle) and a deadlock (its own).
+
+use blockloom_state::Memory;
+
+use super::{
+    dice::Dice,
+    machine::Moods,
+    oracle,
+    program::{COINBASE, Toy},
+    run,
+};
+use crate::spread::Workers;
+
+/// How many schedules each strategy tries.
+const SCHEDULES: usize = 5_000;
+
+fn small_block(seed: u64) {
+    let mut dice = Dice::new(seed);
+    let (locations, size) = (1 + dice.below(4), 2 + dice.below(5) as usize);
+    let toy = Toy::new(&mut dice, locations, size);
+    let mut memory = Memory::default();
+    memory.reset(COINBASE);
+    let threads = 2 + dice.below(2) as usize;
+    let moods = Moods { seed, one_in: [0, 3][dice.below(2) as usize] };
+    let outcome = run(&toy, &Workers::start(1).expect("the system gives threads"), threads, moods, &memory);
+    let expected = oracle::expect(&toy);
+    assert_eq!(outcome.refused, expected.refused, "seed {seed}");
+    assert_eq!(outcome.yields, expected.yields, "seed {seed}");
+    assert_eq!(outcome.after.first_difference(&expected.after), None, "seed {seed}");
+}
+
+#[test]
+fn no_schedule_loses_a_transaction_or_hangs() {
+    shuttle::check_random(
+        || small_block(shuttle::rand::Rng::r#gen(&mut shuttle::rand::thread_rng())),
+        SCHEDULES,
+    );
+}
+
+#[test]
+fn no_schedule_with_few_switches_loses_a_transaction_or_hangs() {
+    shuttle::check_pct(
+        || small_block(shuttle::rand::Rng::r#gen(&mut shuttle::rand::thread_rng())),
+        SCHEDULES,
+        3,
+    );
+}

@@ -1,0 +1,207 @@
+//! The programs of toy transactions, and what they run on.
+
+use alloy_primitives::{Address, U256, map::AddressMap};
+use blockloom_state::{
+    AccountObservation, AccountRecord, Allocation, Incarnation, Memory, MemoryStore, Record, SlotRecord,
+    TxIndex, Version, Writer,
+};
+
+use super::dice::Dice;
+
+/// How many contracts the slots are spread over.
+const CONTRACTS: u64 = 3;
+
+/// What the fees of all transactions go to, if somebody looks.
+pub(super) const COINBASE: Address = Address::with_last_byte(0xc0);
+
+/// One step of a toy transaction. Slots and accounts are numbered.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Act {
+    /// Adds to a slot.
+    Increment { slot: u64, by: u64 },
+    /// Reads a slot, then the slot that its value says, and writes that into a third.
+    Follow { slot: u64, into: u64 },
+    /// Ends the program if a slot is odd.
+    StopIfOdd { slot: u64 },
+    /// Moves wei if there is enough of it, which is all that it looks at.
+    Pay { from: u64, to: u64, wei: u64 },
+    /// Creates wei.
+    Gain { account: u64, wei: u64 },
+    /// Writes an exact balance into a slot.
+    Look { account: u64, slot: u64 },
+    /// Writes whether an account has any wei into a slot.
+    LookIfEmpty { account: u64, slot: u64 },
+    /// Writes what is there.
+    Rewrite { slot: u64 },
+    /// The transaction is invalid if a slot has this value.
+    RefuseIf { slot: u64, value: u64 },
+}
+
+/// What a program sees and does.
+pub(super) trait World {
+    type Error;
+
+    fn slot(&mut self, slot: u64) -> Result<u64, Self::Error>;
+    fn write(&mut self, slot: u64, value: u64) -> Result<(), Self::Error>;
+    /// Moves wei if there is enough; says whether it was.
+    fn pay(&mut self, from: u64, to: u64, wei: u64) -> Result<bool, Self::Error>;
+    fn gain(&mut self, account: u64, wei: u64) -> Result<(), Self::Error>;
+    fn balance(&mut self, account: u64) -> Result<u64, Self::Error>;
+    fn is_empty(&mut self, account: u64) -> Result<bool, Self::Error>;
+}
+
+/// Everything that a program saw, in one number, unless it turned out to be invalid.
+pub(super) type Yield = u64;
+
+/// Whether a transaction may stand where it stands.
+#[derive(Debug, PartialEq)]
+pub(super) enum Verdict {
+    Valid(Yield),
+    Refused,
+}
+
+/// A block of toy transactions.
+#[derive(Debug)]
+pub(super) struct Toy {
+    pub(super) transactions: Vec<Vec<Act>>,
+    pub(super) locations: u64,
+}
+
+impl Toy {
+    /// A block over so many slots, and as many accounts.
+    pub(super) fn new(dice: &mut Dice, locations: u64, transactions: usize) -> Self {
+        let program = |dice: &mut Dice| (0..1 + dice.below(6)).map(|_| act(dice, locations)).collect();
+        Self { transactions: (0..transactions).map(|_| program(dice)).collect(), locations }
+    }
+
+    pub(super) fn slot(&self, slot: u64) -> (Address, U256) {
+        let slot = slot % self.locations;
+        (Address::with_last_byte(1 + (slot % CONTRACTS) as u8), U256::from(slot))
+    }
+
+    pub(super) fn account(&self, account: u64) -> Address {
+        let account = account % self.locations;
+        if account == 0 { COINBASE } else { Address::from_word(U256::from(0x1000 + account).into()) }
+    }
+
+    /// What a slot and an account hold before the block.
+    pub(super) fn slot_before(slot: u64) -> u64 {
+        slot % 3
+    }
+
+    pub(super) fn balance_before(account: u64) -> u64 {
+        if account % 4 == 3 { 0 } else { 10 }
+    }
+
+    /// The state before the block.
+    pub(super) fn base(&self) -> MemoryStore {
+        MemoryStore::from_genesis(self.allocations())
+    }
+
+    pub(super) fn allocations(&self) -> AddressMap<Allocation> {
+        let mut allocations: AddressMap<Allocation> = AddressMap::default();
+        for contract in 0..CONTRACTS {
+            let allocation = Allocation { nonce: 1, ..Allocation::default() };
+            allocations.insert(Address::with_last_byte(1 + contract as u8), allocation);
+        }
+        for location in 0..self.locations {
+            let (contract, key) = self.slot(location);
+            let storage = &mut allocations.get_mut(&contract).expect("all contracts are there").storage;
+            if Self::slot_before(location) > 0 {
+                storage.insert(key, U256::from(Self::slot_before(location)));
+            }
+            let balance = U256::from(Self::balance_before(location));
+            if !balance.is_zero() {
+                allocations.insert(self.account(location), Allocation { balance, ..Allocation::default() });
+            }
+        }
+        allocations
+    }
+
+    /// Puts predictions into the memory, most of them wrong: some with values, some without.
+    pub(super) fn predict(&self, memory: &Memory, base: &MemoryStore, mut dice: Dice) {
+        for _ in 0..dice.below(8) {
+            let index = TxIndex::new(dice.below(self.transactions.len() as u64) as usize);
+            let version = Version { index, incarnation: Incarnation::FIRST };
+            let (contract, key) = self.slot(dice.next());
+            let (id, _) = memory.account(base, contract, index).expect("the store can be read");
+            let account = AccountRecord {
+                address: contract,
+                id: Some(id),
+                observed: AccountObservation::NOTHING,
+                effect: None,
+            };
+            let write = SlotRecord { account: 0, key, value: U256::from(dice.below(5)) };
+            let record = Record { accounts: vec![account], reads: Vec::new(), writes: vec![write] };
+            memory.publish(Writer::Run(version), &record, None, &mut Vec::new());
+            if dice.once_in(2) {
+                memory.predict(version, &record);
+            }
+        }
+    }
+}
+
+fn act(dice: &mut Dice, locations: u64) -> Act {
+    let mut location = || dice.below(locations);
+    let (first, second) = (location(), location());
+    match dice.below(40) {
+        0..10 => Act::Increment { slot: first, by: dice.below(3) },
+        10..15 => Act::Follow { slot: first, into: second },
+        15..17 => Act::StopIfOdd { slot: first },
+        17..26 => Act::Pay { from: first, to: second, wei: dice.below(12) },
+        26..30 => Act::Gain { account: first, wei: dice.below(4) },
+        30..33 => Act::Look { account: first, slot: second },
+        33..36 => Act::LookIfEmpty { account: first, slot: second },
+        36..39 => Act::Rewrite { slot: first },
+        _ => Act::RefuseIf { slot: first, value: 40 + dice.below(40) },
+    }
+}
+
+/// Runs a program in a world.
+pub(super) fn play<W: World>(program: &[Act], world: &mut W) -> Result<Verdict, W::Error> {
+    let mut seen = 0u64;
+    let mut note = |value: u64| seen = seen.wrapping_mul(31).wrapping_add(value + 1);
+    for act in program {
+        match *act {
+            Act::Increment { slot, by } => {
+                let value = world.slot(slot)?;
+                note(value);
+                world.write(slot, value + by)?;
+            }
+            Act::Follow { slot, into } => {
+                let next = world.slot(slot)?;
+                let value = world.slot(next)?;
+                note(value);
+                world.write(into, value % 50)?;
+            }
+            Act::StopIfOdd { slot } => {
+                let value = world.slot(slot)?;
+                note(value);
+                if value % 2 == 1 {
+                    break;
+                }
+            }
+            Act::Pay { from, to, wei } => note(world.pay(from, to, wei)?.into()),
+            Act::Gain { account, wei } => world.gain(account, wei)?,
+            Act::Look { account, slot } => {
+                let balance = world.balance(account)?;
+                note(balance);
+                world.write(slot, balance % 50)?;
+            }
+            Act::LookIfEmpty { account, slot } => {
+                let is_empty = world.is_empty(account)?;
+                world.write(slot, is_empty.into())?;
+            }
+            Act::Rewrite { slot } => {
+                let value = world.slot(slot)?;
+                world.write(slot, value)?;
+            }
+            Act::RefuseIf { slot, value } => {
+                if world.slot(slot)? == value {
+                    return Ok(Verdict::Refused);
+                }
+            }
+        }
+    }
+    Ok(Verdict::Valid(seen))
+}

@@ -1,0 +1,58 @@
+//! Blocks of toys, in parallel and in the oracle.
+
+use std::sync::LazyLock;
+
+use blockloom_state::Memory;
+use proptest::prelude::*;
+
+use super::{
+    dice::Dice,
+    machine::Moods,
+    oracle,
+    program::{COINBASE, Toy},
+    run,
+};
+use crate::spread::Workers;
+
+static WORKERS: LazyLock<Workers> = LazyLock::new(|| Workers::start(8).expect("the system gives threads"));
+
+/// Panics of moody runs are no news.
+fn hush() {
+    let loud = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if panic.payload().downcast_ref::<&str>() != Some(&"a mood") {
+            loud(panic);
+        }
+    }));
+}
+
+/// Runs blocks until so many transactions ran.
+fn blocks_agree(seed: u64, transactions: usize) {
+    hush();
+    let mut dice = Dice::new(seed);
+    let mut memory = Memory::default();
+    let mut ran = 0;
+    while ran < transactions {
+        let seed = dice.next();
+        let mut shape = Dice::new(seed);
+        let (locations, size) = (1 + shape.below(200), 2 + shape.below(400) as usize);
+        let toy = Toy::new(&mut shape, locations, size);
+        let (threads, one_in) = (1 + shape.below(8) as usize, [0, 50, 5][shape.below(3) as usize]);
+        memory.reset(COINBASE);
+        let outcome = run(&toy, &WORKERS, threads, Moods { seed, one_in }, &memory);
+        let expected = oracle::expect(&toy);
+        assert_eq!(outcome.refused, expected.refused, "seed {seed}");
+        assert_eq!(outcome.yields, expected.yields, "seed {seed}");
+        assert_eq!(outcome.after.first_difference(&expected.after), None, "seed {seed}");
+        ran += expected.yields.len();
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 50, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_million_toys_come_out_as_the_oracle_says(seed: u64) {
+        blocks_agree(seed, 20_500);
+    }
+}
