@@ -14,7 +14,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::{
     Status,
-    harness::{OnFailure, Plan, Replay},
+    harness::{OnFailure, Plan, Replay, Sides, Threads},
     report::{Counts, Failure, JsonLines, write_table, write_verdict},
 };
 
@@ -30,9 +30,14 @@ pub(crate) struct Arguments {
     /// Files and folders with fixtures; folders are walked. Without any: the sample blocks that
     /// come with the program.
     paths: Vec<PathBuf>,
-    /// How many threads execute a block; 0 is the sequential executor, the only one there is yet.
-    #[arg(long, value_name = "N", default_value = "0", value_parser = threads, allow_negative_numbers = true)]
-    threads: u32,
+    /// How many threads execute a block; 0 is the sequential executor. By default as many as the
+    /// machine runs at once.
+    #[arg(long, value_name = "N", value_parser = threads, allow_negative_numbers = true)]
+    threads: Option<Threads>,
+    /// Execute each block sequentially and in parallel, in turn, compare what comes out, and print
+    /// how many times as fast parallel is.
+    #[arg(long)]
+    compare: bool,
     /// Execute each block N times, compare what comes out, and report the median time. The first time
     /// is the slowest: caches are cold.
     #[arg(long, value_name = "N", default_value = "1", value_parser = at_least_one::<NonZeroU32>, allow_negative_numbers = true)]
@@ -52,12 +57,20 @@ pub(crate) struct Arguments {
     json: Option<PathBuf>,
 }
 
-fn threads(text: &str) -> Result<u32, String> {
+/// More threads than this are a slip of the finger.
+const MOST_THREADS: usize = 1024;
+
+fn threads(text: &str) -> Result<Threads, String> {
     match text.parse() {
-        Ok(0) => Ok(0),
-        Ok(_) => Err("only 0, the sequential executor, is there yet".to_owned()),
+        Ok(threads) if threads > MOST_THREADS => Err(format!("at most {MOST_THREADS} threads are started")),
+        Ok(threads) => Ok(NonZeroUsize::new(threads).map_or(Threads::Sequential, Threads::Parallel)),
         Err(_) => Err("a number of threads is wanted".to_owned()),
     }
+}
+
+/// As many threads as the machine runs at once.
+fn machine_threads() -> Threads {
+    Threads::Parallel(std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))
 }
 
 fn at_least_one<N: std::str::FromStr>(text: &str) -> Result<N, String> {
@@ -81,7 +94,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Status, Box<dyn Error>> {
     }
     let mut json = JsonLines::to(json_path).map_err(|error| json_failure(json_path, &error))?;
     let failures = if arguments.fail_fast { OnFailure::Stop } else { OnFailure::GoOn };
-    let plan = Plan { rounds: arguments.rounds.get(), failures };
+    let threads = arguments.threads.unwrap_or_else(machine_threads);
+    let sides = if arguments.compare { Sides::Compared } else { Sides::One };
+    let plan = Plan { threads, sides, rounds: arguments.rounds.get(), failures };
     let mut session = Session {
         arguments,
         progress: ProgressBar::hidden(),

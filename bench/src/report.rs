@@ -25,6 +25,8 @@ pub(crate) struct Counts {
     /// Blocks that there was nothing to compare with.
     pub(crate) only_executed: usize,
     pub(crate) micros: f64,
+    /// What was executed sequentially beside.
+    pub(crate) compared: Ratios,
     /// Why cases were left out, and how many for each reason.
     pub(crate) reasons: BTreeMap<String, usize>,
 }
@@ -41,6 +43,7 @@ impl Counts {
         self.without_state_root += other.without_state_root;
         self.only_executed += other.only_executed;
         self.micros += other.micros;
+        self.compared.add(&other.compared);
         for (reason, count) in &other.reasons {
             *self.reasons.entry(reason.clone()).or_default() += count;
         }
@@ -49,6 +52,66 @@ impl Counts {
     /// Gas in a microsecond is Mgas in a second.
     fn mgas_per_second(&self) -> f64 {
         if self.micros > 0.0 { self.gas as f64 / self.micros } else { 0.0 }
+    }
+}
+
+/// Sequential times over parallel ones, of blocks that were executed both ways.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ratios {
+    blocks: usize,
+    sequential: f64,
+    parallel: f64,
+    /// The sum of the ratios' logarithms.
+    logarithms: f64,
+    /// The lowest, and whose it is.
+    worst: Option<(f64, String)>,
+}
+
+impl Ratios {
+    /// Counts a block.
+    pub(crate) fn add_block(
+        &mut self,
+        sequential: f64,
+        parallel: f64,
+        ratio: f64,
+        name: impl FnOnce() -> String,
+    ) {
+        self.blocks += 1;
+        self.sequential += sequential;
+        self.parallel += parallel;
+        self.logarithms += ratio.ln();
+        if self.worst.as_ref().is_none_or(|(worst, _)| ratio < *worst) {
+            self.worst = Some((ratio, name()));
+        }
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.blocks += other.blocks;
+        self.sequential += other.sequential;
+        self.parallel += other.parallel;
+        self.logarithms += other.logarithms;
+        if let Some((ratio, name)) = &other.worst
+            && self.worst.as_ref().is_none_or(|(worst, _)| ratio < worst)
+        {
+            self.worst = Some((*ratio, name.clone()));
+        }
+    }
+
+    fn total(&self) -> f64 {
+        self.sequential / self.parallel
+    }
+}
+
+impl fmt::Display for Ratios {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some((worst, name)) = &self.worst else { return f.write_str("nothing was compared") };
+        let mean = (self.logarithms / self.blocks as f64).exp();
+        write!(
+            f,
+            "sequential time / parallel time of {} blocks: {:.2} in total, geometric mean {mean:.2}, worst {worst:.2} ({name})",
+            self.blocks,
+            self.total(),
+        )
     }
 }
 
@@ -84,6 +147,10 @@ pub(crate) struct Line<'a> {
     pub(crate) gas: u64,
     pub(crate) threads: usize,
     pub(crate) micros: f64,
+    pub(crate) sequential_micros: Option<f64>,
+    pub(crate) parallel_micros: Option<f64>,
+    pub(crate) ratio: Option<f64>,
+    pub(crate) incarnations: u64,
     pub(crate) ok: bool,
     pub(crate) error: Option<&'a str>,
 }
@@ -103,6 +170,9 @@ struct Summary {
     failed: usize,
     left_out: usize,
     micros: f64,
+    sequential_micros: Option<f64>,
+    parallel_micros: Option<f64>,
+    ratio: Option<f64>,
 }
 
 /// Where lines of JSON go.
@@ -129,6 +199,7 @@ impl JsonLines {
 
     /// Writes the last line.
     pub(crate) fn finish(&mut self, counts: &Counts) -> io::Result<()> {
+        let is_compared = counts.compared.blocks > 0;
         let summary = Summary {
             fixtures: counts.fixtures,
             cases: counts.cases,
@@ -138,6 +209,9 @@ impl JsonLines {
             failed: counts.failed,
             left_out: counts.left_out,
             micros: rounded(counts.micros),
+            sequential_micros: is_compared.then(|| rounded(counts.compared.sequential)),
+            parallel_micros: is_compared.then(|| rounded(counts.compared.parallel)),
+            ratio: is_compared.then(|| rounded(counts.compared.total())),
         };
         self.write(&SummaryLine { summary })?;
         self.output.as_mut().map_or(Ok(()), |output| output.flush())
@@ -150,13 +224,13 @@ pub(crate) fn write_table(
     sets: &[(String, Counts)],
     total: &Counts,
 ) -> io::Result<()> {
-    let header = ["set", "cases", "blocks", "transactions", "gas", "Mgas/s", "failed", "left out"];
+    let header = ["set", "cases", "blocks", "transactions", "gas", "Mgas/s", "ratio", "failed", "left out"];
     let mut rows = vec![header.map(str::to_owned)];
     rows.extend(sets.iter().map(|(name, counts)| row(name, counts)));
     if sets.len() > 1 {
         rows.push(row("all", total));
     }
-    let widths: [usize; 8] =
+    let widths: [usize; 9] =
         std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
     for row in &rows {
         write!(output, "{:<width$}", row[0], width = widths[0])?;
@@ -172,6 +246,9 @@ pub(crate) fn write_table(
 pub(crate) fn write_verdict(output: &mut dyn Write, total: &Counts, unusable: usize) -> io::Result<()> {
     let Counts { cases, blocks, failed, left_out, without_state_root, only_executed, .. } = total;
     writeln!(output, "{} of {blocks} blocks in {cases} cases are as they should be", blocks - failed)?;
+    if total.compared.blocks > 0 {
+        writeln!(output, "{}", total.compared)?;
+    }
     for (reason, count) in &total.reasons {
         writeln!(output, "{count} of {left_out} cases left out: {reason}")?;
     }
@@ -186,7 +263,7 @@ pub(crate) fn write_verdict(output: &mut dyn Write, total: &Counts, unusable: us
     Ok(())
 }
 
-fn row(name: &str, counts: &Counts) -> [String; 8] {
+fn row(name: &str, counts: &Counts) -> [String; 9] {
     [
         name.to_owned(),
         counts.cases.to_string(),
@@ -194,6 +271,7 @@ fn row(name: &str, counts: &Counts) -> [String; 8] {
         counts.transactions.to_string(),
         counts.gas.to_string(),
         format!("{:.0}", counts.mgas_per_second()),
+        if counts.compared.blocks > 0 { format!("{:.2}", counts.compared.total()) } else { "-".to_owned() },
         counts.failed.to_string(),
         counts.left_out.to_string(),
     ]

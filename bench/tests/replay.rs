@@ -37,8 +37,53 @@ fn without_a_path_the_samples_are_verified() {
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let table = text(&output.stdout);
     let row: Vec<_> = table.lines().nth(1).unwrap().split_whitespace().collect();
-    assert_eq!((row[0], row[1], row[6], row[7]), ("samples", "5", "0", "0"), "{table}");
+    assert_eq!((row[0], row[1], row[6], row[7], row[8]), ("samples", "5", "-", "0", "0"), "{table}");
     assert_eq!(text(&output.stderr), "", "no progress bar where there is no terminal");
+}
+
+/// The keys of a line of JSON, as the README lists them.
+const KEYS: [&str; 14] = [
+    "block",
+    "case",
+    "error",
+    "fixture",
+    "fork",
+    "gas",
+    "incarnations",
+    "micros",
+    "ok",
+    "parallel_micros",
+    "ratio",
+    "sequential_micros",
+    "threads",
+    "txs",
+];
+
+#[test]
+fn comparing_says_how_much_faster_parallel_is_block_by_block_and_in_total() {
+    let output = replay(&["--compare", "--threads", "2", "--rounds", "2", "--json", "-"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let lines: Vec<Value> =
+        text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let (summary, blocks) = lines.split_last().unwrap();
+    for block in blocks.iter().filter(|block| block["txs"].as_u64() > Some(0)) {
+        let number = |key: &str| block[key].as_f64().unwrap();
+        assert_eq!(block["threads"].as_u64(), Some(2));
+        assert!(block["incarnations"].as_u64() >= block["txs"].as_u64(), "{block}");
+        assert!((number("ratio") - number("sequential_micros") / number("parallel_micros")).abs() < 0.01);
+    }
+    assert!(summary["summary"]["ratio"].as_f64().unwrap() > 0.0);
+    assert!(text(&output.stderr).contains("geometric mean"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn the_sequential_executor_is_zero_threads() {
+    for (arguments, threads) in [(["--threads", "0"], 0), (["--threads", "3"], 3)] {
+        let output = replay(&[&arguments[..], &["--json", "-"]].concat());
+        let first = text(&output.stdout).lines().next().unwrap().to_owned();
+        let block: Value = serde_json::from_str(&first).unwrap();
+        assert_eq!(block["threads"].as_u64(), Some(threads));
+    }
 }
 
 #[test]
@@ -51,8 +96,8 @@ fn json_has_a_line_for_each_block_and_one_for_the_sums() {
     for block in blocks {
         let mut keys: Vec<_> = block.as_object().unwrap().keys().map(String::as_str).collect();
         keys.sort_unstable();
-        let expected = ["block", "case", "error", "fixture", "fork", "gas", "micros", "ok", "threads", "txs"];
-        assert_eq!(keys, expected);
+        assert_eq!(keys, KEYS);
+        assert_eq!(block["ratio"], Value::Null, "nothing was compared");
         assert_eq!((&block["ok"], &block["error"]), (&Value::Bool(true), &Value::Null));
     }
     let sum = |key: &str| blocks.iter().map(|block| block[key].as_u64().unwrap()).sum::<u64>();
@@ -117,6 +162,7 @@ fn arguments_that_make_no_sense_are_refused() {
         ["--threads", "-1"],
         ["--limit", "0"],
         ["--threads", "many"],
+        ["--threads", "1000000"],
         ["--limit", "-1"],
         ["--wrong", "1"],
     ] {

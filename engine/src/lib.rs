@@ -6,12 +6,16 @@
 //! [`Base`](blockloom_state::Base) and returns its [`Outcome`]. Apart from execution stand the rules
 //! that a block must keep: [`check_block`] before it ([`check_header`], [`check_body`] and
 //! [`check_ommers`] in one), [`check_outcome`] after it. Whatever is wrong is a [`BlockError`].
+//!
+//! A client that is built on alloy-evm puts a [`ParallelExecutorFactory`] where its executor factory
+//! was.
 
 mod block;
 mod course;
 mod engine;
 mod error;
 mod evm;
+mod executor;
 mod gate;
 mod lend;
 mod machine;
@@ -32,6 +36,7 @@ pub use block::{Block, Frame, SignedBlock, SignedTransaction, Transaction};
 pub use course::Step;
 pub use engine::{Config, Engine, Spread, Timing};
 pub use error::{BlockError, DepositError, Invalid, Place, Reason, SystemCallError, TransactionError};
+pub use executor::{Obstacle, ParallelExecutor, ParallelExecutorFactory};
 pub use outcome::{Outcome, Receipt};
 pub use rules::{
     AccessLists, Rules,

@@ -1,0 +1,50 @@
+//! Running a block on an engine, with the executor's database as the base.
+
+use std::{io, ops::ControlFlow};
+
+use blockloom_state::{Base, Changes};
+use revm::Database;
+
+use super::{
+    ahead::Known,
+    lent::{Lent, lend},
+    locked::Locked,
+};
+use crate::{Block, BlockError, Engine, Outcome, Receipt};
+
+/// How far an engine came with a block's transactions.
+pub(super) struct Run {
+    /// What each transaction that became final returned and did.
+    pub(super) steps: Vec<(Receipt, Changes)>,
+    pub(super) end: Result<Outcome, BlockError>,
+}
+
+/// A way to run a block on what a database holds, which it does not change. It fails where there is
+/// no thread to be had.
+pub(super) type Runner<DB> = fn(&mut DB, &Engine, &Block) -> io::Result<Run>;
+
+/// The engine runs on threads of its own, and this one answers for the database.
+pub(super) fn run_lent<DB: Database>(database: &mut DB, engine: &Engine, block: &Block) -> io::Result<Run> {
+    let known = Known::read(database, block);
+    lend(database, known, |base: &Lent<DB::Error>| run(engine, base, block))
+}
+
+/// The engine runs on this thread and others, and all of them take turns at the database.
+pub(super) fn run_locked<DB: Database + Send>(
+    database: &mut DB,
+    engine: &Engine,
+    block: &Block,
+) -> io::Result<Run> {
+    Ok(run(engine, &Locked::new(database), block))
+}
+
+fn run<B: Base>(engine: &Engine, base: &B, block: &Block) -> Run {
+    let mut steps = Vec::with_capacity(block.transactions.len());
+    let end = engine.execute_with(base, block, |step| {
+        if let Some(receipt) = step.receipt {
+            steps.push((receipt.clone(), step.changes));
+        }
+        ControlFlow::Continue(())
+    });
+    Run { steps, end }
+}
