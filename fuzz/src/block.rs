@@ -1,19 +1,48 @@
-//! Blocks of transactions that call such contracts, invalid transactions among them.
+//! Hostile blocks: few accounts, and transactions that do to them what makes execution hard.
 
-use alloy_consensus::Header;
+use std::ops::Range;
+
+use alloy_consensus::{BlockBody, Header};
 use alloy_eips::eip4895::Withdrawal;
-use alloy_hardforks::EthereumHardfork;
-use alloy_primitives::{Address, B256, Bytes, TxKind, keccak256};
-use blockloom_engine::{Block, Frame, Rules, Transaction};
+use alloy_hardforks::EthereumHardfork::{self, *};
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+use blockloom_engine::{Block, Rules, SignedBlock};
 use blockloom_state::{Allocation, MemoryStore};
 use proptest::prelude::*;
-use revm::context::TxEnv;
 
-use crate::program::{assemble, program, word};
+use crate::{
+    assemble::{assemble, mortal},
+    cast::{CONTRACTS, NOBODY, PAUPER, PLAIN_COINBASE, RIPEMD, children, contract, sender},
+    choices::Choices,
+    plan::Plan,
+    program::{Act, NUMBER, SLOTS, birth, blocks_with_hashes, program, word},
+    rehearsal::Rehearsal,
+    sign::BASE_FEE,
+    system,
+};
 
-/// How many accounts send transactions, and how many contracts there are.
-const SENDERS: u8 = 4;
-const CONTRACTS: u8 = 4;
+/// The forks that change what executing a block means, up to Osaka.
+pub const FORKS: [EthereumHardfork; 14] = [
+    Frontier,
+    Homestead,
+    Tangerine,
+    SpuriousDragon,
+    Byzantium,
+    Petersburg,
+    Istanbul,
+    Berlin,
+    London,
+    Paris,
+    Shanghai,
+    Cancun,
+    Prague,
+    Osaka,
+];
+
+/// How many bytes decide about the block, about each contract and about each transaction.
+const CHUNK: usize = 64;
+/// The most transactions that are planned for one block.
+const MOST: usize = 40;
 
 /// A block and the state before it.
 #[derive(Clone, Debug)]
@@ -22,119 +51,177 @@ pub struct HostileBlock {
     pub base: MemoryStore,
     /// The block.
     pub block: Block,
-}
-
-/// What a transaction is to do; its nonce follows from the transactions before it.
-#[derive(Clone, Debug)]
-struct Plan {
-    sender: u8,
-    to: Option<Address>,
-    value: u8,
-    gas_limit: u64,
-    tip: u8,
-    /// What is added to the right nonce: anything but zero makes the transaction invalid.
-    nonce_error: u8,
-    init_code: Bytes,
-}
-
-fn sender(number: u8) -> Address {
-    Address::with_last_byte(0x10 + number)
-}
-
-fn contract(number: u8) -> Address {
-    Address::with_last_byte(0x20 + number)
-}
-
-const COINBASE: Address = Address::with_last_byte(0xc0);
-
-/// Everybody whom a program may meet: senders, contracts, the coinbase, a precompile, nobody.
-fn accounts() -> Vec<Address> {
-    let mut accounts: Vec<_> = (0..SENDERS).map(sender).chain((0..CONTRACTS).map(contract)).collect();
-    accounts.extend([COINBASE, Address::with_last_byte(3), Address::with_last_byte(0x99)]);
-    accounts
-}
-
-fn plan() -> impl Strategy<Value = Plan> {
-    let to = prop_oneof![
-        6 => (0..CONTRACTS).prop_map(|number| Some(contract(number))),
-        3 => prop::sample::select(accounts()).prop_map(Some),
-        1 => Just(None),
-    ];
-    let gas_limit = prop_oneof![40 => Just(400_000), 6 => Just(60_000), 1 => Just(20_000)];
-    let init_code = program(accounts()).prop_map(|program| assemble(&program).into());
-    let nonce_error = prop_oneof![40 => Just(0), 1 => 1..2u8];
-    (0..SENDERS, to, 0..3u8, gas_limit, 0..2u8, nonce_error, init_code).prop_map(
-        |(sender, to, value, gas_limit, tip, nonce_error, init_code)| Plan {
-            sender,
-            to,
-            value,
-            gas_limit,
-            tip,
-            nonce_error,
-            init_code,
-        },
-    )
+    /// The block as the wire has it. Its header says nothing of the outcome.
+    pub signed: SignedBlock,
 }
 
 /// Hostile blocks under any of `forks`, most of them valid.
 pub fn hostile_block(forks: Vec<EthereumHardfork>) -> impl Strategy<Value = HostileBlock> {
-    let programs = prop::collection::vec(program(accounts()), CONTRACTS as usize);
-    let poor = prop_oneof![9 => Just(1_000_000_000_000_000u64), 1 => Just(30_000_000u64)];
-    let balances = prop::collection::vec(poor, SENDERS as usize);
-    let coinbase = prop::sample::select(vec![COINBASE, sender(0), contract(0)]);
-    let plans = prop::collection::vec(plan(), 0..14);
-    (prop::sample::select(forks), programs, balances, coinbase, plans).prop_map(
-        |(fork, programs, balances, coinbase, plans)| {
-            let programs = programs.iter().map(|program| assemble(program));
-            let contracts = programs.enumerate().map(|(number, code)| {
-                let storage = [(word(0), word(1)), (word(1), word(2))].into();
-                (
-                    contract(number as u8),
-                    Allocation { balance: word(5), nonce: 1, code: code.into(), storage },
-                )
-            });
-            let senders = balances.into_iter().enumerate().map(|(number, balance)| {
-                (sender(number as u8), Allocation { balance: word(balance), ..Allocation::default() })
-            });
-            let base = MemoryStore::from_genesis(contracts.chain(senders));
-            HostileBlock { base, block: block(fork, coinbase, &plans) }
-        },
-    )
+    // What fails is made smaller by removing chunks, and by putting the plainest in their place.
+    let plainest = vec![0; CHUNK];
+    let chunk = || prop_oneof![1 => Just(plainest.clone()), 40 => prop::collection::vec(any::<u8>(), CHUNK)];
+    let first = 1 + CONTRACTS as usize;
+    let chunks = prop_oneof![
+        9 => prop::collection::vec(chunk(), first..first + 24),
+        1 => prop::collection::vec(chunk(), first + 24..=first + MOST),
+    ];
+    chunks.prop_map(move |chunks| hostile_block_of(&forks, &chunks.concat()))
 }
 
-fn block(fork: EthereumHardfork, beneficiary: Address, plans: &[Plan]) -> Block {
-    let header = Header {
-        number: 1,
-        beneficiary,
-        gas_limit: 30_000_000,
-        base_fee_per_gas: (fork >= EthereumHardfork::London).then_some(7),
-        excess_blob_gas: (fork >= EthereumHardfork::Cancun).then_some(0),
-        parent_beacon_block_root: (fork >= EthereumHardfork::Cancun).then_some(B256::ZERO),
-        ..Header::default()
-    };
-    let mut nonces = [0; SENDERS as usize];
-    let transactions = plans.iter().enumerate().map(|(position, plan)| {
-        let nonce = &mut nonces[usize::from(plan.sender)];
-        let env = TxEnv {
-            caller: sender(plan.sender),
-            gas_limit: plan.gas_limit,
-            gas_price: 7 + u128::from(plan.tip),
-            kind: plan.to.map_or(TxKind::Create, TxKind::Call),
-            value: word(plan.value.into()),
-            data: if plan.to.is_none() { plan.init_code.clone() } else { Bytes::new() },
-            nonce: *nonce + u64::from(plan.nonce_error),
-            ..TxEnv::default()
-        };
-        *nonce += 1;
-        Transaction { hash: keccak256([position as u8]), env }
-    });
-    let withdrawal = Withdrawal { address: contract(1), amount: 1, ..Withdrawal::default() };
-    let block = Block::without_body(Rules::mainnet(fork), &header);
-    Block {
-        transactions: transactions.collect(),
-        withdrawals: block.withdrawals.is_some().then(|| vec![withdrawal]),
-        // From Prague on the system contracts would have to be there.
-        frame: if fork >= EthereumHardfork::Prague { Frame::TransactionsOnly } else { Frame::Full },
-        ..block
+/// The hostile block that these bytes stand for, under one of `forks`: any bytes stand for one. The
+/// last fork gets a third of the blocks beside its share of the rest.
+///
+/// # Panics
+///
+/// If there is no fork.
+pub fn hostile_block_of(forks: &[EthereumHardfork], bytes: &[u8]) -> HostileBlock {
+    let mut chunks = bytes.chunks(CHUNK).map(Choices::new);
+    let mut choices = chunks.next().unwrap_or(Choices::new(&[]));
+    let latest = &forks[forks.len() - 1..];
+    let fork = if choices.one_in(3) { choices.of(latest) } else { choices.of(forks) };
+    let mut scene = Scene::new(fork, &mut choices);
+    for number in 0..CONTRACTS {
+        let mut choices = chunks.next().unwrap_or(Choices::new(&[]));
+        scene.insert_contract(number, &mut choices);
     }
+    let plans = chunks.take(MOST).map(|mut choices| scene.cast_in(Plan::new(&mut choices)));
+    let plans: Vec<_> = plans.collect();
+    scene.play(&plans)
+}
+
+/// What is there before the first transaction.
+struct Scene {
+    base: MemoryStore,
+    header: Header,
+    rules: Rules,
+    /// How many of the senders send.
+    senders: u8,
+    /// Which of the contracts are called directly.
+    contracts: Range<u8>,
+}
+
+impl Scene {
+    fn new(fork: EthereumHardfork, choices: &mut Choices<'_>) -> Self {
+        let header = header(fork, coinbase(choices), choices.of(&[30_000_000, 30_000_000, 3_000_000]));
+        let mut base = MemoryStore::from_genesis(system::contracts(fork));
+        for number in blocks_with_hashes() {
+            base.set_block_hash(number, Some(keccak256(B256::with_last_byte(number as u8))));
+        }
+        base.set_block_hash(header.number - 1, Some(header.parent_hash));
+        let mut scene = Self {
+            base,
+            header,
+            rules: Rules::mainnet(fork),
+            senders: choices.of(&[PAUPER + 1, PAUPER + 1, 2, 1]),
+            contracts: choices.of(&[0..CONTRACTS, 0..CONTRACTS, 1..3, 0..1, 0..1, 2..3]),
+        };
+        scene.insert_accounts(choices);
+        scene
+    }
+
+    fn insert_accounts(&mut self, choices: &mut Choices<'_>) {
+        let purses = [1_000_000_000_000_000, 1_000_000_000_000_000, 1_000_000_000_000_000, 30_000_000];
+        for number in 0..PAUPER {
+            let balance = word(choices.of(&purses));
+            self.base.insert(sender(number), Allocation { balance, ..Allocation::default() });
+        }
+        // An empty account cannot be there from the Merge on (EIP-7523).
+        for address in [RIPEMD, NOBODY, PLAIN_COINBASE] {
+            if choices.below(2) == 1 && self.rules.fork < Paris {
+                self.base.insert(address, Allocation::default());
+            }
+        }
+        for address in [children()[0], children()[3]] {
+            if choices.below(2) == 1 {
+                self.insert_code(address, mortal());
+            }
+        }
+        if choices.below(2) == 1 && self.rules.fork >= Prague {
+            let delegation = [&[0xef, 0x01, 0x00], contract(1).as_slice()].concat();
+            let balance = word(1_000_000_000_000_000);
+            let code = Bytes::from(delegation);
+            self.base.insert(sender(1), Allocation { balance, nonce: 1, code, ..Allocation::default() });
+        }
+    }
+
+    /// Inserts a contract. The first two are the parents of the children that everybody knows, so
+    /// they mostly create them; the others mostly count.
+    fn insert_contract(&mut self, number: u8, choices: &mut Choices<'_>) {
+        let mut acts: Vec<Act> = Vec::new();
+        if choices.below(4) > 0 {
+            let is_parent = number < 2;
+            acts.push(if is_parent {
+                birth(choices)
+            } else {
+                Act::Increment { slot: number % SLOTS, by: 1 }
+            });
+        }
+        acts.extend(program(choices));
+        self.insert_code(contract(number), assemble(&acts, self.rules.fork));
+    }
+
+    fn insert_code(&mut self, address: Address, code: Vec<u8>) {
+        let storage = [(word(0), word(1)), (word(1), word(2))].into();
+        let allocation = Allocation { balance: word(5), nonce: 1, code: code.into(), storage };
+        self.base.insert(address, allocation);
+    }
+
+    /// The same plan for those who take part in this block.
+    fn cast_in(&self, plan: Plan) -> Plan {
+        plan.among(self.senders, &self.contracts)
+    }
+
+    fn play(self, plans: &[Plan]) -> HostileBlock {
+        let mut block = Block::without_body(self.rules, &self.header);
+        if block.withdrawals.is_some() {
+            block.withdrawals = Some(withdrawals(self.header.beneficiary));
+        }
+        let withdrawals = block.withdrawals.clone().map(Into::into);
+        let mut rehearsal = Rehearsal::new(&self.base, block);
+        for plan in plans {
+            rehearsal.add(plan);
+        }
+        let (block, transactions) = rehearsal.finish();
+        let body = BlockBody { transactions, ommers: Vec::new(), withdrawals };
+        HostileBlock { base: self.base, block, signed: SignedBlock { header: self.header, body } }
+    }
+}
+
+/// Who gets the fees: mostly nobody who does anything else, else a sender, an authority, a contract
+/// or one of its children.
+fn coinbase(choices: &mut Choices<'_>) -> Address {
+    match choices.below(9) {
+        0..3 => PLAIN_COINBASE,
+        3 => NOBODY,
+        4..6 => choices.of(&[sender(0), sender(1), sender(PAUPER)]),
+        6..8 => contract(choices.below(CONTRACTS)),
+        _ => choices.of(children()),
+    }
+}
+
+fn header(fork: EthereumHardfork, beneficiary: Address, gas_limit: u64) -> Header {
+    Header {
+        parent_hash: keccak256("parent"),
+        number: NUMBER.into(),
+        timestamp: 1_000_000,
+        beneficiary,
+        gas_limit,
+        difficulty: if fork < Paris { U256::from(131_072) } else { U256::ZERO },
+        mix_hash: keccak256("random"),
+        base_fee_per_gas: (fork >= London).then_some(BASE_FEE),
+        excess_blob_gas: (fork >= Cancun).then_some(10_000_000),
+        parent_beacon_block_root: (fork >= Cancun).then(|| keccak256("beacon")),
+        ..Header::default()
+    }
+}
+
+/// To a contract, to nobody, nothing to nobody else, and to the coinbase.
+fn withdrawals(coinbase: Address) -> Vec<Withdrawal> {
+    let nobody_else = Address::with_last_byte(0x98);
+    let payments = [(contract(1), 1), (NOBODY, 2), (nobody_else, 0), (coinbase, 3)];
+    let withdrawals = payments.into_iter().enumerate().map(|(position, (address, amount))| {
+        let position = position as u64;
+        Withdrawal { index: position, validator_index: position, address, amount }
+    });
+    withdrawals.collect()
 }

@@ -2,13 +2,24 @@
 //! with, and the way to the official suites.
 //!
 //! Few accounts, few slots, and contracts that do what makes execution hard: they destroy
-//! themselves and are created again, read balances, pay the coinbase, call each other and revert.
+//! themselves and are created again, delegate, read balances, pay the coinbase, call each other and
+//! revert. A block is written out of bytes, so that one generator serves the properties and the fuzzer.
 
+mod assemble;
 mod block;
+mod cast;
+mod choices;
+mod disagreement;
 mod oracle;
+mod plan;
 mod program;
+mod rehearsal;
+mod sign;
 pub mod suites;
+mod system;
 
-pub use block::{HostileBlock, hostile_block};
+pub use assemble::assemble;
+pub use block::{FORKS, HostileBlock, hostile_block, hostile_block_of};
+pub use disagreement::{disagreement, engine_on};
 pub use oracle::bare_loop;
-pub use program::{Act, assemble, program};
+pub use program::{Act, Birth, Reading, Then, Whom};

@@ -4,7 +4,11 @@ use alloy_consensus::Header;
 use alloy_evm::EvmEnv;
 use blockloom_engine::Block;
 use blockloom_state::MemoryStore;
-use revm::{Context, ExecuteCommitEvm, MainBuilder, MainContext, context::TxEnv, database::CacheDB};
+use revm::{
+    Context, ExecuteCommitEvm, MainBuilder, MainContext,
+    context::{CfgEnv, TxEnv},
+    database::CacheDB,
+};
 
 /// Runs a block's transactions one after the other on one EVM, up to the first that is refused, and
 /// drops their results: the least that executing a block can be. Nothing happens before and after
@@ -12,11 +16,9 @@ use revm::{Context, ExecuteCommitEvm, MainBuilder, MainContext, context::TxEnv, 
 ///
 /// Returns what they left, and the position of the refused one.
 pub fn bare_loop<'a>(base: &'a MemoryStore, block: &Block) -> (CacheDB<&'a MemoryStore>, Option<usize>) {
-    let rules = &block.rules;
-    let cfg = EvmEnv::for_eth_block(Header::default(), rules, rules.chain_id, rules.blobs).cfg_env;
     let nothing = TxEnv::default();
     let mut evm = Context::mainnet()
-        .with_cfg(cfg)
+        .with_cfg(cfg(block))
         .with_block(block.env.clone())
         .with_tx(&nothing)
         .with_db(CacheDB::new(base))
@@ -24,4 +26,10 @@ pub fn bare_loop<'a>(base: &'a MemoryStore, block: &Block) -> (CacheDB<&'a Memor
     let mut transactions = block.transactions.iter();
     let refused = transactions.position(|transaction| evm.transact_commit(&transaction.env).is_err());
     (evm.ctx.journaled_state.database, refused)
+}
+
+/// revm's configuration under a block's rules.
+pub(crate) fn cfg(block: &Block) -> CfgEnv {
+    let rules = &block.rules;
+    EvmEnv::for_eth_block(Header::default(), rules, rules.chain_id, rules.blobs).cfg_env
 }

@@ -1,13 +1,20 @@
-//! Programs for contracts: short lists of acts, and their bytecode.
+//! Programs for contracts: short lists of acts.
 
 use alloy_primitives::{Address, U256};
-use proptest::prelude::*;
 use revm::bytecode::opcode::*;
+
+use crate::{
+    cast::{NOBODY, RIPEMD, everybody},
+    choices::Choices,
+};
+
+/// How many slots programs use.
+pub(crate) const SLOTS: u8 = 3;
 
 /// One thing that a contract does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Act {
-    /// Adds to a slot.
+    /// Adds to a slot, perhaps nothing.
     Increment {
         /// The slot.
         slot: u8,
@@ -21,174 +28,167 @@ pub enum Act {
         /// The value.
         value: u8,
     },
-    /// Writes what it reads of an account into a slot.
+    /// Adds one to a slot of transient storage.
+    Count {
+        /// The slot.
+        slot: u8,
+    },
+    /// Writes what it reads into a slot.
     Observe {
-        /// BALANCE, EXTCODEHASH or EXTCODESIZE.
-        opcode: u8,
-        /// The account.
-        account: Address,
+        /// What is read.
+        reading: Reading,
         /// The slot.
         slot: u8,
     },
-    /// Writes its own balance into a slot.
-    ObserveSelf {
-        /// The slot.
-        slot: u8,
-    },
-    /// Calls an account with a value, and goes on whatever comes of it.
+    /// Logs what it reads.
+    Log(Reading),
+    /// Stops if the number that it reads is odd.
+    StopIf(Reading),
+    /// Calls an account, and goes on whatever comes of it.
     Call {
+        /// The opcode; those that carry no value ignore it.
+        how: u8,
         /// Who is called.
-        account: Address,
+        whom: Whom,
         /// What is sent along.
         value: u8,
+        /// The gas; less is given when less is left.
+        gas: u32,
     },
-    /// Runs another account's code on its own storage.
-    Delegate {
-        /// Whose code.
-        account: Address,
-    },
-    /// Creates a contract whose init code destroys itself or stays, at an address that depends on
-    /// `salt` alone.
+    /// Creates a contract.
     Create {
-        /// The salt.
-        salt: u8,
+        /// What it will be.
+        birth: Birth,
+        /// CREATE2's salt; `None` creates with CREATE.
+        salt: Option<u8>,
         /// What is sent along.
         value: u8,
-        /// Whether the new contract destroys itself while it is created.
-        fate: Fate,
+        /// What is done to it then.
+        then: Then,
     },
-    /// Logs a word.
-    Log(u8),
     /// Destroys itself in favour of an account.
-    Destroy(Address),
+    Destroy(Whom),
     /// Reverts.
     Revert,
     /// Uses up all gas.
     Burn,
 }
 
-/// What becomes of a contract that is created.
+/// Whom an act is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// It stays, and destroys itself when it is called.
+pub enum Whom {
+    /// This account.
+    Is(Address),
+    /// The one that the input names.
+    Named,
+    /// The one that an opcode without operands answers with: COINBASE, CALLER, ORIGIN, ADDRESS.
+    Says(u8),
+}
+
+/// What a program can read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// An opcode without operands.
+    Plain(u8),
+    /// An opcode that takes a number: BLOCKHASH, BLOBHASH, SLOAD, TLOAD.
+    Numbered(u8, u16),
+    /// An opcode that takes an account: BALANCE, EXTCODEHASH, EXTCODESIZE.
+    Of(u8, Whom),
+}
+
+/// What a contract that is created will be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Birth {
+    /// It counts its calls, and destroys itself when it is called with a value.
     Mortal,
-    /// It destroys itself at once.
+    /// It destroys itself while it is created.
     Stillborn,
+    /// It has storage and no code.
+    Hollow,
+    /// Its creation fails.
+    Failing,
 }
 
-/// Programs over some accounts.
-pub fn program(accounts: Vec<Address>) -> impl Strategy<Value = Vec<Act>> {
-    let account = prop::sample::select(accounts);
-    let slot = 0..3u8;
-    let act = prop_oneof![
-        4 => (slot.clone(), 0..3u8).prop_map(|(slot, by)| Act::Increment { slot, by }),
-        2 => (slot.clone(), 0..3u8).prop_map(|(slot, value)| Act::Write { slot, value }),
-        3 => (prop::sample::select(vec![BALANCE, EXTCODEHASH, EXTCODESIZE]), account.clone(), slot.clone())
-            .prop_map(|(opcode, account, slot)| Act::Observe { opcode, account, slot }),
-        2 => slot.prop_map(|slot| Act::ObserveSelf { slot }),
-        4 => (account.clone(), 0..3u8).prop_map(|(account, value)| Act::Call { account, value }),
-        1 => account.clone().prop_map(|account| Act::Delegate { account }),
-        2 => (0..2u8, 0..2u8, prop_oneof![Just(Fate::Mortal), Just(Fate::Stillborn)])
-            .prop_map(|(salt, value, fate)| Act::Create { salt, value, fate }),
-        1 => any::<u8>().prop_map(Act::Log),
-        1 => account.prop_map(Act::Destroy),
-        1 => Just(Act::Revert),
-        1 => Just(Act::Burn),
-    ];
-    prop::collection::vec(act, 0..8)
+/// What is done to a contract after its creation, in the same transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// Nothing.
+    Leave,
+    /// It is called with a value, which destroys a mortal one.
+    Pay,
 }
 
-/// The bytecode of a program. CREATE2 stands for both ways to create: it is before its fork an
-/// invalid opcode, which is a case of its own.
-pub fn assemble(program: &[Act]) -> Vec<u8> {
-    let mut code = Vec::new();
-    for act in program {
-        append(&mut code, act);
-    }
-    code.push(STOP);
-    code
+/// The number of every hostile block, and those that its programs ask the hashes of: too old, just not
+/// too old, the parent's, and what has no hash yet.
+pub(crate) const NUMBER: u16 = 1_000;
+const HASHES_OF: [u16; 5] = [NUMBER - 257, NUMBER - 256, NUMBER - 2, NUMBER - 1, NUMBER];
+
+/// The blocks whose hashes programs can learn.
+pub(crate) fn blocks_with_hashes() -> impl Iterator<Item = u64> {
+    HASHES_OF.into_iter().filter(|number| *number < NUMBER).map(u64::from)
 }
 
-fn append(code: &mut Vec<u8>, act: &Act) {
-    match act {
-        Act::Increment { slot, by } => {
-            code.extend([PUSH1, *slot, SLOAD, PUSH1, *by, ADD, PUSH1, *slot, SSTORE]);
-        }
-        Act::Write { slot, value } => code.extend([PUSH1, *value, PUSH1, *slot, SSTORE]),
-        Act::Observe { opcode, account, slot } => {
-            push_address(code, account);
-            code.extend([*opcode, PUSH1, *slot, SSTORE]);
-        }
-        Act::ObserveSelf { slot } => code.extend([ADDRESS, BALANCE, PUSH1, *slot, SSTORE]),
-        Act::Call { account, value } => {
-            code.extend([PUSH1, 0, PUSH1, 0, PUSH1, 0, PUSH1, 0, PUSH1, *value]);
-            push_address(code, account);
-            code.extend([PUSH3, 0, 0x80, 0, CALL, POP]);
-        }
-        Act::Delegate { account } => {
-            code.extend([PUSH1, 0, PUSH1, 0, PUSH1, 0, PUSH1, 0]);
-            push_address(code, account);
-            code.extend([PUSH3, 0, 0x80, 0, DELEGATECALL, POP]);
-        }
-        Act::Create { salt, value, fate } => append_create(code, *salt, *value, *fate),
-        Act::Log(word) => code.extend([PUSH1, *word, PUSH1, 0, MSTORE, PUSH1, 32, PUSH1, 0, LOG0]),
-        Act::Destroy(account) => {
-            push_address(code, account);
-            code.push(SELFDESTRUCT);
-        }
-        Act::Revert => code.extend([PUSH1, 0, PUSH1, 0, REVERT]),
-        Act::Burn => code.push(INVALID),
+/// A program.
+pub(crate) fn program(choices: &mut Choices<'_>) -> Vec<Act> {
+    (0..choices.below(8)).map(|_| act(choices)).collect()
+}
+
+fn act(choices: &mut Choices<'_>) -> Act {
+    let slot = choices.below(SLOTS);
+    match choices.below(28) {
+        0..5 => Act::Increment { slot, by: choices.below(3) },
+        5..7 => Act::Write { slot, value: choices.below(3) },
+        7 => Act::Count { slot },
+        8..13 => Act::Observe { reading: reading(choices), slot },
+        13..15 => Act::Log(reading(choices)),
+        15 => Act::StopIf(reading(choices)),
+        16..21 => Act::Call {
+            how: choices.of(&[CALL, CALL, CALL, CALL, CALLCODE, DELEGATECALL, STATICCALL]),
+            whom: whom(choices),
+            value: choices.below(3),
+            gas: choices.of(&[40_000, 40_000, 120_000, 700, 0]),
+        },
+        21..25 => creation(choices),
+        25 => Act::Destroy(whom(choices)),
+        26 => Act::Revert,
+        _ => Act::Burn,
     }
 }
 
-/// Puts init code into memory and creates a contract of it. The contract's code is CALLER,
-/// SELFDESTRUCT.
-fn append_create(code: &mut Vec<u8>, salt: u8, value: u8, fate: Fate) {
-    let init: &[u8] = match fate {
-        Fate::Mortal => &[
-            PUSH1,
-            1,
-            PUSH1,
-            1,
-            SSTORE,
-            PUSH2,
-            CALLER,
-            SELFDESTRUCT,
-            PUSH1,
-            0,
-            MSTORE,
-            PUSH1,
-            2,
-            PUSH1,
-            30,
-            RETURN,
-        ],
-        Fate::Stillborn => &[PUSH1, 1, PUSH1, 1, SSTORE, CALLER, SELFDESTRUCT],
-    };
-    let mut word = [0; 32];
-    word[..init.len()].copy_from_slice(init);
-    code.push(PUSH32);
-    code.extend(word);
-    code.extend([
-        PUSH1,
-        0,
-        MSTORE,
-        PUSH1,
-        salt,
-        PUSH1,
-        init.len() as u8,
-        PUSH1,
-        0,
-        PUSH1,
-        value,
-        CREATE2,
-        POP,
-    ]);
+fn whom(choices: &mut Choices<'_>) -> Whom {
+    match choices.below(10) {
+        0..5 => Whom::Is(choices.of(everybody())),
+        5 => Whom::Is(choices.of(&[RIPEMD, NOBODY])),
+        6..8 => Whom::Named,
+        _ => Whom::Says(choices.of(&[COINBASE, COINBASE, CALLER, ORIGIN, ADDRESS])),
+    }
 }
 
-fn push_address(code: &mut Vec<u8>, address: &Address) {
-    code.push(PUSH20);
-    code.extend(address.as_slice());
+fn reading(choices: &mut Choices<'_>) -> Reading {
+    let plain = [SELFBALANCE, CALLVALUE, BASEFEE, GASPRICE, BLOBBASEFEE, RETURNDATASIZE, GAS];
+    match choices.below(10) {
+        0..2 => Reading::Plain(choices.of(&plain)),
+        2 => Reading::Numbered(BLOBHASH, choices.below(3).into()),
+        3 => Reading::Numbered(BLOCKHASH, choices.of(&HASHES_OF)),
+        4 => Reading::Numbered(choices.of(&[SLOAD, SLOAD, TLOAD]), choices.below(SLOTS).into()),
+        _ => Reading::Of(choices.of(&[BALANCE, BALANCE, EXTCODEHASH, EXTCODESIZE]), whom(choices)),
+    }
+}
+
+fn creation(choices: &mut Choices<'_>) -> Act {
+    use Birth::*;
+    Act::Create {
+        birth: choices.of(&[Mortal, Mortal, Mortal, Mortal, Mortal, Stillborn, Hollow, Failing]),
+        salt: choices.of(&[Some(0), Some(0), Some(1), None]),
+        value: choices.below(2),
+        then: choices.of(&[Then::Leave, Then::Leave, Then::Leave, Then::Pay]),
+    }
+}
+
+/// The creation of one of the children that everybody knows, if a parent does it.
+pub(crate) fn birth(choices: &mut Choices<'_>) -> Act {
+    let salt = Some(choices.of(&[0, 0, 1]));
+    Act::Create { birth: Birth::Mortal, salt, value: choices.below(2), then: Then::Leave }
 }
 
 /// The slots and values of programs are words.

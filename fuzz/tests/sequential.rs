@@ -2,14 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use alloy_hardforks::EthereumHardfork;
 use std::ops::ControlFlow;
 
-use blockloom_engine::{Config, Engine, Frame, Invalid, Reason};
-use blockloom_fuzz::{HostileBlock, bare_loop, hostile_block};
-use blockloom_state::{Account, MemoryStore};
+use alloy_primitives::U256;
+use blockloom_engine::{Block, Config, Engine, Frame, Invalid, Reason};
+use blockloom_fuzz::{FORKS, HostileBlock, bare_loop, hostile_block};
+use blockloom_state::{Account, Allocation, MemoryStore};
 use proptest::prelude::*;
-use revm::{DatabaseRef, database::CacheDB};
+use revm::{
+    DatabaseRef,
+    context_interface::{Transaction as _, transaction::AuthorizationTr as _},
+    database::CacheDB,
+};
 
 /// Where revm's cache, after a bare loop, holds something else than `state`, over the accounts that
 /// either of them knows.
@@ -42,23 +46,28 @@ fn difference(state: &MemoryStore, cache: &CacheDB<&MemoryStore>) -> Option<Stri
     None
 }
 
-fn forks() -> Vec<EthereumHardfork> {
-    use EthereumHardfork::*;
-    vec![
-        Frontier,
-        Homestead,
-        Tangerine,
-        SpuriousDragon,
-        Byzantium,
-        Petersburg,
-        Istanbul,
-        Berlin,
-        London,
-        Paris,
-    ]
-    .into_iter()
-    .chain([Shanghai, Cancun, Prague, Osaka])
-    .collect()
+/// The same transactions in a block that has room for whatever they ask for, and nothing around
+/// them: the bare loop does not count what the transactions before left.
+fn with_room_for_all(mut block: Block) -> Block {
+    block.frame = Frame::TransactionsOnly;
+    block.env.gas_limit = u64::MAX / 2;
+    if let Some(blobs) = &mut block.rules.blobs {
+        blobs.max_blob_count = 1_000;
+    }
+    block
+}
+
+/// The same state with an account for every authority. One that is not there costs more to delegate,
+/// and revm's cache takes an account that EIP-161 cleared for one that is there.
+fn with_authorities(mut base: MemoryStore, block: &Block) -> MemoryStore {
+    let transactions = block.transactions.iter();
+    let authorizations = transactions.flat_map(|transaction| transaction.env.authorization_list());
+    for authority in authorizations.filter_map(|authorization| authorization.authority()) {
+        if base.account(&authority).is_none() {
+            base.insert(authority, Allocation { balance: U256::from(1), ..Allocation::default() });
+        }
+    }
+    base
 }
 
 proptest! {
@@ -66,10 +75,10 @@ proptest! {
 
     #[test]
     fn the_sequential_engine_leaves_what_a_bare_revm_loop_leaves(
-        HostileBlock { base, block } in hostile_block(forks()),
+        HostileBlock { base, block, .. } in hostile_block(FORKS.to_vec()),
     ) {
-        let mut block = block;
-        block.frame = Frame::TransactionsOnly;
+        let mut block = with_room_for_all(block);
+        let base = with_authorities(base, &block);
         let (cache, refused) = bare_loop(&base, &block);
         let result = Engine::new(Config::sequential()).execute(&base, &block);
         if let Some(position) = refused {
@@ -89,7 +98,7 @@ proptest! {
 
     #[test]
     fn the_steps_of_a_block_add_up_to_its_changes_and_revert(
-        HostileBlock { base, block } in hostile_block(forks()),
+        HostileBlock { base, block, .. } in hostile_block(FORKS.to_vec()),
     ) {
         let mut stepwise = base.clone();
         let mut undos = Vec::new();

@@ -181,9 +181,19 @@ impl<'m, B: Base> View<'m, B> {
         let mut effects: Vec<Option<AccountEffect>> = Vec::new();
         effects.resize_with(self.seen.len(), || None);
         let mut writes = Vec::new();
-        for (address, account) in accounts.iter_mut().filter(|(_, account)| account.is_touched()) {
+        for (address, account) in accounts.iter_mut() {
+            let is_touched = account.is_touched();
+            // Before EIP-161 revm takes the touch back of who is empty and exists: that is to be
+            // known as well.
+            if !is_touched && !account.is_empty() {
+                continue;
+            }
             let Some(place) = self.place_of(*address, account.info.account_id) else { continue };
             let seen = &mut self.seen[place.get()];
+            if !is_touched {
+                seen.need_everything();
+                continue;
+            }
             let fate = Fate::of(account, seen.existence);
             effects[place.get()] = seen.effect(fate, account);
             if fate != Fate::Ends {
@@ -351,6 +361,8 @@ impl Seen {
         }
         match fate {
             Fate::Ends => self.need_everything(),
+            // Before EIP-161 whoever is touched comes to be, if there is nobody yet.
+            Fate::Begins if info.is_empty() => self.need_everything(),
             Fate::Begins => {}
             // Whether a touched account is empty in the end decides whether it is cleared.
             Fate::Lives if info.nonce == 0 && info.is_empty_code_hash() => self.need_emptiness(info.balance),

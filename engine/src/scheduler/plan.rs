@@ -53,6 +53,8 @@ struct Entry {
     next: Incarnation,
     /// Its latest run.
     latest: Incarnation,
+    /// Whom a run of it awaited last.
+    awaited: Option<TxIndex>,
 }
 
 /// What the gate is to do.
@@ -102,7 +104,12 @@ pub(super) struct Plan {
 impl Plan {
     /// A plan for so many transactions and threads.
     pub(super) fn new(transactions: usize, threads: usize) -> Self {
-        let entry = Entry { status: Status::Ready, next: Incarnation::FIRST, latest: Incarnation::FIRST };
+        let entry = Entry {
+            status: Status::Ready,
+            next: Incarnation::FIRST,
+            latest: Incarnation::FIRST,
+            awaited: None,
+        };
         Self {
             entries: vec![entry; transactions],
             frontier: 0,
@@ -228,11 +235,14 @@ impl Plan {
         let awaited = self.entries[on.get()].status;
         let Some(entry) = self.entry_of(version) else { return };
         let is_there = matches!(awaited, Status::Ran | Status::Committed);
+        let before = entry.awaited.replace(on);
         match entry.status {
             Status::Running if !is_there => {
                 entry.status = Status::Waiting(on);
                 self.waiting.push((on, version.index));
             }
+            // Who ran and does not write what was predicted never will: asking again is in vain.
+            Status::Running if before == Some(on) => entry.status = Status::Shelved,
             Status::Running | Status::Doomed => self.make_ready(version.index),
             other => unreachable!("a run that is {other:?} is not blocked"),
         }
@@ -406,6 +416,17 @@ mod tests {
         run(&mut plan, first);
         plan.blocked(second, first.index);
         assert_eq!(plan.claim(), Some(version(1, 1)));
+    }
+
+    #[test]
+    fn who_waits_in_vain_is_left_to_the_gate() {
+        let mut plan = Plan::new(2, 2);
+        let (first, second) = (plan.claim().unwrap(), plan.claim().unwrap());
+        run(&mut plan, first);
+        plan.blocked(second, first.index);
+        let again = plan.claim().unwrap();
+        plan.blocked(again, first.index);
+        assert_eq!(plan.claim(), None);
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod machine;
 mod model;
 mod oracle;
 mod program;
+#[cfg(not(feature = "shuttle"))]
 mod properties;
 
 use blockloom_state::{Memory, MemoryStore, Overlay, Remembered, sync::AtomicBool};

@@ -1,0 +1,188 @@
+//! The bytecode of programs. What a fork does not know yet is replaced by the nearest thing that it
+//! knows, so that programs under old forks do more than fail.
+
+use alloy_hardforks::EthereumHardfork::{self, *};
+use revm::bytecode::opcode::*;
+
+use crate::program::{Act, Birth, Reading, Then, Whom};
+
+/// Opcodes that came later than others, the fork that brought them, and what takes as many operands
+/// and was there before.
+const SINCE: [(u8, EthereumHardfork, u8); 11] = [
+    (STATICCALL, Byzantium, DELEGATECALL),
+    (RETURNDATASIZE, Byzantium, MSIZE),
+    (REVERT, Byzantium, INVALID),
+    (EXTCODEHASH, Petersburg, EXTCODESIZE),
+    (SELFBALANCE, Istanbul, CALLVALUE),
+    (BASEFEE, London, GASPRICE),
+    (BLOBBASEFEE, Cancun, NUMBER),
+    (BLOBHASH, Cancun, BLOCKHASH),
+    (TLOAD, Cancun, SLOAD),
+    (TSTORE, Cancun, SSTORE),
+    (DELEGATECALL, Homestead, INVALID),
+];
+
+/// The bytecode of a program under a fork.
+pub fn assemble(program: &[Act], fork: EthereumHardfork) -> Vec<u8> {
+    let mut assembler = Assembler { code: Vec::new(), fork, exits: Vec::new() };
+    for act in program {
+        assembler.act(act);
+    }
+    assembler.finish()
+}
+
+/// The code that creates a contract. Whatever becomes of it, it first counts in slot 1: a slot that
+/// is not empty then belongs to an earlier life.
+pub(crate) fn init_code(birth: Birth) -> Vec<u8> {
+    let mut init = COUNT_IN_SLOT_1.to_vec();
+    match birth {
+        Birth::Mortal => {
+            let length = mortal().len() as u8;
+            store_in_memory(&mut init, &mortal());
+            init.extend([PUSH1, length, PUSH1, 0, RETURN]);
+        }
+        Birth::Stillborn => init.extend([CALLER, SELFDESTRUCT]),
+        Birth::Hollow => init.push(STOP),
+        Birth::Failing => init.push(INVALID),
+    }
+    init
+}
+
+/// The code of a [mortal](Birth::Mortal) contract.
+pub(crate) fn mortal() -> Vec<u8> {
+    let mut code = vec![CALLVALUE, PUSH1, 14, JUMPI];
+    code.extend(COUNT_IN_SLOT_1);
+    code.extend([STOP, JUMPDEST, CALLER, SELFDESTRUCT]);
+    code
+}
+
+const COUNT_IN_SLOT_1: [u8; 9] = [PUSH1, 1, SLOAD, PUSH1, 1, ADD, PUSH1, 1, SSTORE];
+
+fn store_in_memory(code: &mut Vec<u8>, bytes: &[u8]) {
+    for (position, chunk) in bytes.chunks(32).enumerate() {
+        let mut word = [0; 32];
+        word[..chunk.len()].copy_from_slice(chunk);
+        code.push(PUSH32);
+        code.extend(word);
+        code.extend([PUSH1, 32 * position as u8, MSTORE]);
+    }
+}
+
+struct Assembler {
+    code: Vec<u8>,
+    fork: EthereumHardfork,
+    /// Where the destinations of jumps to the end stand in the code.
+    exits: Vec<usize>,
+}
+
+impl Assembler {
+    fn act(&mut self, act: &Act) {
+        match act {
+            Act::Increment { slot, by } => {
+                self.code.extend([PUSH1, *slot, SLOAD, PUSH1, *by, ADD, PUSH1, *slot, SSTORE]);
+            }
+            Act::Write { slot, value } => self.code.extend([PUSH1, *value, PUSH1, *slot, SSTORE]),
+            Act::Count { slot } => {
+                let (load, store) = (self.known(TLOAD), self.known(TSTORE));
+                self.code.extend([PUSH1, *slot, load, PUSH1, 1, ADD, PUSH1, *slot, store]);
+            }
+            Act::Observe { reading, slot } => {
+                self.read(reading);
+                self.code.extend([PUSH1, *slot, SSTORE]);
+            }
+            Act::Log(reading) => {
+                self.read(reading);
+                self.code.extend([PUSH1, 0, MSTORE, PUSH1, 7, PUSH1, 32, PUSH1, 0, LOG1]);
+            }
+            Act::StopIf(reading) => {
+                self.read(reading);
+                self.code.extend([PUSH1, 1, AND, PUSH2]);
+                self.exits.push(self.code.len());
+                self.code.extend([0, 0, JUMPI]);
+            }
+            Act::Call { how, whom, value, gas } => self.call(*how, whom, *value, *gas),
+            Act::Create { birth, salt, value, then } => self.create(*birth, *salt, *value, *then),
+            Act::Destroy(whom) => {
+                self.account(whom);
+                self.code.push(SELFDESTRUCT);
+            }
+            Act::Revert => {
+                let revert = self.known(REVERT);
+                self.code.extend([PUSH1, 0, PUSH1, 0, revert]);
+            }
+            Act::Burn => self.code.push(INVALID),
+        }
+    }
+
+    fn known(&self, opcode: u8) -> u8 {
+        let later = SINCE.iter().find(|(later, since, _)| *later == opcode && self.fork < *since);
+        later.map_or(opcode, |(.., before)| self.known(*before))
+    }
+
+    fn account(&mut self, whom: &Whom) {
+        match whom {
+            Whom::Is(address) => {
+                self.code.push(PUSH20);
+                self.code.extend(address.as_slice());
+            }
+            Whom::Named => self.code.extend([PUSH1, 0, CALLDATALOAD]),
+            Whom::Says(opcode) => self.code.push(*opcode),
+        }
+    }
+
+    fn read(&mut self, reading: &Reading) {
+        let opcode = match reading {
+            Reading::Plain(opcode) => opcode,
+            Reading::Numbered(opcode, number) => {
+                self.code.push(PUSH2);
+                self.code.extend(number.to_be_bytes());
+                opcode
+            }
+            Reading::Of(opcode, whom) => {
+                self.account(whom);
+                opcode
+            }
+        };
+        self.code.push(self.known(*opcode));
+    }
+
+    fn call(&mut self, how: u8, whom: &Whom, value: u8, gas: u32) {
+        self.code.extend([PUSH1, 0, PUSH1, 0, PUSH1, 0, PUSH1, 0]);
+        if matches!(how, CALL | CALLCODE) {
+            self.code.extend([PUSH1, value]);
+        }
+        self.account(whom);
+        // Before EIP-150 a call that asks for more gas than there is fails its caller.
+        let gas = if self.fork < Tangerine { gas.min(4_000) } else { gas };
+        self.code.push(PUSH4);
+        self.code.extend(gas.to_be_bytes());
+        let how = self.known(how);
+        self.code.extend([how, POP]);
+    }
+
+    fn create(&mut self, birth: Birth, salt: Option<u8>, value: u8, then: Then) {
+        let init = init_code(birth);
+        store_in_memory(&mut self.code, &init);
+        let salt = salt.filter(|_| self.fork >= Petersburg);
+        if let Some(salt) = salt {
+            self.code.extend([PUSH1, salt]);
+        }
+        self.code.extend([PUSH1, init.len() as u8, PUSH1, 0, PUSH1, value]);
+        self.code.push(if salt.is_some() { CREATE2 } else { CREATE });
+        if then == Then::Pay {
+            // The new address lies under the four empty ranges and the value.
+            self.code.extend([PUSH1, 0, PUSH1, 0, PUSH1, 0, PUSH1, 0, PUSH1, 1, DUP6]);
+            self.code.extend([PUSH3, 0, 0x80, 0, CALL, POP]);
+        }
+        self.code.push(POP);
+    }
+
+    fn finish(mut self) -> Vec<u8> {
+        let end = (self.code.len() as u16).to_be_bytes();
+        for exit in self.exits {
+            self.code[exit..exit + 2].copy_from_slice(&end);
+        }
+        self.code.extend([JUMPDEST, STOP]);
+        self.code
+    }
+}

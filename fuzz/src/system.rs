@@ -1,0 +1,60 @@
+//! The contracts that the protocol itself calls.
+
+use alloy_eips::{eip2935, eip4788, eip6110::MAINNET_DEPOSIT_CONTRACT_ADDRESS, eip7002, eip7251};
+use alloy_hardforks::EthereumHardfork::{self, Cancun, Prague};
+use alloy_primitives::{Address, keccak256};
+use blockloom_state::Allocation;
+use revm::bytecode::opcode::{ADD, DUP1, LOG1, MSTORE, PUSH1, PUSH2, PUSH32, SLOAD, SSTORE};
+
+/// The contracts that make requests when they are called.
+pub(crate) const REQUESTED: [Address; 3] = [
+    MAINNET_DEPOSIT_CONTRACT_ADDRESS,
+    eip7002::WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS,
+    eip7251::CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS,
+];
+
+/// The system contracts that are there under a fork.
+pub(crate) fn contracts(fork: EthereumHardfork) -> impl Iterator<Item = (Address, Allocation)> {
+    let [deposits, withdrawals, consolidations] = REQUESTED;
+    let contracts = [
+        (Cancun, eip4788::BEACON_ROOTS_ADDRESS, eip4788::BEACON_ROOTS_CODE.clone()),
+        (Prague, eip2935::HISTORY_STORAGE_ADDRESS, eip2935::HISTORY_STORAGE_CODE.clone()),
+        (Prague, deposits, depositor().into()),
+        (Prague, withdrawals, eip7002::WITHDRAWAL_REQUEST_PREDEPLOY_CODE.clone()),
+        (Prague, consolidations, eip7251::CONSOLIDATION_REQUEST_PREDEPLOY_CODE.clone()),
+    ];
+    let present = contracts.into_iter().filter(move |(since, ..)| fork >= *since);
+    present.map(|(_, address, code)| (address, Allocation { nonce: 1, code, ..Allocation::default() }))
+}
+
+/// The least that a deposit contract can be: it logs a deposit, which counts the calls (EIP-6110).
+fn depositor() -> Vec<u8> {
+    // The words of the log's data that are not zero: where five fields lie, and how long they are.
+    let words =
+        [(0, 160), (1, 256), (2, 320), (3, 384), (4, 512), (5, 48), (8, 32), (10, 8), (12, 96), (16, 8)];
+    let mut code = Vec::new();
+    for (position, word) in words {
+        code.push(PUSH2);
+        code.extend(u16::to_be_bytes(word));
+        code.push(PUSH2);
+        code.extend(u16::to_be_bytes(32 * position));
+        code.push(MSTORE);
+    }
+    code.extend([PUSH1, 0, SLOAD, PUSH1, 1, ADD, DUP1, PUSH1, 0, SSTORE]);
+    code.extend([PUSH2]);
+    code.extend(u16::to_be_bytes(32 * 17));
+    code.extend([MSTORE, PUSH32]);
+    code.extend(keccak256("DepositEvent(bytes,bytes,bytes,bytes,bytes)"));
+    code.extend([PUSH2, 2, 64, PUSH1, 0, LOG1]);
+    code
+}
+
+/// How many bytes an account wants as its input: those that take requests insist.
+pub(crate) fn input_length(address: &Address) -> usize {
+    let [_, withdrawals, consolidations] = REQUESTED;
+    match *address {
+        address if address == withdrawals => 56,
+        address if address == consolidations => 96,
+        _ => 32,
+    }
+}
