@@ -84,9 +84,9 @@ impl<'a, 'o, B: Base> Course<'a, 'o, B> {
         self.machine.overlay().trace();
     }
 
-    /// The effects of what ran here since the last call.
-    pub(crate) fn take_effects(&mut self) -> Record {
-        self.machine.overlay().take_trace()
+    /// Puts the effects of what ran here since the last call in place of what is in `effects`.
+    pub(crate) fn take_effects(&mut self, effects: &mut Record) {
+        self.machine.overlay().take_trace(effects);
     }
 
     /// What happens before the transactions.
@@ -175,9 +175,10 @@ impl<B: Base> Committer for Course<'_, '_, B> {
     type Yield = ExecutionResult;
     type Error = Reason;
 
-    fn run(&mut self, index: TxIndex) -> Result<Record, Reason> {
+    fn run(&mut self, index: TxIndex, effects: &mut Record) -> Result<(), Reason> {
         Course::run(self, index)?;
-        Ok(self.take_effects())
+        self.take_effects(effects);
+        Ok(())
     }
 
     fn judge(&mut self, record: &Record) -> Option<Staleness> {

@@ -166,13 +166,20 @@ impl Engine {
         workers: &Workers,
     ) -> Result<Outcome, Reason> {
         let mut memory = self.shared.memories.lock().pop().unwrap_or_default();
-        memory.reset(block.env.beneficiary);
+        memory.open(block.env.beneficiary);
         let threads = self.threads().min(1 + workers.threads());
         let timing = self.shared.config.timing;
         let table = Table { base, memory: &memory, workers, threads, timing };
         let course = Course::new(block, Remembered { memory: &memory, base }, observer, place);
         let result = parallel::execute(&table, block, course);
-        self.shared.memories.lock().push(memory);
+        // Forgetting takes time in which this thread has better to do.
+        let shared = Arc::downgrade(&self.shared);
+        workers.later(move || {
+            memory.reset();
+            if let Some(shared) = shared.upgrade() {
+                shared.memories.lock().push(memory);
+            }
+        });
         result
     }
 

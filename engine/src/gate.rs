@@ -5,7 +5,7 @@
 //! observation holds in the committed state: the EVM being deterministic, its effects are then
 //! those of sequential execution. While somebody else runs the frontier it speculates itself.
 
-use blockloom_state::{Version, Writer};
+use blockloom_state::{Record, Version, Writer};
 
 use crate::{
     machine::{Committer, Ran, Speculator},
@@ -14,34 +14,49 @@ use crate::{
 };
 
 /// The gate of one block, and the worker that its thread is when there is nothing to judge.
-pub(crate) struct Gate<'g, 'l, C, S, Y> {
-    pub(crate) loom: &'l Loom<'l, Y>,
-    pub(crate) committer: &'g mut C,
-    pub(crate) worker: Worker<'l, S, Y>,
+pub(crate) struct Gate<'g, 'l, C, S, Y, F> {
+    loom: &'l Loom<'l, Y>,
+    committer: &'g mut C,
+    pub(crate) worker: Worker<'l, S, Y, F>,
+    /// The effects of the run before; kept for its room.
+    effects: Record,
 }
 
-impl<'l, C, S> Gate<'_, 'l, C, S, S::Yield>
+impl<'g, 'l, C, S, F> Gate<'g, 'l, C, S, S::Yield, F>
 where
     S: Speculator<'l>,
     C: Committer<Yield = S::Yield>,
+    F: Fn() -> S,
 {
+    pub(crate) fn new(
+        loom: &'l Loom<'l, S::Yield>,
+        committer: &'g mut C,
+        worker: Worker<'l, S, S::Yield, F>,
+    ) -> Self {
+        Self { loom, committer, worker, effects: Record::default() }
+    }
+
     /// Takes every transaction through, or as far as the committer wants to go on.
     pub(crate) fn run(&mut self) -> Result<(), C::Error> {
+        let mut passed = None;
         loop {
-            match self.loom.scheduler.at_gate(&mut self.worker.counts.waits) {
+            passed = match self.loom.scheduler.at_gate(passed, &mut self.worker.counts.waits) {
                 GateTask::Run(version) => {
                     let taken = self.loom.records.take(version.index);
-                    self.run_here(version, taken.as_ref())?;
+                    Some(self.run_here(version, taken.as_ref())?)
                 }
-                GateTask::Judge(version) => self.judge(version)?,
-                GateTask::Speculate(version) => self.worker.speculate(version),
+                GateTask::Judge(version) => Some(self.judge(version)?),
+                GateTask::Speculate(version) => {
+                    self.worker.speculate(version);
+                    None
+                }
                 GateTask::Done => return Ok(()),
                 GateTask::Stopped => panic!("a worker of this block is lost"),
-            }
+            };
         }
     }
 
-    fn judge(&mut self, version: Version) -> Result<(), C::Error> {
+    fn judge(&mut self, version: Version) -> Result<Passed, C::Error> {
         let taken = self.loom.records.take(version.index).expect("who ran has left a record");
         if let Some(kind) = self.committer.judge(&taken.record) {
             self.worker.counts.stale.count(kind);
@@ -51,23 +66,18 @@ where
         self.worker.counts.time_committed += taken.time;
         self.committer.commit(version.index, taken)?;
         self.worker.counts.committed += 1;
-        self.pass(Passed::Recorded);
-        Ok(())
+        self.loom.memory.advance(version.index);
+        Ok(Passed::Recorded)
     }
 
     /// Runs the frontier on committed state, in place of what a speculative run may have left.
-    fn run_here(&mut self, version: Version, taken: Option<&Ran<S::Yield>>) -> Result<(), C::Error> {
+    fn run_here(&mut self, version: Version, taken: Option<&Ran<S::Yield>>) -> Result<Passed, C::Error> {
         self.worker.counts.at_gate += 1;
-        let effects = self.committer.run(version.index)?;
-        let stale = &mut self.worker.stale;
-        self.loom.memory.publish(Writer::Run(version), &effects, taken.map(|ran| &ran.record), stale);
+        self.committer.run(version.index, &mut self.effects)?;
+        let (stale, before) = (&mut self.worker.stale, taken.map(|ran| &ran.record));
+        self.loom.memory.publish(Writer::Run(version), &self.effects, before, stale);
         self.loom.report_stale(stale);
-        self.pass(Passed::RunAtGate);
-        Ok(())
-    }
-
-    fn pass(&self, how: Passed) {
-        let frontier = self.loom.scheduler.committed(how);
-        self.loom.memory.advance(frontier);
+        self.loom.memory.advance(version.index);
+        Ok(Passed::RunAtGate)
     }
 }

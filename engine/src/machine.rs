@@ -12,10 +12,8 @@ pub(crate) trait Speculator<'m> {
     type Yield: Send;
 
     /// Runs a transaction. Should break off soon after `unwanted` is set.
+    /// After a panic in a run it is not used again.
     fn run(&mut self, version: Version, unwanted: &'m AtomicBool) -> Run<Self::Yield>;
-
-    /// Makes itself usable again after a panic in a run.
-    fn recover(&mut self);
 }
 
 /// How a speculative run ended.
@@ -50,8 +48,9 @@ pub(crate) trait Committer {
     /// Why the block cannot go on.
     type Error;
 
-    /// Runs a transaction on the committed state and commits it. Returns its effects.
-    fn run(&mut self, index: TxIndex) -> Result<Record, Self::Error>;
+    /// Runs a transaction on the committed state and commits it. Its effects take the place of what
+    /// is in `effects`.
+    fn run(&mut self, index: TxIndex, effects: &mut Record) -> Result<(), Self::Error>;
 
     /// What of a record does not hold in the committed state.
     fn judge(&mut self, record: &Record) -> Option<Staleness>;

@@ -4,7 +4,7 @@
 //! it. All of them borrow from the calling thread's stack, so that none outlives the block.
 
 use blockloom_state::{
-    Base, Memory, Remembered, Writer,
+    Base, Memory, Record, Remembered, Writer,
     sync::{AtomicBool, Mutex},
 };
 
@@ -46,7 +46,7 @@ pub(crate) fn execute<'t, B: Base>(
     course.trace();
     let loom = Loom::new(table.memory, block.transactions.len(), table.threads, table.timing);
     let idle = AtomicBool::new(false);
-    let worker = || Worker::new(&loom, EvmSpeculator::new(block, table.memory, table.base, &idle));
+    let worker = || Worker::new(&loom, || EvmSpeculator::new(block, table.memory, table.base, &idle));
     let counts = Mutex::new(Vec::new());
     let result = table.workers.together(
         table.threads - 1,
@@ -74,16 +74,17 @@ pub(crate) fn execute<'t, B: Base>(
 fn lead<'l, B: Base>(
     loom: &'l Loom<'l, ExecutionResult>,
     mut course: Course<'_, '_, Remembered<'_, B>>,
-    worker: Worker<'l, EvmSpeculator<'l, B>, ExecutionResult>,
+    worker: Worker<'l, EvmSpeculator<'l, B>, ExecutionResult, impl Fn() -> EvmSpeculator<'l, B>>,
     counts: &Mutex<Vec<Counts>>,
 ) -> Result<(Outcome, Phases), Reason> {
     let mut watch = Stopwatch::start();
     course.open()?;
-    let mut stale = Vec::new();
-    loom.memory.publish(Writer::Opening, &course.take_effects(), None, &mut stale);
+    let (mut effects, mut stale) = (Record::default(), Vec::new());
+    course.take_effects(&mut effects);
+    loom.memory.publish(Writer::Opening, &effects, None, &mut stale);
     loom.report_stale(&mut stale);
     let opening = watch.lap();
-    let mut gate = Gate { loom, committer: &mut course, worker };
+    let mut gate = Gate::new(loom, &mut course, worker);
     gate.run()?;
     counts.lock().push(gate.worker.counts);
     let transactions = watch.lap();

@@ -60,6 +60,11 @@ impl Workers {
         lend(&help, spread, || busily(lead))
     }
 
+    /// Does something on some thread of the pool, some time.
+    pub(crate) fn later(&self, work: impl FnOnce() + Send + 'static) {
+        self.spawn(work);
+    }
+
     #[cfg(not(feature = "shuttle"))]
     fn spawn(&self, job: impl FnOnce() + Send + 'static) {
         self.0.spawn(job);

@@ -51,18 +51,20 @@ impl<'m, Y: Send> Loom<'m, Y> {
 }
 
 /// A worker of one thread.
-#[derive(Debug)]
-pub(crate) struct Worker<'l, S, Y> {
+pub(crate) struct Worker<'l, S, Y, F> {
     loom: &'l Loom<'l, Y>,
-    speculator: S,
+    /// Made when it is needed first: the gate's thread may never need one.
+    speculator: Option<S>,
+    make: F,
     /// Whom a publication made stale; empty between two.
     pub(crate) stale: Vec<TxIndex>,
     pub(crate) counts: Counts,
 }
 
-impl<'l, S: Speculator<'l>> Worker<'l, S, S::Yield> {
-    pub(crate) fn new(loom: &'l Loom<'l, S::Yield>, speculator: S) -> Self {
-        Self { loom, speculator, stale: Vec::new(), counts: Counts::default() }
+impl<'l, S: Speculator<'l>, F: Fn() -> S> Worker<'l, S, S::Yield, F> {
+    /// A worker whose speculator `make` makes, again after each panic.
+    pub(crate) fn new(loom: &'l Loom<'l, S::Yield>, make: F) -> Self {
+        Self { loom, speculator: None, make, stale: Vec::new(), counts: Counts::default() }
     }
 
     /// Works until the block is over.
@@ -80,11 +82,12 @@ impl<'l, S: Speculator<'l>> Worker<'l, S, S::Yield> {
         let loom = self.loom;
         let unwanted = loom.scheduler.unwanted(version.index);
         let watch = (loom.timing == Timing::Runs).then(Stopwatch::start);
-        let run = catch_unwind(AssertUnwindSafe(|| self.speculator.run(version, unwanted)));
+        let speculator = self.speculator.get_or_insert_with(&self.make);
+        let run = catch_unwind(AssertUnwindSafe(|| speculator.run(version, unwanted)));
         let time = watch.map_or(Duration::ZERO, |mut watch| watch.lap());
         self.counts.time_speculative += time;
         let Ok(run) = run else {
-            self.speculator.recover();
+            self.speculator = None;
             self.counts.panics += 1;
             return loom.scheduler.gave_up(version);
         };

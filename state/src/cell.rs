@@ -6,6 +6,7 @@
 
 use alloy_primitives::U256;
 use revm_state::{AccountId, AccountInfo};
+use smallvec::SmallVec;
 
 use crate::{
     AccountEffect, Fate, TxIndex,
@@ -22,7 +23,8 @@ pub(crate) struct AccountCell {
     /// What the base calls this account, to be handed back when it is asked for a slot.
     pub(crate) base_id: Option<AccountId>,
     folded: Option<Box<Folded>>,
-    versions: Vec<AccountVersion>,
+    /// In order. Most accounts are changed by one transaction of a block, or by none.
+    versions: SmallVec<[AccountVersion; 1]>,
 }
 
 /// What the versions that were folded came to.
@@ -41,7 +43,7 @@ struct AccountVersion {
 
 impl AccountCell {
     pub(crate) fn new(base: Option<AccountInfo>, base_id: Option<AccountId>) -> Self {
-        Self { base, base_id, folded: None, versions: Vec::new() }
+        Self { base, base_id, folded: None, versions: SmallVec::new() }
     }
 
     /// The account as the base has it.
@@ -107,8 +109,8 @@ impl AccountCell {
 pub(crate) struct SlotCell {
     /// What the base holds, once it was asked.
     pub(crate) base: Option<U256>,
-    versions: Vec<SlotVersion>,
-    readers: Vec<SlotReader>,
+    versions: SmallVec<[SlotVersion; 1]>,
+    readers: SmallVec<[SlotReader; 2]>,
 }
 
 #[derive(Debug)]

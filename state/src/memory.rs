@@ -97,9 +97,13 @@ impl Default for Memory {
 }
 
 impl Memory {
-    /// Forgets everything and makes ready for a block whose fees go to `coinbase`. Room is kept as
-    /// far as the last block needed it.
-    pub fn reset(&mut self, coinbase: Address) {
+    /// Makes an empty memory ready for a block whose fees go to `coinbase`.
+    pub fn open(&mut self, coinbase: Address) {
+        self.coinbase = coinbase;
+    }
+
+    /// Forgets everything. Room is kept as far as the last block needed it.
+    pub fn reset(&mut self) {
         for shard in &mut self.accounts {
             let shard = shard.get_mut();
             let room = shard.cells.len().max(ROOM_TO_KEEP);
@@ -119,7 +123,6 @@ impl Memory {
         // ORDER: Relaxed in both: nobody else has the memory.
         self.has_lives.store(false, Ordering::Relaxed);
         self.frontier.store(0, Ordering::Relaxed);
-        self.coinbase = coinbase;
     }
 
     /// Where the fees go.

@@ -89,10 +89,14 @@ impl<B: Base> Overlay<B> {
         self.trace.get_or_insert_default();
     }
 
-    /// The effects of what was committed after runs on this overlay since the last call, in exchange
-    /// for an empty record; nothing unless it [`trace`](Self::trace)s.
-    pub fn take_trace(&mut self) -> Record {
-        self.trace.as_mut().map(std::mem::take).unwrap_or_default()
+    /// Puts the effects of what was committed after runs on this overlay since the last call in
+    /// place of what is in `effects`, whose room is used again; nothing unless it
+    /// [`trace`](Self::trace)s.
+    pub fn take_trace(&mut self, effects: &mut Record) {
+        effects.clear();
+        if let Some(trace) = &mut self.trace {
+            std::mem::swap(trace, effects);
+        }
     }
 
     /// What of the observations in a record does not hold here. If there is nothing, the record may

@@ -169,6 +169,15 @@ pub struct Record {
     pub writes: Vec<SlotRecord>,
 }
 
+impl Record {
+    /// Forgets everything but the room.
+    pub fn clear(&mut self) {
+        self.accounts.clear();
+        self.reads.clear();
+        self.writes.clear();
+    }
+}
+
 /// What no longer holds of what a run observed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Staleness {

@@ -21,9 +21,6 @@ use crate::{
 /// The EVM of one worker.
 pub(crate) struct EvmSpeculator<'m, B: Base> {
     block: &'m Block,
-    memory: &'m Memory,
-    base: &'m B,
-    idle: &'m AtomicBool,
     machine: Machine<'m, View<'m, B>>,
 }
 
@@ -32,7 +29,7 @@ impl<'m, B: Base> EvmSpeculator<'m, B> {
     /// run's own will.
     pub(crate) fn new(block: &'m Block, memory: &'m Memory, base: &'m B, idle: &'m AtomicBool) -> Self {
         let machine = Machine::new(block, View::new(memory, base, idle));
-        Self { block, memory, base, idle, machine }
+        Self { block, machine }
     }
 
     /// Authorities are looked at in every way (EIP-7702), and so is the recipient where gas depends
@@ -73,10 +70,6 @@ impl<'m, B: Base> Speculator<'m> for EvmSpeculator<'m, B> {
         };
         self.machine.give_back(touched);
         run
-    }
-
-    fn recover(&mut self) {
-        self.machine = Machine::new(self.block, View::new(self.memory, self.base, self.idle));
     }
 }
 

@@ -82,23 +82,32 @@ impl Scheduler {
         })
     }
 
-    /// Work for the gate; waits until there is some.
-    pub(crate) fn at_gate(&self, waits: &mut u64) -> GateTask {
-        self.wait_for(waits, |plan| {
-            if plan.is_done() {
-                return Some(GateTask::Done);
+    /// Work for the gate, after the frontier has `passed`; waits until there is some.
+    pub(crate) fn at_gate(&self, passed: Option<Passed>, waits: &mut u64) -> GateTask {
+        if let Some(how) = passed {
+            let mut state = self.state.lock();
+            state.plan.committed(how);
+            let task = self.gate_task(&mut state.plan);
+            self.tell(state);
+            if let Some(task) = task {
+                return task;
             }
-            if plan.is_over() {
-                return Some(GateTask::Stopped);
-            }
-            match plan.at_gate() {
-                AtGate::Run(version) => Some(GateTask::Run(version)),
-                AtGate::Judge(version) => Some(GateTask::Judge(version)),
-                AtGate::Elsewhere => {
-                    plan.claim().inspect(|version| self.want(*version)).map(GateTask::Speculate)
-                }
-            }
-        })
+        }
+        self.wait_for(waits, |plan| self.gate_task(plan))
+    }
+
+    fn gate_task(&self, plan: &mut Plan) -> Option<GateTask> {
+        if plan.is_done() {
+            return Some(GateTask::Done);
+        }
+        if plan.is_over() {
+            return Some(GateTask::Stopped);
+        }
+        match plan.at_gate() {
+            AtGate::Run(version) => Some(GateTask::Run(version)),
+            AtGate::Judge(version) => Some(GateTask::Judge(version)),
+            AtGate::Elsewhere => plan.claim().inspect(|version| self.want(*version)).map(GateTask::Speculate),
+        }
     }
 
     fn want(&self, version: Version) {
@@ -167,14 +176,6 @@ impl Scheduler {
         self.state.lock().plan.refused()
     }
 
-    /// The frontier is final. Returns the next one.
-    pub(crate) fn committed(&self, how: Passed) -> TxIndex {
-        let mut state = self.state.lock();
-        let frontier = state.plan.committed(how);
-        self.tell(state);
-        frontier
-    }
-
     /// Nothing is done any more: who runs something breaks off, who waits is woken.
     pub(crate) fn stop(&self) {
         let mut state = self.state.lock();
@@ -187,8 +188,9 @@ impl Scheduler {
 
     /// Tells others that the plan has changed.
     fn tell(&self, state: MutexGuard<'_, State>) {
-        // ORDER: Relaxed: who sees the new count takes the lock, which this thread still holds.
-        self.news.fetch_add(1, Ordering::Relaxed);
+        // ORDER: Relaxed, and in two steps: the count only changes under the lock, which whoever sees
+        // the new one takes next.
+        self.news.store(self.news.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
         let is_worth_waking = state.sleepers > 0
             && (state.plan.is_over() || state.plan.has_work() || state.plan.is_gate_needed());
         drop(state);

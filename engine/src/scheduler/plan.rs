@@ -306,8 +306,8 @@ impl Plan {
         self.start(self.frontier, Status::AtGate)
     }
 
-    /// The frontier is final. Returns the next one.
-    pub(super) fn committed(&mut self, how: Passed) -> TxIndex {
+    /// The frontier is final.
+    pub(super) fn committed(&mut self, how: Passed) {
         let entry = &mut self.entries[self.frontier];
         assert_eq!(entry.status, Status::AtGate, "only the gate commits");
         entry.status = Status::Committed;
@@ -318,7 +318,6 @@ impl Plan {
         }
         self.window.moved();
         self.release(index);
-        TxIndex::new(self.frontier)
     }
 
     /// Whoever waited for this transaction is ready again.

@@ -199,8 +199,6 @@ impl<'m> Speculator<'m> for ToySpeculator<'m> {
             Err(Interrupt::Base(error)) => panic!("the store can be read: {error}"),
         }
     }
-
-    fn recover(&mut self) {}
 }
 
 /// The committed state of a block of toys.
@@ -214,7 +212,7 @@ impl Committer for ToyCommitter<'_> {
     type Yield = Yield;
     type Error = usize;
 
-    fn run(&mut self, index: TxIndex) -> Result<Record, usize> {
+    fn run(&mut self, index: TxIndex, effects: &mut Record) -> Result<(), usize> {
         assert_eq!(self.yields.len(), index.get(), "transactions are committed in order, once");
         let mut journal = Journal { toy: self.toy, state: &mut self.overlay, accounts: EvmState::default() };
         let played = play(&self.toy.transactions[index.get()], &mut journal).expect("the store can be read");
@@ -222,7 +220,8 @@ impl Committer for ToyCommitter<'_> {
         let Verdict::Valid(yielded) = played else { return Err(index.get()) };
         self.overlay.commit_touched(&mut accounts);
         self.yields.push(yielded);
-        Ok(self.overlay.take_trace())
+        self.overlay.take_trace(effects);
+        Ok(())
     }
 
     fn judge(&mut self, record: &Record) -> Option<Staleness> {

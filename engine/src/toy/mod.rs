@@ -44,7 +44,7 @@ fn run(toy: &Toy, workers: &Workers, threads: usize, moods: Moods, memory: &Memo
     let base = toy.base();
     let loom = Loom::new(memory, toy.transactions.len(), threads, Timing::Phases);
     let idle = AtomicBool::new(false);
-    let worker = || Worker::new(&loom, ToySpeculator::new(toy, memory, &base, &idle, moods));
+    let worker = || Worker::new(&loom, || ToySpeculator::new(toy, memory, &base, &idle, moods));
     let mut overlay = Overlay::new(Remembered { memory, base: &base });
     overlay.trace();
     let mut committer = ToyCommitter { toy, overlay, yields: Vec::new() };
@@ -54,7 +54,7 @@ fn run(toy: &Toy, workers: &Workers, threads: usize, moods: Moods, memory: &Memo
         || worker().work(),
         || {
             let _stop = StopOnDrop(&loom.scheduler);
-            Gate { loom: &loom, committer: &mut committer, worker: worker() }.run()
+            Gate::new(&loom, &mut committer, worker()).run()
         },
     );
     let ToyCommitter { overlay, yields, .. } = committer;

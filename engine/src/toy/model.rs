@@ -22,7 +22,7 @@ fn small_block(seed: u64) {
     let (locations, size) = (1 + dice.below(4), 2 + dice.below(5) as usize);
     let toy = Toy::new(&mut dice, locations, size);
     let mut memory = Memory::default();
-    memory.reset(COINBASE);
+    memory.open(COINBASE);
     let threads = 2 + dice.below(2) as usize;
     let moods = Moods { seed, one_in: [0, 3][dice.below(2) as usize] };
     let outcome = run(&toy, &Workers::start(1).expect("the system gives threads"), threads, moods, &memory);

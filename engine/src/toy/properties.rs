@@ -38,7 +38,8 @@ fn blocks_agree(seed: u64, transactions: usize) {
         let (locations, size) = (1 + shape.below(200), 2 + shape.below(400) as usize);
         let toy = Toy::new(&mut shape, locations, size);
         let (threads, one_in) = (1 + shape.below(8) as usize, [0, 50, 5][shape.below(3) as usize]);
-        memory.reset(COINBASE);
+        memory.reset();
+        memory.open(COINBASE);
         let outcome = run(&toy, &WORKERS, threads, Moods { seed, one_in }, &memory);
         let expected = oracle::expect(&toy);
         assert_eq!(outcome.refused, expected.refused, "seed {seed}");

@@ -38,7 +38,7 @@ fn forks() -> Vec<EthereumHardfork> {
 }
 
 /// The hostile block, as a client would have it.
-fn client_case(HostileBlock { base, block }: HostileBlock) -> Case {
+fn client_case(HostileBlock { base, block, .. }: HostileBlock) -> Case {
     let transactions = block.transactions.iter().map(|transaction| {
         let env = &transaction.env;
         let signed = TxLegacy {
