@@ -11,10 +11,11 @@ use smallvec::SmallVec;
 use crate::{
     AccountEffect, Fate, TxIndex,
     index::{Incarnation, Moment},
+    record::Origin,
 };
 
-/// How many versions of an account may lie below the frontier before they become one.
-const VERSIONS_TO_FOLD: usize = 16;
+/// How many final versions of an account are kept before all but the newest go.
+const FINAL_VERSIONS: usize = 16;
 
 /// One account without its storage.
 #[derive(Debug)]
@@ -22,16 +23,10 @@ pub(crate) struct AccountCell {
     base: Option<AccountInfo>,
     /// What the base calls this account, to be handed back when it is asked for a slot.
     pub(crate) base_id: Option<AccountId>,
-    folded: Option<Box<Folded>>,
     /// In order. Most accounts are changed by one transaction of a block, or by none.
     versions: SmallVec<[AccountVersion; 1]>,
-}
-
-/// What the versions that were folded came to.
-#[derive(Debug)]
-struct Folded {
-    info: Option<AccountInfo>,
-    life: Option<Moment>,
+    /// Who needs something exactly; hardly ever anybody.
+    readers: Vec<(TxIndex, Exact)>,
 }
 
 #[derive(Debug)]
@@ -39,11 +34,37 @@ struct AccountVersion {
     moment: Moment,
     incarnation: Incarnation,
     effect: AccountEffect,
+    after: After,
+}
+
+/// An account after a version and all before it.
+#[derive(Clone, Debug)]
+struct After {
+    info: Option<AccountInfo>,
+    /// When the life that it lives began, if a transaction began it.
+    life: Option<Moment>,
+}
+
+/// What a reader saw of an account and needs exactly so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exact {
+    Balance(U256),
+    Nonce(u64),
+}
+
+impl Exact {
+    /// Whether an account is still as it was seen.
+    fn holds(self, info: Option<&AccountInfo>) -> bool {
+        match self {
+            Self::Balance(balance) => info.map_or(U256::ZERO, |info| info.balance) == balance,
+            Self::Nonce(nonce) => info.map_or(0, |info| info.nonce) == nonce,
+        }
+    }
 }
 
 impl AccountCell {
     pub(crate) fn new(base: Option<AccountInfo>, base_id: Option<AccountId>) -> Self {
-        Self { base, base_id, folded: None, versions: SmallVec::new() }
+        Self { base, base_id, versions: SmallVec::new(), readers: Vec::new() }
     }
 
     /// The account as the base has it.
@@ -52,55 +73,95 @@ impl AccountCell {
     }
 
     /// The account as it seems to be just before `reader`.
-    pub(crate) fn before(&self, reader: Moment) -> Option<AccountInfo> {
-        let mut info = self.folded.as_ref().map_or(&self.base, |folded| &folded.info).clone();
-        for version in self.versions.iter().take_while(|version| version.moment < reader) {
-            version.effect.apply(&mut info);
-        }
-        info
+    pub(crate) fn before(&self, reader: Moment) -> Option<&AccountInfo> {
+        self.newest_before(reader).map_or(self.base.as_ref(), |version| version.after.info.as_ref())
     }
 
     /// When the life that the account lives just before `reader` began, if a transaction began it.
     pub(crate) fn life_before(&self, reader: Moment) -> Option<Moment> {
-        let visible = self.versions.iter().rev().skip_while(|version| version.moment >= reader);
-        let mut births = visible.filter(|version| version.effect.fate != Fate::Lives);
-        let newest = births.next().map(|version| version.moment);
-        newest.or_else(|| self.folded.as_ref().and_then(|folded| folded.life))
+        self.newest_before(reader).and_then(|version| version.after.life)
     }
 
-    /// Puts a version, in place of the one that an earlier run left.
+    fn newest_before(&self, reader: Moment) -> Option<&AccountVersion> {
+        self.versions.iter().rev().find(|version| version.moment < reader)
+    }
+
+    /// Puts a version, in place of the one that an earlier run left, and tells who sees something
+    /// else now than what it needs.
     pub(crate) fn publish(
         &mut self,
         moment: Moment,
         incarnation: Incarnation,
         effect: AccountEffect,
         frontier: Moment,
+        stale: &mut Vec<TxIndex>,
     ) {
         let position = self.versions.partition_point(|version| version.moment < moment);
-        let version = AccountVersion { moment, incarnation, effect };
+        let after = After { info: None, life: None };
+        let version = AccountVersion { moment, incarnation, effect, after };
         match self.versions.get_mut(position) {
             Some(old) if old.moment == moment => *old = version,
             _ => self.versions.insert(position, version),
         }
-        if self.versions.len() > VERSIONS_TO_FOLD {
-            self.fold(frontier);
-        }
+        self.add_up_from(position);
+        self.find_stale(moment, stale);
+        self.forget(frontier);
     }
 
     /// Takes away what a run before `incarnation` left.
-    pub(crate) fn withdraw(&mut self, moment: Moment, incarnation: Incarnation) {
-        self.versions.retain(|version| version.moment != moment || version.incarnation >= incarnation);
+    pub(crate) fn withdraw(&mut self, moment: Moment, incarnation: Incarnation, stale: &mut Vec<TxIndex>) {
+        let position = self.versions.partition_point(|version| version.moment < moment);
+        let is_old = |version: &AccountVersion| version.moment == moment && version.incarnation < incarnation;
+        if self.versions.get(position).is_some_and(is_old) {
+            self.versions.remove(position);
+            self.add_up_from(position);
+            self.find_stale(moment, stale);
+        }
     }
 
-    /// Makes one of all versions below the frontier: nobody who still counts reads between them.
-    fn fold(&mut self, frontier: Moment) {
-        let final_ones = self.versions.partition_point(|version| version.moment < frontier);
-        if final_ones == 0 {
-            return;
+    /// Works out what the account is after the version at `position` and all that follow.
+    fn add_up_from(&mut self, position: usize) {
+        let before = position.checked_sub(1).map(|before| &self.versions[before].after);
+        let mut after = before.cloned().unwrap_or_else(|| After { info: self.base.clone(), life: None });
+        for version in &mut self.versions[position..] {
+            version.effect.apply(&mut after.info);
+            if version.effect.fate != Fate::Lives {
+                after.life = Some(version.moment);
+            }
+            version.after.clone_from(&after);
         }
-        let folded = Folded { info: self.before(frontier), life: self.life_before(frontier) };
-        self.folded = Some(Box::new(folded));
-        self.versions.drain(..final_ones);
+    }
+
+    /// Remembers what a reader needs exactly.
+    pub(crate) fn need(&mut self, reader: TxIndex, exact: Exact, frontier: Moment) {
+        if self.readers.len() == self.readers.capacity() {
+            self.readers.retain(|(reader, _)| Moment::from(*reader) >= frontier);
+        }
+        self.readers.push((reader, exact));
+    }
+
+    /// Tells who sees something else than what it needs, now that the versions from `moment` on
+    /// have changed.
+    fn find_stale(&mut self, moment: Moment, stale: &mut Vec<TxIndex>) {
+        let mut readers = std::mem::take(&mut self.readers);
+        readers.retain(|(reader, exact)| {
+            let reader_moment = Moment::from(*reader);
+            let holds = reader_moment <= moment || exact.holds(self.before(reader_moment));
+            if !holds {
+                stale.push(*reader);
+            }
+            holds
+        });
+        self.readers = readers;
+    }
+
+    /// Forgets all versions below the frontier but the newest: nobody who still counts reads
+    /// between them.
+    fn forget(&mut self, frontier: Moment) {
+        if self.versions.get(FINAL_VERSIONS).is_some_and(|version| version.moment < frontier) {
+            let final_ones = self.versions.partition_point(|version| version.moment < frontier);
+            self.versions.drain(..final_ones - 1);
+        }
     }
 }
 
@@ -140,8 +201,8 @@ struct SlotReader {
 /// What a reader finds in a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Found {
-    /// A value.
-    Value(U256),
+    /// A value, and whether it is the base's.
+    Value(U256, Origin),
     /// Nothing yet, but this transaction is expected to write it.
     Awaited(TxIndex),
     /// The value of the base, which was not asked yet.
@@ -169,7 +230,7 @@ impl SlotCell {
             self.readers.retain(|reader| Moment::from(reader.reader) >= frontier);
         }
         self.readers.push(SlotReader { reader, source });
-        Found::Value(value)
+        Found::Value(value, if source.is_none() { Origin::Base } else { Origin::Block })
     }
 
     /// Puts a version, in place of the one that an earlier run left, and tells who saw another value
@@ -259,8 +320,15 @@ mod tests {
         SlotCell { base: Some(word(7)), ..SlotCell::default() }
     }
 
-    fn read(cell: &mut SlotCell, reader: usize) -> Found {
-        cell.read(TxIndex::new(reader), None, Moment::OPENING)
+    fn read(cell: &mut SlotCell, reader: usize) -> Option<U256> {
+        value(cell.read(TxIndex::new(reader), None, Moment::OPENING))
+    }
+
+    fn value(found: Found) -> Option<U256> {
+        match found {
+            Found::Value(value, _) => Some(value),
+            Found::Awaited(_) | Found::AskBase => None,
+        }
     }
 
     fn publish(cell: &mut SlotCell, writer: usize, incarnation: Incarnation, value: u64) -> Vec<usize> {
@@ -275,7 +343,7 @@ mod tests {
         publish(&mut cell, 4, FIRST, 40);
         publish(&mut cell, 2, FIRST, 20);
         for (reader, value) in [(0, 7), (2, 7), (3, 20), (4, 20), (5, 40), (9, 40)] {
-            assert_eq!(read(&mut cell, reader), Found::Value(word(value)), "reader {reader}");
+            assert_eq!(read(&mut cell, reader), Some(word(value)), "reader {reader}");
         }
     }
 
@@ -297,15 +365,15 @@ mod tests {
         let mut cell = slot();
         publish(&mut cell, 2, FIRST, 20);
         cell.predict(at(2), FIRST.next());
-        assert_eq!(read(&mut cell, 3), Found::Value(word(20)), "that run is not the one that was stale");
+        assert_eq!(read(&mut cell, 3), Some(word(20)), "that run is not the one that was stale");
         cell.predict(at(2), FIRST);
-        assert_eq!(read(&mut cell, 5), Found::Awaited(TxIndex::new(2)));
+        assert_eq!(cell.read(TxIndex::new(5), None, Moment::OPENING), Found::Awaited(TxIndex::new(2)));
         assert_eq!(publish(&mut cell, 2, FIRST.next(), 21), [3]);
-        assert_eq!(read(&mut cell, 5), Found::Value(word(21)));
+        assert_eq!(read(&mut cell, 5), Some(word(21)));
         let mut stale = Vec::new();
         cell.withdraw(at(2), FIRST.next().next(), &mut stale);
         assert_eq!(stale, [TxIndex::new(5)]);
-        assert_eq!(read(&mut cell, 5), Found::Value(word(7)));
+        assert_eq!(read(&mut cell, 5), Some(word(7)));
     }
 
     #[test]
@@ -313,9 +381,9 @@ mod tests {
         let mut cell = slot();
         publish(&mut cell, 2, FIRST, 20);
         let born = Some(at(3));
-        assert_eq!(cell.read(TxIndex::new(4), born, Moment::OPENING), Found::Value(U256::ZERO));
+        assert_eq!(value(cell.read(TxIndex::new(4), born, Moment::OPENING)), Some(U256::ZERO));
         publish(&mut cell, 3, FIRST, 30);
-        assert_eq!(cell.read(TxIndex::new(5), born, Moment::OPENING), Found::Value(word(30)));
+        assert_eq!(value(cell.read(TxIndex::new(5), born, Moment::OPENING)), Some(word(30)));
     }
 
     #[test]
@@ -337,24 +405,42 @@ mod tests {
     }
 
     #[test]
-    fn additions_add_up_and_fold_below_the_frontier() {
+    fn additions_add_up_and_final_versions_are_forgotten() {
         let mut cell = AccountCell::new(None, None);
         for writer in 0..100 {
-            cell.publish(at(writer), FIRST, gain(1), at(writer));
+            cell.publish(at(writer), FIRST, gain(1), at(writer), &mut Vec::new());
             let seen = cell.before(at(writer + 1)).unwrap();
             assert_eq!(seen.balance, word(writer as u64 + 1));
         }
-        assert!(cell.versions.len() <= VERSIONS_TO_FOLD);
-        cell.withdraw(at(99), FIRST.next());
+        assert!(cell.versions.len() <= FINAL_VERSIONS + 2);
+        cell.withdraw(at(99), FIRST.next(), &mut Vec::new());
         assert_eq!(cell.before(at(100)).unwrap().balance, word(99));
+    }
+
+    #[test]
+    fn who_needs_a_balance_exactly_is_told_when_it_changes() {
+        let mut cell = AccountCell::new(Some(AccountInfo::from_balance(word(5))), None);
+        let mut publish = |cell: &mut AccountCell, writer, amount| {
+            let mut stale = Vec::new();
+            cell.publish(at(writer), FIRST, gain(amount), at(0), &mut stale);
+            stale.into_iter().map(TxIndex::get).collect::<Vec<_>>()
+        };
+        for reader in [2, 4] {
+            cell.need(TxIndex::new(reader), Exact::Balance(word(5)), at(0));
+            cell.need(TxIndex::new(reader), Exact::Nonce(0), at(0));
+        }
+        assert_eq!(publish(&mut cell, 1, 0), [0; 0], "an equal balance breaks nothing");
+        assert_eq!(publish(&mut cell, 3, 1), [4]);
+        assert_eq!(publish(&mut cell, 1, 2), [2]);
     }
 
     #[test]
     fn an_account_that_ends_is_absent_until_it_begins_anew() {
         let mut cell = AccountCell::new(Some(AccountInfo::from_balance(word(5))), None);
-        cell.publish(at(1), FIRST, AccountEffect { fate: Fate::Ends, ..gain(0) }, at(0));
+        let stale = &mut Vec::new();
+        cell.publish(at(1), FIRST, AccountEffect { fate: Fate::Ends, ..gain(0) }, at(0), stale);
         let reborn = AccountEffect { fate: Fate::Begins, nonce: Some(1), ..gain(3) };
-        cell.publish(at(3), FIRST, reborn, at(0));
+        cell.publish(at(3), FIRST, reborn, at(0), stale);
         assert_eq!(cell.before(at(1)).unwrap().balance, word(5));
         assert_eq!(cell.before(at(2)), None);
         let reborn = cell.before(at(4)).unwrap();

@@ -28,8 +28,8 @@ pub use location::{Location, Mismatch, Value};
 pub use memory::{Memory, Remembered, SlotRead, Writer};
 pub use overlay::Overlay;
 pub use record::{
-    AccountEffect, AccountObservation, AccountRecord, BalanceEffect, Bounds, Existence, Fate, Record,
-    SlotRecord, Staleness,
+    AccountEffect, AccountObservation, AccountRecord, BalanceEffect, Bounds, Existence, Fate, Origin, Record,
+    SlotObservation, SlotRecord, Staleness,
 };
 pub use store::{Allocation, MemoryStore, MissingCode, StoredAccount};
 pub use trie::{TrieError, Witness, WitnessError};

@@ -18,9 +18,9 @@ use revm_state::{AccountId, AccountInfo, Bytecode};
 
 use crate::{
     Account, Base, Record, TxIndex, Version,
-    cell::{AccountCell, Found, SlotCell},
+    cell::{AccountCell, Exact, Found, SlotCell},
     index::{Incarnation, Moment},
-    record::{AccountRecord, BalanceEffect, Fate, SlotRecord},
+    record::{AccountRecord, BalanceEffect, Fate, Origin, SlotRecord},
     sync::{AtomicBool, AtomicU32, Mutex, Ordering},
 };
 
@@ -56,8 +56,8 @@ type SlotShard = HashMap<(AccountId, U256), SlotCell>;
 /// What a slot holds for a reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SlotRead {
-    /// A value.
-    Value(U256),
+    /// A value, and where it comes from.
+    Value(U256, Origin),
     /// This transaction is expected to write it, and did not yet.
     Awaits(TxIndex),
 }
@@ -148,7 +148,13 @@ impl Memory {
         address: Address,
         reader: TxIndex,
     ) -> Result<(AccountId, Option<AccountInfo>), B::Error> {
-        self.look_up(base, address, |cell| cell.before(reader.into()))
+        self.look_up(base, address, |cell| cell.before(reader.into()).cloned())
+    }
+
+    /// `reader` needs something of an account exactly as it saw it.
+    pub(crate) fn need(&self, id: AccountId, reader: TxIndex, exact: Exact) {
+        let frontier = self.frontier();
+        self.with_cell(id, |cell| cell.need(reader, exact, frontier));
     }
 
     /// What `reader` sees of a slot; it is remembered as a reader.
@@ -165,15 +171,20 @@ impl Memory {
         key: U256,
         reader: TxIndex,
     ) -> Result<SlotRead, B::Error> {
-        loop {
-            let life = self.life(id, reader.into());
-            let shard = &self.slots[self.slot_shard(id, key)];
-            let found = shard.lock().entry((id, key)).or_default().read(reader, life, self.frontier());
-            match found {
-                Found::Value(value) => return Ok(SlotRead::Value(value)),
-                Found::Awaited(index) => return Ok(SlotRead::Awaits(index)),
-                Found::AskBase => self.ask_for_slot(base, address, id, key)?,
-            };
+        let (life, frontier) = (self.life(id, reader.into()), self.frontier());
+        let shard = &self.slots[self.slot_shard(id, key)];
+        let mut found = shard.lock().entry((id, key)).or_default().read(reader, life, frontier);
+        if found == Found::AskBase {
+            let value = self.ask_for_slot(base, address, id, key)?;
+            let mut shard = shard.lock();
+            let cell = shard.entry((id, key)).or_default();
+            cell.base.get_or_insert(value);
+            found = cell.read(reader, life, frontier);
+        }
+        match found {
+            Found::Value(value, origin) => Ok(SlotRead::Value(value, origin)),
+            Found::Awaited(index) => Ok(SlotRead::Awaits(index)),
+            Found::AskBase => unreachable!("the base was asked"),
         }
     }
 
@@ -189,7 +200,7 @@ impl Memory {
     ) {
         let (moment, incarnation) = writer.parts();
         for account in &record.accounts {
-            self.publish_account(moment, incarnation, account);
+            self.publish_account(moment, incarnation, account, stale);
         }
         for SlotRecord { account, key, value } in &record.writes {
             let id = self.id(&record.accounts[*account as usize]);
@@ -215,7 +226,7 @@ impl Memory {
 
     fn withdraw(&self, moment: Moment, incarnation: Incarnation, before: &Record, stale: &mut Vec<TxIndex>) {
         for account in before.accounts.iter().filter(|account| account.effect.is_some()) {
-            self.with_cell(self.id(account), |cell| cell.withdraw(moment, incarnation));
+            self.with_cell(self.id(account), |cell| cell.withdraw(moment, incarnation, stale));
         }
         for SlotRecord { account, key, .. } in &before.writes {
             let id = self.id(&before.accounts[*account as usize]);
@@ -226,14 +237,21 @@ impl Memory {
         }
     }
 
-    fn publish_account(&self, moment: Moment, incarnation: Incarnation, account: &AccountRecord) {
+    fn publish_account(
+        &self,
+        moment: Moment,
+        incarnation: Incarnation,
+        account: &AccountRecord,
+        stale: &mut Vec<TxIndex>,
+    ) {
         let Some(effect) = &account.effect else { return };
         let mut effect = effect.clone();
         if account.address == self.coinbase {
             effect.balance = BalanceEffect::Keep;
         }
         let is_life = effect.fate != Fate::Lives;
-        self.with_cell(self.id(account), |cell| cell.publish(moment, incarnation, effect, self.frontier()));
+        let frontier = self.frontier();
+        self.with_cell(self.id(account), |cell| cell.publish(moment, incarnation, effect, frontier, stale));
         if is_life {
             // ORDER: Release pairs with the Acquire in `life`: who sees the flag finds the life.
             self.has_lives.store(true, Ordering::Release);
@@ -259,7 +277,11 @@ impl Memory {
     ) -> Result<U256, B::Error> {
         let shard = &self.slots[self.slot_shard(id, key)];
         let known = shard.lock().get(&(id, key)).and_then(|cell| cell.base);
-        known.map_or_else(|| self.ask_for_slot(base, address, id, key), Ok)
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let value = self.ask_for_slot(base, address, id, key)?;
+        Ok(*shard.lock().entry((id, key)).or_default().base.get_or_insert(value))
     }
 
     /// Finds an account, asks the base for it the first time, and looks at its cell.
@@ -302,12 +324,10 @@ impl Memory {
         id: AccountId,
         key: U256,
     ) -> Result<U256, B::Error> {
-        let value = match self.with_cell(id, |cell| cell.base_id) {
-            Some(base_id) => base.storage_by_account_id_ref(address, base_id, key)?,
-            None => base.storage_ref(address, key)?,
-        };
-        let shard = &self.slots[self.slot_shard(id, key)];
-        Ok(*shard.lock().entry((id, key)).or_default().base.get_or_insert(value))
+        match self.with_cell(id, |cell| cell.base_id) {
+            Some(base_id) => base.storage_by_account_id_ref(address, base_id, key),
+            None => base.storage_ref(address, key),
+        }
     }
 
     /// When the life began that an account lives just before `reader`, if it began in this block.

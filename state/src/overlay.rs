@@ -16,7 +16,7 @@ use revm_state::{Account as EvmAccount, AccountId, AccountInfo, Bytecode, EvmSta
 
 use crate::{
     Account, AccountChange, AccountEffect, AccountObservation, AccountRecord, Base, Change, Changes,
-    Existence, Fate, Life, Record, SlotRecord, Staleness,
+    Existence, Fate, Life, Origin, Record, SlotObservation, SlotRecord, Staleness,
     record::BalanceEffect,
     recorder::{Recorded, Recorder},
 };
@@ -122,8 +122,8 @@ impl<B: Base> Overlay<B> {
             }
             self.judged.push(place);
         }
-        for SlotRecord { account, key, value } in &record.reads {
-            if self.slot(self.judged[*account as usize], *key)? != *value {
+        for slot in &record.reads {
+            if !self.is_slot(self.judged[slot.account as usize], slot)? {
                 return Ok(Some(Staleness::Slot));
             }
         }
@@ -244,6 +244,17 @@ impl<B: Base> Overlay<B> {
             slots: U256Map::default(),
         });
         Ok(place)
+    }
+
+    /// Whether a slot holds what a run read there. What the run knows of the base need not be asked
+    /// again.
+    fn is_slot(&mut self, place: AccountId, slot: &SlotObservation) -> Result<bool, B::Error> {
+        let entry = &mut self.accounts[place.get()];
+        if slot.origin == Origin::Base && entry.life == Life::Same {
+            let unchanged = || Change { before: slot.value, after: slot.value };
+            return Ok(entry.slots.entry(slot.key).or_insert_with(unchanged).after == slot.value);
+        }
+        Ok(self.slot(place, slot.key)? == slot.value)
     }
 
     fn slot(&mut self, place: AccountId, key: U256) -> Result<U256, B::Error> {

@@ -147,7 +147,29 @@ pub struct AccountRecord {
     pub effect: Option<AccountEffect>,
 }
 
-/// A slot of a [`Record`], and what was read there, or is written.
+/// Where a value comes from that a run read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// It is what the base holds.
+    Base,
+    /// The block put it there, as far as known.
+    Block,
+}
+
+/// A slot that a run read from under its transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlotObservation {
+    /// The position of its account in the record.
+    pub account: u32,
+    /// The slot.
+    pub key: U256,
+    /// The exact value.
+    pub value: U256,
+    /// Where it comes from.
+    pub origin: Origin,
+}
+
+/// A slot that a run writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SlotRecord {
     /// The position of its account in the record.
@@ -163,8 +185,8 @@ pub struct SlotRecord {
 pub struct Record {
     /// Every account that was looked at or changed, once.
     pub accounts: Vec<AccountRecord>,
-    /// Every slot that was read from under the transaction, with the exact value.
-    pub reads: Vec<SlotRecord>,
+    /// Every slot that was read from under the transaction.
+    pub reads: Vec<SlotObservation>,
     /// Every slot that changes.
     pub writes: Vec<SlotRecord>,
 }

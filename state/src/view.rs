@@ -12,7 +12,8 @@ use revm_state::{Account as EvmAccount, AccountId, AccountInfo, Bytecode, EvmSta
 
 use crate::{
     AccountEffect, AccountObservation, AccountRecord, BalanceEffect, Base, Bounds, Existence, Fate, Memory,
-    Record, SlotRead, SlotRecord, TxIndex,
+    Record, SlotObservation, SlotRead, SlotRecord, TxIndex,
+    cell::Exact,
     sync::{AtomicBool, Ordering},
 };
 
@@ -52,7 +53,7 @@ pub struct View<'m, B> {
     seen: Vec<Seen>,
     /// Where the accounts lie in `seen` that do not exist: revm cannot carry their place.
     absent: AddressMap<AccountId>,
-    reads: Vec<SlotRecord>,
+    reads: Vec<SlotObservation>,
     /// Where the run created contracts, or tried to.
     created: Vec<Address>,
     needs_frontier: bool,
@@ -135,8 +136,11 @@ impl<'m, B: Base> View<'m, B> {
 
     /// The run looks at the exact balance.
     pub fn looks_at_balance(&mut self, address: Address, account: &EvmAccount) {
-        if let Some(seen) = self.seen_mut(address, account.info.account_id) {
+        let Some(seen) = self.seen_mut(address, account.info.account_id) else { return };
+        if !seen.needs.balance.are_exact() {
             seen.need_balance();
+            let (id, balance) = (seen.id, seen.balance);
+            self.memory.need(id, self.reader, Exact::Balance(balance));
             self.needs_frontier |= self.is_at_frontier_only(address);
         }
     }
@@ -144,8 +148,13 @@ impl<'m, B: Base> View<'m, B> {
     /// An account is about to create a contract: its nonce goes into the address of the new one,
     /// whose nonce and code decide whether it can be created.
     pub fn creates(&mut self, creator: Address, account: &EvmAccount, created: Address) {
-        if let Some(seen) = self.seen_mut(creator, account.info.account_id) {
+        if creator != self.sender.address
+            && let Some(seen) = self.seen_mut(creator, account.info.account_id)
+            && !seen.needs.nonce.are_exact()
+        {
             seen.need_nonce();
+            let (id, nonce) = (seen.id, seen.nonce);
+            self.memory.need(id, self.reader, Exact::Nonce(nonce));
         }
         self.created.push(created);
     }
@@ -268,8 +277,8 @@ impl<'m, B: Base> View<'m, B> {
         self.check_wanted()?;
         let Seen { address, id, .. } = self.seen[place.get()];
         match self.memory.slot(self.base, address, id, key, self.reader) {
-            Ok(SlotRead::Value(value)) => {
-                self.reads.push(SlotRecord { account: place.get() as u32, key, value });
+            Ok(SlotRead::Value(value, origin)) => {
+                self.reads.push(SlotObservation { account: place.get() as u32, key, value, origin });
                 Ok(value)
             }
             Ok(SlotRead::Awaits(index)) => Err(Interrupt::Awaits(index)),

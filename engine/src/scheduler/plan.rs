@@ -15,7 +15,10 @@
 //! committed; who is shelved runs at the gate only. A run whose transaction the gate took over
 //! (doomed, then at the gate) reports to nobody: its incarnation is not the latest any more.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeSet, VecDeque},
+    num::NonZeroUsize,
+};
 
 use blockloom_state::{Incarnation, TxIndex, Version};
 
@@ -57,6 +60,21 @@ struct Entry {
     awaited: Option<TxIndex>,
 }
 
+/// How far past the frontier transactions are left to the gate.
+const NEAR: usize = 16;
+/// With more threads than this the gate has enough to do with judging.
+const MOST_THREADS_TO_LEAVE_FOR: usize = 1;
+
+/// Where the next transaction for a worker comes from.
+enum Next {
+    /// It is ready again.
+    Again(usize),
+    /// It was left to the gate; the place in that list.
+    Left(usize),
+    /// It is the first that nobody touched.
+    Untouched,
+}
+
 /// What the gate is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AtGate {
@@ -91,10 +109,17 @@ pub(crate) enum Passed {
 pub(super) struct Plan {
     entries: Vec<Entry>,
     frontier: usize,
-    /// No transaction from here on was ever claimed.
+    /// No transaction from here on was ever claimed or left to the gate.
     untouched: usize,
-    /// Transactions before `untouched` that may be ready again.
+    /// Transactions before `untouched` that are ready again.
     again: BTreeSet<usize>,
+    /// Transactions before `untouched` that nobody ran yet, in order: they are left to the gate,
+    /// which runs them at no cost of speculation.
+    left: VecDeque<usize>,
+    /// After so many claims one transaction is left to the gate; never if there is none.
+    claims_per_left: Option<NonZeroUsize>,
+    /// Claims since the last one was left.
+    claims: usize,
     /// Who waits for whom.
     waiting: Vec<(TxIndex, TxIndex)>,
     pub(super) window: Window,
@@ -115,6 +140,9 @@ impl Plan {
             frontier: 0,
             untouched: 0,
             again: BTreeSet::new(),
+            left: VecDeque::new(),
+            claims_per_left: NonZeroUsize::new(threads - 1).filter(|_| threads <= MOST_THREADS_TO_LEAVE_FOR),
+            claims: 0,
             waiting: Vec::new(),
             window: Window::new(threads),
             is_stopped: false,
@@ -146,21 +174,61 @@ impl Plan {
 
     /// Gives the lowest ready transaction in the window to a worker.
     pub(super) fn claim(&mut self) -> Option<Version> {
-        let position = self.next_ready()?;
-        self.again.remove(&position);
-        self.untouched = self.untouched.max(position + 1);
+        let position = match self.next_ready()? {
+            Next::Again(position) => {
+                self.again.remove(&position);
+                position
+            }
+            Next::Left(place) => self.left.remove(place).expect("it was found there"),
+            Next::Untouched => self.touch(),
+        };
         Some(self.start(position, Status::Running))
     }
 
-    fn next_ready(&self) -> Option<usize> {
-        if self.is_stopped {
+    /// Takes the first untouched transaction, and leaves one to the gate if it is time.
+    fn touch(&mut self) -> usize {
+        let position = self.untouched;
+        self.untouched += 1;
+        self.claims += 1;
+        let is_time = self.claims_per_left.is_some_and(|claims| self.claims >= claims.get());
+        if is_time && self.untouched < self.entries.len() {
+            self.left.push_back(self.untouched);
+            self.untouched += 1;
+            self.claims = 0;
+        }
+        position
+    }
+
+    /// What is ready and may be run ahead: what was stale first, being lower than the rest; then
+    /// what nobody touched, as long as it is near; then what was left to the gate, if the gate does
+    /// not come to it next; then what is further away; then what the gate comes to next.
+    fn next_ready(&self) -> Option<Next> {
+        if self.is_stopped || self.window.reach() == 0 {
             return None;
         }
-        let reach = self.window.reach();
-        let end = if reach == 0 { 0 } else { self.entries.len().min(self.frontier + 1 + reach) };
-        let again = self.again.first().copied();
-        let lowest = again.unwrap_or(self.untouched);
-        (lowest < end).then_some(lowest)
+        let end = self.entries.len().min(self.frontier + 1 + self.window.reach());
+        let near = end.min(self.frontier + 1 + NEAR);
+        if let Some(again) = self.again.first().copied().filter(|again| *again < end) {
+            return Some(Next::Again(again));
+        }
+        if self.untouched < near {
+            return Some(Next::Untouched);
+        }
+        let left = |from: usize| {
+            let place = self.left.iter().take(2).position(|left| (from..end).contains(left));
+            place.map(Next::Left)
+        };
+        let further = || (self.untouched < end).then_some(Next::Untouched);
+        left(self.frontier + 2).or_else(further).or_else(|| left(self.frontier))
+    }
+
+    /// The frontier is at the gate: nobody else is to have it.
+    fn withhold_frontier(&mut self) {
+        self.again.remove(&self.frontier);
+        if self.left.front() == Some(&self.frontier) {
+            self.left.pop_front();
+        }
+        self.untouched = self.untouched.max(self.frontier + 1);
     }
 
     fn start(&mut self, position: usize, status: Status) -> Version {
@@ -290,8 +358,7 @@ impl Plan {
                 AtGate::Judge(Version { index: TxIndex::new(self.frontier), incarnation: entry.latest })
             }
             Status::Ready | Status::Waiting(_) | Status::Shelved | Status::Doomed => {
-                self.again.remove(&self.frontier);
-                self.untouched = self.untouched.max(self.frontier + 1);
+                self.withhold_frontier();
                 AtGate::Run(self.start(self.frontier, Status::AtGate))
             }
             Status::Running | Status::Publishing | Status::Spoiled => AtGate::Elsewhere,
@@ -358,6 +425,9 @@ pub(super) enum Stale {
 mod tests {
     use super::*;
 
+    /// So many threads that nothing is left to the gate.
+    const MANY: usize = MOST_THREADS_TO_LEAVE_FOR + 1;
+
     fn version(index: usize, runs: u32) -> Version {
         let incarnation = (0..runs).fold(Incarnation::FIRST, |incarnation, _| incarnation.next());
         Version { index: TxIndex::new(index), incarnation }
@@ -370,7 +440,7 @@ mod tests {
 
     #[test]
     fn transactions_are_claimed_in_order_and_committed_in_order() {
-        let mut plan = Plan::new(3, 2);
+        let mut plan = Plan::new(3, MANY);
         let claimed: Vec<_> = std::iter::from_fn(|| plan.claim()).collect();
         assert_eq!(claimed, [version(0, 0), version(1, 0), version(2, 0)]);
         run(&mut plan, claimed[1]);
@@ -386,7 +456,7 @@ mod tests {
 
     #[test]
     fn the_gate_takes_over_a_doomed_run_and_the_run_reports_to_nobody() {
-        let mut plan = Plan::new(2, 2);
+        let mut plan = Plan::new(2, MANY);
         let doomed = plan.claim().unwrap();
         assert_eq!(plan.stale(doomed.index), Stale::BreakOff);
         assert_eq!(plan.at_gate(), AtGate::Run(version(0, 1)));
@@ -399,7 +469,7 @@ mod tests {
 
     #[test]
     fn who_waits_is_ready_once_the_awaited_ran() {
-        let mut plan = Plan::new(3, 2);
+        let mut plan = Plan::new(3, MANY);
         let (first, second) = (plan.claim().unwrap(), plan.claim().unwrap());
         plan.blocked(second, first.index);
         assert_eq!(plan.claim(), Some(version(2, 0)));
@@ -410,7 +480,7 @@ mod tests {
 
     #[test]
     fn who_would_wait_for_what_is_there_is_ready_at_once() {
-        let mut plan = Plan::new(2, 2);
+        let mut plan = Plan::new(2, MANY);
         let (first, second) = (plan.claim().unwrap(), plan.claim().unwrap());
         run(&mut plan, first);
         plan.blocked(second, first.index);
@@ -419,7 +489,7 @@ mod tests {
 
     #[test]
     fn who_waits_in_vain_is_left_to_the_gate() {
-        let mut plan = Plan::new(2, 2);
+        let mut plan = Plan::new(2, MANY);
         let (first, second) = (plan.claim().unwrap(), plan.claim().unwrap());
         run(&mut plan, first);
         plan.blocked(second, first.index);
@@ -430,7 +500,7 @@ mod tests {
 
     #[test]
     fn a_stale_record_is_run_again_and_a_spoiled_one_too() {
-        let mut plan = Plan::new(2, 2);
+        let mut plan = Plan::new(2, MANY);
         let (first, second) = (plan.claim().unwrap(), plan.claim().unwrap());
         run(&mut plan, second);
         assert_eq!(plan.stale(second.index), Stale::Predict(second));
@@ -446,9 +516,31 @@ mod tests {
 
     #[test]
     fn a_stopped_plan_gives_nothing_out() {
-        let mut plan = Plan::new(3, 2);
+        let mut plan = Plan::new(3, MANY);
         plan.claim();
         assert_eq!(plan.stop().collect::<Vec<_>>(), [TxIndex::new(0)]);
         assert!(plan.is_over() && !plan.has_work() && plan.claim().is_none());
+    }
+
+    #[test]
+    fn with_few_threads_some_transactions_are_left_to_the_gate_as_long_as_there_are_others() {
+        let mut plan = Plan::new(7, 2);
+        assert_eq!(plan.at_gate(), AtGate::Run(version(0, 0)));
+        let claimed: Vec<_> =
+            std::iter::from_fn(|| plan.claim()).map(|version| version.index.get()).collect();
+        assert_eq!(claimed, [1, 3, 5, 4, 6, 2], "two is what the gate comes to next after one");
+        plan.committed(Passed::RunAtGate);
+        assert_eq!(plan.at_gate(), AtGate::Elsewhere);
+    }
+
+    #[test]
+    fn the_gate_runs_what_was_left_to_it() {
+        let mut plan = Plan::new(6, 2);
+        let first = plan.claim().unwrap();
+        run(&mut plan, first);
+        assert_eq!(plan.at_gate(), AtGate::Judge(first));
+        plan.committed(Passed::Recorded);
+        assert_eq!(plan.at_gate(), AtGate::Run(version(1, 0)));
+        assert_eq!(plan.claim(), Some(version(2, 0)));
     }
 }

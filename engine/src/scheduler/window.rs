@@ -5,8 +5,8 @@
 
 /// The reach at the start of a block.
 const REACH_AT_START: usize = 32;
-/// The furthest reach: so many records are held at once at most.
-const FURTHEST: usize = 1024;
+/// The furthest reach for each thread: so many records are held at once at most.
+const FURTHEST: usize = 64;
 /// After so many commits at most a closed window is tried again.
 const LONGEST_REST: usize = 256;
 
@@ -14,6 +14,7 @@ const LONGEST_REST: usize = 256;
 #[derive(Debug)]
 pub(super) struct Window {
     reach: usize,
+    furthest: usize,
     /// By how much it grows for each run that paid.
     step: usize,
     /// How many commits a closed window stays closed.
@@ -25,8 +26,9 @@ pub(super) struct Window {
 impl Window {
     /// A window for so many threads.
     pub(super) fn new(threads: usize) -> Self {
-        let reach = REACH_AT_START.max(2 * threads).min(FURTHEST);
-        Self { reach, step: threads.max(2), rest: 4, rest_left: 0, widest: reach }
+        let furthest = FURTHEST * threads;
+        let reach = REACH_AT_START.min(furthest).max(2 * threads);
+        Self { reach, furthest, step: threads.max(2), rest: 4, rest_left: 0, widest: reach }
     }
 
     /// How many transactions after the frontier may be run.
@@ -41,7 +43,7 @@ impl Window {
 
     /// A speculative run was committed.
     pub(super) fn paid(&mut self) {
-        self.reach = (self.reach + self.step).min(FURTHEST);
+        self.reach = (self.reach + self.step).min(self.furthest);
         self.widest = self.widest.max(self.reach);
         self.rest = (self.rest / 2).max(4);
     }
@@ -98,7 +100,7 @@ mod tests {
                 window.paid();
             }
         }
-        assert_eq!(window.reach(), FURTHEST);
-        assert_eq!(window.widest(), FURTHEST);
+        assert_eq!(window.reach(), 2 * FURTHEST);
+        assert_eq!(window.widest(), 2 * FURTHEST);
     }
 }
