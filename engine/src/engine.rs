@@ -168,8 +168,8 @@ impl Engine {
         let mut memory = self.shared.memories.lock().pop().unwrap_or_default();
         memory.open(block.env.beneficiary);
         let threads = self.threads().min(1 + workers.threads());
-        let timing = self.shared.config.timing;
-        let table = Table { base, memory: &memory, workers, threads, timing };
+        let Config { timing, spread, .. } = self.shared.config;
+        let table = Table { base, memory: &memory, workers, threads, timing, spread };
         let course = Course::new(block, Remembered { memory: &memory, base }, observer, place);
         let result = parallel::execute(&table, block, course);
         // Forgetting takes time in which this thread has better to do.

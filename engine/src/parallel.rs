@@ -11,11 +11,12 @@ use blockloom_state::{
 use revm::context_interface::result::ExecutionResult;
 
 use crate::{
-    Block, Outcome, Timing,
+    Block, Outcome, Spread, Timing, Transaction,
     course::Course,
     error::Reason,
     evm::EvmSpeculator,
     gate::Gate,
+    scheduler::Effort,
     spread::Workers,
     stats::{Counts, Phases},
     trace::Stopwatch,
@@ -30,11 +31,36 @@ pub(crate) struct Table<'t, B> {
     /// How many threads execute, the calling one among them.
     pub(crate) threads: usize,
     pub(crate) timing: Timing,
+    pub(crate) spread: Spread,
 }
+
+impl<B> Table<'_, B> {
+    fn efforts(&self, block: &Block) -> Vec<Effort> {
+        let expected = |transaction| match self.spread {
+            Spread::WhereItPays => effort(transaction),
+            Spread::Always => Effort::Heavy,
+        };
+        block.transactions.iter().map(expected).collect()
+    }
+}
+
+/// The least gas that the heavy transactions of a block must be expected to take for a second
+/// thread to pay. Waking it up takes about as long as half of this.
+const LEAST_GAS: u64 = 1_000_000;
+/// The most gas that a transaction is expected to take, whatever its limit is.
+const EXPECTED_GAS: u64 = 100_000;
 
 /// Whether a block may take so long that waking up a thread pays.
 pub(crate) fn can_pay(block: &Block) -> bool {
-    block.transactions.len() > 1
+    let heavy = block.transactions.iter().filter(|transaction| effort(transaction) == Effort::Heavy);
+    let gas: u64 = heavy.clone().map(|transaction| transaction.env.gas_limit.min(EXPECTED_GAS)).sum();
+    heavy.count() > 1 && gas >= LEAST_GAS
+}
+
+/// What a transaction is expected to take: a transfer takes about as long as speculating costs.
+fn effort(transaction: &Transaction) -> Effort {
+    let env = &transaction.env;
+    if env.data.is_empty() && env.kind.is_call() { Effort::Light } else { Effort::Heavy }
 }
 
 /// Takes a block along its course, with `table.threads` threads.
@@ -44,7 +70,7 @@ pub(crate) fn execute<'t, B: Base>(
     mut course: Course<'t, '_, Remembered<'t, B>>,
 ) -> Result<Outcome, Reason> {
     course.trace();
-    let loom = Loom::new(table.memory, block.transactions.len(), table.threads, table.timing);
+    let loom = Loom::new(table.memory, table.efforts(block), table.threads, table.timing);
     let idle = AtomicBool::new(false);
     let worker = || Worker::new(&loom, || EvmSpeculator::new(block, table.memory, table.base, &idle));
     let counts = Mutex::new(Vec::new());

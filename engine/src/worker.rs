@@ -14,7 +14,7 @@ use crate::{
     engine::Timing,
     machine::{Ran, Run, Speculator},
     records::Records,
-    scheduler::{Scheduler, Standing},
+    scheduler::{Effort, Scheduler, Standing},
     stats::Counts,
     trace::Stopwatch,
 };
@@ -32,12 +32,12 @@ pub(crate) struct Loom<'m, Y> {
 }
 
 impl<'m, Y: Send> Loom<'m, Y> {
-    /// A loom for a block of so many transactions, and so many threads.
-    pub(crate) fn new(memory: &'m Memory, transactions: usize, threads: usize, timing: Timing) -> Self {
+    /// A loom for a block whose transactions take such efforts, and so many threads.
+    pub(crate) fn new(memory: &'m Memory, efforts: Vec<Effort>, threads: usize, timing: Timing) -> Self {
         Self {
             memory,
-            scheduler: Scheduler::new(transactions, threads),
-            records: Records::new(transactions),
+            records: Records::new(efforts.len()),
+            scheduler: Scheduler::new(efforts, threads),
             timing,
         }
     }

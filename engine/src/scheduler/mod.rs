@@ -14,11 +14,13 @@ use blockloom_state::{
 };
 
 use plan::{AtGate, Plan, Stale};
-pub(crate) use plan::{Passed, Standing};
+pub(crate) use plan::{Effort, Passed, Standing};
 
 /// How often a thread looks for news before it goes to sleep. Waking somebody up costs some
 /// microseconds, as much as this takes.
-const LOOKS_BEFORE_SLEEP: u32 = if cfg!(feature = "shuttle") { 1 } else { 2000 };
+const LOOKS_BEFORE_SLEEP: u32 = if cfg!(feature = "shuttle") { 1 } else { 150 };
+/// How long it rests between two looks: every look takes the line away from whoever writes it.
+const RESTS_BETWEEN_LOOKS: u32 = if cfg!(feature = "shuttle") { 1 } else { 16 };
 
 /// The scheduler of one block.
 #[derive(Debug)]
@@ -26,10 +28,16 @@ pub(crate) struct Scheduler {
     state: Mutex<State>,
     changed: Condvar,
     /// Counts the changes after which somebody may find work.
-    news: AtomicU32,
+    news: News,
     /// For each transaction, whether its run should break off.
     unwanted: Vec<AtomicBool>,
 }
+
+/// A count on a cache line of its own: who waits looks at it all the time, and must not disturb
+/// those who work.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct News(AtomicU32);
 
 #[derive(Debug)]
 struct State {
@@ -53,13 +61,13 @@ pub(crate) enum GateTask {
 }
 
 impl Scheduler {
-    /// A scheduler for so many transactions and threads.
-    pub(crate) fn new(transactions: usize, threads: usize) -> Self {
+    /// A scheduler for transactions that take such efforts, and so many threads.
+    pub(crate) fn new(efforts: Vec<Effort>, threads: usize) -> Self {
         Self {
-            state: Mutex::new(State { plan: Plan::new(transactions, threads), sleepers: 0 }),
+            unwanted: efforts.iter().map(|_| AtomicBool::new(false)).collect(),
+            state: Mutex::new(State { plan: Plan::new(efforts, threads), sleepers: 0 }),
             changed: Condvar::default(),
-            news: AtomicU32::new(0),
-            unwanted: (0..transactions).map(|_| AtomicBool::new(false)).collect(),
+            news: News::default(),
         }
     }
 
@@ -106,7 +114,9 @@ impl Scheduler {
         match plan.at_gate() {
             AtGate::Run(version) => Some(GateTask::Run(version)),
             AtGate::Judge(version) => Some(GateTask::Judge(version)),
-            AtGate::Elsewhere => plan.claim().inspect(|version| self.want(*version)).map(GateTask::Speculate),
+            AtGate::Elsewhere => {
+                plan.claim_for_gate().inspect(|version| self.want(*version)).map(GateTask::Speculate)
+            }
         }
     }
 
@@ -190,7 +200,7 @@ impl Scheduler {
     fn tell(&self, state: MutexGuard<'_, State>) {
         // ORDER: Relaxed, and in two steps: the count only changes under the lock, which whoever sees
         // the new one takes next.
-        self.news.store(self.news.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        self.news.0.store(self.news.0.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
         let is_worth_waking = state.sleepers > 0
             && (state.plan.is_over() || state.plan.has_work() || state.plan.is_gate_needed());
         drop(state);
@@ -208,13 +218,13 @@ impl Scheduler {
             }
             *waits += 1;
             // ORDER: Relaxed: the count only changes under the lock.
-            let seen = self.news.load(Ordering::Relaxed);
+            let seen = self.news.0.load(Ordering::Relaxed);
             drop(state);
             if self.is_news_soon(seen) {
                 continue;
             }
             let mut state = self.state.lock();
-            if self.news.load(Ordering::Relaxed) == seen {
+            if self.news.0.load(Ordering::Relaxed) == seen {
                 state.sleepers += 1;
                 let mut state = self.changed.wait(state);
                 state.sleepers -= 1;
@@ -224,9 +234,9 @@ impl Scheduler {
 
     fn is_news_soon(&self, seen: u32) -> bool {
         (0..LOOKS_BEFORE_SLEEP).any(|_| {
-            relax();
+            (0..RESTS_BETWEEN_LOOKS).for_each(|_| relax());
             // ORDER: Relaxed: see `tell`.
-            self.news.load(Ordering::Relaxed) != seen
+            self.news.0.load(Ordering::Relaxed) != seen
         })
     }
 }

@@ -15,10 +15,7 @@
 //! committed; who is shelved runs at the gate only. A run whose transaction the gate took over
 //! (doomed, then at the gate) reports to nobody: its incarnation is not the latest any more.
 
-use std::{
-    collections::{BTreeSet, VecDeque},
-    num::NonZeroUsize,
-};
+use std::collections::BTreeSet;
 
 use blockloom_state::{Incarnation, TxIndex, Version};
 
@@ -60,19 +57,21 @@ struct Entry {
     awaited: Option<TxIndex>,
 }
 
-/// How far past the frontier transactions are left to the gate.
-const NEAR: usize = 16;
-/// With more threads than this the gate has enough to do with judging.
-const MOST_THREADS_TO_LEAVE_FOR: usize = 1;
+/// What a transaction is expected to take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effort {
+    /// Hardly more than speculation costs: it is left to the gate, unless it has to be repeated.
+    Light,
+    /// More.
+    Heavy,
+}
 
 /// Where the next transaction for a worker comes from.
 enum Next {
     /// It is ready again.
     Again(usize),
-    /// It was left to the gate; the place in that list.
-    Left(usize),
-    /// It is the first that nobody touched.
-    Untouched,
+    /// Nobody touched it.
+    Untouched(usize),
 }
 
 /// What the gate is to do.
@@ -113,13 +112,7 @@ pub(super) struct Plan {
     untouched: usize,
     /// Transactions before `untouched` that are ready again.
     again: BTreeSet<usize>,
-    /// Transactions before `untouched` that nobody ran yet, in order: they are left to the gate,
-    /// which runs them at no cost of speculation.
-    left: VecDeque<usize>,
-    /// After so many claims one transaction is left to the gate; never if there is none.
-    claims_per_left: Option<NonZeroUsize>,
-    /// Claims since the last one was left.
-    claims: usize,
+    efforts: Vec<Effort>,
     /// Who waits for whom.
     waiting: Vec<(TxIndex, TxIndex)>,
     pub(super) window: Window,
@@ -127,8 +120,9 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// A plan for so many transactions and threads.
-    pub(super) fn new(transactions: usize, threads: usize) -> Self {
+    /// A plan for transactions that take such efforts, and so many threads.
+    pub(super) fn new(efforts: Vec<Effort>, threads: usize) -> Self {
+        let transactions = efforts.len();
         let entry = Entry {
             status: Status::Ready,
             next: Incarnation::FIRST,
@@ -140,9 +134,7 @@ impl Plan {
             frontier: 0,
             untouched: 0,
             again: BTreeSet::new(),
-            left: VecDeque::new(),
-            claims_per_left: NonZeroUsize::new(threads - 1).filter(|_| threads <= MOST_THREADS_TO_LEAVE_FOR),
-            claims: 0,
+            efforts,
             waiting: Vec::new(),
             window: Window::new(threads),
             is_stopped: false,
@@ -167,6 +159,12 @@ impl Plan {
         entries.filter(move |(_, entry)| running(entry)).map(|(position, _)| TxIndex::new(position))
     }
 
+    /// Gives the lowest ready transaction to the gate's own thread while somebody else runs the
+    /// frontier, unless runs turned out to be for nothing lately: then it would come back late.
+    pub(super) fn claim_for_gate(&mut self) -> Option<Version> {
+        if self.window.is_promising() { self.claim() } else { None }
+    }
+
     /// Whether a worker would find something to do.
     pub(super) fn has_work(&self) -> bool {
         self.next_ready().is_some()
@@ -179,55 +177,31 @@ impl Plan {
                 self.again.remove(&position);
                 position
             }
-            Next::Left(place) => self.left.remove(place).expect("it was found there"),
-            Next::Untouched => self.touch(),
+            Next::Untouched(position) => {
+                self.untouched = position + 1;
+                position
+            }
         };
         Some(self.start(position, Status::Running))
     }
 
-    /// Takes the first untouched transaction, and leaves one to the gate if it is time.
-    fn touch(&mut self) -> usize {
-        let position = self.untouched;
-        self.untouched += 1;
-        self.claims += 1;
-        let is_time = self.claims_per_left.is_some_and(|claims| self.claims >= claims.get());
-        if is_time && self.untouched < self.entries.len() {
-            self.left.push_back(self.untouched);
-            self.untouched += 1;
-            self.claims = 0;
-        }
-        position
-    }
-
     /// What is ready and may be run ahead: what was stale first, being lower than the rest; then
-    /// what nobody touched, as long as it is near; then what was left to the gate, if the gate does
-    /// not come to it next; then what is further away; then what the gate comes to next.
+    /// what nobody touched and is worth it. The others are left to the gate.
     fn next_ready(&self) -> Option<Next> {
         if self.is_stopped || self.window.reach() == 0 {
             return None;
         }
         let end = self.entries.len().min(self.frontier + 1 + self.window.reach());
-        let near = end.min(self.frontier + 1 + NEAR);
-        if let Some(again) = self.again.first().copied().filter(|again| *again < end) {
-            return Some(Next::Again(again));
+        let is_worth_it = |position: &usize| self.efforts[*position] == Effort::Heavy;
+        match self.again.first() {
+            Some(again) if *again < end => Some(Next::Again(*again)),
+            _ => (self.untouched..end).find(is_worth_it).map(Next::Untouched),
         }
-        if self.untouched < near {
-            return Some(Next::Untouched);
-        }
-        let left = |from: usize| {
-            let place = self.left.iter().take(2).position(|left| (from..end).contains(left));
-            place.map(Next::Left)
-        };
-        let further = || (self.untouched < end).then_some(Next::Untouched);
-        left(self.frontier + 2).or_else(further).or_else(|| left(self.frontier))
     }
 
     /// The frontier is at the gate: nobody else is to have it.
     fn withhold_frontier(&mut self) {
         self.again.remove(&self.frontier);
-        if self.left.front() == Some(&self.frontier) {
-            self.left.pop_front();
-        }
         self.untouched = self.untouched.max(self.frontier + 1);
     }
 
@@ -425,9 +399,6 @@ pub(super) enum Stale {
 mod tests {
     use super::*;
 
-    /// So many threads that nothing is left to the gate.
-    const MANY: usize = MOST_THREADS_TO_LEAVE_FOR + 1;
-
     fn version(index: usize, runs: u32) -> Version {
         let incarnation = (0..runs).fold(Incarnation::FIRST, |incarnation, _| incarnation.next());
         Version { index: TxIndex::new(index), incarnation }
@@ -440,7 +411,7 @@ mod tests {
 
     #[test]
     fn transactions_are_claimed_in_order_and_committed_in_order() {
-        let mut plan = Plan::new(3, MANY);
+        let mut plan = Plan::new(vec![Effort::Heavy; 3], 2);
         let claimed: Vec<_> = std::iter::from_fn(|| plan.claim()).collect();
         assert_eq!(claimed, [version(0, 0), version(1, 0), version(2, 0)]);
         run(&mut plan, claimed[1]);
@@ -456,7 +427,7 @@ mod tests {
 
     #[test]
     fn the_gate_takes_over_a_doomed_run_and_the_run_reports_to_nobody() {
-        let mut plan = Plan::new(2, MANY);
+        let mut plan = Plan::new(vec![Effort::Heavy; 2], 2);
         let doomed = plan.claim().unwrap();
         assert_eq!(plan.stale(doomed.index), Stale::BreakOff);
         assert_eq!(plan.at_gate(), AtGate::Run(version(0, 1)));
@@ -469,7 +440,7 @@ mod tests {
 
     #[test]
     fn who_waits_is_ready_once_the_awaited_ran() {
-        let mut plan = Plan::new(3, MANY);
+        let mut plan = Plan::new(vec![Effort::Heavy; 3], 2);
         let (first, second) = (plan.claim().unwrap(), plan.claim().unwrap());
         plan.blocked(second, first.index);
         assert_eq!(plan.claim(), Some(version(2, 0)));
@@ -480,7 +451,7 @@ mod tests {
 
     #[test]
     fn who_would_wait_for_what_is_there_is_ready_at_once() {
-        let mut plan = Plan::new(2, MANY);
+        let mut plan = Plan::new(vec![Effort::Heavy; 2], 2);
         let (first, second) = (plan.claim().unwrap(), plan.claim().unwrap());
         run(&mut plan, first);
         plan.blocked(second, first.index);
@@ -489,7 +460,7 @@ mod tests {
 
     #[test]
     fn who_waits_in_vain_is_left_to_the_gate() {
-        let mut plan = Plan::new(2, MANY);
+        let mut plan = Plan::new(vec![Effort::Heavy; 2], 2);
         let (first, second) = (plan.claim().unwrap(), plan.claim().unwrap());
         run(&mut plan, first);
         plan.blocked(second, first.index);
@@ -500,7 +471,7 @@ mod tests {
 
     #[test]
     fn a_stale_record_is_run_again_and_a_spoiled_one_too() {
-        let mut plan = Plan::new(2, MANY);
+        let mut plan = Plan::new(vec![Effort::Heavy; 2], 2);
         let (first, second) = (plan.claim().unwrap(), plan.claim().unwrap());
         run(&mut plan, second);
         assert_eq!(plan.stale(second.index), Stale::Predict(second));
@@ -516,31 +487,21 @@ mod tests {
 
     #[test]
     fn a_stopped_plan_gives_nothing_out() {
-        let mut plan = Plan::new(3, MANY);
+        let mut plan = Plan::new(vec![Effort::Heavy; 3], 2);
         plan.claim();
         assert_eq!(plan.stop().collect::<Vec<_>>(), [TxIndex::new(0)]);
         assert!(plan.is_over() && !plan.has_work() && plan.claim().is_none());
     }
 
     #[test]
-    fn with_few_threads_some_transactions_are_left_to_the_gate_as_long_as_there_are_others() {
-        let mut plan = Plan::new(7, 2);
-        assert_eq!(plan.at_gate(), AtGate::Run(version(0, 0)));
-        let claimed: Vec<_> =
-            std::iter::from_fn(|| plan.claim()).map(|version| version.index.get()).collect();
-        assert_eq!(claimed, [1, 3, 5, 4, 6, 2], "two is what the gate comes to next after one");
-        plan.committed(Passed::RunAtGate);
-        assert_eq!(plan.at_gate(), AtGate::Elsewhere);
-    }
-
-    #[test]
-    fn the_gate_runs_what_was_left_to_it() {
-        let mut plan = Plan::new(6, 2);
-        let first = plan.claim().unwrap();
+    fn what_takes_little_is_left_to_the_gate() {
+        let mut plan = Plan::new(vec![Effort::Heavy, Effort::Light, Effort::Heavy, Effort::Light], 2);
+        let (first, third) = (plan.claim().unwrap(), plan.claim().unwrap());
+        assert_eq!((first, third), (version(0, 0), version(2, 0)));
+        assert_eq!(plan.claim(), None);
         run(&mut plan, first);
         assert_eq!(plan.at_gate(), AtGate::Judge(first));
         plan.committed(Passed::Recorded);
         assert_eq!(plan.at_gate(), AtGate::Run(version(1, 0)));
-        assert_eq!(plan.claim(), Some(version(2, 0)));
     }
 }

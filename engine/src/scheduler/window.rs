@@ -36,6 +36,11 @@ impl Window {
         self.reach
     }
 
+    /// Whether most runs paid lately.
+    pub(super) fn is_promising(&self) -> bool {
+        self.reach >= REACH_AT_START.min(self.furthest)
+    }
+
     /// The furthest that it ever was.
     pub(super) fn widest(&self) -> usize {
         self.widest

@@ -7,6 +7,7 @@ use blockloom_state::{
 };
 
 use super::dice::Dice;
+use crate::scheduler::Effort;
 
 /// How many contracts the slots are spread over.
 const CONTRACTS: u64 = 3;
@@ -72,6 +73,12 @@ impl Toy {
     pub(super) fn new(dice: &mut Dice, locations: u64, transactions: usize) -> Self {
         let program = |dice: &mut Dice| (0..1 + dice.below(6)).map(|_| act(dice, locations)).collect();
         Self { transactions: (0..transactions).map(|_| program(dice)).collect(), locations }
+    }
+
+    /// Some toys are said to be light.
+    pub(super) fn efforts(&self) -> Vec<Effort> {
+        let effort = |program: &Vec<Act>| if program.len() == 1 { Effort::Light } else { Effort::Heavy };
+        self.transactions.iter().map(effort).collect()
     }
 
     pub(super) fn slot(&self, slot: u64) -> (Address, U256) {
