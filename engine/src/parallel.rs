@@ -45,22 +45,49 @@ impl<B> Table<'_, B> {
 }
 
 /// The least gas that the heavy transactions of a block must be expected to take for a second
-/// thread to pay. Waking it up takes about as long as half of this.
-const LEAST_GAS: u64 = 1_000_000;
+/// thread to pay, and the least share of all gas: on real blocks that are below, waking the thread
+/// up and keeping notes took longer than it helped.
+const LEAST_GAS: u64 = 5_500_000;
+const LEAST_SHARE: f64 = 0.3;
 /// The most gas that a transaction is expected to take, whatever its limit is.
-const EXPECTED_GAS: u64 = 100_000;
+const MOST_EXPECTED: u64 = 300_000;
+/// What a transfer takes.
+const TRANSFER: u64 = 21_000;
+/// Who asks for so much may take as long as many others together.
+const HUGE: u64 = 1_000_000;
 
 /// Whether a block may take so long that waking up a thread pays.
 pub(crate) fn can_pay(block: &Block) -> bool {
-    let heavy = block.transactions.iter().filter(|transaction| effort(transaction) == Effort::Heavy);
-    let gas: u64 = heavy.clone().map(|transaction| transaction.env.gas_limit.min(EXPECTED_GAS)).sum();
-    heavy.count() > 1 && gas >= LEAST_GAS
+    let (mut heavy, mut all) = (0, 0);
+    for transaction in &block.transactions {
+        let gas = expected_gas(transaction);
+        all += gas;
+        if !is_payment(transaction) {
+            heavy += gas;
+        }
+    }
+    heavy >= LEAST_GAS && heavy as f64 >= LEAST_SHARE * all as f64
+}
+
+fn expected_gas(transaction: &Transaction) -> u64 {
+    transaction.env.gas_limit.min(if is_payment(transaction) { TRANSFER } else { MOST_EXPECTED })
+}
+
+fn is_payment(transaction: &Transaction) -> bool {
+    transaction.env.data.is_empty() && transaction.env.kind.is_call()
 }
 
 /// What a transaction is expected to take: a transfer takes about as long as speculating costs.
+/// Who pays a contract leaves gas for it.
 fn effort(transaction: &Transaction) -> Effort {
-    let env = &transaction.env;
-    if env.data.is_empty() && env.kind.is_call() { Effort::Light } else { Effort::Heavy }
+    let gas_limit = transaction.env.gas_limit;
+    if is_payment(transaction) && gas_limit <= TRANSFER {
+        Effort::Light
+    } else if gas_limit >= HUGE {
+        Effort::Huge
+    } else {
+        Effort::Heavy
+    }
 }
 
 /// Takes a block along its course, with `table.threads` threads.

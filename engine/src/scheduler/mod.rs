@@ -114,9 +114,7 @@ impl Scheduler {
         match plan.at_gate() {
             AtGate::Run(version) => Some(GateTask::Run(version)),
             AtGate::Judge(version) => Some(GateTask::Judge(version)),
-            AtGate::Elsewhere => {
-                plan.claim_for_gate().inspect(|version| self.want(*version)).map(GateTask::Speculate)
-            }
+            AtGate::Elsewhere => plan.claim().inspect(|version| self.want(*version)).map(GateTask::Speculate),
         }
     }
 

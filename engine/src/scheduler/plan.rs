@@ -64,12 +64,16 @@ pub(crate) enum Effort {
     Light,
     /// More.
     Heavy,
+    /// So much that it should be begun early: it may be what the block's end waits for.
+    Huge,
 }
 
 /// Where the next transaction for a worker comes from.
 enum Next {
     /// It is ready again.
     Again(usize),
+    /// It is the first of the huge ones.
+    Huge,
     /// Nobody touched it.
     Untouched(usize),
 }
@@ -112,6 +116,8 @@ pub(super) struct Plan {
     untouched: usize,
     /// Transactions before `untouched` that are ready again.
     again: BTreeSet<usize>,
+    /// Huge transactions that nobody touched, the last one first.
+    huge: Vec<usize>,
     efforts: Vec<Effort>,
     /// Who waits for whom.
     waiting: Vec<(TxIndex, TxIndex)>,
@@ -134,6 +140,7 @@ impl Plan {
             frontier: 0,
             untouched: 0,
             again: BTreeSet::new(),
+            huge: (0..transactions).rev().filter(|position| efforts[*position] == Effort::Huge).collect(),
             efforts,
             waiting: Vec::new(),
             window: Window::new(threads),
@@ -159,12 +166,6 @@ impl Plan {
         entries.filter(move |(_, entry)| running(entry)).map(|(position, _)| TxIndex::new(position))
     }
 
-    /// Gives the lowest ready transaction to the gate's own thread while somebody else runs the
-    /// frontier, unless runs turned out to be for nothing lately: then it would come back late.
-    pub(super) fn claim_for_gate(&mut self) -> Option<Version> {
-        if self.window.is_promising() { self.claim() } else { None }
-    }
-
     /// Whether a worker would find something to do.
     pub(super) fn has_work(&self) -> bool {
         self.next_ready().is_some()
@@ -177,6 +178,7 @@ impl Plan {
                 self.again.remove(&position);
                 position
             }
+            Next::Huge => self.huge.pop().expect("it was found there"),
             Next::Untouched(position) => {
                 self.untouched = position + 1;
                 position
@@ -186,15 +188,19 @@ impl Plan {
     }
 
     /// What is ready and may be run ahead: what was stale first, being lower than the rest; then
-    /// what nobody touched and is worth it. The others are left to the gate.
+    /// what is huge, however far it is; then what nobody touched and is worth it. The others are
+    /// left to the gate.
     fn next_ready(&self) -> Option<Next> {
         if self.is_stopped || self.window.reach() == 0 {
             return None;
         }
         let end = self.entries.len().min(self.frontier + 1 + self.window.reach());
-        let is_worth_it = |position: &usize| self.efforts[*position] == Effort::Heavy;
+        let is_worth_it = |position: &usize| {
+            self.efforts[*position] == Effort::Heavy && self.entries[*position].status == Status::Ready
+        };
         match self.again.first() {
             Some(again) if *again < end => Some(Next::Again(*again)),
+            _ if !self.huge.is_empty() => Some(Next::Huge),
             _ => (self.untouched..end).find(is_worth_it).map(Next::Untouched),
         }
     }
@@ -202,6 +208,9 @@ impl Plan {
     /// The frontier is at the gate: nobody else is to have it.
     fn withhold_frontier(&mut self) {
         self.again.remove(&self.frontier);
+        if self.huge.last() == Some(&self.frontier) {
+            self.huge.pop();
+        }
         self.untouched = self.untouched.max(self.frontier + 1);
     }
 
@@ -491,6 +500,16 @@ mod tests {
         plan.claim();
         assert_eq!(plan.stop().collect::<Vec<_>>(), [TxIndex::new(0)]);
         assert!(plan.is_over() && !plan.has_work() && plan.claim().is_none());
+    }
+
+    #[test]
+    fn what_is_huge_is_begun_first_however_far_it_is() {
+        let mut efforts = vec![Effort::Heavy; 300];
+        (efforts[0], efforts[250]) = (Effort::Huge, Effort::Huge);
+        let mut plan = Plan::new(efforts, 2);
+        assert_eq!(plan.at_gate(), AtGate::Run(version(0, 0)));
+        assert_eq!(plan.claim(), Some(version(250, 0)));
+        assert_eq!(plan.claim(), Some(version(1, 0)));
     }
 
     #[test]

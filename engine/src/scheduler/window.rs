@@ -36,11 +36,6 @@ impl Window {
         self.reach
     }
 
-    /// Whether most runs paid lately.
-    pub(super) fn is_promising(&self) -> bool {
-        self.reach >= REACH_AT_START.min(self.furthest)
-    }
-
     /// The furthest that it ever was.
     pub(super) fn widest(&self) -> usize {
         self.widest

@@ -77,7 +77,11 @@ impl Toy {
 
     /// Some toys are said to be light.
     pub(super) fn efforts(&self) -> Vec<Effort> {
-        let effort = |program: &Vec<Act>| if program.len() == 1 { Effort::Light } else { Effort::Heavy };
+        let effort = |program: &Vec<Act>| match program.len() {
+            1 => Effort::Light,
+            6 => Effort::Huge,
+            _ => Effort::Heavy,
+        };
         self.transactions.iter().map(effort).collect()
     }
 
