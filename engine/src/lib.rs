@@ -7,6 +7,25 @@
 //! that a block must keep: [`check_block`] before it ([`check_header`], [`check_body`] and
 //! [`check_ommers`] in one), [`check_outcome`] after it. Whatever is wrong is a [`BlockError`].
 //!
+//! # What holds between threads
+//!
+//! 1. At most one run of a transaction counts at any time (`scheduler/plan.rs` asserts each change of
+//!    its state; the toys under the model checker hunt for a second one).
+//! 2. A run is published and recorded before it is reported (`worker.rs`).
+//! 3. Versions below the frontier do not change: who was taken over may not publish
+//!    (`Scheduler::finish`).
+//! 4. Commits come in order, once, without gaps (`Plan::committed`; the toys' committer asserts it).
+//! 5. The observations of a committed record hold in the committed state (`gate.rs`; `Overlay`
+//!    asserts that a record was judged before it is committed).
+//! 6. Who waits is woken: whoever changes the plan tells the sleepers if there is work
+//!    (`Scheduler::tell`; the model checker finds a deadlock).
+//! 7. Predictions change nothing but time (the toys start with wrong ones).
+//! 8. The frontier never waits for a run that is known to be for nothing: the gate takes it over.
+//!
+//! Locks are taken in this order, and no two of one kind at once: a record's, a shard's of the
+//! memory. The scheduler's is taken with no other. None is held across a run, a read of the base or
+//! a call into the pool.
+//!
 //! A client that is built on alloy-evm puts a [`ParallelExecutorFactory`] where its executor factory
 //! was.
 

@@ -79,6 +79,8 @@ struct Seen {
     nonce: u64,
     existence: Existence,
     needs: AccountObservation,
+    /// What the run does to it, once it has ended.
+    effect: Option<AccountEffect>,
 }
 
 impl<'m, B: Base> View<'m, B> {
@@ -187,9 +189,7 @@ impl<'m, B: Base> View<'m, B> {
                 seen.need_nonce();
             }
         }
-        let mut effects: Vec<Option<AccountEffect>> = Vec::new();
-        effects.resize_with(self.seen.len(), || None);
-        let mut writes = Vec::new();
+        let mut writes = Vec::with_capacity(self.reads.len());
         for (address, account) in accounts.iter_mut() {
             let is_touched = account.is_touched();
             // Before EIP-161 revm takes the touch back of who is empty and exists: that is to be
@@ -204,7 +204,7 @@ impl<'m, B: Base> View<'m, B> {
                 continue;
             }
             let fate = Fate::of(account, seen.existence);
-            effects[place.get()] = seen.effect(fate, account);
+            seen.effect = seen.effect(fate, account);
             if fate != Fate::Ends {
                 let position = place.get() as u32;
                 let slots = account.changed_storage_slots();
@@ -219,13 +219,16 @@ impl<'m, B: Base> View<'m, B> {
         if self.needs_frontier {
             return Err(Interrupt::NeedsFrontier);
         }
-        let accounts = self.seen.drain(..).zip(effects).map(|(seen, effect)| AccountRecord {
+        let accounts = self.seen.drain(..).map(|seen| AccountRecord {
             address: seen.address,
             id: Some(seen.id),
             observed: seen.needs,
-            effect,
+            effect: seen.effect,
         });
-        Ok(Record { accounts: accounts.collect(), reads: std::mem::take(&mut self.reads), writes })
+        // The next run is likely to read about as much.
+        let room = Vec::with_capacity(self.reads.len());
+        let reads = std::mem::replace(&mut self.reads, room);
+        Ok(Record { accounts: accounts.collect(), reads, writes })
     }
 
     /// Whether it is the coinbase and more is needed of it than what the memory knows: its balance
@@ -315,6 +318,7 @@ impl Seen {
                 code_hash: Some(info.code_hash),
                 existence: None,
             },
+            effect: None,
         };
         if seen.balance > EXACT_ABOVE {
             seen.need_balance();

@@ -283,6 +283,7 @@ impl Plan {
 
     /// A run met a prediction of transaction `on`.
     pub(super) fn blocked(&mut self, version: Version, on: TxIndex) {
+        self.window.wasted();
         let awaited = self.entries[on.get()].status;
         let Some(entry) = self.entry_of(version) else { return };
         let is_there = matches!(awaited, Status::Ran | Status::Committed);

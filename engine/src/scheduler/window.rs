@@ -51,7 +51,7 @@ impl Window {
     /// A speculative run was for nothing.
     pub(super) fn wasted(&mut self) {
         if self.reach > 1 {
-            self.reach -= (self.reach / 4).max(1);
+            self.reach -= (self.reach / 3).max(1);
         } else if self.reach == 1 {
             self.reach = 0;
             self.rest_left = self.rest;
