@@ -48,7 +48,7 @@ impl<B> Table<'_, B> {
 /// thread to pay, and the least share of all gas: on real blocks that are below, waking the thread
 /// up and keeping notes took longer than it helped.
 const LEAST_GAS: u64 = 5_500_000;
-const LEAST_SHARE: f64 = 0.3;
+const LEAST_SHARE: f64 = 0.4;
 /// The most gas that a transaction is expected to take, whatever its limit is.
 const MOST_EXPECTED: u64 = 300_000;
 /// What a transfer takes.

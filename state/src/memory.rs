@@ -277,11 +277,8 @@ impl Memory {
     ) -> Result<U256, B::Error> {
         let shard = &self.slots[self.slot_shard(id, key)];
         let known = shard.lock().get(&(id, key)).and_then(|cell| cell.base);
-        if let Some(known) = known {
-            return Ok(known);
-        }
-        let value = self.ask_for_slot(base, address, id, key)?;
-        Ok(*shard.lock().entry((id, key)).or_default().base.get_or_insert(value))
+        // Who asks here keeps the answer; speculation has not come by yet, and may never.
+        known.map_or_else(|| self.ask_for_slot(base, address, id, key), Ok)
     }
 
     /// Finds an account, asks the base for it the first time, and looks at its cell.
