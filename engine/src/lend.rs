@@ -3,7 +3,7 @@
 //! A pool's threads outlive a block, so they can only be given what lives as long as they do; a
 //! block lives on the stack of the thread that executes it. Here the owner of a function hands out
 //! a loan of it, works meanwhile, and then calls the loan in: who has not begun by then never will,
-//! and who has is waited for. rayon's own scopes would do that too, but they wait for jobs that no
+//! and who has is waited for. The pool's own scopes would do that too, but they wait for jobs that no
 //! thread has begun, and run whatever else the pool has to do meanwhile, on the same stack: blocks
 //! that are executed inside a pool would pile up there.
 

@@ -15,7 +15,7 @@ use super::{
 use crate::spread::Workers;
 
 /// How many schedules each strategy tries.
-const SCHEDULES: usize = 5_000;
+const SCHEDULES: usize = 20_000;
 
 fn small_block(seed: u64) {
     let mut dice = Dice::new(seed);
