@@ -58,7 +58,7 @@ pub use error::{BlockError, DepositError, Invalid, Place, Reason, SystemCallErro
 pub use executor::{Obstacle, ParallelExecutor, ParallelExecutorFactory};
 pub use outcome::{Outcome, Receipt};
 pub use rules::{
-    AccessLists, Rules,
+    AccessLists, CustomPrecompiles, Rules,
     before::check_block,
     body::{BodyError, check_body},
     chain::{ChainSpec, merge_at},

@@ -2,7 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    ops::ControlFlow,
+    sync::{Arc, LazyLock},
+};
 
 use alloy_consensus::Header;
 use alloy_eips::{
@@ -14,11 +18,15 @@ use alloy_evm::eth::dao_fork::{DAO_HARDFORK_ACCOUNTS, DAO_HARDFORK_BENEFICIARY};
 use alloy_hardforks::EthereumHardfork::{self, *};
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256, bytes, keccak256};
 use blockloom_engine::{
-    Block, BlockError, Config, Engine, Frame, Invalid, Outcome, Place, Reason, Rules, SystemCallError,
-    Transaction, TransactionError,
+    Block, BlockError, Config, CustomPrecompiles, Engine, Frame, Invalid, Outcome, Place, Reason, Rules,
+    Spread, SystemCallError, Transaction, TransactionError,
 };
 use blockloom_state::{Allocation, Life, MemoryStore};
-use revm::{context::TxEnv, context_interface::result::InvalidTransaction};
+use revm::{
+    context::TxEnv,
+    context_interface::result::InvalidTransaction,
+    precompile::{Precompile, PrecompileId, PrecompileOutput, PrecompileSpecId, Precompiles},
+};
 
 const SENDER: Address = Address::repeat_byte(0x51);
 const COINBASE: Address = Address::repeat_byte(0xc0);
@@ -87,6 +95,25 @@ fn balance(store: &MemoryStore, address: Address) -> U256 {
 
 fn slot(store: &MemoryStore, key: u64) -> U256 {
     store.account(&CONTRACT).unwrap().slots.get(&word(key)).copied().unwrap_or_default()
+}
+
+#[test]
+fn a_chain_may_have_precompiled_contracts_of_its_own() {
+    const OWN: Address = Address::with_last_byte(0x77);
+    static SET: LazyLock<Precompiles> = LazyLock::new(|| {
+        let mut set = Precompiles::new(PrecompileSpecId::CANCUN).clone();
+        let own = |_: &[u8], _: u64, reservoir: u64| Ok(PrecompileOutput::new(1234, Bytes::new(), reservoir));
+        set.extend([Precompile::new(PrecompileId::Custom("own".into()), OWN, own)]);
+        set
+    });
+    let transactions = (0..5).map(|nonce| call(nonce, OWN, 0)).collect();
+    let mut block = block(Shanghai, transactions);
+    block.rules.precompiles = Some(CustomPrecompiles(&SET));
+    for threads in [1, 2] {
+        let config = Config { spread: Spread::Always, ..Config::with_threads(threads) };
+        let outcome = Engine::new(config).execute(&store([]), &block).unwrap();
+        assert_eq!(outcome.gas_used, 5 * (21_000 + 1234), "{threads} threads");
+    }
 }
 
 #[test]

@@ -420,7 +420,7 @@ mod tests {
     #[test]
     fn who_needs_a_balance_exactly_is_told_when_it_changes() {
         let mut cell = AccountCell::new(Some(AccountInfo::from_balance(word(5))), None);
-        let mut publish = |cell: &mut AccountCell, writer, amount| {
+        let publish = |cell: &mut AccountCell, writer, amount| {
             let mut stale = Vec::new();
             cell.publish(at(writer), FIRST, gain(amount), at(0), &mut stale);
             stale.into_iter().map(TxIndex::get).collect::<Vec<_>>()

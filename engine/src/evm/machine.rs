@@ -20,7 +20,7 @@ use revm::{
 };
 
 use super::{collision::Evm, ground::Ground, transaction::Input};
-use crate::Block;
+use crate::{Block, CustomPrecompiles};
 
 type MachineError<D> = EVMError<<D as Database>::Error>;
 
@@ -58,6 +58,9 @@ impl<'a, D: Ground> Machine<'a, D> {
             .with_db(ground);
         let mut inner = context.build_mainnet();
         D::hook(&mut inner.instruction);
+        if let Some(CustomPrecompiles(precompiles)) = block.rules.precompiles {
+            inner.precompiles = EthPrecompiles { precompiles, spec: inner.ctx.cfg.spec };
+        }
         Self { evm: Evm { inner, storage_only: block.rules.storage_only.clone() }, failed_read: None }
     }
 

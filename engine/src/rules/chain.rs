@@ -7,7 +7,7 @@ use alloy_eips::{eip6110::MAINNET_DEPOSIT_CONTRACT_ADDRESS, eip7840::BlobParams}
 use alloy_hardforks::{EthereumChainHardforks, EthereumHardfork, EthereumHardforks, ForkCondition};
 use alloy_primitives::{Address, U256, map::AddressSet};
 
-use super::{AccessLists, Rules, default_blobs};
+use super::{AccessLists, CustomPrecompiles, Rules, default_blobs};
 
 /// The forks of a chain, and where each of them starts.
 ///
@@ -27,6 +27,7 @@ pub struct ChainSpec {
     deposit_contract: Address,
     access_lists: Option<EthereumHardfork>,
     storage_only: Option<Arc<AddressSet>>,
+    precompiles: BTreeMap<EthereumHardfork, CustomPrecompiles>,
 }
 
 impl ChainSpec {
@@ -49,6 +50,7 @@ impl ChainSpec {
             deposit_contract: MAINNET_DEPOSIT_CONTRACT_ADDRESS,
             access_lists: Some(EthereumHardfork::Amsterdam),
             storage_only: None,
+            precompiles: BTreeMap::new(),
         };
         spec.starts.remove(&EthereumHardfork::Dao);
         spec
@@ -99,6 +101,13 @@ impl ChainSpec {
         self
     }
 
+    /// The same chain with precompiled contracts of its own under each fork.
+    #[must_use]
+    pub fn with_precompiles(mut self, under: impl Fn(EthereumHardfork) -> CustomPrecompiles) -> Self {
+        self.precompiles = EthereumHardfork::VARIANTS.iter().map(|fork| (*fork, under(*fork))).collect();
+        self
+    }
+
     /// The rules for the block with this header.
     pub fn rules(&self, header: &Header) -> Rules {
         let paris = self.starts.get(&EthereumHardfork::Paris);
@@ -125,6 +134,7 @@ impl ChainSpec {
             dao_block: self.starts.get(&EthereumHardfork::Dao).and_then(ForkCondition::block_number),
             access_lists: if committed { AccessLists::Committed } else { AccessLists::Absent },
             storage_only: self.storage_only.clone(),
+            precompiles: self.precompiles.get(&fork).copied(),
         }
     }
 

@@ -20,7 +20,7 @@ use alloy_eips::{eip6110::MAINNET_DEPOSIT_CONTRACT_ADDRESS, eip7840::BlobParams}
 use alloy_evm::{EvmEnv, eth::spec::EthExecutorSpec, spec_by_timestamp_and_block_number};
 use alloy_hardforks::{EthereumHardfork, EthereumHardforks, ForkCondition};
 use alloy_primitives::{Address, map::AddressSet};
-use revm::{context::CfgEnv, primitives::hardfork::SpecId};
+use revm::{context::CfgEnv, precompile::Precompiles, primitives::hardfork::SpecId};
 
 /// Whether headers commit to a block-level access list (EIP-7928).
 ///
@@ -52,7 +52,34 @@ pub struct Rules {
     /// The accounts that have storage but neither nonce nor code, so that no contract can be created
     /// there (EIP-7610). They come from before EIP-161; to meet one takes a collision of hashes.
     pub storage_only: Option<Arc<AddressSet>>,
+    /// The precompiled contracts, if they are not those that Ethereum has under the fork.
+    pub precompiles: Option<CustomPrecompiles>,
 }
+
+/// Precompiled contracts that a chain has instead of Ethereum's.
+///
+/// Each is a function of its input and its gas alone, so that runs ahead of their turn can call it.
+/// A chain keeps its set for good, in a `LazyLock` for example; two sets are equal if they are one.
+///
+/// ```
+/// use blockloom_engine::{CustomPrecompiles, Rules};
+/// use alloy_hardforks::EthereumHardfork;
+/// use revm::precompile::{PrecompileSpecId, Precompiles};
+///
+/// let osaka_early = CustomPrecompiles(Precompiles::new(PrecompileSpecId::OSAKA));
+/// let rules = Rules { precompiles: Some(osaka_early), ..Rules::mainnet(EthereumHardfork::Cancun) };
+/// # let _ = rules;
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct CustomPrecompiles(pub &'static Precompiles);
+
+impl PartialEq for CustomPrecompiles {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self.0, other.0)
+    }
+}
+
+impl Eq for CustomPrecompiles {}
 
 impl Rules {
     /// The rules of Ethereum mainnet under `fork`, without the DAO's irregular state change.
@@ -75,6 +102,7 @@ impl Rules {
             dao_block: None,
             access_lists: if is_amsterdam { AccessLists::Committed } else { AccessLists::Absent },
             storage_only: None,
+            precompiles: None,
         }
     }
 
