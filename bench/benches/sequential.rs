@@ -14,8 +14,10 @@ use std::{
 };
 
 use blockloom_engine::{Block, Config, Engine};
-use blockloom_fixtures::{Case, Sources, read};
-use blockloom_fuzz::{bare_loop, suites::Suites};
+use blockloom_fuzz::{
+    bare_loop,
+    suites::{RealBlock, Suites},
+};
 use blockloom_state::MemoryStore;
 
 #[global_allocator]
@@ -27,19 +29,13 @@ const BAR: f64 = 1.05;
 /// How often each block is executed by each side.
 const ROUNDS: usize = 21;
 
-struct RealBlock {
-    name: String,
-    block: Block,
-    base: MemoryStore,
-}
-
 fn main() -> ExitCode {
     let suites = Suites::find().expect("the suites can be unpacked");
-    let Some(folder) = suites.suite("mainnet") else {
+    let Some(mut blocks) = suites.real_blocks() else {
         println!("skipped: there is no suite of mainnet blocks; {suites}");
         return ExitCode::SUCCESS;
     };
-    let blocks = real_blocks(&folder);
+    blocks.retain(|real| !real.block.transactions.is_empty());
     let (mut bare_total, mut engine_total) = (Duration::ZERO, Duration::ZERO);
     let (mut worst, mut logs) = ((0.0, String::new()), 0.0);
     for RealBlock { name, block, base } in &blocks {
@@ -65,24 +61,6 @@ fn main() -> ExitCode {
         worst.1
     );
     if ratio <= BAR { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-/// The mainnet blocks that have transactions.
-fn real_blocks(folder: &std::path::Path) -> Vec<RealBlock> {
-    let mut blocks = Vec::new();
-    for source in Sources::new([folder]) {
-        let fixture = read(&source.expect("the suites hold fixtures")).expect("the fixtures are whole");
-        for case in fixture.cases {
-            if let Case::Block(case) = case
-                && !case.transactions.is_empty()
-            {
-                let block = case.block().expect("real blocks are signed");
-                blocks.push(RealBlock { name: case.name, block, base: case.state });
-            }
-        }
-    }
-    blocks.sort_by_key(|block| block.block.number());
-    blocks
 }
 
 /// The median times of the bare loop and of the engine, taken in turn.

@@ -3,10 +3,7 @@
 //! The calling thread is the gate, and runs transactions as well; the other threads run ahead of
 //! it. All of them borrow from the calling thread's stack, so that none outlives the block.
 
-use blockloom_state::{
-    Base, Memory, Record, Remembered, Writer,
-    sync::{AtomicBool, Mutex},
-};
+use blockloom_state::{Base, Memory, Record, Remembered, Writer, sync::Mutex};
 
 use revm::context_interface::result::ExecutionResult;
 
@@ -98,8 +95,7 @@ pub(crate) fn execute<'t, B: Base>(
 ) -> Result<Outcome, Reason> {
     course.trace();
     let loom = Loom::new(table.memory, table.efforts(block), table.threads, table.timing);
-    let idle = AtomicBool::new(false);
-    let worker = || Worker::new(&loom, || EvmSpeculator::new(block, table.memory, table.base, &idle));
+    let worker = || Worker::new(&loom, || EvmSpeculator::new(block, table.memory, table.base));
     let counts = Mutex::new(Vec::new());
     let result = table.workers.together(
         table.threads - 1,

@@ -69,7 +69,8 @@ impl Coin {
     }
 }
 
-fn difference(left: &Result<Outcome, BlockError>, right: &Result<Outcome, BlockError>) -> Option<String> {
+/// The first thing in which two executions of one block differ; errors as they read and as they are.
+pub fn difference(left: &Result<Outcome, BlockError>, right: &Result<Outcome, BlockError>) -> Option<String> {
     match (left, right) {
         (Ok(left), Ok(right)) if left == right => None,
         (Ok(left), Ok(right)) => Some(difference_of_outcomes(left, right)),

@@ -9,6 +9,7 @@ mod assemble;
 mod block;
 mod cast;
 mod choices;
+mod dawdling;
 mod disagreement;
 mod oracle;
 mod plan;
@@ -20,6 +21,7 @@ mod system;
 
 pub use assemble::assemble;
 pub use block::{FORKS, HostileBlock, hostile_block, hostile_block_of};
-pub use disagreement::{disagreement, engine_on};
+pub use dawdling::Dawdling;
+pub use disagreement::{difference, disagreement, engine_on};
 pub use oracle::bare_loop;
 pub use program::{Act, Birth, Reading, Then, Whom};

@@ -277,8 +277,11 @@ impl Memory {
     ) -> Result<U256, B::Error> {
         let shard = &self.slots[self.slot_shard(id, key)];
         let known = shard.lock().get(&(id, key)).and_then(|cell| cell.base);
-        // Who asks here keeps the answer; speculation has not come by yet, and may never.
-        known.map_or_else(|| self.ask_for_slot(base, address, id, key), Ok)
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let value = self.ask_for_slot(base, address, id, key)?;
+        Ok(*shard.lock().entry((id, key)).or_default().base.get_or_insert(value))
     }
 
     /// Finds an account, asks the base for it the first time, and looks at its cell.
@@ -437,5 +440,106 @@ impl<B: Base> revm_database_interface::DatabaseRef for Remembered<'_, B> {
 
     fn block_hash_ref(&self, number: u64) -> Result<B256, B::Error> {
         self.memory.block_hash(self.base, number)
+    }
+}
+
+#[cfg(all(test, not(feature = "shuttle")))]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use revm_database_interface::DatabaseRef;
+
+    use super::*;
+    use crate::{Allocation, MemoryStore, MissingCode};
+
+    const CONTRACT: Address = Address::with_last_byte(1);
+    const KEY: U256 = U256::ZERO;
+
+    /// A store that counts how often it is asked.
+    struct Counted {
+        store: MemoryStore,
+        asked: AtomicUsize,
+    }
+
+    impl Counted {
+        fn new() -> Self {
+            let storage = [(KEY, U256::from(7))].into();
+            let contract = Allocation { nonce: 1, storage, ..Allocation::default() };
+            Self { store: MemoryStore::from_genesis([(CONTRACT, contract)]), asked: AtomicUsize::new(0) }
+        }
+
+        fn count(&self) -> &MemoryStore {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            &self.store
+        }
+    }
+
+    impl DatabaseRef for Counted {
+        type Error = MissingCode;
+
+        fn basic_ref(&self, address: Address) -> Result<Option<AccountInfo>, MissingCode> {
+            self.count().basic_ref(address)
+        }
+
+        fn code_by_hash_ref(&self, hash: B256) -> Result<Bytecode, MissingCode> {
+            self.count().code_by_hash_ref(hash)
+        }
+
+        fn storage_ref(&self, address: Address, key: U256) -> Result<U256, MissingCode> {
+            self.count().storage_ref(address, key)
+        }
+
+        fn block_hash_ref(&self, number: u64) -> Result<B256, MissingCode> {
+            self.count().block_hash_ref(number)
+        }
+    }
+
+    fn read_at_gate(memory: &Memory, base: &Counted) {
+        let remembered = Remembered { memory, base };
+        assert!(remembered.basic_ref(CONTRACT).unwrap().is_some());
+        assert_eq!(remembered.storage_ref(CONTRACT, KEY).unwrap(), U256::from(7));
+        remembered.block_hash_ref(5).unwrap();
+    }
+
+    fn read_ahead(memory: &Memory, base: &Counted) {
+        let reader = TxIndex::new(3);
+        let (id, _) = memory.account(base, CONTRACT, reader).unwrap();
+        let slot = memory.slot(base, CONTRACT, id, KEY, reader).unwrap();
+        assert_eq!(slot, SlotRead::Value(U256::from(7), Origin::Base));
+        memory.block_hash(base, 5).unwrap();
+    }
+
+    #[test]
+    fn the_base_is_asked_once_whoever_needs_it_first() {
+        for order in [[read_at_gate, read_ahead], [read_ahead, read_at_gate]] {
+            let (base, memory) = (Counted::new(), Memory::default());
+            order.iter().chain(&order).for_each(|read| read(&memory, &base));
+            assert_eq!(base.asked.into_inner(), 3, "an account, a slot and a hash");
+        }
+    }
+
+    #[test]
+    fn a_memory_that_was_reset_knows_nothing() {
+        let (base, mut memory) = (Counted::new(), Memory::default());
+        read_at_gate(&memory, &base);
+        memory.reset();
+        read_at_gate(&memory, &base);
+        assert_eq!(base.asked.load(Ordering::Relaxed), 6, "asked again");
+    }
+
+    #[test]
+    fn what_a_large_block_leaves_behind_is_freed_after_a_small_one() {
+        let (base, mut memory) = (Counted::new(), Memory::default());
+        for number in 0..200_000u64 {
+            let address = Address::from_word(U256::from(number).into());
+            memory.account(&base, address, TxIndex::new(0)).unwrap();
+        }
+        let room = |memory: &mut Memory| -> usize {
+            memory.accounts.iter_mut().map(|shard| shard.get_mut().cells.capacity()).sum()
+        };
+        memory.reset();
+        memory.reset();
+        assert!(room(&mut memory) <= SHARDS * ROOM_TO_KEEP, "{} cells", room(&mut memory));
     }
 }

@@ -319,15 +319,8 @@ impl Entry {
             code: (info.code_hash != code_hash)
                 .then(|| (info.code_hash, info.code.clone().unwrap_or_default())),
         };
-        let position =
-            u32::try_from(trace.accounts.len()).expect("a transaction touches fewer than 2^32 accounts");
         if fate != Fate::Ends {
-            let slots = account.changed_storage_slots();
-            trace.writes.extend(slots.map(|(key, slot)| SlotRecord {
-                account: position,
-                key: *key,
-                value: slot.present_value,
-            }));
+            trace.writes.extend(SlotRecord::changed(trace.accounts.len(), account));
         }
         trace.accounts.push(AccountRecord {
             address: self.address,

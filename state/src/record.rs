@@ -180,6 +180,18 @@ pub struct SlotRecord {
     pub value: U256,
 }
 
+impl SlotRecord {
+    /// The slots of an account that a run changed; `position` is that of the account in the record.
+    pub(crate) fn changed(position: usize, account: &EvmAccount) -> impl Iterator<Item = Self> {
+        let position = u32::try_from(position).expect("a transaction touches fewer than 2^32 accounts");
+        account.changed_storage_slots().map(move |(key, slot)| Self {
+            account: position,
+            key: *key,
+            value: slot.present_value,
+        })
+    }
+}
+
 /// What one run observed, and what it does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Record {

@@ -46,8 +46,8 @@ impl<E: std::error::Error + Send + Sync + 'static> DBErrorMarker for Interrupt<E
 pub struct View<'m, B> {
     memory: &'m Memory,
     base: &'m B,
-    /// Set when the run is not wanted any more.
-    unwanted: &'m AtomicBool,
+    /// Set when the run is not wanted any more; there is none before the first run.
+    unwanted: Option<&'m AtomicBool>,
     reader: TxIndex,
     sender: Sender,
     seen: Vec<Seen>,
@@ -85,11 +85,11 @@ struct Seen {
 
 impl<'m, B: Base> View<'m, B> {
     /// A view for a worker; [`begin`](Self::begin) says for which run.
-    pub fn new(memory: &'m Memory, base: &'m B, unwanted: &'m AtomicBool) -> Self {
+    pub fn new(memory: &'m Memory, base: &'m B) -> Self {
         Self {
             memory,
             base,
-            unwanted,
+            unwanted: None,
             reader: TxIndex::new(0),
             sender: Sender::default(),
             seen: Vec::new(),
@@ -105,7 +105,7 @@ impl<'m, B: Base> View<'m, B> {
     pub fn begin(&mut self, reader: TxIndex, sender: Sender, unwanted: &'m AtomicBool) {
         self.reader = reader;
         self.sender = sender;
-        self.unwanted = unwanted;
+        self.unwanted = Some(unwanted);
         self.seen.clear();
         self.absent.clear();
         self.reads.clear();
@@ -113,8 +113,7 @@ impl<'m, B: Base> View<'m, B> {
         self.needs_frontier = false;
     }
 
-    /// The run needs at least `amount` where `account` had `balance` before: it spends, or checks
-    /// that it could.
+    /// The run spends an amount of what the account has now, or finds that it cannot.
     pub fn spends(&mut self, address: Address, account: &EvmAccount, amount: U256) {
         let Some(seen) = self.seen_mut(address, account.info.account_id) else { return };
         let balance = account.info.balance;
@@ -206,13 +205,7 @@ impl<'m, B: Base> View<'m, B> {
             let fate = Fate::of(account, seen.existence);
             seen.effect = seen.effect(fate, account);
             if fate != Fate::Ends {
-                let position = place.get() as u32;
-                let slots = account.changed_storage_slots();
-                writes.extend(slots.map(|(key, slot)| SlotRecord {
-                    account: position,
-                    key: *key,
-                    value: slot.present_value,
-                }));
+                writes.extend(SlotRecord::changed(place.get(), account));
             }
             self.needs_frontier |= self.is_at_frontier_only(*address);
         }
@@ -297,7 +290,8 @@ impl<'m, B: Base> View<'m, B> {
     #[inline]
     pub fn check_wanted(&self) -> Result<(), Interrupt<B::Error>> {
         // ORDER: Relaxed: a run that learns of it later only takes longer.
-        if self.unwanted.load(Ordering::Relaxed) { Err(Interrupt::Unwanted) } else { Ok(()) }
+        let is_unwanted = self.unwanted.is_some_and(|unwanted| unwanted.load(Ordering::Relaxed));
+        if is_unwanted { Err(Interrupt::Unwanted) } else { Ok(()) }
     }
 }
 

@@ -25,10 +25,9 @@ pub(crate) struct EvmSpeculator<'m, B: Base> {
 }
 
 impl<'m, B: Base> EvmSpeculator<'m, B> {
-    /// An EVM for transactions of `block`. `idle` is any flag that lives as long: it stands where a
-    /// run's own will.
-    pub(crate) fn new(block: &'m Block, memory: &'m Memory, base: &'m B, idle: &'m AtomicBool) -> Self {
-        let machine = Machine::new(block, View::new(memory, base, idle));
+    /// An EVM for transactions of `block`.
+    pub(crate) fn new(block: &'m Block, memory: &'m Memory, base: &'m B) -> Self {
+        let machine = Machine::new(block, View::new(memory, base));
         Self { block, machine }
     }
 

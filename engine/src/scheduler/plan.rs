@@ -60,7 +60,7 @@ struct Entry {
 /// What a transaction is expected to take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Effort {
-    /// Hardly more than speculation costs: it is left to the gate, unless it has to be repeated.
+    /// Hardly more than speculation costs: it is left to the gate.
     Light,
     /// More.
     Heavy,

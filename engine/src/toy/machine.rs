@@ -144,14 +144,8 @@ pub(super) struct ToySpeculator<'m> {
 }
 
 impl<'m> ToySpeculator<'m> {
-    pub(super) fn new(
-        toy: &'m Toy,
-        memory: &'m Memory,
-        base: &'m MemoryStore,
-        idle: &'m AtomicBool,
-        moods: Moods,
-    ) -> Self {
-        Self { toy, view: View::new(memory, base, idle), moods }
+    pub(super) fn new(toy: &'m Toy, memory: &'m Memory, base: &'m MemoryStore, moods: Moods) -> Self {
+        Self { toy, view: View::new(memory, base), moods }
     }
 
     /// What this run does instead of its program, if anything. It depends on the incarnation.

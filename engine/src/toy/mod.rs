@@ -14,7 +14,7 @@ mod program;
 #[cfg(not(feature = "shuttle"))]
 mod properties;
 
-use blockloom_state::{Memory, MemoryStore, Overlay, Remembered, sync::AtomicBool};
+use blockloom_state::{Memory, MemoryStore, Overlay, Remembered};
 
 use self::{
     dice::Dice,
@@ -43,8 +43,7 @@ struct ToyOutcome {
 fn run(toy: &Toy, workers: &Workers, threads: usize, moods: Moods, memory: &Memory) -> ToyOutcome {
     let base = toy.base();
     let loom = Loom::new(memory, toy.efforts(), threads, Timing::Phases);
-    let idle = AtomicBool::new(false);
-    let worker = || Worker::new(&loom, || ToySpeculator::new(toy, memory, &base, &idle, moods));
+    let worker = || Worker::new(&loom, || ToySpeculator::new(toy, memory, &base, moods));
     let mut overlay = Overlay::new(Remembered { memory, base: &base });
     overlay.trace();
     let mut committer = ToyCommitter { toy, overlay, yields: Vec::new() };

@@ -13,7 +13,8 @@ use alloy_evm::{
 };
 use alloy_hardforks::EthereumHardfork::{self, *};
 use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256, bytes};
-use blockloom_engine::{Block, Config, Engine, ParallelExecutorFactory, Rules};
+use blockloom_engine::{Block, ParallelExecutorFactory, Rules};
+use blockloom_fuzz::engine_on;
 use blockloom_state::{Allocation, MemoryStore};
 use revm::{
     context::BlockEnv,
@@ -101,7 +102,7 @@ impl Case {
     }
 
     pub(crate) fn parallel(&self) -> ParallelExecutorFactory<AlloyReceiptBuilder, Rules> {
-        ParallelExecutorFactory::new(self.eth(), Engine::new(Config::with_threads(2)))
+        ParallelExecutorFactory::new(self.eth(), engine_on(2))
     }
 
     /// Executes it with the executor whose threads share the database behind a lock.
