@@ -7,6 +7,7 @@ use std::{
     ops::ControlFlow,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, OnceLock},
+    time::Duration,
 };
 
 use blockloom_state::{Base, Memory, Remembered, sync::Mutex};
@@ -20,7 +21,7 @@ use crate::{
 };
 
 /// How an engine executes.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// How many threads execute a block, the calling one among them; by default as many as the
     /// machine runs at once. With one, transactions run one after the other on the calling thread.
@@ -28,6 +29,11 @@ pub struct Config {
     /// The pool that the other threads are taken from; by default the engine makes one of its own
     /// when it first needs it.
     pub workers: Option<Workers>,
+    /// How long the threads of the engine's own pool wait for the next block before they go to sleep;
+    /// by default [`PATIENCE`](Self::PATIENCE). They look for it all the time, and lend their core to
+    /// whoever wants it. Waking them up takes about a tenth of a millisecond, which is much where
+    /// one block follows the other.
+    pub patience: Duration,
     /// Which blocks are worth more than one thread.
     pub spread: Spread,
     /// Whether every run is timed, for the statistics; that takes two looks at a clock for each.
@@ -54,7 +60,23 @@ pub enum Timing {
     Runs,
 }
 
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            threads: None,
+            workers: None,
+            patience: Self::PATIENCE,
+            spread: Spread::default(),
+            timing: Timing::default(),
+        }
+    }
+}
+
 impl Config {
+    /// Long enough for what most clients do between two blocks that they import, and next to
+    /// nothing beside the time between two new blocks of a chain.
+    pub const PATIENCE: Duration = Duration::from_millis(5);
+
     /// As many threads as said.
     ///
     /// # Panics
@@ -174,7 +196,7 @@ impl Engine {
         let result = parallel::execute(&table, block, course);
         // Forgetting takes time in which this thread has better to do.
         let shared = Arc::downgrade(&self.shared);
-        workers.later(move || {
+        workers.spawn(move || {
             memory.reset();
             if let Some(shared) = shared.upgrade() {
                 shared.memories.lock().push(memory);
@@ -193,7 +215,7 @@ impl Engine {
         if threads < 2 || !pays {
             return None;
         }
-        let own = || Workers::start(threads - 1);
+        let own = || Workers::start(threads - 1, self.shared.config.patience);
         let given = self.shared.config.workers.as_ref();
         given.or_else(|| self.shared.workers.get_or_init(own).as_ref())
     }

@@ -37,6 +37,7 @@ mod evm;
 mod executor;
 mod gate;
 mod lend;
+mod lobby;
 mod machine;
 mod outcome;
 mod parallel;

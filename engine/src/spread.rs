@@ -1,24 +1,31 @@
 //! Spreads work over threads. The only file that names rayon.
 
-use std::{cell::Cell, fmt, sync::Arc};
+use std::{cell::Cell, fmt, sync::Arc, time::Duration};
 
 use rayon::prelude::*;
 
-use crate::lend::{Loan, lend};
+use crate::{
+    lend::{Loan, lend},
+    lobby::{Call, Lobby},
+};
 
 /// A pool of threads that execute blocks. It outlives blocks and engines, and many may share it.
 #[derive(Clone)]
-pub struct Workers(Arc<rayon::ThreadPool>);
+pub struct Workers {
+    pool: Arc<rayon::ThreadPool>,
+    lobby: Arc<Lobby>,
+}
 
+/// A pool of somebody else's: its threads go back to it as soon as there is nothing to do.
 impl From<Arc<rayon::ThreadPool>> for Workers {
     fn from(pool: Arc<rayon::ThreadPool>) -> Self {
-        Self(pool)
+        Self::with_patience(pool, Duration::ZERO)
     }
 }
 
 impl fmt::Debug for Workers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Workers").field(&self.0.current_num_threads()).finish()
+        f.debug_tuple("Workers").field(&self.threads()).finish()
     }
 }
 
@@ -28,16 +35,22 @@ thread_local! {
 }
 
 impl Workers {
-    /// A pool of so many threads, or nothing if the system does not give them.
-    pub(crate) fn start(threads: usize) -> Option<Self> {
+    fn with_patience(pool: Arc<rayon::ThreadPool>, patience: Duration) -> Self {
+        let lobby = Arc::new(Lobby::new(pool.current_num_threads(), patience));
+        Self { pool, lobby }
+    }
+
+    /// A pool of so many threads, which wait that long for the next block before they go to sleep;
+    /// or nothing if the system does not give them.
+    pub(crate) fn start(threads: usize, patience: Duration) -> Option<Self> {
         let name = |number| format!("blockloom-{number}");
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(name).build();
-        pool.ok().map(|pool| Self(Arc::new(pool)))
+        pool.ok().map(|pool| Self::with_patience(Arc::new(pool), patience))
     }
 
     /// How many threads there are.
     pub(crate) fn threads(&self) -> usize {
-        self.0.current_num_threads()
+        self.pool.current_num_threads()
     }
 
     /// Leads on this thread while `helpers` threads of the pool help, and comes back once all are
@@ -61,19 +74,18 @@ impl Workers {
     }
 
     /// Does something on some thread of the pool, some time.
-    pub(crate) fn later(&self, work: impl FnOnce() + Send + 'static) {
-        self.spawn(work);
-    }
-
     #[cfg(not(feature = "shuttle"))]
-    fn spawn(&self, job: impl FnOnce() + Send + 'static) {
-        self.0.spawn(job);
+    pub(crate) fn spawn(&self, job: impl FnOnce() + Send + 'static) {
+        if self.lobby.leave(Box::new(job)) == Call::Somebody {
+            let lobby = Arc::clone(&self.lobby);
+            self.pool.spawn(move || lobby.stay());
+        }
     }
 
     /// The model checker has threads of its own.
     #[cfg(feature = "shuttle")]
     #[expect(clippy::unused_self, reason = "the pool is not used here")]
-    fn spawn(&self, job: impl FnOnce() + Send + 'static) {
+    pub(crate) fn spawn(&self, job: impl FnOnce() + Send + 'static) {
         shuttle::thread::spawn(job);
     }
 }

@@ -12,6 +12,11 @@ impl Stopwatch {
         Self(Instant::now())
     }
 
+    /// How long the stretch has taken so far.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+
     /// Ends a stretch and begins the next.
     pub(crate) fn lap(&mut self) -> Duration {
         let now = Instant::now();

@@ -3,6 +3,8 @@
 //! It finds a lost transaction, a double commit (both are assertions of the committer and the
 //! oracle) and a deadlock (its own).
 
+use std::time::Duration;
+
 use blockloom_state::Memory;
 
 use super::{
@@ -25,7 +27,13 @@ fn small_block(seed: u64) {
     memory.open(COINBASE);
     let threads = 2 + dice.below(2) as usize;
     let moods = Moods { seed, one_in: [0, 3][dice.below(2) as usize] };
-    let outcome = run(&toy, &Workers::start(1).expect("the system gives threads"), threads, moods, &memory);
+    let outcome = run(
+        &toy,
+        &Workers::start(1, Duration::ZERO).expect("the system gives threads"),
+        threads,
+        moods,
+        &memory,
+    );
     let expected = oracle::expect(&toy);
     assert_eq!(outcome.refused, expected.refused, "seed {seed}");
     assert_eq!(outcome.yields, expected.yields, "seed {seed}");

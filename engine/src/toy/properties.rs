@@ -1,6 +1,6 @@
 //! Blocks of toys, in parallel and in the oracle.
 
-use std::sync::LazyLock;
+use std::{sync::LazyLock, time::Duration};
 
 use blockloom_state::Memory;
 use proptest::prelude::*;
@@ -14,7 +14,8 @@ use super::{
 };
 use crate::spread::Workers;
 
-static WORKERS: LazyLock<Workers> = LazyLock::new(|| Workers::start(8).expect("the system gives threads"));
+static WORKERS: LazyLock<Workers> =
+    LazyLock::new(|| Workers::start(8, Duration::ZERO).expect("the system gives threads"));
 
 /// Panics of moody runs are no news.
 fn hush() {

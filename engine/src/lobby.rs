@@ -1,0 +1,174 @@
+//! Where threads stay a little after a job, in case there is another.
+//!
+//! Waking a thread up takes up to a tenth of a millisecond, and a core that slept is slow at first:
+//! more than many a block takes. So a thread that has done its job looks for the next one for a
+//! while. It lends its core to whoever else wants it meanwhile. Promises that a job is done as long
+//! as whoever was called comes, and that nobody leaves while there is one.
+
+use std::{
+    collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    time::Duration,
+};
+
+use blockloom_state::sync::{AtomicU32, Mutex, MutexGuard, Ordering, relax};
+
+use crate::trace::Stopwatch;
+
+/// How often a thread looks for a job before it looks at the clock and lends its core.
+const LOOKS: u32 = 64;
+/// How long it rests between two looks.
+const RESTS: u32 = 16;
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// A room for the threads of one pool.
+pub(crate) struct Lobby {
+    room: Mutex<Room>,
+    /// Counts the jobs that came, on a line of its own: who waits looks at it all the time.
+    news: News,
+    seats: usize,
+    patience: Duration,
+}
+
+#[derive(Default)]
+#[repr(align(128))]
+struct News(AtomicU32);
+
+#[derive(Default)]
+struct Room {
+    jobs: VecDeque<Job>,
+    /// Threads that are here, at a job or not, and those that were called and will come.
+    expected: usize,
+    /// Those of them that are at a job.
+    busy: usize,
+}
+
+/// Whether somebody is to be called for a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Call {
+    /// Yes: one thread, which is to [`Lobby::stay`].
+    Somebody,
+    /// No: those who are here, or on their way, will do it.
+    Nobody,
+}
+
+impl Lobby {
+    /// A room for so many threads, which stay that long after their last job.
+    pub(crate) fn new(seats: usize, patience: Duration) -> Self {
+        Self { room: Mutex::default(), news: News::default(), seats, patience }
+    }
+
+    /// Leaves a job for whoever is free first.
+    pub(crate) fn leave(&self, job: Job) -> Call {
+        let mut room = self.room.lock();
+        room.jobs.push_back(job);
+        // ORDER: Relaxed, and in two steps: the count only changes under the lock, which whoever
+        // sees the new one takes next.
+        self.news.0.store(self.news.0.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        let is_short = room.expected - room.busy < room.jobs.len() && room.expected < self.seats;
+        if is_short {
+            room.expected += 1;
+            Call::Somebody
+        } else {
+            Call::Nobody
+        }
+    }
+
+    /// Does one job after the other, and stays a little after the last. For a thread that was called.
+    pub(crate) fn stay(&self) {
+        let mut room = self.room.lock();
+        loop {
+            if let Some(job) = room.jobs.pop_front() {
+                room.busy += 1;
+                drop(room);
+                let result = catch_unwind(AssertUnwindSafe(job));
+                room = self.room.lock();
+                room.busy -= 1;
+                if let Err(panic) = result {
+                    room.expected -= 1;
+                    drop(room);
+                    resume_unwind(panic);
+                }
+                continue;
+            }
+            // ORDER: Relaxed: the count only changes under the lock.
+            let seen = self.news.0.load(Ordering::Relaxed);
+            room = self.wait(room, seen);
+            if room.jobs.is_empty() {
+                room.expected -= 1;
+                return;
+            }
+        }
+    }
+
+    /// Looks for news until there are some, or patience is at an end.
+    fn wait<'r>(&'r self, room: MutexGuard<'r, Room>, seen: u32) -> MutexGuard<'r, Room> {
+        if self.patience.is_zero() {
+            return room;
+        }
+        drop(room);
+        let watch = Stopwatch::start();
+        let is_news = || {
+            (0..RESTS).for_each(|_| relax());
+            // ORDER: Relaxed: see `leave`.
+            self.news.0.load(Ordering::Relaxed) != seen
+        };
+        while !(0..LOOKS).any(|_| is_news()) && watch.elapsed() < self.patience {
+            std::thread::yield_now();
+        }
+        self.room.lock()
+    }
+}
+
+#[cfg(all(test, not(feature = "shuttle")))]
+mod tests {
+    use std::{
+        sync::{
+            Arc,
+            mpsc::{Sender, channel},
+        },
+        thread,
+    };
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn note(done: &Sender<u32>, number: u32) -> Job {
+        let done = done.clone();
+        Box::new(move || done.send(number).expect("somebody listens"))
+    }
+
+    #[test]
+    fn who_is_called_does_everything_and_leaves() {
+        let lobby = Lobby::new(1, Duration::ZERO);
+        let (done, jobs) = channel();
+        assert_eq!(lobby.leave(note(&done, 1)), Call::Somebody);
+        assert_eq!(lobby.leave(note(&done, 2)), Call::Nobody, "there is one seat");
+        lobby.stay();
+        assert_eq!(jobs.try_iter().collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(lobby.leave(note(&done, 3)), Call::Somebody, "nobody is here any more");
+    }
+
+    #[test]
+    fn who_stays_is_given_the_next_job_and_another_is_called_for_the_one_after() {
+        let lobby = Arc::new(Lobby::new(2, LONG));
+        let (done, jobs) = channel();
+        assert_eq!(lobby.leave(note(&done, 1)), Call::Somebody);
+        let called = Arc::clone(&lobby);
+        thread::spawn(move || called.stay());
+        assert_eq!(jobs.recv_timeout(LONG), Ok(1));
+        while lobby.room.lock().busy > 0 {
+            thread::yield_now();
+        }
+        let (go, gate) = channel();
+        let blocked: Job = Box::new(move || gate.recv_timeout(LONG).expect("it is let go"));
+        assert_eq!(lobby.leave(blocked), Call::Nobody);
+        assert_eq!(lobby.leave(note(&done, 2)), Call::Somebody);
+        let called = Arc::clone(&lobby);
+        thread::spawn(move || called.stay());
+        assert_eq!(jobs.recv_timeout(LONG), Ok(2));
+        go.send(()).expect("somebody waits");
+    }
+}
