@@ -15,6 +15,7 @@ mod overlay;
 mod record;
 mod recorder;
 mod root;
+mod shards;
 mod store;
 pub mod sync;
 mod trie;
@@ -25,7 +26,7 @@ pub use base::Base;
 pub use changes::{AccountChange, Change, Changes, Life};
 pub use index::{Incarnation, Moment, TxIndex, Version};
 pub use location::{Location, Mismatch, Value};
-pub use memory::{Memory, Remembered, SlotRead, Writer};
+pub use memory::{AccountRead, Memory, Remembered, SlotRead, Writer};
 pub use overlay::Overlay;
 pub use record::{
     AccountEffect, AccountObservation, AccountRecord, BalanceEffect, Bounds, Existence, Fate, Origin, Record,

@@ -8,12 +8,16 @@
 //! Locations are spread over shards with a lock each. No two are held at once, and none while the
 //! base is read.
 
-use std::{fmt, hash::BuildHasher};
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+};
 
 use alloy_primitives::{
     Address, B256, U256,
-    map::{AddressMap, B256Map, DefaultHashBuilder, HashMap},
+    map::{B256Map, HashMap},
 };
+use hashbrown::{HashTable, hash_table::Entry};
 use revm_state::{AccountId, AccountInfo, Bytecode};
 
 use crate::{
@@ -21,21 +25,18 @@ use crate::{
     cell::{AccountCell, Exact, Found, SlotCell},
     index::{Incarnation, Moment},
     record::{AccountRecord, BalanceEffect, Fate, Origin, SlotRecord},
+    shards::{SHARD_BITS, SHARDS, Shards},
     sync::{AtomicBool, AtomicU32, Mutex, Ordering},
 };
-
-/// How many bits of a hash choose a shard.
-const SHARD_BITS: u32 = 6;
-const SHARDS: usize = 1 << SHARD_BITS;
 
 /// How many places a shard keeps between blocks, unless the last block needed more.
 const ROOM_TO_KEEP: usize = 1 << 10;
 
 /// The multi-version memory of one block.
+#[derive(Default)]
 pub struct Memory {
-    hasher: DefaultHashBuilder,
-    accounts: Box<[Mutex<AccountShard>]>,
-    slots: Box<[Mutex<SlotShard>]>,
+    accounts: Shards<AccountShard>,
+    slots: Shards<SlotShard>,
     codes: Mutex<B256Map<Bytecode>>,
     block_hashes: Mutex<HashMap<u64, B256>>,
     /// Whether any life began or ended in this block: if none did, slots need not ask.
@@ -47,11 +48,36 @@ pub struct Memory {
 
 #[derive(Debug, Default)]
 struct AccountShard {
-    places: AddressMap<u32>,
+    places: HashTable<(Address, u32)>,
     cells: Vec<AccountCell>,
 }
 
-type SlotShard = HashMap<(AccountId, U256), SlotCell>;
+type SlotShard = HashTable<(SlotKey, SlotCell)>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct SlotKey {
+    account: AccountId,
+    key: U256,
+}
+
+impl Hash for SlotKey {
+    #[inline]
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        hasher.write_usize(self.account.get());
+        self.key.as_limbs().iter().for_each(|limb| hasher.write_u64(*limb));
+    }
+}
+
+/// What an account is for a reader.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountRead {
+    /// What the memory calls it.
+    pub id: AccountId,
+    /// What the base calls it.
+    pub base_id: Option<AccountId>,
+    /// The account, if it exists.
+    pub info: Option<AccountInfo>,
+}
 
 /// What a slot holds for a reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,22 +106,6 @@ impl Writer {
     }
 }
 
-impl Default for Memory {
-    fn default() -> Self {
-        let shards = || 0..SHARDS;
-        Self {
-            hasher: DefaultHashBuilder::default(),
-            accounts: shards().map(|_| Mutex::default()).collect(),
-            slots: shards().map(|_| Mutex::default()).collect(),
-            codes: Mutex::default(),
-            block_hashes: Mutex::default(),
-            has_lives: AtomicBool::new(false),
-            frontier: AtomicU32::new(0),
-            coinbase: Address::ZERO,
-        }
-    }
-}
-
 impl Memory {
     /// Makes an empty memory ready for a block whose fees go to `coinbase`.
     pub fn open(&mut self, coinbase: Address) {
@@ -104,19 +114,19 @@ impl Memory {
 
     /// Forgets everything. Room is kept as far as the last block needed it.
     pub fn reset(&mut self) {
-        for shard in &mut self.accounts {
-            let shard = shard.get_mut();
-            let room = shard.cells.len().max(ROOM_TO_KEEP);
-            shard.cells.clear();
-            shard.cells.shrink_to(room);
-            shard.places.clear();
-            shard.places.shrink_to(room);
+        let Self { accounts, slots, .. } = self;
+        for AccountShard { places, cells } in accounts.iter_mut() {
+            let room = cells.len().max(ROOM_TO_KEEP);
+            cells.clear();
+            cells.shrink_to(room);
+            places.clear();
+            // What is empty is not hashed again.
+            places.shrink_to(room, |_| 0);
         }
-        for shard in &mut self.slots {
-            let shard = shard.get_mut();
-            let room = shard.len().max(ROOM_TO_KEEP);
-            shard.clear();
-            shard.shrink_to(room);
+        for cells in slots.iter_mut() {
+            let room = cells.len().max(ROOM_TO_KEEP);
+            cells.clear();
+            cells.shrink_to(room, |_| 0);
         }
         self.codes.get_mut().clear();
         self.block_hashes.get_mut().clear();
@@ -147,8 +157,12 @@ impl Memory {
         base: &B,
         address: Address,
         reader: TxIndex,
-    ) -> Result<(AccountId, Option<AccountInfo>), B::Error> {
-        self.look_up(base, address, |cell| cell.before(reader.into()).cloned())
+    ) -> Result<AccountRead, B::Error> {
+        self.look_up(base, address, |id, cell| AccountRead {
+            id,
+            base_id: cell.base_id,
+            info: cell.before(reader.into()).cloned(),
+        })
     }
 
     /// `reader` needs something of an account exactly as it saw it.
@@ -157,29 +171,30 @@ impl Memory {
         self.with_cell(id, |cell| cell.need(reader, exact, frontier));
     }
 
-    /// What `reader` sees of a slot; it is remembered as a reader.
+    /// What `reader` sees of a slot; it is remembered as a reader. `ask` asks the base.
     ///
     /// # Errors
     ///
-    /// If the base cannot be read.
+    /// If `ask` fails.
     #[inline]
-    pub fn slot<B: Base>(
+    pub fn slot<E>(
         &self,
-        base: &B,
-        address: Address,
-        id: AccountId,
+        account: AccountId,
         key: U256,
         reader: TxIndex,
-    ) -> Result<SlotRead, B::Error> {
-        let (life, frontier) = (self.life(id, reader.into()), self.frontier());
-        let shard = &self.slots[self.slot_shard(id, key)];
-        let mut found = shard.lock().entry((id, key)).or_default().read(reader, life, frontier);
+        ask: impl FnOnce() -> Result<U256, E>,
+    ) -> Result<SlotRead, E> {
+        let (life, frontier) = (self.life(account, reader.into()), self.frontier());
+        let read = |cell: &mut SlotCell| cell.read(reader, life, frontier);
+        let slot = SlotKey { account, key };
+        let hash = self.slots.hash(&slot);
+        let mut found = self.with_slot(hash, &slot, read).unwrap_or(Found::AskBase);
         if found == Found::AskBase {
-            let value = self.ask_for_slot(base, address, id, key)?;
-            let mut shard = shard.lock();
-            let cell = shard.entry((id, key)).or_default();
-            cell.base.get_or_insert(value);
-            found = cell.read(reader, life, frontier);
+            let value = ask()?;
+            found = self.with_new_slot(hash, slot, |cell| {
+                cell.base.get_or_insert(value);
+                read(cell)
+            });
         }
         match found {
             Found::Value(value, origin) => Ok(SlotRead::Value(value, origin)),
@@ -202,10 +217,10 @@ impl Memory {
         for account in &record.accounts {
             self.publish_account(moment, incarnation, account, stale);
         }
-        for SlotRecord { account, key, value } in &record.writes {
-            let id = self.id(&record.accounts[*account as usize]);
-            let shard = &self.slots[self.slot_shard(id, *key)];
-            shard.lock().entry((id, *key)).or_default().publish(moment, incarnation, *value, stale);
+        for SlotRecord { account, key, value, .. } in &record.writes {
+            let slot = SlotKey { account: self.id(&record.accounts[*account as usize]), key: *key };
+            let publish = |cell: &mut SlotCell| cell.publish(moment, incarnation, *value, stale);
+            self.with_new_slot(self.slots.hash(&slot), slot, publish);
         }
         if let Some(before) = before {
             self.withdraw(moment, incarnation, before, stale);
@@ -216,11 +231,9 @@ impl Memory {
     /// there again. What it did to accounts stays as a guess.
     pub fn predict(&self, version: Version, record: &Record) {
         for SlotRecord { account, key, .. } in &record.writes {
-            let id = self.id(&record.accounts[*account as usize]);
-            let shard = &self.slots[self.slot_shard(id, *key)];
-            if let Some(cell) = shard.lock().get_mut(&(id, *key)) {
-                cell.predict(version.index.into(), version.incarnation);
-            }
+            let slot = SlotKey { account: self.id(&record.accounts[*account as usize]), key: *key };
+            let predict = |cell: &mut SlotCell| cell.predict(version.index.into(), version.incarnation);
+            self.with_slot(self.slots.hash(&slot), &slot, predict);
         }
     }
 
@@ -229,11 +242,9 @@ impl Memory {
             self.with_cell(self.id(account), |cell| cell.withdraw(moment, incarnation, stale));
         }
         for SlotRecord { account, key, .. } in &before.writes {
-            let id = self.id(&before.accounts[*account as usize]);
-            let shard = &self.slots[self.slot_shard(id, *key)];
-            if let Some(cell) = shard.lock().get_mut(&(id, *key)) {
-                cell.withdraw(moment, incarnation, stale);
-            }
+            let slot = SlotKey { account: self.id(&before.accounts[*account as usize]), key: *key };
+            let withdraw = |cell: &mut SlotCell| cell.withdraw(moment, incarnation, stale);
+            self.with_slot(self.slots.hash(&slot), &slot, withdraw);
         }
     }
 
@@ -248,6 +259,9 @@ impl Memory {
         let mut effect = effect.clone();
         if account.address == self.coinbase {
             effect.balance = BalanceEffect::Keep;
+            if !effect.is_any() {
+                return;
+            }
         }
         let is_life = effect.fate != Fate::Lives;
         let frontier = self.frontier();
@@ -264,7 +278,7 @@ impl Memory {
         base: &B,
         address: Address,
     ) -> Result<(AccountId, Option<AccountInfo>), B::Error> {
-        self.look_up(base, address, |cell| cell.base().cloned())
+        self.look_up(base, address, |id, cell| (id, cell.base().cloned()))
     }
 
     /// A slot as the base has it.
@@ -272,16 +286,19 @@ impl Memory {
         &self,
         base: &B,
         address: Address,
-        id: AccountId,
+        account: AccountId,
         key: U256,
     ) -> Result<U256, B::Error> {
-        let shard = &self.slots[self.slot_shard(id, key)];
-        let known = shard.lock().get(&(id, key)).and_then(|cell| cell.base);
-        if let Some(known) = known {
+        let slot = SlotKey { account, key };
+        let hash = self.slots.hash(&slot);
+        if let Some(Some(known)) = self.with_slot(hash, &slot, |cell| cell.base) {
             return Ok(known);
         }
-        let value = self.ask_for_slot(base, address, id, key)?;
-        Ok(*shard.lock().entry((id, key)).or_default().base.get_or_insert(value))
+        let value = match self.with_cell(account, |cell| cell.base_id) {
+            Some(base_id) => base.storage_by_account_id_ref(address, base_id, key)?,
+            None => base.storage_ref(address, key)?,
+        };
+        Ok(self.with_new_slot(hash, slot, |cell| *cell.base.get_or_insert(value)))
     }
 
     /// Finds an account, asks the base for it the first time, and looks at its cell.
@@ -290,13 +307,14 @@ impl Memory {
         &self,
         base: &B,
         address: Address,
-        look: impl FnOnce(&AccountCell) -> R,
-    ) -> Result<(AccountId, R), B::Error> {
-        let number = self.account_shard(&address);
+        look: impl FnOnce(AccountId, &AccountCell) -> R,
+    ) -> Result<R, B::Error> {
+        let hash = self.accounts.hash(&address);
+        let number = Shards::<AccountShard>::number_of(hash);
         {
-            let shard = self.accounts[number].lock();
-            if let Some(place) = shard.places.get(&address) {
-                return Ok((account_id(*place, number), look(&shard.cells[*place as usize])));
+            let shard = self.accounts.lock(number);
+            if let Some((_, place)) = shard.places.find(hash, |(known, _)| *known == address) {
+                return Ok(look(account_id(*place, number), &shard.cells[*place as usize]));
             }
         }
         let info = base.basic_ref(address)?;
@@ -307,27 +325,22 @@ impl Memory {
             code_hash: Account::from(&info).code_hash,
             ..info
         });
-        let mut shard = self.accounts[number].lock();
+        let mut shard = self.accounts.lock(number);
         let AccountShard { places, cells } = &mut *shard;
         // Somebody else may have asked at the same time: whoever comes first has the word.
-        let place = *places.entry(address).or_insert_with(|| {
-            cells.push(AccountCell::new(info, base_id));
-            u32::try_from(cells.len() - 1).expect("a block reads fewer than 2^26 accounts of a shard")
-        });
-        Ok((account_id(place, number), look(&cells[place as usize])))
-    }
-
-    fn ask_for_slot<B: Base>(
-        &self,
-        base: &B,
-        address: Address,
-        id: AccountId,
-        key: U256,
-    ) -> Result<U256, B::Error> {
-        match self.with_cell(id, |cell| cell.base_id) {
-            Some(base_id) => base.storage_by_account_id_ref(address, base_id, key),
-            None => base.storage_ref(address, key),
-        }
+        let known =
+            places.entry(hash, |(known, _)| *known == address, |(known, _)| self.accounts.hash(known));
+        let place = match known {
+            Entry::Occupied(known) => known.get().1,
+            Entry::Vacant(vacant) => {
+                let place =
+                    u32::try_from(cells.len()).expect("a block reads fewer than 2^26 accounts of a shard");
+                cells.push(AccountCell::new(info, base_id));
+                vacant.insert((address, place));
+                place
+            }
+        };
+        Ok(look(account_id(place, number), &cells[place as usize]))
     }
 
     /// When the life began that an account lives just before `reader`, if it began in this block.
@@ -343,25 +356,32 @@ impl Memory {
     #[inline]
     fn with_cell<R>(&self, id: AccountId, look: impl FnOnce(&mut AccountCell) -> R) -> R {
         let (place, number) = (id.get() >> SHARD_BITS, id.get() % SHARDS);
-        look(&mut self.accounts[number].lock().cells[place])
-    }
-
-    #[inline]
-    fn account_shard(&self, address: &Address) -> usize {
-        self.hasher.hash_one(address) as usize % SHARDS
+        look(&mut self.accounts.lock(number).cells[place])
     }
 
     fn id(&self, account: &AccountRecord) -> AccountId {
         account.id.unwrap_or_else(|| {
-            let number = self.account_shard(&account.address);
-            let place = self.accounts[number].lock().places.get(&account.address).copied();
-            account_id(place.expect("an account is read before it has effects"), number)
+            let hash = self.accounts.hash(&account.address);
+            let number = Shards::<AccountShard>::number_of(hash);
+            let shard = self.accounts.lock(number);
+            let place = shard.places.find(hash, |(known, _)| *known == account.address);
+            account_id(place.expect("an account is read before it has effects").1, number)
         })
     }
 
+    /// Looks at a slot, if anybody did before.
     #[inline]
-    fn slot_shard(&self, id: AccountId, key: U256) -> usize {
-        self.hasher.hash_one((id, key)) as usize % SHARDS
+    fn with_slot<R>(&self, hash: u64, slot: &SlotKey, look: impl FnOnce(&mut SlotCell) -> R) -> Option<R> {
+        let mut shard = self.slots.lock(Shards::<SlotShard>::number_of(hash));
+        shard.find_mut(hash, |(known, _)| known == slot).map(|(_, cell)| look(cell))
+    }
+
+    /// Looks at a slot, whether anybody did before or not.
+    #[inline]
+    fn with_new_slot<R>(&self, hash: u64, slot: SlotKey, look: impl FnOnce(&mut SlotCell) -> R) -> R {
+        let mut shard = self.slots.lock(Shards::<SlotShard>::number_of(hash));
+        let known = shard.entry(hash, |(known, _)| *known == slot, |(known, _)| self.slots.hash(known));
+        look(&mut known.or_insert_with(|| (slot, SlotCell::default())).into_mut().1)
     }
 
     #[inline]
@@ -424,7 +444,7 @@ impl<B: Base> revm_database_interface::DatabaseRef for Remembered<'_, B> {
     }
 
     fn storage_ref(&self, address: Address, key: U256) -> Result<U256, B::Error> {
-        let (id, _) = self.memory.look_up(self.base, address, |_| ())?;
+        let id = self.memory.look_up(self.base, address, |id, _| id)?;
         self.memory.base_slot(self.base, address, id, key)
     }
 
@@ -504,8 +524,8 @@ mod tests {
 
     fn read_ahead(memory: &Memory, base: &Counted) {
         let reader = TxIndex::new(3);
-        let (id, _) = memory.account(base, CONTRACT, reader).unwrap();
-        let slot = memory.slot(base, CONTRACT, id, KEY, reader).unwrap();
+        let AccountRead { id, .. } = memory.account(base, CONTRACT, reader).unwrap();
+        let slot = memory.slot(id, KEY, reader, || base.storage_ref(CONTRACT, KEY)).unwrap();
         assert_eq!(slot, SlotRead::Value(U256::from(7), Origin::Base));
         memory.block_hash(base, 5).unwrap();
     }
@@ -536,7 +556,7 @@ mod tests {
             memory.account(&base, address, TxIndex::new(0)).unwrap();
         }
         let room = |memory: &mut Memory| -> usize {
-            memory.accounts.iter_mut().map(|shard| shard.get_mut().cells.capacity()).sum()
+            memory.accounts.iter_mut().map(|shard| shard.cells.capacity()).sum()
         };
         memory.reset();
         memory.reset();

@@ -150,10 +150,10 @@ impl<B: Base> Overlay<B> {
                 recorded.set_account(entry.now.as_ref());
             }
         }
-        for SlotRecord { account, key, value } in &record.writes {
+        for SlotRecord { account, key, original, value } in &record.writes {
             let entry = &mut self.accounts[self.judged[*account as usize].get()];
             let mut recorded = record_account(&mut self.recorder, entry);
-            entry.write(*key, *value, &mut recorded);
+            entry.write(*key, *original, *value, &mut recorded);
         }
     }
 
@@ -207,7 +207,7 @@ impl<B: Base> Overlay<B> {
             entry.now = None;
         } else {
             for (key, slot) in account.changed_storage_slots() {
-                entry.write(*key, slot.present_value, &mut recorded);
+                entry.write(*key, slot.original_value, slot.present_value, &mut recorded);
             }
             let exists = fate == Fate::Begins || entry.now.is_some() || !account.info.is_empty();
             entry.now = exists.then(|| AccountInfo {
@@ -251,8 +251,7 @@ impl<B: Base> Overlay<B> {
     fn is_slot(&mut self, place: AccountId, slot: &SlotObservation) -> Result<bool, B::Error> {
         let entry = &mut self.accounts[place.get()];
         if slot.origin == Origin::Base && entry.life == Life::Same {
-            let unchanged = || Change { before: slot.value, after: slot.value };
-            return Ok(entry.slots.entry(slot.key).or_insert_with(unchanged).after == slot.value);
+            return Ok(entry.slots.get(&slot.key).is_none_or(|known| known.after == slot.value));
         }
         Ok(self.slot(place, slot.key)? == slot.value)
     }
@@ -293,8 +292,10 @@ impl Entry {
         }
     }
 
-    fn write(&mut self, key: U256, value: U256, recorded: &mut Option<&mut Recorded>) {
-        let known = self.slots.entry(key).or_default();
+    /// Writes a slot that held `original` before the transaction.
+    fn write(&mut self, key: U256, original: U256, value: U256, recorded: &mut Option<&mut Recorded>) {
+        // A slot that is not known here yet was not written in this block.
+        let known = self.slots.entry(key).or_insert(Change { before: original, after: original });
         if let Some(recorded) = recorded {
             recorded.write_slot(key, known.after, value);
         }

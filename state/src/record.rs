@@ -176,7 +176,9 @@ pub struct SlotRecord {
     pub account: u32,
     /// The slot.
     pub key: U256,
-    /// The value.
+    /// The value before the run.
+    pub original: U256,
+    /// The value after it.
     pub value: U256,
 }
 
@@ -187,6 +189,7 @@ impl SlotRecord {
         account.changed_storage_slots().map(move |(key, slot)| Self {
             account: position,
             key: *key,
+            original: slot.original_value,
             value: slot.present_value,
         })
     }

@@ -6,13 +6,16 @@
 //! ([`spends`](View::spends), [`looks_at_emptiness`](View::looks_at_emptiness), ...). Promises that
 //! two states in which the record's observations hold are the same to the run.
 
-use alloy_primitives::{Address, B256, U256, map::AddressMap};
+use alloy_primitives::{
+    Address, B256, U256,
+    map::{AddressMap, B256Map, hash_map::Entry as MapEntry},
+};
 use revm_database_interface::{DBErrorMarker, Database};
 use revm_state::{Account as EvmAccount, AccountId, AccountInfo, Bytecode, EvmState};
 
 use crate::{
-    AccountEffect, AccountObservation, AccountRecord, BalanceEffect, Base, Bounds, Existence, Fate, Memory,
-    Record, SlotObservation, SlotRead, SlotRecord, TxIndex,
+    AccountEffect, AccountObservation, AccountRead, AccountRecord, BalanceEffect, Base, Bounds, Existence,
+    Fate, Memory, Record, SlotObservation, SlotRead, SlotRecord, TxIndex,
     cell::Exact,
     sync::{AtomicBool, Ordering},
 };
@@ -57,6 +60,8 @@ pub struct View<'m, B> {
     /// Where the run created contracts, or tried to.
     created: Vec<Address>,
     needs_frontier: bool,
+    /// Codes that were needed before, by this run or another.
+    codes: B256Map<Bytecode>,
 }
 
 /// Who sends a transaction, and what the transaction says of it.
@@ -75,6 +80,8 @@ pub struct Sender {
 struct Seen {
     address: Address,
     id: AccountId,
+    /// What the base calls it.
+    base_id: Option<AccountId>,
     balance: U256,
     nonce: u64,
     existence: Existence,
@@ -97,6 +104,7 @@ impl<'m, B: Base> View<'m, B> {
             reads: Vec::new(),
             created: Vec::new(),
             needs_frontier: false,
+            codes: B256Map::default(),
         }
     }
 
@@ -248,13 +256,14 @@ impl<'m, B: Base> View<'m, B> {
 
     fn look_up(&mut self, address: Address) -> Result<Option<AccountInfo>, Interrupt<B::Error>> {
         self.check_wanted()?;
-        let (id, mut info) = self.memory.account(self.base, address, self.reader).map_err(Interrupt::Base)?;
+        let read = self.memory.account(self.base, address, self.reader).map_err(Interrupt::Base)?;
+        let AccountRead { id, base_id, mut info } = read;
         let is_sender = address == self.sender.address;
         if is_sender && (info.is_some() || self.sender.nonce != 0) {
             info.get_or_insert_default().nonce = self.sender.nonce;
         }
         let place = AccountId::new(self.seen.len()).expect("a transaction reads fewer than 2^32 accounts");
-        let mut seen = Seen::new(address, id, info.as_ref());
+        let mut seen = Seen::new(address, id, base_id, info.as_ref());
         if is_sender {
             seen.need_nonce();
             seen.needs.balance.need_at_least(self.sender.cost);
@@ -271,8 +280,12 @@ impl<'m, B: Base> View<'m, B> {
 
     fn slot(&mut self, place: AccountId, key: U256) -> Result<U256, Interrupt<B::Error>> {
         self.check_wanted()?;
-        let Seen { address, id, .. } = self.seen[place.get()];
-        match self.memory.slot(self.base, address, id, key, self.reader) {
+        let Seen { address, id, base_id, .. } = self.seen[place.get()];
+        let ask = || match base_id {
+            Some(base_id) => self.base.storage_by_account_id_ref(address, base_id, key),
+            None => self.base.storage_ref(address, key),
+        };
+        match self.memory.slot(id, key, self.reader, ask) {
             Ok(SlotRead::Value(value, origin)) => {
                 self.reads.push(SlotObservation { account: place.get() as u32, key, value, origin });
                 Ok(value)
@@ -296,13 +309,14 @@ impl<'m, B: Base> View<'m, B> {
 }
 
 impl Seen {
-    fn new(address: Address, id: AccountId, info: Option<&AccountInfo>) -> Self {
+    fn new(address: Address, id: AccountId, base_id: Option<AccountId>, info: Option<&AccountInfo>) -> Self {
         let absent = AccountInfo::default();
         let existence = Existence::of(info);
         let info = info.unwrap_or(&absent);
         let mut seen = Self {
             address,
             id,
+            base_id,
             balance: info.balance,
             nonce: info.nonce,
             existence,
@@ -408,7 +422,13 @@ impl<B: Base> Database for View<'_, B> {
     }
 
     fn code_by_hash(&mut self, code_hash: B256) -> Result<Bytecode, Self::Error> {
-        self.memory.code(self.base, code_hash).map_err(Interrupt::Base)
+        match self.codes.entry(code_hash) {
+            MapEntry::Occupied(code) => Ok(code.get().clone()),
+            MapEntry::Vacant(vacant) => {
+                let code = self.memory.code(self.base, code_hash).map_err(Interrupt::Base)?;
+                Ok(vacant.insert(code).clone())
+            }
+        }
     }
 
     fn storage(&mut self, address: Address, key: U256) -> Result<U256, Self::Error> {

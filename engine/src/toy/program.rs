@@ -2,8 +2,8 @@
 
 use alloy_primitives::{Address, U256, map::AddressMap};
 use blockloom_state::{
-    AccountObservation, AccountRecord, Allocation, Incarnation, Memory, MemoryStore, Record, SlotRecord,
-    TxIndex, Version, Writer,
+    AccountObservation, AccountRead, AccountRecord, Allocation, Incarnation, Memory, MemoryStore, Record,
+    SlotRecord, TxIndex, Version, Writer,
 };
 
 use super::dice::Dice;
@@ -135,14 +135,16 @@ impl Toy {
             let index = TxIndex::new(dice.below(self.transactions.len() as u64) as usize);
             let version = Version { index, incarnation: Incarnation::FIRST };
             let (contract, key) = self.slot(dice.next());
-            let (id, _) = memory.account(base, contract, index).expect("the store can be read");
+            let AccountRead { id, .. } =
+                memory.account(base, contract, index).expect("the store can be read");
             let account = AccountRecord {
                 address: contract,
                 id: Some(id),
                 observed: AccountObservation::NOTHING,
                 effect: None,
             };
-            let write = SlotRecord { account: 0, key, value: U256::from(dice.below(5)) };
+            let write =
+                SlotRecord { account: 0, key, original: U256::ZERO, value: U256::from(dice.below(5)) };
             let record = Record { accounts: vec![account], reads: Vec::new(), writes: vec![write] };
             memory.publish(Writer::Run(version), &record, None, &mut Vec::new());
             if dice.once_in(2) {
