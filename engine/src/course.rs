@@ -14,7 +14,7 @@ use revm::context_interface::result::ExecutionResult;
 use crate::{
     Block, Outcome, Receipt, Statistics, Transaction,
     error::{Invalid, Place, Reason, TransactionError},
-    evm::{CommittedMachine, Failure},
+    evm::{CommittedMachine, Failure, Handling},
     machine::{Committer, Ran},
     rules::{admission::Budgets, closing::close, opening::open},
 };
@@ -45,9 +45,9 @@ pub(crate) enum Observer<'o> {
 }
 
 /// A block on its way.
-pub(crate) struct Course<'a, 'o, B: Base> {
+pub(crate) struct Course<'a, 'o, B: Base, H> {
     block: &'a Block,
-    machine: CommittedMachine<'a, B>,
+    machine: CommittedMachine<'a, B, H>,
     budgets: Budgets,
     receipts: Vec<Receipt>,
     observer: Observer<'o>,
@@ -55,11 +55,12 @@ pub(crate) struct Course<'a, 'o, B: Base> {
     place: &'a std::cell::Cell<Place>,
 }
 
-impl<'a, 'o, B: Base> Course<'a, 'o, B> {
+impl<'a, 'o, B: Base, H: Handling> Course<'a, 'o, B, H> {
     /// The course of `block` on `base`; `place` says at any time how far it is.
     pub(crate) fn new(
         block: &'a Block,
         base: B,
+        handling: H,
         observer: Observer<'o>,
         place: &'a std::cell::Cell<Place>,
     ) -> Self {
@@ -71,7 +72,7 @@ impl<'a, 'o, B: Base> Course<'a, 'o, B> {
         };
         Self {
             block,
-            machine: CommittedMachine::new(block, overlay),
+            machine: CommittedMachine::new(block, overlay, handling),
             budgets: Budgets::new(block),
             receipts: Vec::with_capacity(block.transactions.len()),
             observer,
@@ -171,7 +172,7 @@ impl<'a, 'o, B: Base> Course<'a, 'o, B> {
     }
 }
 
-impl<B: Base> Committer for Course<'_, '_, B> {
+impl<B: Base, H: Handling> Committer for Course<'_, '_, B, H> {
     type Yield = ExecutionResult;
     type Error = Reason;
 

@@ -15,6 +15,7 @@ use blockloom_state::{Base, Memory, Remembered, sync::Mutex};
 use crate::{
     Block, BlockError, Outcome, Place, Reason,
     course::{Course, Observer, Step},
+    evm::{Handling, Mainnet},
     parallel::{self, Table},
     sequential,
     spread::{Workers, machine_threads},
@@ -107,9 +108,10 @@ impl Config {
 /// assert!(outcome.changes.is_empty());
 /// # Ok::<(), blockloom_engine::BlockError>(())
 /// ```
-#[derive(Clone, Debug, Default)]
-pub struct Engine {
+#[derive(Clone, Debug)]
+pub struct Engine<H = Mainnet> {
     shared: Arc<Shared>,
+    handling: H,
 }
 
 /// What the clones of an engine share.
@@ -122,10 +124,23 @@ struct Shared {
     memories: Mutex<Vec<Memory>>,
 }
 
+impl Default for Engine {
+    fn default() -> Self {
+        Self::new(Config::default())
+    }
+}
+
 impl Engine {
     /// An engine that executes as `config` says.
     pub fn new(config: Config) -> Self {
-        Self { shared: Arc::new(Shared { config, ..Shared::default() }) }
+        Self::with_handling(config, Mainnet)
+    }
+}
+
+impl<H: Handling> Engine<H> {
+    /// An engine for a chain that handles transactions in a way of its own.
+    pub fn with_handling(config: Config, handling: H) -> Self {
+        Self { shared: Arc::new(Shared { config, ..Shared::default() }), handling }
     }
 
     /// How many threads execute a block.
@@ -170,7 +185,10 @@ impl Engine {
         let place = Cell::new(Place::Opening);
         let result = catch_unwind(AssertUnwindSafe(|| match self.workers_for(block) {
             Some(workers) => self.weave(base, block, observer, &place, workers),
-            None => sequential::execute(Course::new(block, base, observer, &place), block.transactions.len()),
+            None => {
+                let course = Course::new(block, base, self.handling.clone(), observer, &place);
+                sequential::execute(course, block.transactions.len())
+            }
         }));
         let result = result.unwrap_or_else(|panic| {
             Err(Reason::Panicked { place: place.get(), message: message_of(&*panic) })
@@ -191,8 +209,10 @@ impl Engine {
         memory.open(block.env.beneficiary);
         let threads = self.threads().min(1 + workers.threads());
         let Config { timing, spread, .. } = self.shared.config;
-        let table = Table { base, memory: &memory, workers, threads, timing, spread };
-        let course = Course::new(block, Remembered { memory: &memory, base }, observer, place);
+        let handling = &self.handling;
+        let table = Table { base, handling, memory: &memory, workers, threads, timing, spread };
+        let remembered = Remembered { memory: &memory, base };
+        let course = Course::new(block, remembered, handling.clone(), observer, place);
         let result = parallel::execute(&table, block, course);
         // Forgetting takes time in which this thread has better to do.
         let shared = Arc::downgrade(&self.shared);

@@ -56,6 +56,7 @@ pub use block::{Block, Frame, SignedBlock, SignedTransaction, Transaction};
 pub use course::Step;
 pub use engine::{Config, Engine, Spread, Timing};
 pub use error::{BlockError, DepositError, Invalid, Place, Reason, SystemCallError, TransactionError};
+pub use evm::{Handling, HandlingError, Mainnet};
 pub use executor::{Obstacle, ParallelExecutor, ParallelExecutorFactory};
 pub use outcome::{Outcome, Receipt};
 pub use rules::{

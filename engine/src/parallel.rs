@@ -11,7 +11,7 @@ use crate::{
     Block, Outcome, Spread, Timing, Transaction,
     course::Course,
     error::Reason,
-    evm::EvmSpeculator,
+    evm::{EvmSpeculator, Handling},
     gate::Gate,
     scheduler::Effort,
     spread::Workers,
@@ -21,8 +21,9 @@ use crate::{
 };
 
 /// What executing in parallel needs beside the block.
-pub(crate) struct Table<'t, B> {
+pub(crate) struct Table<'t, B, H> {
     pub(crate) base: &'t B,
+    pub(crate) handling: &'t H,
     pub(crate) memory: &'t Memory,
     pub(crate) workers: &'t Workers,
     /// How many threads execute, the calling one among them.
@@ -31,7 +32,7 @@ pub(crate) struct Table<'t, B> {
     pub(crate) spread: Spread,
 }
 
-impl<B> Table<'_, B> {
+impl<B, H> Table<'_, B, H> {
     fn efforts(&self, block: &Block) -> Vec<Effort> {
         let expected = |transaction| match self.spread {
             Spread::WhereItPays => effort(transaction),
@@ -88,14 +89,15 @@ fn effort(transaction: &Transaction) -> Effort {
 }
 
 /// Takes a block along its course, with `table.threads` threads.
-pub(crate) fn execute<'t, B: Base>(
-    table: &Table<'t, B>,
+pub(crate) fn execute<'t, B: Base, H: Handling>(
+    table: &Table<'t, B, H>,
     block: &'t Block,
-    mut course: Course<'t, '_, Remembered<'t, B>>,
+    mut course: Course<'t, '_, Remembered<'t, B>, H>,
 ) -> Result<Outcome, Reason> {
     course.trace();
     let loom = Loom::new(table.memory, table.efforts(block), table.threads, table.timing);
-    let worker = || Worker::new(&loom, || EvmSpeculator::new(block, table.memory, table.base));
+    let speculator = || EvmSpeculator::new(block, table.memory, table.base, table.handling.clone());
+    let worker = || Worker::new(&loom, speculator);
     let counts = Mutex::new(Vec::new());
     let result = table.workers.together(
         table.threads - 1,
@@ -120,10 +122,10 @@ pub(crate) fn execute<'t, B: Base>(
 }
 
 /// What the calling thread does.
-fn lead<'l, B: Base>(
+fn lead<'l, B: Base, H: Handling, F: Fn() -> EvmSpeculator<'l, B, H>>(
     loom: &'l Loom<'l, ExecutionResult>,
-    mut course: Course<'_, '_, Remembered<'_, B>>,
-    worker: Worker<'l, EvmSpeculator<'l, B>, ExecutionResult, impl Fn() -> EvmSpeculator<'l, B>>,
+    mut course: Course<'_, '_, Remembered<'_, B>, H>,
+    worker: Worker<'l, EvmSpeculator<'l, B, H>, ExecutionResult, F>,
     counts: &Mutex<Vec<Counts>>,
 ) -> Result<(Outcome, Phases), Reason> {
     let mut watch = Stopwatch::start();

@@ -2,11 +2,11 @@
 
 use blockloom_state::{Base, TxIndex};
 
-use crate::{Outcome, Phases, Statistics, course::Course, error::Reason, trace::Stopwatch};
+use crate::{Outcome, Phases, Statistics, course::Course, error::Reason, evm::Handling, trace::Stopwatch};
 
 /// Takes a block along its course, one transaction after the other.
-pub(crate) fn execute<B: Base>(
-    mut course: Course<'_, '_, B>,
+pub(crate) fn execute<B: Base, H: Handling>(
+    mut course: Course<'_, '_, B, H>,
     transactions: usize,
 ) -> Result<Outcome, Reason> {
     let mut watch = Stopwatch::start();

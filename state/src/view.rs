@@ -400,7 +400,7 @@ impl Seen {
         effect.is_any().then_some(effect)
     }
 
-    fn balance_effect(&self, balance: U256) -> BalanceEffect {
+    fn balance_effect(&mut self, balance: U256) -> BalanceEffect {
         if balance == self.balance {
             BalanceEffect::Keep
         } else if self.needs.balance.are_exact() {
@@ -408,7 +408,9 @@ impl Seen {
         } else if let Some(gain) = balance.checked_sub(self.balance) {
             BalanceEffect::Add(gain)
         } else {
-            BalanceEffect::Subtract(self.balance - balance)
+            let loss = self.balance - balance;
+            self.needs.balance.need_at_least(loss);
+            BalanceEffect::Subtract(loss)
         }
     }
 }

@@ -19,7 +19,7 @@ use revm::{
     state::EvmState,
 };
 
-use super::{collision::Evm, ground::Ground, transaction::Input};
+use super::{collision::Evm, ground::Ground, handling::Handling, transaction::Input};
 use crate::{Block, CustomPrecompiles};
 
 type MachineError<D> = EVMError<<D as Database>::Error>;
@@ -28,8 +28,9 @@ type MachineError<D> = EVMError<<D as Database>::Error>;
 const SYSTEM_CALL_GAS_LIMIT: u64 = 30_000_000;
 
 /// Runs the transactions of one block on a ground.
-pub(crate) struct Machine<'a, D: Ground> {
+pub(crate) struct Machine<'a, D: Ground, H> {
     evm: Evm<'a, D>,
+    handling: H,
     /// What the base said when a system call could not read it. alloy-evm turns every error of a
     /// system call into a text; this is the error itself.
     failed_read: Option<D::Error>,
@@ -48,9 +49,9 @@ pub(crate) enum Failure<E> {
     Abandoned(String),
 }
 
-impl<'a, D: Ground> Machine<'a, D> {
+impl<'a, D: Ground, H: Handling> Machine<'a, D, H> {
     /// A machine for `block`.
-    pub(crate) fn new(block: &Block, ground: D) -> Self {
+    pub(crate) fn new(block: &Block, ground: D, handling: H) -> Self {
         let context = Context::mainnet()
             .with_cfg(block.rules.cfg_env())
             .with_block(block.env.clone())
@@ -61,7 +62,13 @@ impl<'a, D: Ground> Machine<'a, D> {
         if let Some(CustomPrecompiles(precompiles)) = block.rules.precompiles {
             inner.precompiles = EthPrecompiles { precompiles, spec: inner.ctx.cfg.spec };
         }
-        Self { evm: Evm { inner, storage_only: block.rules.storage_only.clone() }, failed_read: None }
+        let evm = Evm { inner, storage_only: block.rules.storage_only.clone() };
+        Self { evm, handling, failed_read: None }
+    }
+
+    /// How it handles transactions.
+    pub(super) const fn handling(&self) -> &H {
+        &self.handling
     }
 
     /// What it runs on.
@@ -85,7 +92,7 @@ impl<'a, D: Ground> Machine<'a, D> {
         self.evm.inner.ctx.tx = input;
         // A run whose ground fails twice leaves the first error here.
         self.evm.inner.ctx.error = Ok(());
-        MainnetHandler::default().run(&mut self.evm)
+        self.handling.run(&mut self.evm)
     }
 
     /// The accounts that the last run touched. [`give_back`](Self::give_back) follows.
@@ -102,7 +109,7 @@ impl<'a, D: Ground> Machine<'a, D> {
     }
 }
 
-impl<'a, B: Base> Machine<'a, Overlay<B>> {
+impl<'a, B: Base, H: Handling> Machine<'a, Overlay<B>, H> {
     /// Runs a transaction on what was committed so far. [`commit`](Self::commit) makes its effects
     /// last; without it, or after a failure, the machine must not be used again.
     #[inline]
@@ -146,7 +153,7 @@ impl<E> From<EVMError<E>> for Failure<E> {
     }
 }
 
-impl<'a, B: Base> AlloyEvm for Machine<'a, Overlay<B>> {
+impl<'a, B: Base, H: Handling> AlloyEvm for Machine<'a, Overlay<B>, H> {
     type DB = Overlay<B>;
     type Tx = Input<'a>;
     type Error = MachineError<Overlay<B>>;

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     Block, Frame, Receipt,
     error::{Invalid, Place, Reason, SystemCallError},
-    evm::CommittedMachine,
+    evm::{CommittedMachine, Handling},
 };
 
 /// How many generations old a rewarded ommer can be: the reward shrinks to nothing with its age.
@@ -41,8 +41,8 @@ fn check_rewarded(block: &Block) -> Result<(), Invalid> {
 }
 
 /// Pays withdrawals and rewards, and collects the requests to the consensus layer.
-pub(crate) fn close<B: Base>(
-    machine: &mut CommittedMachine<'_, B>,
+pub(crate) fn close<B: Base, H: Handling>(
+    machine: &mut CommittedMachine<'_, B, H>,
     block: &Block,
     receipts: &[Receipt],
 ) -> Result<Option<Requests>, Reason> {

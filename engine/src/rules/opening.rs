@@ -15,12 +15,15 @@ use revm::{
 use crate::{
     Block, Frame,
     error::{Invalid, Place, Reason, SystemCallError},
-    evm::CommittedMachine,
+    evm::{CommittedMachine, Handling},
 };
 
 /// Makes the DAO's irregular state change and the system calls of EIP-2935 and EIP-4788, where the
 /// rules have them.
-pub(crate) fn open<B: Base>(machine: &mut CommittedMachine<'_, B>, block: &Block) -> Result<(), Reason> {
+pub(crate) fn open<B: Base, H: Handling>(
+    machine: &mut CommittedMachine<'_, B, H>,
+    block: &Block,
+) -> Result<(), Reason> {
     if block.frame == Frame::TransactionsOnly {
         return Ok(());
     }
@@ -35,7 +38,7 @@ pub(crate) fn open<B: Base>(machine: &mut CommittedMachine<'_, B>, block: &Block
 }
 
 /// Moves the balances of the DAO and its children to the contract that gives them back.
-fn drain_dao<B: Base>(machine: &mut CommittedMachine<'_, B>) -> Result<(), B::Error> {
+fn drain_dao<B: Base, H: Handling>(machine: &mut CommittedMachine<'_, B, H>) -> Result<(), B::Error> {
     let mut total = U256::ZERO;
     for address in DAO_HARDFORK_ACCOUNTS {
         total += set_balance(machine, address, |_| U256::ZERO)?;
@@ -45,8 +48,8 @@ fn drain_dao<B: Base>(machine: &mut CommittedMachine<'_, B>) -> Result<(), B::Er
 }
 
 /// Gives an account another balance, and returns the one it had.
-fn set_balance<B: Base>(
-    machine: &mut CommittedMachine<'_, B>,
+fn set_balance<B: Base, H: Handling>(
+    machine: &mut CommittedMachine<'_, B, H>,
     address: Address,
     balance: impl FnOnce(U256) -> U256,
 ) -> Result<U256, B::Error> {
@@ -72,8 +75,8 @@ pub(super) fn base_error(place: Place, error: impl std::error::Error + Send + Sy
 }
 
 /// Tells apart what alloy-evm reports of a system call.
-pub(super) fn system_call_error<B: Base>(
-    machine: &mut CommittedMachine<'_, B>,
+pub(super) fn system_call_error<B: Base, H: Handling>(
+    machine: &mut CommittedMachine<'_, B, H>,
     place: Place,
     error: BlockExecutionError,
 ) -> Reason {
