@@ -8,7 +8,7 @@
 use std::ops::ControlFlow;
 
 use alloy_consensus::Eip658Value;
-use blockloom_state::{Base, Changes, Overlay, Record, Staleness, TxIndex};
+use blockloom_state::{Account, Base, Changes, Memory, Overlay, Record, Staleness, Tracing, TxIndex};
 use revm::context_interface::result::ExecutionResult;
 
 use crate::{
@@ -80,14 +80,9 @@ impl<'a, 'o, B: Base, H: Handling> Course<'a, 'o, B, H> {
         }
     }
 
-    /// From now on the steps' effects can be taken with [`take_effects`](Self::take_effects).
+    /// From now on the steps' effects can be taken with [`Committer::take_effects`].
     pub(crate) fn trace(&mut self) {
-        self.machine.overlay().trace();
-    }
-
-    /// Puts the effects of what ran here since the last call in place of what is in `effects`.
-    pub(crate) fn take_effects(&mut self, effects: &mut Record) {
-        self.machine.overlay().take_trace(effects);
+        self.machine.overlay().set_tracing(Tracing::On);
     }
 
     /// What happens before the transactions.
@@ -176,10 +171,13 @@ impl<B: Base, H: Handling> Committer for Course<'_, '_, B, H> {
     type Yield = ExecutionResult;
     type Error = Reason;
 
-    fn run(&mut self, index: TxIndex, effects: &mut Record) -> Result<(), Reason> {
-        Course::run(self, index)?;
-        self.take_effects(effects);
-        Ok(())
+    fn run(&mut self, index: TxIndex) -> Result<(), Reason> {
+        Course::run(self, index)
+    }
+
+    fn take_effects(&mut self, memory: &Memory, effects: &mut Record) {
+        let introduce = |address, account: Option<&Account>| memory.introduce(address, account);
+        self.machine.overlay().take_trace(effects, introduce);
     }
 
     fn judge(&mut self, record: &Record) -> Option<Staleness> {

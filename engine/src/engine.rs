@@ -10,15 +10,16 @@ use std::{
     time::Duration,
 };
 
-use blockloom_state::{Base, Memory, Remembered, sync::Mutex};
+use blockloom_state::{Base, Memory, Remembered, Sight, sync::Mutex};
 
 use crate::{
     Block, BlockError, Outcome, Place, Reason,
     course::{Course, Observer, Step},
     evm::{Handling, Mainnet},
-    parallel::{self, Table},
+    parallel::{self, Gain, Table},
     sequential,
     spread::{Workers, machine_threads},
+    trace::Stopwatch,
 };
 
 /// How an engine executes.
@@ -49,6 +50,8 @@ pub enum Spread {
     WhereItPays,
     /// All of them, for tests.
     Always,
+    /// All of them, and who runs ahead sees nothing of what others do: for tests of what is observed.
+    Blindfolded,
 }
 
 /// Whether every run of a transaction is timed.
@@ -120,6 +123,8 @@ struct Shared {
     config: Config,
     /// The engine's own pool, once it was needed; `None` in it if there could be none.
     workers: OnceLock<Option<Workers>>,
+    /// Since when the last block is done.
+    last: Mutex<Option<Stopwatch>>,
     /// Memories that no block uses now.
     memories: Mutex<Vec<Memory>>,
 }
@@ -193,6 +198,7 @@ impl<H: Handling> Engine<H> {
         let result = result.unwrap_or_else(|panic| {
             Err(Reason::Panicked { place: place.get(), message: message_of(&*panic) })
         });
+        *self.shared.last.lock() = Some(Stopwatch::start());
         result.map_err(|reason| reason.of(block.number()))
     }
 
@@ -206,9 +212,10 @@ impl<H: Handling> Engine<H> {
         workers: &Workers,
     ) -> Result<Outcome, Reason> {
         let mut memory = self.shared.memories.lock().pop().unwrap_or_default();
-        memory.open(block.env.beneficiary);
-        let threads = self.threads().min(1 + workers.threads());
         let Config { timing, spread, .. } = self.shared.config;
+        let sight = if spread == Spread::Blindfolded { Sight::Blindfolded } else { Sight::Clear };
+        memory.open(block.env.beneficiary, sight);
+        let threads = self.threads().min(1 + workers.threads());
         let handling = &self.handling;
         let table = Table { base, handling, memory: &memory, workers, threads, timing, spread };
         let remembered = Remembered { memory: &memory, base };
@@ -227,17 +234,35 @@ impl<H: Handling> Engine<H> {
 
     /// Who helps with a block, if it is worth it.
     fn workers_for(&self, block: &Block) -> Option<&Workers> {
-        let threads = self.threads();
-        let pays = match self.shared.config.spread {
-            Spread::WhereItPays => parallel::can_pay(block),
-            Spread::Always => true,
+        let gain = match self.shared.config.spread {
+            Spread::WhereItPays => parallel::gain(block),
+            Spread::Always | Spread::Blindfolded => Gain::Sure,
         };
-        if threads < 2 || !pays {
+        if self.threads() < 2 || gain == Gain::None {
             return None;
         }
-        let own = || Workers::start(threads - 1, self.shared.config.patience);
-        let given = self.shared.config.workers.as_ref();
-        given.or_else(|| self.shared.workers.get_or_init(own).as_ref())
+        let workers = self.workers()?;
+        if gain == Gain::Sure || workers.are_awake() {
+            return Some(workers);
+        }
+        if self.is_in_a_row() {
+            // The next block will find somebody awake.
+            workers.spawn(|| ());
+        }
+        None
+    }
+
+    fn workers(&self) -> Option<&Workers> {
+        let Config { workers, patience, .. } = &self.shared.config;
+        let own = || Workers::start(self.threads() - 1, *patience);
+        workers.as_ref().or_else(|| self.shared.workers.get_or_init(own).as_ref())
+    }
+
+    /// Whether blocks follow each other so closely that the engine's threads stay awake in between.
+    fn is_in_a_row(&self) -> bool {
+        let Config { workers, patience, .. } = &self.shared.config;
+        let since_last = self.shared.last.lock().map(|last| last.elapsed());
+        workers.is_none() && since_last.is_some_and(|since| since < *patience)
     }
 }
 

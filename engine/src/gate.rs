@@ -5,7 +5,7 @@
 //! observation holds in the committed state: the EVM being deterministic, its effects are then
 //! those of sequential execution. While somebody else runs the frontier it speculates itself.
 
-use blockloom_state::{Record, Version, Writer};
+use blockloom_state::{Audience, Record, Version, Writer};
 
 use crate::{
     machine::{Committer, Ran, Speculator},
@@ -41,9 +41,9 @@ where
         let mut passed = None;
         loop {
             passed = match self.loom.scheduler.at_gate(passed, &mut self.worker.counts.waits) {
-                GateTask::Run(version) => {
+                GateTask::Run(version, audience) => {
                     let taken = self.loom.records.take(version.index);
-                    Some(self.run_here(version, taken.as_ref())?)
+                    Some(self.run_here(version, audience, taken.as_ref())?)
                 }
                 GateTask::Judge(version) => Some(self.judge(version)?),
                 GateTask::Speculate(version) => {
@@ -61,7 +61,7 @@ where
         if let Some(kind) = self.committer.judge(&taken.record) {
             self.worker.counts.stale.count(kind);
             let version = self.loom.scheduler.refused();
-            return self.run_here(version, Some(&taken));
+            return self.run_here(version, Audience::Somebody, Some(&taken));
         }
         self.worker.counts.time_committed += taken.time;
         self.committer.commit(version.index, taken)?;
@@ -70,10 +70,21 @@ where
         Ok(Passed::Recorded)
     }
 
-    /// Runs the frontier on committed state, in place of what a speculative run may have left.
-    fn run_here(&mut self, version: Version, taken: Option<&Ran<S::Yield>>) -> Result<Passed, C::Error> {
+    /// Runs the frontier on committed state, in place of what a speculative run may have left. While
+    /// there is no audience its effects are kept back: the next who has one tells of them as well.
+    fn run_here(
+        &mut self,
+        version: Version,
+        audience: Audience,
+        taken: Option<&Ran<S::Yield>>,
+    ) -> Result<Passed, C::Error> {
         self.worker.counts.at_gate += 1;
-        self.committer.run(version.index, &mut self.effects)?;
+        self.loom.memory.set_audience(audience);
+        self.committer.run(version.index)?;
+        if audience == Audience::Nobody && taken.is_none() {
+            return Ok(Passed::RunAtGate);
+        }
+        self.committer.take_effects(self.loom.memory, &mut self.effects);
         let (stale, before) = (&mut self.worker.stale, taken.map(|ran| &ran.record));
         self.loom.memory.publish(Writer::Run(version), &self.effects, before, stale);
         self.loom.report_stale(stale);

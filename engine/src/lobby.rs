@@ -75,6 +75,12 @@ impl Lobby {
         }
     }
 
+    /// Whether somebody is here, or on the way, who has nothing to do.
+    pub(crate) fn has_somebody_free(&self) -> bool {
+        let room = self.room.lock();
+        room.expected > room.busy
+    }
+
     /// Does one job after the other, and stays a little after the last. For a thread that was called.
     pub(crate) fn stay(&self) {
         let mut room = self.room.lock();

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use blockloom_state::{Record, Staleness, TxIndex, Version, sync::AtomicBool};
+use blockloom_state::{Memory, Record, Staleness, TxIndex, Version, sync::AtomicBool};
 
 /// Runs transactions ahead of the frontier, over the multi-version memory. Each worker has one.
 pub(crate) trait Speculator<'m> {
@@ -48,9 +48,11 @@ pub(crate) trait Committer {
     /// Why the block cannot go on.
     type Error;
 
-    /// Runs a transaction on the committed state and commits it. Its effects take the place of what
-    /// is in `effects`.
-    fn run(&mut self, index: TxIndex, effects: &mut Record) -> Result<(), Self::Error>;
+    /// Runs a transaction on the committed state and commits it.
+    fn run(&mut self, index: TxIndex) -> Result<(), Self::Error>;
+
+    /// Puts the effects of the runs here since the last call in place of what is in `effects`.
+    fn take_effects(&mut self, memory: &Memory, effects: &mut Record);
 
     /// What of a record does not hold in the committed state.
     fn judge(&mut self, record: &Record) -> Option<Staleness>;

@@ -13,6 +13,7 @@ use crate::{
     error::Reason,
     evm::{EvmSpeculator, Handling},
     gate::Gate,
+    machine::Committer as _,
     scheduler::Effort,
     spread::Workers,
     stats::{Counts, Phases},
@@ -36,26 +37,48 @@ impl<B, H> Table<'_, B, H> {
     fn efforts(&self, block: &Block) -> Vec<Effort> {
         let expected = |transaction| match self.spread {
             Spread::WhereItPays => effort(transaction),
-            Spread::Always => Effort::Heavy,
+            Spread::Always | Spread::Blindfolded => Effort::Heavy,
         };
         block.transactions.iter().map(expected).collect()
     }
 }
 
-/// The least gas that the heavy transactions of a block must be expected to take for a second
-/// thread to pay, and the least share of all gas: on real blocks that are below, waking the thread
-/// up and keeping notes took longer than it helped.
-const LEAST_GAS: u64 = 5_500_000;
-const LEAST_SHARE: f64 = 0.4;
+/// What a block must be expected to take for a second thread to pay. On real blocks that are below,
+/// keeping notes took longer than it helped, and waking the thread up as well where it slept.
+struct Threshold {
+    /// The least gas of the heavy transactions.
+    gas: u64,
+    /// Their least share of all gas.
+    share: f64,
+}
+
+impl Threshold {
+    /// Where the thread is awake.
+    const AWAKE: Self = Self { gas: 1_400_000, share: 0.25 };
+    /// Where it has to be woken up.
+    const ASLEEP: Self = Self { gas: 5_500_000, share: 0.4 };
+}
+
 /// The most gas that a transaction is expected to take, whatever its limit is.
 const MOST_EXPECTED: u64 = 300_000;
 /// What a transfer takes.
 const TRANSFER: u64 = 21_000;
 /// Who asks for so much may take as long as many others together.
-const HUGE: u64 = 1_000_000;
+const HUGE: u64 = 350_000;
 
-/// Whether a block may take so long that waking up a thread pays.
-pub(crate) fn can_pay(block: &Block) -> bool {
+/// Whether a second thread pays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gain {
+    /// It does.
+    Sure,
+    /// It does if it need not be woken up.
+    IfAwake,
+    /// It does not.
+    None,
+}
+
+/// Whether a block may take so long that a second thread pays.
+pub(crate) fn gain(block: &Block) -> Gain {
     let (mut heavy, mut all) = (0, 0);
     for transaction in &block.transactions {
         let gas = expected_gas(transaction);
@@ -64,7 +87,14 @@ pub(crate) fn can_pay(block: &Block) -> bool {
             heavy += gas;
         }
     }
-    heavy >= LEAST_GAS && heavy as f64 >= LEAST_SHARE * all as f64
+    let exceeds = |least: &Threshold| heavy >= least.gas && heavy as f64 >= least.share * all as f64;
+    if exceeds(&Threshold::ASLEEP) {
+        Gain::Sure
+    } else if exceeds(&Threshold::AWAKE) {
+        Gain::IfAwake
+    } else {
+        Gain::None
+    }
 }
 
 fn expected_gas(transaction: &Transaction) -> u64 {
@@ -131,7 +161,7 @@ fn lead<'l, B: Base, H: Handling, F: Fn() -> EvmSpeculator<'l, B, H>>(
     let mut watch = Stopwatch::start();
     course.open()?;
     let (mut effects, mut stale) = (Record::default(), Vec::new());
-    course.take_effects(&mut effects);
+    course.take_effects(loom.memory, &mut effects);
     loom.memory.publish(Writer::Opening, &effects, None, &mut stale);
     loom.report_stale(&mut stale);
     let opening = watch.lap();

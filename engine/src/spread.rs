@@ -53,6 +53,11 @@ impl Workers {
         self.pool.current_num_threads()
     }
 
+    /// Whether a thread of the pool waits for the next block.
+    pub(crate) fn are_awake(&self) -> bool {
+        self.lobby.has_somebody_free()
+    }
+
     /// Leads on this thread while `helpers` threads of the pool help, and comes back once all are
     /// done. Does not rely on anybody's helping.
     ///

@@ -16,6 +16,13 @@ pub fn engine_on(threads: usize) -> Engine {
     Engine::new(Config { spread: Spread::Always, ..Config::with_threads(threads) })
 }
 
+/// Engines that execute every block on several threads, each in its own way: with 2, 3 and 8, and
+/// with 3 that see nothing of each other.
+pub fn engines() -> Vec<Engine> {
+    let blindfolded = Config { spread: Spread::Blindfolded, ..Config::with_threads(3) };
+    [2, 3, 8].map(engine_on).into_iter().chain([Engine::new(blindfolded)]).collect()
+}
+
 /// What two engines make of a block, if it is not the same: the outcome whole, or the error as it
 /// reads and as it is, and every step on the way there.
 ///

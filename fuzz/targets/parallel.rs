@@ -5,11 +5,11 @@
 use std::sync::LazyLock;
 
 use blockloom_engine::Engine;
-use blockloom_fuzz::{FORKS, disagreement, engine_on, hostile_block_of};
+use blockloom_fuzz::{FORKS, disagreement, engine_on, engines, hostile_block_of};
 use libfuzzer_sys::fuzz_target;
 
 static SEQUENTIAL: LazyLock<Engine> = LazyLock::new(|| engine_on(1));
-static PARALLEL: LazyLock<[Engine; 3]> = LazyLock::new(|| [2, 3, 8].map(engine_on));
+static PARALLEL: LazyLock<Vec<Engine>> = LazyLock::new(engines);
 
 fuzz_target!(|bytes: &[u8]| {
     let hostile = hostile_block_of(&FORKS, bytes);

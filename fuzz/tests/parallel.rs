@@ -3,12 +3,12 @@
 use std::sync::LazyLock;
 
 use blockloom_engine::Engine;
-use blockloom_fuzz::{FORKS, disagreement, engine_on, hostile_block};
+use blockloom_fuzz::{FORKS, disagreement, engine_on, engines, hostile_block};
 use proptest::prelude::*;
 
 /// They serve all blocks one after the other, so what they keep between blocks is looked at as well.
 static SEQUENTIAL: LazyLock<Engine> = LazyLock::new(|| engine_on(1));
-static PARALLEL: LazyLock<[Engine; 3]> = LazyLock::new(|| [2, 3, 8].map(engine_on));
+static PARALLEL: LazyLock<Vec<Engine>> = LazyLock::new(engines);
 
 proptest! {
     #[test]

@@ -18,6 +18,7 @@ mod root;
 mod shards;
 mod store;
 pub mod sync;
+mod trace;
 mod trie;
 mod view;
 
@@ -26,8 +27,8 @@ pub use base::Base;
 pub use changes::{AccountChange, Change, Changes, Life};
 pub use index::{Incarnation, Moment, TxIndex, Version};
 pub use location::{Location, Mismatch, Value};
-pub use memory::{AccountRead, Memory, Remembered, SlotRead, Writer};
-pub use overlay::Overlay;
+pub use memory::{AccountRead, Audience, Memory, Remembered, Sight, SlotRead, Writer};
+pub use overlay::{Overlay, Tracing};
 pub use record::{
     AccountEffect, AccountObservation, AccountRecord, BalanceEffect, Bounds, Existence, Fate, Origin, Record,
     SlotObservation, SlotRecord, Staleness,

@@ -42,6 +42,9 @@ pub struct Memory {
     /// Whether any life began or ended in this block: if none did, slots need not ask.
     has_lives: AtomicBool,
     frontier: AtomicU32,
+    /// Whether nobody runs ahead, so that nobody would find here what is remembered.
+    is_alone: AtomicBool,
+    sight: Sight,
     /// Its balance is not kept up: nearly every transaction adds to it, and hardly one looks.
     coinbase: Address,
 }
@@ -88,6 +91,25 @@ pub enum SlotRead {
     Awaits(TxIndex),
 }
 
+/// What transactions see of each other before they are final.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sight {
+    /// What they publish.
+    #[default]
+    Clear,
+    /// Nothing: for tests of what they observe, which has to hold whatever they see.
+    Blindfolded,
+}
+
+/// Who may read what the gate remembers and publishes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// Nobody runs ahead, and nobody is about to.
+    Nobody,
+    /// Somebody does, or may.
+    Somebody,
+}
+
 /// Who publishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Writer {
@@ -108,8 +130,9 @@ impl Writer {
 
 impl Memory {
     /// Makes an empty memory ready for a block whose fees go to `coinbase`.
-    pub fn open(&mut self, coinbase: Address) {
+    pub fn open(&mut self, coinbase: Address, sight: Sight) {
         self.coinbase = coinbase;
+        self.sight = sight;
     }
 
     /// Forgets everything. Room is kept as far as the last block needed it.
@@ -130,9 +153,10 @@ impl Memory {
         }
         self.codes.get_mut().clear();
         self.block_hashes.get_mut().clear();
-        // ORDER: Relaxed in both: nobody else has the memory.
+        // ORDER: Relaxed in all: nobody else has the memory.
         self.has_lives.store(false, Ordering::Relaxed);
         self.frontier.store(0, Ordering::Relaxed);
+        self.is_alone.store(false, Ordering::Relaxed);
     }
 
     /// Where the fees go.
@@ -144,6 +168,12 @@ impl Memory {
     pub fn advance(&self, frontier: TxIndex) {
         // ORDER: Relaxed: a reader that sees an older frontier keeps more than it needs to.
         self.frontier.store(Moment::from(frontier).get(), Ordering::Relaxed);
+    }
+
+    /// Says who reads what the gate remembers from now on.
+    pub fn set_audience(&self, audience: Audience) {
+        // ORDER: Relaxed: only the gate looks at it.
+        self.is_alone.store(audience == Audience::Nobody, Ordering::Relaxed);
     }
 
     /// An account as it seems to be just before `reader`.
@@ -205,7 +235,8 @@ impl Memory {
 
     /// Puts the effects of a run in place of what an earlier run of the same transaction left, and
     /// tells who read what is no longer so. The earlier run's effects that the new one does not
-    /// have are taken away: `before` is its record.
+    /// have are taken away: `before` is its record. What accounts without code pay and are paid is
+    /// left out: nearly every transaction changes some, and hardly any looks at one exactly.
     pub fn publish(
         &self,
         writer: Writer,
@@ -213,12 +244,15 @@ impl Memory {
         before: Option<&Record>,
         stale: &mut Vec<TxIndex>,
     ) {
+        if self.sight == Sight::Blindfolded {
+            return;
+        }
         let (moment, incarnation) = writer.parts();
         for account in &record.accounts {
             self.publish_account(moment, incarnation, account, stale);
         }
         for SlotRecord { account, key, value, .. } in &record.writes {
-            let slot = SlotKey { account: self.id(&record.accounts[*account as usize]), key: *key };
+            let slot = SlotKey { account: id_of(&record.accounts[*account as usize]), key: *key };
             let publish = |cell: &mut SlotCell| cell.publish(moment, incarnation, *value, stale);
             self.with_new_slot(self.slots.hash(&slot), slot, publish);
         }
@@ -231,18 +265,19 @@ impl Memory {
     /// there again. What it did to accounts stays as a guess.
     pub fn predict(&self, version: Version, record: &Record) {
         for SlotRecord { account, key, .. } in &record.writes {
-            let slot = SlotKey { account: self.id(&record.accounts[*account as usize]), key: *key };
+            let slot = SlotKey { account: id_of(&record.accounts[*account as usize]), key: *key };
             let predict = |cell: &mut SlotCell| cell.predict(version.index.into(), version.incarnation);
             self.with_slot(self.slots.hash(&slot), &slot, predict);
         }
     }
 
     fn withdraw(&self, moment: Moment, incarnation: Incarnation, before: &Record, stale: &mut Vec<TxIndex>) {
-        for account in before.accounts.iter().filter(|account| account.effect.is_some()) {
-            self.with_cell(self.id(account), |cell| cell.withdraw(moment, incarnation, stale));
+        let is_published = |account: &&AccountRecord| account.effect.is_some() && !account.is_payment_only();
+        for account in before.accounts.iter().filter(is_published) {
+            self.with_cell(id_of(account), |cell| cell.withdraw(moment, incarnation, stale));
         }
         for SlotRecord { account, key, .. } in &before.writes {
-            let slot = SlotKey { account: self.id(&before.accounts[*account as usize]), key: *key };
+            let slot = SlotKey { account: id_of(&before.accounts[*account as usize]), key: *key };
             let withdraw = |cell: &mut SlotCell| cell.withdraw(moment, incarnation, stale);
             self.with_slot(self.slots.hash(&slot), &slot, withdraw);
         }
@@ -255,50 +290,56 @@ impl Memory {
         account: &AccountRecord,
         stale: &mut Vec<TxIndex>,
     ) {
-        let Some(effect) = &account.effect else { return };
+        let Some(effect) = account.effect.as_ref().filter(|_| !account.is_payment_only()) else { return };
         let mut effect = effect.clone();
         if account.address == self.coinbase {
             effect.balance = BalanceEffect::Keep;
-            if !effect.is_any() {
-                return;
-            }
         }
         let is_life = effect.fate != Fate::Lives;
         let frontier = self.frontier();
-        self.with_cell(self.id(account), |cell| cell.publish(moment, incarnation, effect, frontier, stale));
+        self.with_cell(id_of(account), |cell| cell.publish(moment, incarnation, effect, frontier, stale));
         if is_life {
             // ORDER: Release pairs with the Acquire in `life`: who sees the flag finds the life.
             self.has_lives.store(true, Ordering::Release);
         }
     }
 
-    /// An account as the base has it.
-    fn base_account<B: Base>(
-        &self,
-        base: &B,
-        address: Address,
-    ) -> Result<(AccountId, Option<AccountInfo>), B::Error> {
-        self.look_up(base, address, |id, cell| (id, cell.base().cloned()))
+    /// The name of an account that somebody else asked the base for.
+    pub fn introduce(&self, address: Address, account: Option<&Account>) -> AccountId {
+        let info = account.map(|account| AccountInfo {
+            balance: account.balance,
+            nonce: account.nonce,
+            code_hash: account.code_hash,
+            account_id: None,
+            code: None,
+        });
+        let hash = self.accounts.hash(&address);
+        self.enter(hash, address, || AccountCell::new(info, None), |id, _| id)
     }
 
-    /// A slot as the base has it.
-    fn base_slot<B: Base>(
+    /// Looks at the cell of an account, if anybody asked for it.
+    #[inline]
+    fn find<R>(&self, address: Address, look: impl FnOnce(AccountId, &AccountCell) -> R) -> Option<R> {
+        self.find_hashed(self.accounts.hash(&address), address, look)
+    }
+
+    #[inline]
+    fn find_hashed<R>(
         &self,
-        base: &B,
+        hash: u64,
         address: Address,
-        account: AccountId,
-        key: U256,
-    ) -> Result<U256, B::Error> {
+        look: impl FnOnce(AccountId, &AccountCell) -> R,
+    ) -> Option<R> {
+        let number = Shards::<AccountShard>::number_of(hash);
+        let shard = self.accounts.lock(number);
+        let (_, place) = shard.places.find(hash, |(known, _)| *known == address)?;
+        Some(look(account_id(*place, number), &shard.cells[*place as usize]))
+    }
+
+    /// A slot as the base has it, if anybody asked.
+    fn base_slot(&self, account: AccountId, key: U256) -> Option<U256> {
         let slot = SlotKey { account, key };
-        let hash = self.slots.hash(&slot);
-        if let Some(Some(known)) = self.with_slot(hash, &slot, |cell| cell.base) {
-            return Ok(known);
-        }
-        let value = match self.with_cell(account, |cell| cell.base_id) {
-            Some(base_id) => base.storage_by_account_id_ref(address, base_id, key)?,
-            None => base.storage_ref(address, key)?,
-        };
-        Ok(self.with_new_slot(hash, slot, |cell| *cell.base.get_or_insert(value)))
+        self.with_slot(self.slots.hash(&slot), &slot, |cell| cell.base).flatten()
     }
 
     /// Finds an account, asks the base for it the first time, and looks at its cell.
@@ -307,15 +348,11 @@ impl Memory {
         &self,
         base: &B,
         address: Address,
-        look: impl FnOnce(AccountId, &AccountCell) -> R,
+        look: impl Fn(AccountId, &AccountCell) -> R,
     ) -> Result<R, B::Error> {
         let hash = self.accounts.hash(&address);
-        let number = Shards::<AccountShard>::number_of(hash);
-        {
-            let shard = self.accounts.lock(number);
-            if let Some((_, place)) = shard.places.find(hash, |(known, _)| *known == address) {
-                return Ok(look(account_id(*place, number), &shard.cells[*place as usize]));
-            }
+        if let Some(found) = self.find_hashed(hash, address, &look) {
+            return Ok(found);
         }
         let info = base.basic_ref(address)?;
         let base_id = info.as_ref().and_then(|info| info.account_id);
@@ -325,9 +362,21 @@ impl Memory {
             code_hash: Account::from(&info).code_hash,
             ..info
         });
+        // Somebody else may have asked at the same time: whoever comes first has the word.
+        Ok(self.enter(hash, address, || AccountCell::new(info, base_id), look))
+    }
+
+    /// Looks at the cell of an account, which is made if there is none.
+    fn enter<R>(
+        &self,
+        hash: u64,
+        address: Address,
+        make: impl FnOnce() -> AccountCell,
+        look: impl FnOnce(AccountId, &AccountCell) -> R,
+    ) -> R {
+        let number = Shards::<AccountShard>::number_of(hash);
         let mut shard = self.accounts.lock(number);
         let AccountShard { places, cells } = &mut *shard;
-        // Somebody else may have asked at the same time: whoever comes first has the word.
         let known =
             places.entry(hash, |(known, _)| *known == address, |(known, _)| self.accounts.hash(known));
         let place = match known {
@@ -335,12 +384,12 @@ impl Memory {
             Entry::Vacant(vacant) => {
                 let place =
                     u32::try_from(cells.len()).expect("a block reads fewer than 2^26 accounts of a shard");
-                cells.push(AccountCell::new(info, base_id));
+                cells.push(make());
                 vacant.insert((address, place));
                 place
             }
         };
-        Ok(look(account_id(place, number), &cells[place as usize]))
+        look(account_id(place, number), &cells[place as usize])
     }
 
     /// When the life began that an account lives just before `reader`, if it began in this block.
@@ -359,16 +408,6 @@ impl Memory {
         look(&mut self.accounts.lock(number).cells[place])
     }
 
-    fn id(&self, account: &AccountRecord) -> AccountId {
-        account.id.unwrap_or_else(|| {
-            let hash = self.accounts.hash(&account.address);
-            let number = Shards::<AccountShard>::number_of(hash);
-            let shard = self.accounts.lock(number);
-            let place = shard.places.find(hash, |(known, _)| *known == account.address);
-            account_id(place.expect("an account is read before it has effects").1, number)
-        })
-    }
-
     /// Looks at a slot, if anybody did before.
     #[inline]
     fn with_slot<R>(&self, hash: u64, slot: &SlotKey, look: impl FnOnce(&mut SlotCell) -> R) -> Option<R> {
@@ -382,6 +421,12 @@ impl Memory {
         let mut shard = self.slots.lock(Shards::<SlotShard>::number_of(hash));
         let known = shard.entry(hash, |(known, _)| *known == slot, |(known, _)| self.slots.hash(known));
         look(&mut known.or_insert_with(|| (slot, SlotCell::default())).into_mut().1)
+    }
+
+    #[inline]
+    fn is_alone(&self) -> bool {
+        // ORDER: Relaxed: see `set_audience`.
+        self.is_alone.load(Ordering::Relaxed)
     }
 
     #[inline]
@@ -415,13 +460,18 @@ impl fmt::Debug for Memory {
     }
 }
 
+fn id_of(account: &AccountRecord) -> AccountId {
+    account.id.expect("an account is introduced before it has effects")
+}
+
 fn account_id(place: u32, shard: usize) -> AccountId {
     AccountId::new((place as usize) << SHARD_BITS | shard)
         .expect("a block reads fewer than 2^26 accounts of a shard")
 }
 
-/// A base seen through a memory, which remembers what it says: each location is asked for once,
-/// whoever needs it first.
+/// A base seen through a memory: what those who run ahead have asked for is not asked again. What
+/// is asked for here is not remembered there, for the one reader that there is remembers it itself.
+/// While nobody runs ahead the base alone is asked. Names of accounts are the memory's.
 #[derive(Clone, Copy, Debug)]
 pub struct Remembered<'m, B> {
     /// What remembers.
@@ -430,13 +480,23 @@ pub struct Remembered<'m, B> {
     pub base: &'m B,
 }
 
+impl<B> Remembered<'_, B> {
+    fn memory(&self) -> Option<&Memory> {
+        (!self.memory.is_alone()).then_some(self.memory)
+    }
+}
+
 impl<B: Base> revm_database_interface::DatabaseRef for Remembered<'_, B> {
     type Error = B::Error;
 
     #[inline]
     fn basic_ref(&self, address: Address) -> Result<Option<AccountInfo>, B::Error> {
-        let (id, info) = self.memory.base_account(self.base, address)?;
-        Ok(info.map(|info| AccountInfo { account_id: Some(id), ..info }))
+        let base = |id, cell: &AccountCell| (id, cell.base().cloned());
+        let (id, info) = match self.memory().and_then(|memory| memory.find(address, base)) {
+            Some((id, info)) => (Some(id), info),
+            None => (None, self.base.basic_ref(address)?),
+        };
+        Ok(info.map(|info| AccountInfo { account_id: id, ..info }))
     }
 
     fn code_by_hash_ref(&self, hash: B256) -> Result<Bytecode, B::Error> {
@@ -444,8 +504,11 @@ impl<B: Base> revm_database_interface::DatabaseRef for Remembered<'_, B> {
     }
 
     fn storage_ref(&self, address: Address, key: U256) -> Result<U256, B::Error> {
-        let id = self.memory.look_up(self.base, address, |id, _| id)?;
-        self.memory.base_slot(self.base, address, id, key)
+        let known = self.memory().and_then(|memory| {
+            let id = memory.find(address, |id, _| id)?;
+            memory.base_slot(id, key)
+        });
+        known.map_or_else(|| self.base.storage_ref(address, key), Ok)
     }
 
     #[inline]
@@ -455,7 +518,10 @@ impl<B: Base> revm_database_interface::DatabaseRef for Remembered<'_, B> {
         id: AccountId,
         key: U256,
     ) -> Result<U256, B::Error> {
-        self.memory.base_slot(self.base, address, id, key)
+        match self.memory().and_then(|memory| memory.base_slot(id, key)) {
+            Some(known) => Ok(known),
+            None => self.base.storage_ref(address, key),
+        }
     }
 
     fn block_hash_ref(&self, number: u64) -> Result<B256, B::Error> {
@@ -531,20 +597,22 @@ mod tests {
     }
 
     #[test]
-    fn the_base_is_asked_once_whoever_needs_it_first() {
-        for order in [[read_at_gate, read_ahead], [read_ahead, read_at_gate]] {
+    fn who_runs_ahead_asks_the_base_once_and_spares_the_gate_the_question() {
+        let (ahead_first, gate_first) = ([read_ahead, read_at_gate], [read_at_gate, read_ahead]);
+        // Of what the gate asked for first only the hash of a block is remembered.
+        for (order, questions) in [(ahead_first, 3), (gate_first, 3 + 2)] {
             let (base, memory) = (Counted::new(), Memory::default());
             order.iter().chain(&order).for_each(|read| read(&memory, &base));
-            assert_eq!(base.asked.into_inner(), 3, "an account, a slot and a hash");
+            assert_eq!(base.asked.into_inner(), questions, "an account, a slot and a hash");
         }
     }
 
     #[test]
     fn a_memory_that_was_reset_knows_nothing() {
         let (base, mut memory) = (Counted::new(), Memory::default());
-        read_at_gate(&memory, &base);
+        read_ahead(&memory, &base);
         memory.reset();
-        read_at_gate(&memory, &base);
+        read_ahead(&memory, &base);
         assert_eq!(base.asked.load(Ordering::Relaxed), 6, "asked again");
     }
 

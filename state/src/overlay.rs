@@ -15,11 +15,21 @@ use revm_database_interface::{Database, DatabaseCommit};
 use revm_state::{Account as EvmAccount, AccountId, AccountInfo, Bytecode, EvmState};
 
 use crate::{
-    Account, AccountChange, AccountEffect, AccountObservation, AccountRecord, Base, Change, Changes,
-    Existence, Fate, Life, Origin, Record, SlotObservation, SlotRecord, Staleness,
-    record::BalanceEffect,
+    Account, AccountChange, Base, Change, Changes, Existence, Fate, Life, Origin, Record, SlotObservation,
+    SlotRecord, Staleness,
     recorder::{Recorded, Recorder},
+    trace::{Trace, Traced},
 };
+
+/// Whether an overlay keeps the effects of what is committed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tracing {
+    /// It does not.
+    #[default]
+    Off,
+    /// It does.
+    On,
+}
 
 /// A base and what was committed on top of it.
 ///
@@ -32,7 +42,8 @@ pub struct Overlay<B> {
     codes: B256Map<Bytecode>,
     block_hashes: HashMap<u64, B256>,
     recorder: Option<Recorder>,
-    trace: Option<Record>,
+    tracing: Tracing,
+    trace: Trace,
     /// Where the accounts of the record lie that was judged last.
     judged: Vec<AccountId>,
 }
@@ -47,6 +58,8 @@ struct Entry {
     now: Option<AccountInfo>,
     life: Life,
     slots: U256Map<Change<U256>>,
+    /// Its position in the trace.
+    traced: Option<u32>,
 }
 
 impl<B: Base> Overlay<B> {
@@ -64,7 +77,8 @@ impl<B: Base> Overlay<B> {
             codes: B256Map::default(),
             block_hashes: HashMap::default(),
             recorder: None,
-            trace: None,
+            tracing: Tracing::Off,
+            trace: Trace::default(),
             judged: Vec::new(),
         }
     }
@@ -83,20 +97,26 @@ impl<B: Base> Overlay<B> {
         self.recorder.as_mut().map(Recorder::take).unwrap_or_default()
     }
 
-    /// From now on keeps the effects of what is committed after a run on this overlay, for
+    /// Whether the effects of what is committed after runs on this overlay are kept from now on, for
     /// [`take_trace`](Self::take_trace).
-    pub fn trace(&mut self) {
-        self.trace.get_or_insert_default();
+    pub fn set_tracing(&mut self, tracing: Tracing) {
+        self.tracing = tracing;
     }
 
-    /// Puts the effects of what was committed after runs on this overlay since the last call in
-    /// place of what is in `effects`, whose room is used again; nothing unless it
-    /// [`trace`](Self::trace)s.
-    pub fn take_trace(&mut self, effects: &mut Record) {
-        effects.clear();
-        if let Some(trace) = &mut self.trace {
-            std::mem::swap(trace, effects);
-        }
+    /// Puts the effects of what was committed after runs on this overlay since the last call, all in
+    /// one, in place of what is in `effects`, whose room is used again. `introduce` names accounts
+    /// that the base has no name for.
+    pub fn take_trace(
+        &mut self,
+        effects: &mut Record,
+        mut introduce: impl FnMut(Address, Option<&Account>) -> AccountId,
+    ) {
+        let Self { trace, accounts, .. } = self;
+        trace.take(effects, |account, place| {
+            let entry = &mut accounts[place.get()];
+            entry.traced = None;
+            account.id.get_or_insert_with(|| introduce(entry.address, entry.before.as_ref()));
+        });
     }
 
     /// What of the observations in a record does not hold here. If there is nothing, the record may
@@ -198,8 +218,11 @@ impl<B: Base> Overlay<B> {
         let entry = &mut self.accounts[place.get()];
 
         let fate = Fate::of(account, Existence::of(entry.now.as_ref()));
-        if let Some(trace) = &mut self.trace {
-            entry.trace(fate, account, trace);
+        if self.tracing == Tracing::On {
+            let Entry { address, base_id, now, .. } = entry;
+            let (address, base_id, now) = (*address, *base_id, now.as_ref());
+            let traced = Traced { address, place, base_id, now, position: &mut entry.traced };
+            self.trace.note(traced, fate, account);
         }
         let mut recorded = record_account(&mut self.recorder, entry);
         entry.enter(fate, &mut recorded);
@@ -242,6 +265,7 @@ impl<B: Base> Overlay<B> {
             }),
             life: Life::Same,
             slots: U256Map::default(),
+            traced: None,
         });
         Ok(place)
     }
@@ -300,35 +324,6 @@ impl Entry {
             recorded.write_slot(key, known.after, value);
         }
         known.after = value;
-    }
-
-    /// Writes down what a run on committed state does to the account.
-    fn trace(&self, fate: Fate, account: &EvmAccount, trace: &mut Record) {
-        let info = &account.info;
-        let (balance, nonce, code_hash) = self
-            .now
-            .as_ref()
-            .map_or((U256::ZERO, 0, KECCAK256_EMPTY), |now| (now.balance, now.nonce, now.code_hash));
-        let effect = AccountEffect {
-            fate,
-            balance: if info.balance == balance {
-                BalanceEffect::Keep
-            } else {
-                BalanceEffect::Set(info.balance)
-            },
-            nonce: (info.nonce != nonce || fate == Fate::Begins).then_some(info.nonce),
-            code: (info.code_hash != code_hash)
-                .then(|| (info.code_hash, info.code.clone().unwrap_or_default())),
-        };
-        if fate != Fate::Ends {
-            trace.writes.extend(SlotRecord::changed(trace.accounts.len(), account));
-        }
-        trace.accounts.push(AccountRecord {
-            address: self.address,
-            id: self.base_id,
-            observed: AccountObservation::NOTHING,
-            effect: effect.is_any().then_some(effect),
-        });
     }
 }
 

@@ -3,7 +3,7 @@
 //! Plain data, made by a run and judged later. An observation says what the run needs: bounds
 //! rather than values wherever bounds are enough. An effect sets or adds.
 
-use alloy_primitives::{Address, B256, U256};
+use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256};
 use revm_state::{Account as EvmAccount, AccountId, AccountInfo, Bytecode};
 
 /// Every value between two ends, both included.
@@ -147,6 +147,14 @@ pub struct AccountRecord {
     pub effect: Option<AccountEffect>,
 }
 
+impl AccountRecord {
+    /// Whether it has no code, and nothing happens to it but that it pays, or is paid.
+    pub(crate) fn is_payment_only(&self) -> bool {
+        let has_code = self.observed.code_hash != Some(KECCAK256_EMPTY);
+        !has_code && self.effect.as_ref().is_some_and(AccountEffect::is_payment)
+    }
+}
+
 /// Where a value comes from that a run read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
@@ -193,6 +201,16 @@ impl SlotRecord {
             value: slot.present_value,
         })
     }
+}
+
+/// The code of an account whose code was changed.
+///
+/// # Panics
+///
+/// If the code is not at hand: one that does not belong to its hash must not be told of.
+pub(crate) fn code_of(info: &AccountInfo) -> (B256, Bytecode) {
+    assert!(info.code.is_some() || info.is_empty_code_hash(), "a code that changed is at hand");
+    (info.code_hash, info.code.clone().unwrap_or_default())
 }
 
 /// What one run observed, and what it does.
@@ -256,6 +274,11 @@ impl AccountEffect {
             || self.balance != BalanceEffect::Keep
             || self.nonce.is_some()
             || self.code.is_some()
+    }
+
+    /// Whether it does nothing but change a balance, and count a transaction.
+    pub(crate) fn is_payment(&self) -> bool {
+        self.fate == Fate::Lives && self.code.is_none()
     }
 
     /// Does it to an account.

@@ -17,6 +17,7 @@ use crate::{
     AccountEffect, AccountObservation, AccountRead, AccountRecord, BalanceEffect, Base, Bounds, Existence,
     Fate, Memory, Record, SlotObservation, SlotRead, SlotRecord, TxIndex,
     cell::Exact,
+    record::code_of,
     sync::{AtomicBool, Ordering},
 };
 
@@ -194,6 +195,8 @@ impl<'m, B: Base> View<'m, B> {
             let carried = accounts.get(&address).and_then(|account| account.info.account_id);
             if let Some(seen) = self.seen_mut(address, carried) {
                 seen.need_nonce();
+                // From EIP-8037 on a new account costs more than one that was paid before.
+                seen.need_emptiness(seen.balance);
             }
         }
         let mut writes = Vec::with_capacity(self.reads.len());
@@ -394,8 +397,7 @@ impl Seen {
             fate,
             balance: self.balance_effect(info.balance),
             nonce: (info.nonce != self.nonce || fate == Fate::Begins).then_some(info.nonce),
-            code: (Some(info.code_hash) != self.needs.code_hash)
-                .then(|| (info.code_hash, info.code.take().unwrap_or_default())),
+            code: (Some(info.code_hash) != self.needs.code_hash).then(|| code_of(info)),
         };
         effect.is_any().then_some(effect)
     }

@@ -9,7 +9,7 @@ mod plan;
 mod window;
 
 use blockloom_state::{
-    TxIndex, Version,
+    Audience, TxIndex, Version,
     sync::{AtomicBool, AtomicU32, Condvar, Mutex, MutexGuard, Ordering, relax},
 };
 
@@ -48,8 +48,8 @@ struct State {
 /// What the gate is to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum GateTask {
-    /// Run the frontier on committed state.
-    Run(Version),
+    /// Run the frontier on committed state, for whoever runs ahead.
+    Run(Version, Audience),
     /// Judge the frontier's record.
     Judge(Version),
     /// Somebody else runs the frontier: run this one meanwhile.
@@ -84,6 +84,7 @@ impl Scheduler {
     /// Work for a worker; waits until there is some. Nothing once the block is over.
     pub(crate) fn next(&self, waits: &mut u64) -> Option<Version> {
         self.wait_for(waits, |plan| {
+            plan.has_company();
             let claimed = plan.claim();
             claimed.inspect(|version| self.want(*version));
             (claimed.is_some() || plan.is_over()).then_some(claimed)
@@ -112,7 +113,7 @@ impl Scheduler {
             return Some(GateTask::Stopped);
         }
         match plan.at_gate() {
-            AtGate::Run(version) => Some(GateTask::Run(version)),
+            AtGate::Run(version) => Some(GateTask::Run(version, plan.audience())),
             AtGate::Judge(version) => Some(GateTask::Judge(version)),
             AtGate::Elsewhere => plan.claim().inspect(|version| self.want(*version)).map(GateTask::Speculate),
         }

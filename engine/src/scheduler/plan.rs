@@ -17,7 +17,7 @@
 
 use std::collections::BTreeSet;
 
-use blockloom_state::{Incarnation, TxIndex, Version};
+use blockloom_state::{Audience, Incarnation, TxIndex, Version};
 
 use super::window::Window;
 
@@ -122,6 +122,10 @@ pub(super) struct Plan {
     /// Who waits for whom.
     waiting: Vec<(TxIndex, TxIndex)>,
     pub(super) window: Window,
+    /// Whether no worker has come yet.
+    is_alone: bool,
+    /// Whether the gate came to the frontier while somebody ran it.
+    is_late: bool,
     is_stopped: bool,
 }
 
@@ -144,6 +148,8 @@ impl Plan {
             efforts,
             waiting: Vec::new(),
             window: Window::new(threads),
+            is_alone: true,
+            is_late: false,
             is_stopped: false,
         }
     }
@@ -164,6 +170,11 @@ impl Plan {
         let running = |entry: &Entry| matches!(entry.status, Status::Running | Status::Doomed);
         let entries = self.entries.iter().enumerate().skip(self.frontier);
         entries.filter(move |(_, entry)| running(entry)).map(|(position, _)| TxIndex::new(position))
+    }
+
+    /// A worker has come.
+    pub(super) fn has_company(&mut self) {
+        self.is_alone = false;
     }
 
     /// Whether a worker would find something to do.
@@ -345,9 +356,17 @@ impl Plan {
                 self.withhold_frontier();
                 AtGate::Run(self.start(self.frontier, Status::AtGate))
             }
-            Status::Running | Status::Publishing | Status::Spoiled => AtGate::Elsewhere,
+            Status::Running | Status::Publishing | Status::Spoiled => {
+                self.is_late = true;
+                AtGate::Elsewhere
+            }
             Status::AtGate | Status::Committed => unreachable!("the gate has one transaction at a time"),
         }
+    }
+
+    /// Whether anybody may run ahead before the frontier is committed, or as soon as it is.
+    pub(super) fn audience(&self) -> Audience {
+        if self.is_alone || self.window.stays_closed() { Audience::Nobody } else { Audience::Somebody }
     }
 
     /// The record of the frontier is stale: the gate runs it instead.
@@ -364,7 +383,9 @@ impl Plan {
         entry.status = Status::Committed;
         let index = TxIndex::new(self.frontier);
         self.frontier += 1;
-        if how == Passed::Recorded {
+        // A run that the gate had to wait for has hardly run ahead of it.
+        let was_late = std::mem::take(&mut self.is_late);
+        if how == Passed::Recorded && !was_late {
             self.window.paid();
         }
         self.window.moved();

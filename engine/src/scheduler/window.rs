@@ -8,7 +8,7 @@ const REACH_AT_START: usize = 32;
 /// The furthest reach for each thread: so many records are held at once at most.
 const FURTHEST: usize = 64;
 /// After so many commits at most a closed window is tried again.
-const LONGEST_REST: usize = 256;
+const LONGEST_REST: usize = 4096;
 
 /// How far speculation may run.
 #[derive(Debug)]
@@ -34,6 +34,11 @@ impl Window {
     /// How many transactions after the frontier may be run.
     pub(super) fn reach(&self) -> usize {
         self.reach
+    }
+
+    /// Whether it is closed and will still be closed after the next commit.
+    pub(super) fn stays_closed(&self) -> bool {
+        self.reach == 0 && self.rest_left > 1
     }
 
     /// The furthest that it ever was.

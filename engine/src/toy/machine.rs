@@ -206,7 +206,7 @@ impl Committer for ToyCommitter<'_> {
     type Yield = Yield;
     type Error = usize;
 
-    fn run(&mut self, index: TxIndex, effects: &mut Record) -> Result<(), usize> {
+    fn run(&mut self, index: TxIndex) -> Result<(), usize> {
         assert_eq!(self.yields.len(), index.get(), "transactions are committed in order, once");
         let mut journal = Journal { toy: self.toy, state: &mut self.overlay, accounts: EvmState::default() };
         let played = play(&self.toy.transactions[index.get()], &mut journal).expect("the store can be read");
@@ -214,8 +214,11 @@ impl Committer for ToyCommitter<'_> {
         let Verdict::Valid(yielded) = played else { return Err(index.get()) };
         self.overlay.commit_touched(&mut accounts);
         self.yields.push(yielded);
-        self.overlay.take_trace(effects);
         Ok(())
+    }
+
+    fn take_effects(&mut self, memory: &Memory, effects: &mut Record) {
+        self.overlay.take_trace(effects, |address, account| memory.introduce(address, account));
     }
 
     fn judge(&mut self, record: &Record) -> Option<Staleness> {

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use blockloom_state::Memory;
+use blockloom_state::{Memory, Sight};
 
 use super::{
     dice::Dice,
@@ -24,7 +24,7 @@ fn small_block(seed: u64) {
     let (locations, size) = (1 + dice.below(4), 2 + dice.below(5) as usize);
     let toy = Toy::new(&mut dice, locations, size);
     let mut memory = Memory::default();
-    memory.open(COINBASE);
+    memory.open(COINBASE, Sight::Clear);
     let threads = 2 + dice.below(2) as usize;
     let moods = Moods { seed, one_in: [0, 3][dice.below(2) as usize] };
     let outcome = run(

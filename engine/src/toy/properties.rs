@@ -2,7 +2,7 @@
 
 use std::{sync::LazyLock, time::Duration};
 
-use blockloom_state::Memory;
+use blockloom_state::{Memory, Sight};
 use proptest::prelude::*;
 
 use super::{
@@ -40,7 +40,8 @@ fn blocks_agree(seed: u64, transactions: usize) {
         let toy = Toy::new(&mut shape, locations, size);
         let (threads, one_in) = (1 + shape.below(8) as usize, [0, 50, 5][shape.below(3) as usize]);
         memory.reset();
-        memory.open(COINBASE);
+        let sight = if shape.once_in(4) { Sight::Blindfolded } else { Sight::Clear };
+        memory.open(COINBASE, sight);
         let outcome = run(&toy, &WORKERS, threads, Moods { seed, one_in }, &memory);
         let expected = oracle::expect(&toy);
         assert_eq!(outcome.refused, expected.refused, "seed {seed}");

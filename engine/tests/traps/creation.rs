@@ -48,6 +48,25 @@ fn an_address_that_only_has_a_balance_is_free_and_is_taken_from_then_on() {
 }
 
 #[test]
+fn from_amsterdam_on_a_creation_costs_less_at_an_address_that_was_paid_before() {
+    // What EIP-8037 takes for a new account.
+    const NEW_ACCOUNT: u64 = 183_600;
+    for gap in [0, 1, 9] {
+        let gas_after_paying = |wei| {
+            let mut scene = Scene::new(Amsterdam, gap);
+            scene.contract(CONTRACT, &creator2(), &[(0, 7)]);
+            let payee = if wei == 0 { HEIR } else { child() };
+            scene.call(sender(0), payee, 9);
+            let creating = scene.tell(sender(1), CONTRACT, &[U256::ZERO]);
+            let after = scene.play();
+            assert_eq!(after.slot(CONTRACT, 0), Word::from(child()).0);
+            after.gas(creating)
+        };
+        assert_eq!(gas_after_paying(0) - gas_after_paying(9), NEW_ACCOUNT);
+    }
+}
+
+#[test]
 fn an_address_with_nothing_but_a_nonce_is_taken() {
     everywhere(&forks(Petersburg, Osaka), |mut scene| {
         scene.contract(CONTRACT, &creator2(), &[(0, 7)]);

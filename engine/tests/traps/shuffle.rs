@@ -4,7 +4,7 @@
 use std::{ops::ControlFlow, sync::LazyLock};
 
 use blockloom_engine::{Block, BlockError, Config, Engine, Outcome, Place, Receipt, Step};
-use blockloom_fuzz::{Dawdling, difference, engine_on};
+use blockloom_fuzz::{Dawdling, difference, engines};
 use blockloom_state::{Changes, MemoryStore};
 
 /// How often each thread count executes a block; in every other round a callback is told of each step.
@@ -12,7 +12,7 @@ const ROUNDS: u64 = 4;
 
 /// The engines keep their threads and memories from block to block, as a client's would. They use
 /// all their threads however small a block is.
-static ENGINES: LazyLock<[Engine; 3]> = LazyLock::new(|| [2, 3, 8].map(engine_on));
+static ENGINES: LazyLock<Vec<Engine>> = LazyLock::new(engines);
 
 /// What a block came to, and the steps that led there.
 #[derive(Debug)]
