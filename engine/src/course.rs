@@ -8,7 +8,7 @@
 use std::ops::ControlFlow;
 
 use alloy_consensus::Eip658Value;
-use blockloom_state::{Account, Base, Changes, Memory, Overlay, Record, Staleness, Tracing, TxIndex};
+use blockloom_state::{Base, Changes, Memory, Overlay, Record, Staleness, Tracing, TxIndex};
 use revm::context_interface::result::ExecutionResult;
 
 use crate::{
@@ -176,8 +176,7 @@ impl<B: Base, H: Handling> Committer for Course<'_, '_, B, H> {
     }
 
     fn take_effects(&mut self, memory: &Memory, effects: &mut Record) {
-        let introduce = |address, account: Option<&Account>| memory.introduce(address, account);
-        self.machine.overlay().take_trace(effects, introduce);
+        self.machine.overlay().take_trace(effects, |address, info| memory.introduce(address, info));
     }
 
     fn judge(&mut self, record: &Record) -> Option<Staleness> {

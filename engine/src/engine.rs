@@ -16,7 +16,8 @@ use crate::{
     Block, BlockError, Outcome, Place, Reason,
     course::{Course, Observer, Step},
     evm::{Handling, Mainnet},
-    parallel::{self, Gain, Table},
+    forecast::{Gain, Pace, Ran},
+    parallel::{self, Table},
     sequential,
     spread::{Workers, machine_threads},
     trace::Stopwatch,
@@ -123,10 +124,17 @@ struct Shared {
     config: Config,
     /// The engine's own pool, once it was needed; `None` in it if there could be none.
     workers: OnceLock<Option<Workers>>,
-    /// Since when the last block is done.
-    last: Mutex<Option<Stopwatch>>,
+    history: Mutex<History>,
     /// Memories that no block uses now.
     memories: Mutex<Vec<Memory>>,
+}
+
+/// How the last blocks went.
+#[derive(Debug, Default)]
+struct History {
+    pace: Pace,
+    /// Since when the last one is done.
+    last: Option<Stopwatch>,
 }
 
 impl Default for Engine {
@@ -188,9 +196,11 @@ impl<H: Handling> Engine<H> {
 
     fn go<B: Base>(&self, base: &B, block: &Block, observer: Observer<'_>) -> Result<Outcome, BlockError> {
         let place = Cell::new(Place::Opening);
-        let result = catch_unwind(AssertUnwindSafe(|| match self.workers_for(block) {
-            Some(workers) => self.weave(base, block, observer, &place, workers),
-            None => {
+        let help = self.help_for(block);
+        let watch = Stopwatch::start();
+        let result = catch_unwind(AssertUnwindSafe(|| match help {
+            Help::Now(workers) => self.weave(base, block, observer, &place, workers),
+            Help::NextTime | Help::None => {
                 let course = Course::new(block, base, self.handling.clone(), observer, &place);
                 sequential::execute(course, block.transactions.len())
             }
@@ -198,7 +208,7 @@ impl<H: Handling> Engine<H> {
         let result = result.unwrap_or_else(|panic| {
             Err(Reason::Panicked { place: place.get(), message: message_of(&*panic) })
         });
-        *self.shared.last.lock() = Some(Stopwatch::start());
+        self.look_back(block, watch.elapsed(), help);
         result.map_err(|reason| reason.of(block.number()))
     }
 
@@ -233,23 +243,25 @@ impl<H: Handling> Engine<H> {
     }
 
     /// Who helps with a block, if it is worth it.
-    fn workers_for(&self, block: &Block) -> Option<&Workers> {
+    fn help_for(&self, block: &Block) -> Help<'_> {
         let gain = match self.shared.config.spread {
-            Spread::WhereItPays => parallel::gain(block),
+            Spread::WhereItPays => self.shared.history.lock().pace.gain(block),
             Spread::Always | Spread::Blindfolded => Gain::Sure,
         };
         if self.threads() < 2 || gain == Gain::None {
-            return None;
+            return Help::None;
         }
-        let workers = self.workers()?;
-        if gain == Gain::Sure || workers.are_awake() {
-            return Some(workers);
+        let awake = self.started_workers().filter(|workers| workers.are_awake());
+        match (gain, awake) {
+            (_, Some(workers)) => Help::Now(workers),
+            (Gain::Sure, None) => self.workers().map_or(Help::None, Help::Now),
+            _ if self.is_in_a_row() => Help::NextTime,
+            _ => Help::None,
         }
-        if self.is_in_a_row() {
-            // The next block will find somebody awake.
-            workers.spawn(|| ());
-        }
-        None
+    }
+
+    fn started_workers(&self) -> Option<&Workers> {
+        self.shared.config.workers.as_ref().or_else(|| self.shared.workers.get()?.as_ref())
     }
 
     fn workers(&self) -> Option<&Workers> {
@@ -261,9 +273,32 @@ impl<H: Handling> Engine<H> {
     /// Whether blocks follow each other so closely that the engine's threads stay awake in between.
     fn is_in_a_row(&self) -> bool {
         let Config { workers, patience, .. } = &self.shared.config;
-        let since_last = self.shared.last.lock().map(|last| last.elapsed());
+        let since_last = self.shared.history.lock().last.map(|last| last.elapsed());
         workers.is_none() && since_last.is_some_and(|since| since < *patience)
     }
+
+    /// Remembers how a block went, and gets ready for the next one.
+    fn look_back(&self, block: &Block, time: Duration, help: Help<'_>) {
+        let ran = if matches!(help, Help::Now(_)) { Ran::Together } else { Ran::Alone };
+        let mut history = self.shared.history.lock();
+        history.pace.learn(block, time, ran);
+        history.last = Some(Stopwatch::start());
+        drop(history);
+        if let (Help::NextTime, Some(workers)) = (help, self.workers()) {
+            workers.spawn(|| ());
+        }
+    }
+}
+
+/// Who helps with a block.
+#[derive(Clone, Copy, Debug)]
+enum Help<'w> {
+    /// These threads.
+    Now(&'w Workers),
+    /// Nobody, but it would pay if they were awake: they will be, for the next one.
+    NextTime,
+    /// Nobody.
+    None,
 }
 
 /// What a panic said.

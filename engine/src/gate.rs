@@ -20,6 +20,8 @@ pub(crate) struct Gate<'g, 'l, C, S, Y, F> {
     pub(crate) worker: Worker<'l, S, Y, F>,
     /// The effects of the run before; kept for its room.
     effects: Record,
+    /// Whether there are effects that nobody was told of.
+    holds_back: bool,
 }
 
 impl<'g, 'l, C, S, F> Gate<'g, 'l, C, S, S::Yield, F>
@@ -33,7 +35,7 @@ where
         committer: &'g mut C,
         worker: Worker<'l, S, S::Yield, F>,
     ) -> Self {
-        Self { loom, committer, worker, effects: Record::default() }
+        Self { loom, committer, worker, effects: Record::default(), holds_back: false }
     }
 
     /// Takes every transaction through, or as far as the committer wants to go on.
@@ -45,7 +47,7 @@ where
                     let taken = self.loom.records.take(version.index);
                     Some(self.run_here(version, audience, taken.as_ref())?)
                 }
-                GateTask::Judge(version) => Some(self.judge(version)?),
+                GateTask::Judge(version, audience) => Some(self.judge(version, audience)?),
                 GateTask::Speculate(version) => {
                     self.worker.speculate(version);
                     None
@@ -56,7 +58,7 @@ where
         }
     }
 
-    fn judge(&mut self, version: Version) -> Result<Passed, C::Error> {
+    fn judge(&mut self, version: Version, audience: Audience) -> Result<Passed, C::Error> {
         let taken = self.loom.records.take(version.index).expect("who ran has left a record");
         if let Some(kind) = self.committer.judge(&taken.record) {
             self.worker.counts.stale.count(kind);
@@ -66,6 +68,9 @@ where
         self.worker.counts.time_committed += taken.time;
         self.committer.commit(version.index, taken)?;
         self.worker.counts.committed += 1;
+        if self.holds_back && audience == Audience::Somebody {
+            self.tell(version, None);
+        }
         self.loom.memory.advance(version.index);
         Ok(Passed::Recorded)
     }
@@ -81,14 +86,20 @@ where
         self.worker.counts.at_gate += 1;
         self.loom.memory.set_audience(audience);
         self.committer.run(version.index)?;
-        if audience == Audience::Nobody && taken.is_none() {
-            return Ok(Passed::RunAtGate);
+        self.holds_back |= audience == Audience::Nobody;
+        if audience == Audience::Somebody || taken.is_some() {
+            self.tell(version, taken.map(|ran| &ran.record));
         }
-        self.committer.take_effects(self.loom.memory, &mut self.effects);
-        let (stale, before) = (&mut self.worker.stale, taken.map(|ran| &ran.record));
-        self.loom.memory.publish(Writer::Run(version), &self.effects, before, stale);
-        self.loom.report_stale(stale);
         self.loom.memory.advance(version.index);
         Ok(Passed::RunAtGate)
+    }
+
+    /// Publishes what ran here and was not told yet, in place of what is in `before`.
+    fn tell(&mut self, version: Version, before: Option<&Record>) {
+        self.holds_back = false;
+        self.committer.take_effects(self.loom.memory, &mut self.effects);
+        let stale = &mut self.worker.stale;
+        self.loom.memory.publish(Writer::Run(version), &self.effects, before, stale);
+        self.loom.report_stale(stale);
     }
 }

@@ -35,6 +35,7 @@ mod engine;
 mod error;
 mod evm;
 mod executor;
+mod forecast;
 mod gate;
 mod lend;
 mod lobby;

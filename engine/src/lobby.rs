@@ -42,6 +42,7 @@ struct Room {
     expected: usize,
     /// Those of them that are at a job.
     busy: usize,
+    is_closed: bool,
 }
 
 /// Whether somebody is to be called for a job.
@@ -63,58 +64,71 @@ impl Lobby {
     pub(crate) fn leave(&self, job: Job) -> Call {
         let mut room = self.room.lock();
         room.jobs.push_back(job);
-        // ORDER: Relaxed, and in two steps: the count only changes under the lock, which whoever
-        // sees the new one takes next.
-        self.news.0.store(self.news.0.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
-        let is_short = room.expected - room.busy < room.jobs.len() && room.expected < self.seats;
-        if is_short {
-            room.expected += 1;
-            Call::Somebody
-        } else {
-            Call::Nobody
-        }
+        // ORDER: Relaxed: the count changes under the lock, which whoever sees the new one takes next.
+        self.news.0.fetch_add(1, Ordering::Relaxed);
+        room.call_if_short(self.seats)
     }
 
-    /// Whether somebody is here, or on the way, who has nothing to do.
-    pub(crate) fn has_somebody_free(&self) -> bool {
-        let room = self.room.lock();
-        room.expected > room.busy
+    /// Whether somebody is here, or on the way.
+    pub(crate) fn has_somebody(&self) -> bool {
+        self.room.lock().expected > 0
     }
 
     /// Does one job after the other, and stays a little after the last. For a thread that was called.
     pub(crate) fn stay(&self) {
         let mut room = self.room.lock();
+        let (mut watch, mut panic) = (Stopwatch::start(), None);
         loop {
             if let Some(job) = room.jobs.pop_front() {
-                room.busy += 1;
-                drop(room);
-                let result = catch_unwind(AssertUnwindSafe(job));
-                room = self.room.lock();
-                room.busy -= 1;
-                if let Err(panic) = result {
-                    room.expected -= 1;
-                    drop(room);
-                    resume_unwind(panic);
-                }
-                continue;
-            }
-            // ORDER: Relaxed: the count only changes under the lock.
-            let seen = self.news.0.load(Ordering::Relaxed);
-            room = self.wait(room, seen);
-            if room.jobs.is_empty() {
+                let result = self.at_job(room, job);
+                panic = panic.or(result.err());
+                watch = Stopwatch::start();
+            } else if room.is_closed || watch.elapsed() >= self.patience {
                 room.expected -= 1;
-                return;
+                drop(room);
+                return panic.map_or((), |panic| resume_unwind(panic));
+            } else {
+                // ORDER: Relaxed: the count only changes under the lock.
+                let seen = self.news.0.load(Ordering::Relaxed);
+                drop(room);
+                self.wait_for_news(seen, &watch);
             }
+            room = self.room.lock();
         }
     }
 
-    /// Looks for news until there are some, or patience is at an end.
-    fn wait<'r>(&'r self, room: MutexGuard<'r, Room>, seen: u32) -> MutexGuard<'r, Room> {
-        if self.patience.is_zero() {
-            return room;
+    /// Does one job, if there is one, and leaves. For a thread that was called in the middle of
+    /// something else, which must not wait here.
+    pub(crate) fn pass_through(&self) -> Call {
+        let mut room = self.room.lock();
+        let mut panic = None;
+        if let Some(job) = room.jobs.pop_front() {
+            panic = self.at_job(room, job).err();
+            room = self.room.lock();
         }
+        room.expected -= 1;
+        let call = room.call_if_short(self.seats);
         drop(room);
-        let watch = Stopwatch::start();
+        panic.map_or(call, |panic| resume_unwind(panic))
+    }
+
+    /// Nobody waits for a next job any more.
+    pub(crate) fn close(&self) {
+        self.room.lock().is_closed = true;
+        // ORDER: Relaxed: who sees it late leaves late.
+        self.news.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn at_job(&self, mut room: MutexGuard<'_, Room>, job: Job) -> std::thread::Result<()> {
+        room.busy += 1;
+        drop(room);
+        let result = catch_unwind(AssertUnwindSafe(job));
+        self.room.lock().busy -= 1;
+        result
+    }
+
+    /// Looks for news until there are some, or patience is at an end.
+    fn wait_for_news(&self, seen: u32, watch: &Stopwatch) {
         let is_news = || {
             (0..RESTS).for_each(|_| relax());
             // ORDER: Relaxed: see `leave`.
@@ -123,7 +137,18 @@ impl Lobby {
         while !(0..LOOKS).any(|_| is_news()) && watch.elapsed() < self.patience {
             std::thread::yield_now();
         }
-        self.room.lock()
+    }
+}
+
+impl Room {
+    /// Calls somebody if there are more jobs than threads for them, and a seat is free.
+    fn call_if_short(&mut self, seats: usize) -> Call {
+        if self.expected - self.busy < self.jobs.len() && self.expected < seats {
+            self.expected += 1;
+            Call::Somebody
+        } else {
+            Call::Nobody
+        }
     }
 }
 
@@ -176,5 +201,48 @@ mod tests {
         thread::spawn(move || called.stay());
         assert_eq!(jobs.recv_timeout(LONG), Ok(2));
         go.send(()).expect("somebody waits");
+        lobby.close();
+    }
+
+    #[test]
+    fn who_finds_the_job_taken_stays_for_the_next_one_until_the_lobby_closes() {
+        let lobby = Arc::new(Lobby::new(2, LONG));
+        let (done, jobs) = channel();
+        let threads = [1, 2].map(|number| {
+            let started = lobby.leave(note(&done, number));
+            assert_eq!(started, Call::Somebody);
+            let called = Arc::clone(&lobby);
+            thread::spawn(move || called.stay())
+        });
+        for number in 3..50 {
+            jobs.recv_timeout(LONG).expect("it is done");
+            assert_eq!(lobby.leave(note(&done, number)), Call::Nobody, "both are here");
+        }
+        assert!(lobby.has_somebody());
+        lobby.close();
+        threads.into_iter().for_each(|thread| thread.join().expect("it leaves"));
+        assert!(!lobby.has_somebody());
+    }
+
+    #[test]
+    fn who_passes_through_does_one_job_and_has_others_called_for_the_rest() {
+        let lobby = Lobby::new(1, LONG);
+        let (done, jobs) = channel();
+        assert_eq!(lobby.leave(note(&done, 1)), Call::Somebody);
+        assert_eq!(lobby.leave(note(&done, 2)), Call::Nobody);
+        assert_eq!(lobby.pass_through(), Call::Somebody);
+        assert_eq!(lobby.pass_through(), Call::Nobody);
+        assert_eq!(jobs.try_iter().collect::<Vec<_>>(), [1, 2]);
+    }
+
+    #[test]
+    fn a_job_that_panics_leaves_none_behind() {
+        let lobby = Lobby::new(1, Duration::ZERO);
+        let (done, jobs) = channel();
+        assert_eq!(lobby.leave(Box::new(|| panic!("a bad job"))), Call::Somebody);
+        assert_eq!(lobby.leave(note(&done, 1)), Call::Nobody);
+        assert!(catch_unwind(AssertUnwindSafe(|| lobby.stay())).is_err());
+        assert_eq!(jobs.try_iter().collect::<Vec<_>>(), [1]);
+        assert!(!lobby.has_somebody());
     }
 }

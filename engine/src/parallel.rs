@@ -8,10 +8,11 @@ use blockloom_state::{Base, Memory, Record, Remembered, Writer, sync::Mutex};
 use revm::context_interface::result::ExecutionResult;
 
 use crate::{
-    Block, Outcome, Spread, Timing, Transaction,
+    Block, Outcome, Spread, Timing,
     course::Course,
     error::Reason,
     evm::{EvmSpeculator, Handling},
+    forecast,
     gate::Gate,
     machine::Committer as _,
     scheduler::Effort,
@@ -36,85 +37,10 @@ pub(crate) struct Table<'t, B, H> {
 impl<B, H> Table<'_, B, H> {
     fn efforts(&self, block: &Block) -> Vec<Effort> {
         let expected = |transaction| match self.spread {
-            Spread::WhereItPays => effort(transaction),
+            Spread::WhereItPays => forecast::effort(transaction),
             Spread::Always | Spread::Blindfolded => Effort::Heavy,
         };
         block.transactions.iter().map(expected).collect()
-    }
-}
-
-/// What a block must be expected to take for a second thread to pay. On real blocks that are below,
-/// keeping notes took longer than it helped, and waking the thread up as well where it slept.
-struct Threshold {
-    /// The least gas of the heavy transactions.
-    gas: u64,
-    /// Their least share of all gas.
-    share: f64,
-}
-
-impl Threshold {
-    /// Where the thread is awake.
-    const AWAKE: Self = Self { gas: 1_400_000, share: 0.25 };
-    /// Where it has to be woken up.
-    const ASLEEP: Self = Self { gas: 5_500_000, share: 0.4 };
-}
-
-/// The most gas that a transaction is expected to take, whatever its limit is.
-const MOST_EXPECTED: u64 = 300_000;
-/// What a transfer takes.
-const TRANSFER: u64 = 21_000;
-/// Who asks for so much may take as long as many others together.
-const HUGE: u64 = 350_000;
-
-/// Whether a second thread pays.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Gain {
-    /// It does.
-    Sure,
-    /// It does if it need not be woken up.
-    IfAwake,
-    /// It does not.
-    None,
-}
-
-/// Whether a block may take so long that a second thread pays.
-pub(crate) fn gain(block: &Block) -> Gain {
-    let (mut heavy, mut all) = (0, 0);
-    for transaction in &block.transactions {
-        let gas = expected_gas(transaction);
-        all += gas;
-        if !is_payment(transaction) {
-            heavy += gas;
-        }
-    }
-    let exceeds = |least: &Threshold| heavy >= least.gas && heavy as f64 >= least.share * all as f64;
-    if exceeds(&Threshold::ASLEEP) {
-        Gain::Sure
-    } else if exceeds(&Threshold::AWAKE) {
-        Gain::IfAwake
-    } else {
-        Gain::None
-    }
-}
-
-fn expected_gas(transaction: &Transaction) -> u64 {
-    transaction.env.gas_limit.min(if is_payment(transaction) { TRANSFER } else { MOST_EXPECTED })
-}
-
-fn is_payment(transaction: &Transaction) -> bool {
-    transaction.env.data.is_empty() && transaction.env.kind.is_call()
-}
-
-/// What a transaction is expected to take: a transfer takes about as long as speculating costs.
-/// Who pays a contract leaves gas for it.
-fn effort(transaction: &Transaction) -> Effort {
-    let gas_limit = transaction.env.gas_limit;
-    if is_payment(transaction) && gas_limit <= TRANSFER {
-        Effort::Light
-    } else if gas_limit >= HUGE {
-        Effort::Huge
-    } else {
-        Effort::Heavy
     }
 }
 

@@ -11,9 +11,18 @@ use crate::{
 
 /// A pool of threads that execute blocks. It outlives blocks and engines, and many may share it.
 #[derive(Clone)]
-pub struct Workers {
+pub struct Workers(Arc<Shared>);
+
+/// What the clones share.
+struct Shared {
     pool: Arc<rayon::ThreadPool>,
     lobby: Arc<Lobby>,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.lobby.close();
+    }
 }
 
 /// A pool of somebody else's: its threads go back to it as soon as there is nothing to do.
@@ -37,7 +46,7 @@ thread_local! {
 impl Workers {
     fn with_patience(pool: Arc<rayon::ThreadPool>, patience: Duration) -> Self {
         let lobby = Arc::new(Lobby::new(pool.current_num_threads(), patience));
-        Self { pool, lobby }
+        Self(Arc::new(Shared { pool, lobby }))
     }
 
     /// A pool of so many threads, which wait that long for the next block before they go to sleep;
@@ -50,12 +59,12 @@ impl Workers {
 
     /// How many threads there are.
     pub(crate) fn threads(&self) -> usize {
-        self.pool.current_num_threads()
+        self.0.pool.current_num_threads()
     }
 
-    /// Whether a thread of the pool waits for the next block.
+    /// Whether a thread of the pool is awake.
     pub(crate) fn are_awake(&self) -> bool {
-        self.lobby.has_somebody_free()
+        self.0.lobby.has_somebody()
     }
 
     /// Leads on this thread while `helpers` threads of the pool help, and comes back once all are
@@ -81,9 +90,10 @@ impl Workers {
     /// Does something on some thread of the pool, some time.
     #[cfg(not(feature = "shuttle"))]
     pub(crate) fn spawn(&self, job: impl FnOnce() + Send + 'static) {
-        if self.lobby.leave(Box::new(job)) == Call::Somebody {
-            let lobby = Arc::clone(&self.lobby);
-            self.pool.spawn(move || lobby.stay());
+        let Shared { pool, lobby } = &*self.0;
+        if lobby.leave(Box::new(job)) == Call::Somebody {
+            let lobby = Arc::clone(lobby);
+            pool.spawn(move || come_to(lobby));
         }
     }
 
@@ -92,6 +102,18 @@ impl Workers {
     #[expect(clippy::unused_self, reason = "the pool is not used here")]
     pub(crate) fn spawn(&self, job: impl FnOnce() + Send + 'static) {
         shuttle::thread::spawn(job);
+    }
+}
+
+/// What a thread of the pool does that was called to the lobby. One that executes a block already,
+/// and only looks for other work because its base or its callback waits for something, must not be
+/// kept there.
+#[cfg(not(feature = "shuttle"))]
+fn come_to(lobby: Arc<Lobby>) {
+    if !IS_BUSY.get() {
+        lobby.stay();
+    } else if lobby.pass_through() == Call::Somebody {
+        rayon::spawn(move || come_to(lobby));
     }
 }
 

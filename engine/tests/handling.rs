@@ -1,7 +1,5 @@
 //! A chain that handles transactions in its own way: each costs a toll, unless a patron is rich.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use alloy_consensus::Header;
 use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::{Address, TxKind, U256, hex, keccak256};

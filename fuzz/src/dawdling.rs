@@ -9,7 +9,9 @@ use revm::{
     state::{AccountInfo, Bytecode},
 };
 
-/// A store that dawdles over its answers: how long depends on the seed and on what is asked.
+/// A store that dawdles over its answers: how long depends on the seed and on what is asked. With an
+/// odd seed it gives each account's code together with the account, as a base may, and knows no code by
+/// its hash.
 #[derive(Debug)]
 pub struct Dawdling<'a> {
     /// What answers.
@@ -19,6 +21,10 @@ pub struct Dawdling<'a> {
 }
 
 impl Dawdling<'_> {
+    fn gives_codes_at_once(&self) -> bool {
+        self.seed % 2 == 1
+    }
+
     /// Spins or yields. Nobody sleeps: a block must not take a millisecond more for it.
     fn dawdle(&self, location: &[u8]) {
         let mixed = location.iter().fold(self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15), |mixed, byte| {
@@ -37,11 +43,18 @@ impl DatabaseRef for Dawdling<'_> {
 
     fn basic_ref(&self, address: Address) -> Result<Option<AccountInfo>, MissingCode> {
         self.dawdle(address.as_slice());
-        self.base.basic_ref(address)
+        let mut info = self.base.basic_ref(address)?;
+        if let Some(info) = info.as_mut().filter(|_| self.gives_codes_at_once()) {
+            info.code = Some(self.base.code_by_hash_ref(info.code_hash)?);
+        }
+        Ok(info)
     }
 
     fn code_by_hash_ref(&self, code_hash: B256) -> Result<Bytecode, MissingCode> {
         self.dawdle(code_hash.as_slice());
+        if self.gives_codes_at_once() {
+            return Ok(Bytecode::default());
+        }
         self.base.code_by_hash_ref(code_hash)
     }
 

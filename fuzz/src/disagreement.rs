@@ -16,11 +16,19 @@ pub fn engine_on(threads: usize) -> Engine {
     Engine::new(Config { spread: Spread::Always, ..Config::with_threads(threads) })
 }
 
-/// Engines that execute every block on several threads, each in its own way: with 2, 3 and 8, and
-/// with 3 that see nothing of each other.
+/// An engine that executes every block on so many threads, and who runs ahead sees nothing of what
+/// others do: whatever a run does not observe comes to light.
+///
+/// # Panics
+///
+/// If there are no threads.
+pub fn blindfolded_on(threads: usize) -> Engine {
+    Engine::new(Config { spread: Spread::Blindfolded, ..Config::with_threads(threads) })
+}
+
+/// Engines that execute every block on several threads, each in its own way.
 pub fn engines() -> Vec<Engine> {
-    let blindfolded = Config { spread: Spread::Blindfolded, ..Config::with_threads(3) };
-    [2, 3, 8].map(engine_on).into_iter().chain([Engine::new(blindfolded)]).collect()
+    vec![engine_on(2), engine_on(3), engine_on(8), blindfolded_on(3)]
 }
 
 /// What two engines make of a block, if it is not the same: the outcome whole, or the error as it

@@ -22,6 +22,6 @@ mod system;
 pub use assemble::assemble;
 pub use block::{FORKS, HostileBlock, hostile_block, hostile_block_of};
 pub use dawdling::Dawdling;
-pub use disagreement::{difference, disagreement, engine_on, engines};
+pub use disagreement::{blindfolded_on, difference, disagreement, engine_on, engines};
 pub use oracle::bare_loop;
 pub use program::{Act, Birth, Reading, Then, Whom};

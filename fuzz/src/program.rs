@@ -180,7 +180,7 @@ fn creation(choices: &mut Choices<'_>) -> Act {
     Act::Create {
         birth: choices.of(&[Mortal, Mortal, Mortal, Mortal, Mortal, Stillborn, Hollow, Failing]),
         salt: choices.of(&[Some(0), Some(0), Some(1), None]),
-        value: choices.below(2),
+        value: choices.of(&[0, 0, 1, 6]),
         then: choices.of(&[Then::Leave, Then::Leave, Then::Leave, Then::Pay]),
     }
 }
@@ -188,7 +188,7 @@ fn creation(choices: &mut Choices<'_>) -> Act {
 /// The creation of one of the children that everybody knows, if a parent does it.
 pub(crate) fn birth(choices: &mut Choices<'_>) -> Act {
     let salt = Some(choices.of(&[0, 0, 1]));
-    Act::Create { birth: Birth::Mortal, salt, value: choices.below(2), then: Then::Leave }
+    Act::Create { birth: Birth::Mortal, salt, value: choices.of(&[0, 0, 1, 6]), then: Then::Leave }
 }
 
 /// The slots and values of programs are words.

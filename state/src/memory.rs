@@ -1,7 +1,7 @@
 //! The multi-version memory: what the transactions of a block read and write before they are final.
 //!
-//! Owns the versions of every location, who read which slot, and what the base said, so that the
-//! base is asked once. Promises that a reader sees the newest version before it, or is told whom to
+//! Owns the versions of every location, who read which slot, and what the base said, so that those
+//! who run ahead ask it once. Promises that a reader sees the newest version before it, or is told whom to
 //! await; and that who publishes learns whose reads that breaks. Nothing here is ever believed: a
 //! wrong version costs a run, never an outcome.
 //!
@@ -304,15 +304,8 @@ impl Memory {
         }
     }
 
-    /// The name of an account that somebody else asked the base for.
-    pub fn introduce(&self, address: Address, account: Option<&Account>) -> AccountId {
-        let info = account.map(|account| AccountInfo {
-            balance: account.balance,
-            nonce: account.nonce,
-            code_hash: account.code_hash,
-            account_id: None,
-            code: None,
-        });
+    /// The name of an account that somebody else asked the base for; `info` is what the base said.
+    pub fn introduce(&self, address: Address, info: Option<AccountInfo>) -> AccountId {
         let hash = self.accounts.hash(&address);
         self.enter(hash, address, || AccountCell::new(info, None), |id, _| id)
     }

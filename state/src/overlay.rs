@@ -53,6 +53,8 @@ pub struct Overlay<B> {
 struct Entry {
     address: Address,
     before: Option<Account>,
+    /// The code that the base gave with it: such a base need not find it by its hash.
+    code_before: Option<Bytecode>,
     /// What the base calls this account, to be handed back when it is asked for a slot.
     base_id: Option<AccountId>,
     now: Option<AccountInfo>,
@@ -109,13 +111,13 @@ impl<B: Base> Overlay<B> {
     pub fn take_trace(
         &mut self,
         effects: &mut Record,
-        mut introduce: impl FnMut(Address, Option<&Account>) -> AccountId,
+        mut introduce: impl FnMut(Address, Option<AccountInfo>) -> AccountId,
     ) {
         let Self { trace, accounts, .. } = self;
         trace.take(effects, |account, place| {
             let entry = &mut accounts[place.get()];
             entry.traced = None;
-            account.id.get_or_insert_with(|| introduce(entry.address, entry.before.as_ref()));
+            account.id.get_or_insert_with(|| introduce(entry.address, entry.info_before()));
         });
     }
 
@@ -221,8 +223,8 @@ impl<B: Base> Overlay<B> {
         if self.tracing == Tracing::On {
             let Entry { address, base_id, now, .. } = entry;
             let (address, base_id, now) = (*address, *base_id, now.as_ref());
-            let traced = Traced { address, place, base_id, now, position: &mut entry.traced };
-            self.trace.note(traced, fate, account);
+            let mut traced = Traced { address, place, base_id, now, position: &mut entry.traced };
+            self.trace.note(&mut traced, fate, account);
         }
         let mut recorded = record_account(&mut self.recorder, entry);
         entry.enter(fate, &mut recorded);
@@ -257,6 +259,7 @@ impl<B: Base> Overlay<B> {
         self.accounts.push(Entry {
             address,
             before: info.as_ref().map(Account::from),
+            code_before: info.as_ref().and_then(|info| info.code.clone()),
             base_id: info.as_ref().and_then(|info| info.account_id),
             now: info.map(|info| {
                 // revm takes a zero hash for some code when it looks for collisions.
@@ -304,6 +307,12 @@ fn record_account<'r>(recorder: &'r mut Option<Recorder>, entry: &Entry) -> Opti
 }
 
 impl Entry {
+    /// The account as the base has it.
+    fn info_before(&self) -> Option<AccountInfo> {
+        let Account { balance, nonce, code_hash } = *self.before.as_ref()?;
+        Some(AccountInfo { balance, nonce, code_hash, account_id: None, code: self.code_before.clone() })
+    }
+
     /// Enters the life that a transaction leaves the account in.
     fn enter(&mut self, fate: Fate, recorded: &mut Option<&mut Recorded>) {
         if fate == Fate::Lives {
@@ -320,6 +329,7 @@ impl Entry {
     fn write(&mut self, key: U256, original: U256, value: U256, recorded: &mut Option<&mut Recorded>) {
         // A slot that is not known here yet was not written in this block.
         let known = self.slots.entry(key).or_insert(Change { before: original, after: original });
+        debug_assert_eq!(known.after, original, "a transaction starts from what is committed");
         if let Some(recorded) = recorded {
             recorded.write_slot(key, known.after, value);
         }

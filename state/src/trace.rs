@@ -33,7 +33,7 @@ pub(crate) struct Traced<'t> {
 
 impl Trace {
     /// Writes down what a run left of an account.
-    pub(crate) fn note(&mut self, traced: Traced<'_>, fate: Fate, account: &EvmAccount) {
+    pub(crate) fn note(&mut self, traced: &mut Traced<'_>, fate: Fate, account: &EvmAccount) {
         let change = effect_on(traced.now, fate, account);
         let has_writes = || account.changed_storage_slots().next().is_some();
         // Payments of accounts without code are not told of: see `Memory::publish`.
@@ -41,6 +41,7 @@ impl Trace {
         if change.as_ref().is_none_or(is_payment) && traced.position.is_none() && !has_writes() {
             return;
         }
+        let known = *traced.position;
         let position = *traced.position.get_or_insert_with(|| {
             self.places.push(traced.place);
             self.effects.accounts.push(AccountRecord {
@@ -51,7 +52,7 @@ impl Trace {
             });
             u32::try_from(self.places.len() - 1).expect("a block touches fewer than 2^32 accounts")
         });
-        if fate != Fate::Lives {
+        if fate != Fate::Lives && known.is_some() {
             self.effects.writes.retain(|write| write.account != position);
         }
         if fate != Fate::Ends {

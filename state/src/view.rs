@@ -158,15 +158,20 @@ impl<'m, B: Base> View<'m, B> {
     /// An account is about to create a contract: its nonce goes into the address of the new one,
     /// whose nonce and code decide whether it can be created.
     pub fn creates(&mut self, creator: Address, account: &EvmAccount, created: Address) {
-        if creator != self.sender.address
-            && let Some(seen) = self.seen_mut(creator, account.info.account_id)
+        self.looks_at_nonce(creator, account);
+        self.created.push(created);
+    }
+
+    /// The run looks at the exact nonce.
+    pub fn looks_at_nonce(&mut self, address: Address, account: &EvmAccount) {
+        if address != self.sender.address
+            && let Some(seen) = self.seen_mut(address, account.info.account_id)
             && !seen.needs.nonce.are_exact()
         {
             seen.need_nonce();
             let (id, nonce) = (seen.id, seen.nonce);
             self.memory.need(id, self.reader, Exact::Nonce(nonce));
         }
-        self.created.push(created);
     }
 
     /// The run looks whether the account is empty, or exists, while its balance is `balance`.

@@ -68,6 +68,8 @@ impl<B: Base> Ground for View<'_, B> {
         table[usize::from(opcode::SELFBALANCE)] = Instruction::new(selfbalance);
         table[usize::from(opcode::EXTCODEHASH)] = Instruction::new(extcodehash);
         table[usize::from(opcode::CALL)] = Instruction::new(call);
+        table[usize::from(opcode::CREATE)] = Instruction::new(create::<false, B>);
+        table[usize::from(opcode::CREATE2)] = Instruction::new(create::<true, B>);
         table[usize::from(opcode::SELFDESTRUCT)] = Instruction::new(selfdestruct);
         table[usize::from(opcode::JUMPDEST)] = Instruction::new(jumpdest);
     }
@@ -155,6 +157,22 @@ fn call<B: Base>(mut stage: Stage<'_, '_, '_, B>) -> InstructionExecResult {
     if let Some(callee) = callee {
         with_account(stage.host, callee, |view, account| {
             view.looks_at_emptiness(callee, account, account.info.balance);
+        });
+    }
+    result
+}
+
+/// From EIP-8037 on a creation that the creator cannot pay, or not count, ends before there is a frame.
+fn create<const IS_CREATE2: bool, B: Base>(mut stage: Stage<'_, '_, '_, B>) -> InstructionExecResult {
+    let creator = stage.interpreter.input.target_address();
+    let value = word_at(&stage, 0);
+    let result = contract::create::<IS_CREATE2, _, _>(again(&mut stage));
+    if result != Err(InstructionResult::Suspend)
+        && let Some(value) = value
+    {
+        with_account(stage.host, creator, |view, account| {
+            view.spends(creator, account, value);
+            view.looks_at_nonce(creator, account);
         });
     }
     result

@@ -11,7 +11,7 @@ use revm::{
     Context, Database, ExecuteEvm, MainBuilder, MainContext,
     context::{BlockEnv, CfgEnv, TxEnv},
     context_interface::{
-        Cfg as _,
+        Cfg as _, LocalContextTr,
         result::{EVMError, ExecutionResult, HaltReason, InvalidTransaction, ResultAndState},
     },
     handler::{EthPrecompiles, Handler, MainnetHandler, SystemCallTx},
@@ -66,11 +66,6 @@ impl<'a, D: Ground, H: Handling> Machine<'a, D, H> {
         Self { evm, handling, failed_read: None }
     }
 
-    /// How it handles transactions.
-    pub(super) const fn handling(&self) -> &H {
-        &self.handling
-    }
-
     /// What it runs on.
     pub(super) fn ground(&mut self) -> &mut D {
         &mut self.evm.inner.ctx.journaled_state.database
@@ -92,7 +87,13 @@ impl<'a, D: Ground, H: Handling> Machine<'a, D, H> {
         self.evm.inner.ctx.tx = input;
         // A run whose ground fails twice leaves the first error here.
         self.evm.inner.ctx.error = Ok(());
-        self.handling.run(&mut self.evm)
+        let result = self.handling.run(&mut self.evm);
+        if result.is_err() {
+            // A handler of somebody else's may have left them as they were.
+            LocalContextTr::clear(&mut self.evm.inner.ctx.local);
+            self.evm.inner.frame_stack.clear();
+        }
+        result
     }
 
     /// The accounts that the last run touched. [`give_back`](Self::give_back) follows.

@@ -22,22 +22,23 @@ use crate::{
 pub(crate) struct EvmSpeculator<'m, B: Base, H> {
     block: &'m Block,
     machine: Machine<'m, View<'m, B>, H>,
+    /// The same as the machine's.
+    handling: H,
 }
 
 impl<'m, B: Base, H: Handling> EvmSpeculator<'m, B, H> {
     /// An EVM for transactions of `block`.
     pub(crate) fn new(block: &'m Block, memory: &'m Memory, base: &'m B, handling: H) -> Self {
-        let machine = Machine::new(block, View::new(memory, base), handling);
-        Self { block, machine }
+        let machine = Machine::new(block, View::new(memory, base), handling.clone());
+        Self { block, machine, handling }
     }
 
     /// Authorities are looked at in every way (EIP-7702), so is the recipient where gas depends on
     /// whether it is empty, and so is whom the chain's handler looks at.
     fn note_whole_accounts(&mut self, env: &TxEnv) {
         let counts_recipient = self.machine.charges_for_empty_recipients();
-        let handling = self.machine.handling().clone();
         let view = self.machine.ground();
-        for address in handling.looks_at(env) {
+        for address in self.handling.looks_at(env) {
             view.looks_at_everything(address);
         }
         for authority in env.authorization_list().filter_map(|authorization| authorization.authority()) {
@@ -55,7 +56,7 @@ impl<'m, B: Base, H: Handling> Speculator<'m> for EvmSpeculator<'m, B, H> {
 
     fn run(&mut self, version: Version, unwanted: &'m AtomicBool) -> Run<ExecutionResult> {
         let env = &self.block.transactions[version.index.get()].env;
-        let Some(cost) = self.machine.handling().most_cost(env) else { return Run::GaveUp };
+        let Some(cost) = self.handling.most_cost(env) else { return Run::GaveUp };
         let sender = Sender { address: env.caller, nonce: env.nonce, cost };
         self.machine.ground().begin(version.index, sender, unwanted);
         let result = self.machine.run_raw(env);

@@ -50,8 +50,8 @@ struct State {
 pub(crate) enum GateTask {
     /// Run the frontier on committed state, for whoever runs ahead.
     Run(Version, Audience),
-    /// Judge the frontier's record.
-    Judge(Version),
+    /// Judge the frontier's record, before whoever runs ahead.
+    Judge(Version, Audience),
     /// Somebody else runs the frontier: run this one meanwhile.
     Speculate(Version),
     /// Everything is committed.
@@ -114,7 +114,7 @@ impl Scheduler {
         }
         match plan.at_gate() {
             AtGate::Run(version) => Some(GateTask::Run(version, plan.audience())),
-            AtGate::Judge(version) => Some(GateTask::Judge(version)),
+            AtGate::Judge(version) => Some(GateTask::Judge(version, plan.audience())),
             AtGate::Elsewhere => plan.claim().inspect(|version| self.want(*version)).map(GateTask::Speculate),
         }
     }

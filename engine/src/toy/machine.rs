@@ -218,7 +218,7 @@ impl Committer for ToyCommitter<'_> {
     }
 
     fn take_effects(&mut self, memory: &Memory, effects: &mut Record) {
-        self.overlay.take_trace(effects, |address, account| memory.introduce(address, account));
+        self.overlay.take_trace(effects, |address, info| memory.introduce(address, info));
     }
 
     fn judge(&mut self, record: &Record) -> Option<Staleness> {

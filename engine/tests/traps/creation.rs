@@ -180,6 +180,28 @@ fn a_creator_that_becomes_rich_enough_creates_and_before_it_does_not() {
 }
 
 #[test]
+fn a_creation_that_could_not_be_paid_is_paid_for_just_before() {
+    // From Amsterdam on a creation that cannot be paid ends before it has begun. The creator is called
+    // by another contract, for at whom a transaction is sent is looked at in every way there.
+    let creating = Code::new().create(&counter_init().bytes(), 5).push(1).ops([SSTORE]);
+    let creator = Code::new().branch(Code::new().ops([CALLVALUE]), Code::new(), creating);
+    let no_data = Code::new().push(0).push(0).push(0).push(0).push(0);
+    let caller = no_data.push(CONTRACT).push(1_000_000).ops([CALL, POP]);
+    everywhere(&[&FORKS[..], &[Amsterdam]].concat(), |mut scene| {
+        scene.rich_contract(CONTRACT, 4, &creator, &[(0, 1)]);
+        scene.contract(OTHER, &caller, &[]);
+        for turn in 0..3 {
+            let (to, value) = if turn == 1 { (CONTRACT, 1) } else { (OTHER, 0) };
+            let call = scene.to(sender(turn), to, value);
+            scene.send(TxEnv { gas_limit: 2_000_000, ..call });
+        }
+        let after = scene.play();
+        assert_eq!(after.slot(CONTRACT, 1), Word::from(CONTRACT.create(1)).0, "{}", after.fork);
+        assert_eq!((after.nonce(CONTRACT), after.balance(CONTRACT)), (2, 0));
+    });
+}
+
+#[test]
 fn a_contract_that_one_transaction_creates_calls_one_that_another_creates() {
     everywhere(&FORKS, |mut scene| {
         let second = sender(1).create(0);

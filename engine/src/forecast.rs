@@ -1,0 +1,176 @@
+//! What a block is expected to take, and whether a second thread pays.
+//!
+//! Guesses from what the transactions ask for, and from how long the blocks before took. A wrong one
+//! costs time and nothing else.
+
+use std::time::Duration;
+
+use crate::{Block, Transaction, scheduler::Effort};
+
+/// The most gas that a transaction is expected to take, whatever its limit is.
+const MOST_EXPECTED: u64 = 300_000;
+/// What a transfer takes.
+const TRANSFER: u64 = 21_000;
+/// Who asks for so much may take as long as many others together.
+const HUGE: u64 = 350_000;
+/// How much longer a block would have taken on one thread than it took on several, about.
+const USUAL_RATIO: f64 = 1.4;
+
+/// What the heavy transactions of a block must be expected to take for a second thread to pay. On
+/// real blocks that are below, keeping notes took longer than it helped, and waking the thread up as
+/// well where it slept.
+struct Threshold {
+    gas: f64,
+    nanos: f64,
+    /// Their least share of all gas.
+    share: f64,
+}
+
+impl Threshold {
+    /// Where the thread is awake.
+    const AWAKE: Self = Self { gas: 1.4e6, nanos: 170e3, share: 0.25 };
+    /// Where it has to be woken up.
+    const ASLEEP: Self = Self { gas: 5.5e6, nanos: 600e3, share: 0.4 };
+}
+
+/// Whether a second thread pays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gain {
+    /// It does.
+    Sure,
+    /// It does if it need not be woken up.
+    IfAwake,
+    /// It does not.
+    None,
+}
+
+/// On how many threads a block was executed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ran {
+    /// One.
+    Alone,
+    /// More.
+    Together,
+}
+
+/// How long gas takes, going by the last blocks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    nanos_per_gas: f64,
+}
+
+impl Default for Pace {
+    /// That of many contracts. Some take longer; those blocks are well above the thresholds anyway.
+    fn default() -> Self {
+        Self { nanos_per_gas: Self::SLOWEST }
+    }
+}
+
+impl Pace {
+    const SLOWEST: f64 = 0.15;
+
+    /// What a second thread would be worth.
+    pub(crate) fn gain(self, block: &Block) -> Gain {
+        let Gas { heavy, all } = Gas::expected(block);
+        let exceeds = |least: &Threshold| {
+            heavy >= least.gas && heavy * self.nanos_per_gas >= least.nanos && heavy >= least.share * all
+        };
+        if exceeds(&Threshold::ASLEEP) {
+            Gain::Sure
+        } else if exceeds(&Threshold::AWAKE) {
+            Gain::IfAwake
+        } else {
+            Gain::None
+        }
+    }
+
+    /// Learns from a block that took so long.
+    pub(crate) fn learn(&mut self, block: &Block, time: Duration, ran: Ran) {
+        let Gas { heavy, all } = Gas::expected(block);
+        if heavy < Threshold::AWAKE.gas {
+            return;
+        }
+        let alone = time.as_secs_f64() * if ran == Ran::Together { USUAL_RATIO } else { 1.0 };
+        let seen = (alone * 1e9 / all).min(Self::SLOWEST);
+        self.nanos_per_gas = (self.nanos_per_gas + seen) / 2.0;
+    }
+}
+
+/// The gas that transactions are expected to take.
+#[derive(Default)]
+struct Gas {
+    /// Those that do more than pay.
+    heavy: f64,
+    /// All of them.
+    all: f64,
+}
+
+impl Gas {
+    fn expected(block: &Block) -> Self {
+        let mut gas = Self::default();
+        for transaction in &block.transactions {
+            let expected = expected_gas(transaction) as f64;
+            gas.all += expected;
+            if !is_payment(transaction) {
+                gas.heavy += expected;
+            }
+        }
+        gas
+    }
+}
+
+fn expected_gas(transaction: &Transaction) -> u64 {
+    transaction.env.gas_limit.min(if is_payment(transaction) { TRANSFER } else { MOST_EXPECTED })
+}
+
+fn is_payment(transaction: &Transaction) -> bool {
+    transaction.env.data.is_empty() && transaction.env.kind.is_call()
+}
+
+/// What a transaction is expected to take: a transfer takes about as long as speculating costs.
+/// Who pays a contract leaves gas for it.
+pub(crate) fn effort(transaction: &Transaction) -> Effort {
+    let gas_limit = transaction.env.gas_limit;
+    if is_payment(transaction) && gas_limit <= TRANSFER {
+        Effort::Light
+    } else if gas_limit >= HUGE {
+        Effort::Huge
+    } else {
+        Effort::Heavy
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy_consensus::Header;
+    use alloy_hardforks::EthereumHardfork;
+    use alloy_primitives::B256;
+    use revm::context::TxEnv;
+
+    use super::*;
+    use crate::Rules;
+
+    /// A block of calls that ask for 100,000 gas each.
+    fn calls(count: usize) -> Block {
+        let block = Block::without_body(Rules::mainnet(EthereumHardfork::Byzantium), &Header::default());
+        let env = TxEnv { gas_limit: 100_000, data: [1].into(), ..TxEnv::default() };
+        Block { transactions: vec![Transaction { hash: B256::ZERO, env }; count], ..block }
+    }
+
+    #[test]
+    fn the_larger_a_block_the_more_a_second_thread_is_worth() {
+        let gains = [5, 20, 100].map(|count| Pace::default().gain(&calls(count)));
+        assert_eq!(gains, [Gain::None, Gain::IfAwake, Gain::Sure]);
+    }
+
+    #[test]
+    fn blocks_that_take_hardly_any_time_are_left_to_one_thread_until_others_come() {
+        let (mut pace, block) = (Pace::default(), calls(30));
+        let learn = |pace: &mut Pace, micros| {
+            (0..10).for_each(|_| pace.learn(&block, Duration::from_micros(micros), Ran::Alone));
+            pace.gain(&block)
+        };
+        assert_eq!(learn(&mut pace, 100), Gain::None);
+        assert_eq!(learn(&mut pace, 400), Gain::IfAwake);
+    }
+}
