@@ -16,7 +16,7 @@ use crate::{
     Block, BlockError, Outcome, Place, Reason,
     course::{Course, Observer, Step},
     evm::{Handling, Mainnet},
-    forecast::{Gain, Pace, Ran},
+    forecast::{Gain, Pace},
     parallel::{self, Table},
     sequential,
     spread::{Workers, machine_threads},
@@ -208,7 +208,7 @@ impl<H: Handling> Engine<H> {
         let result = result.unwrap_or_else(|panic| {
             Err(Reason::Panicked { place: place.get(), message: message_of(&*panic) })
         });
-        self.look_back(block, watch.elapsed(), help);
+        self.look_back(block, watch.elapsed(), result.as_ref().ok(), help);
         result.map_err(|reason| reason.of(block.number()))
     }
 
@@ -278,10 +278,11 @@ impl<H: Handling> Engine<H> {
     }
 
     /// Remembers how a block went, and gets ready for the next one.
-    fn look_back(&self, block: &Block, time: Duration, help: Help<'_>) {
-        let ran = if matches!(help, Help::Now(_)) { Ran::Together } else { Ran::Alone };
+    fn look_back(&self, block: &Block, time: Duration, outcome: Option<&Outcome>, help: Help<'_>) {
         let mut history = self.shared.history.lock();
-        history.pace.learn(block, time, ran);
+        if let Some(outcome) = outcome {
+            history.pace.learn(block, time, &outcome.statistics);
+        }
         history.last = Some(Stopwatch::start());
         drop(history);
         if let (Help::NextTime, Some(workers)) = (help, self.workers()) {

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::{Block, Transaction, scheduler::Effort};
+use crate::{Block, Statistics, Transaction, scheduler::Effort};
 
 /// The most gas that a transaction is expected to take, whatever its limit is.
 const MOST_EXPECTED: u64 = 300_000;
@@ -13,8 +13,12 @@ const MOST_EXPECTED: u64 = 300_000;
 const TRANSFER: u64 = 21_000;
 /// Who asks for so much may take as long as many others together.
 const HUGE: u64 = 350_000;
-/// How much longer a block would have taken on one thread than it took on several, about.
-const USUAL_RATIO: f64 = 1.4;
+/// How much longer a block would have taken on one thread than it took on several, about: where
+/// nearly all runs ahead of the gate were committed, and where they were not.
+const RATIO_WHERE_IT_PAID: f64 = 1.4;
+const RATIO_WHERE_IT_DID_NOT: f64 = 0.7;
+/// The share of runs ahead of the gate that are committed where it pays.
+const SHARE_WHERE_IT_PAYS: f64 = 0.8;
 
 /// What the heavy transactions of a block must be expected to take for a second thread to pay. On
 /// real blocks that are below, keeping notes took longer than it helped, and waking the thread up as
@@ -42,15 +46,6 @@ pub(crate) enum Gain {
     IfAwake,
     /// It does not.
     None,
-}
-
-/// On how many threads a block was executed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ran {
-    /// One.
-    Alone,
-    /// More.
-    Together,
 }
 
 /// How long gas takes, going by the last blocks.
@@ -85,14 +80,26 @@ impl Pace {
     }
 
     /// Learns from a block that took so long.
-    pub(crate) fn learn(&mut self, block: &Block, time: Duration, ran: Ran) {
+    pub(crate) fn learn(&mut self, block: &Block, time: Duration, statistics: &Statistics) {
         let Gas { heavy, all } = Gas::expected(block);
         if heavy < Threshold::AWAKE.gas {
             return;
         }
-        let alone = time.as_secs_f64() * if ran == Ran::Together { USUAL_RATIO } else { 1.0 };
+        let alone = time.as_secs_f64() * ratio_of(statistics);
         let seen = (alone * 1e9 / all).min(Self::SLOWEST);
         self.nanos_per_gas = (self.nanos_per_gas + seen) / 2.0;
+    }
+}
+
+/// How much longer a block would have taken on one thread, going by its runs.
+fn ratio_of(statistics: &Statistics) -> f64 {
+    let ahead = statistics.incarnations - statistics.at_gate;
+    if statistics.threads == 1 {
+        1.0
+    } else if statistics.committed as f64 > SHARE_WHERE_IT_PAYS * ahead as f64 {
+        RATIO_WHERE_IT_PAID
+    } else {
+        RATIO_WHERE_IT_DID_NOT
     }
 }
 
@@ -166,11 +173,15 @@ mod tests {
     #[test]
     fn blocks_that_take_hardly_any_time_are_left_to_one_thread_until_others_come() {
         let (mut pace, block) = (Pace::default(), calls(30));
-        let learn = |pace: &mut Pace, micros| {
-            (0..10).for_each(|_| pace.learn(&block, Duration::from_micros(micros), Ran::Alone));
+        let mut learn = |micros, threads, committed| {
+            let statistics =
+                Statistics { threads, incarnations: 30, at_gate: 5, committed, ..Statistics::default() };
+            (0..10).for_each(|_| pace.learn(&block, Duration::from_micros(micros), &statistics));
             pace.gain(&block)
         };
-        assert_eq!(learn(&mut pace, 100), Gain::None);
-        assert_eq!(learn(&mut pace, 400), Gain::IfAwake);
+        assert_eq!(learn(100, 1, 0), Gain::None);
+        assert_eq!(learn(400, 1, 0), Gain::IfAwake);
+        assert_eq!(learn(200, 2, 10), Gain::None, "it would have taken less on one thread");
+        assert_eq!(learn(200, 2, 25), Gain::IfAwake);
     }
 }
