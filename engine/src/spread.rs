@@ -38,6 +38,9 @@ impl fmt::Debug for Workers {
     }
 }
 
+#[cfg(feature = "shuttle")]
+use shuttle::thread_local;
+
 thread_local! {
     /// Whether this thread executes a block.
     static IS_BUSY: Cell<bool> = const { Cell::new(false) };
@@ -74,7 +77,7 @@ impl Workers {
     /// the pool may put a helper on top of the very run that the helper would wait for.
     pub(crate) fn together<R>(&self, helpers: usize, help: impl Fn() + Sync, lead: impl FnOnce() -> R) -> R {
         let help = || {
-            if !IS_BUSY.get() {
+            if !is_busy() {
                 busily(&help);
             }
         };
@@ -88,33 +91,43 @@ impl Workers {
     }
 
     /// Does something on some thread of the pool, some time.
-    #[cfg(not(feature = "shuttle"))]
     pub(crate) fn spawn(&self, job: impl FnOnce() + Send + 'static) {
         let Shared { pool, lobby } = &*self.0;
         if lobby.leave(Box::new(job)) == Call::Somebody {
-            let lobby = Arc::clone(lobby);
-            pool.spawn(move || come_to(lobby));
+            call_to(Arc::clone(lobby), Some(pool));
         }
     }
+}
 
-    /// The model checker has threads of its own.
+/// Calls a thread to the lobby: one of this pool, or of that of this thread.
+fn call_to(lobby: Arc<Lobby>, pool: Option<&rayon::ThreadPool>) {
+    let come = move || come_to(lobby);
+    #[cfg(not(feature = "shuttle"))]
+    match pool {
+        Some(pool) => pool.spawn(come),
+        None => rayon::spawn(come),
+    }
+    // The model checker has threads of its own.
     #[cfg(feature = "shuttle")]
-    #[expect(clippy::unused_self, reason = "the pool is not used here")]
-    pub(crate) fn spawn(&self, job: impl FnOnce() + Send + 'static) {
-        shuttle::thread::spawn(job);
+    {
+        let _ = pool;
+        shuttle::thread::spawn(come);
     }
 }
 
 /// What a thread of the pool does that was called to the lobby. One that executes a block already,
 /// and only looks for other work because its base or its callback waits for something, must not be
 /// kept there.
-#[cfg(not(feature = "shuttle"))]
 fn come_to(lobby: Arc<Lobby>) {
-    if !IS_BUSY.get() {
+    if !is_busy() {
         lobby.stay();
     } else if lobby.pass_through() == Call::Somebody {
-        rayon::spawn(move || come_to(lobby));
+        call_to(lobby, None);
     }
+}
+
+fn is_busy() -> bool {
+    IS_BUSY.with(Cell::get)
 }
 
 /// Does something and marks the thread as busy meanwhile.
@@ -122,10 +135,10 @@ fn busily<R>(work: impl FnOnce() -> R) -> R {
     struct Restore(bool);
     impl Drop for Restore {
         fn drop(&mut self) {
-            IS_BUSY.set(self.0);
+            IS_BUSY.with(|is_busy| is_busy.set(self.0));
         }
     }
-    let _restore = Restore(IS_BUSY.replace(true));
+    let _restore = Restore(IS_BUSY.with(|is_busy| is_busy.replace(true)));
     work()
 }
 

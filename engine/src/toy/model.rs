@@ -27,13 +27,8 @@ fn small_block(seed: u64) {
     memory.open(COINBASE, Sight::Clear);
     let threads = 2 + dice.below(2) as usize;
     let moods = Moods { seed, one_in: [0, 3][dice.below(2) as usize] };
-    let outcome = run(
-        &toy,
-        &Workers::start(1, Duration::ZERO).expect("the system gives threads"),
-        threads,
-        moods,
-        &memory,
-    );
+    let workers = Workers::start(threads - 1, Duration::ZERO).expect("the system gives threads");
+    let outcome = run(&toy, &workers, threads, moods, &memory);
     let expected = oracle::expect(&toy);
     assert_eq!(outcome.refused, expected.refused, "seed {seed}");
     assert_eq!(outcome.yields, expected.yields, "seed {seed}");
