@@ -13,7 +13,7 @@ use crate::HostileBlock;
 ///
 /// If there are no threads.
 pub fn engine_on(threads: usize) -> Engine {
-    Engine::new(Config { spread: Spread::Always, ..Config::with_threads(threads) })
+    Engine::new(Config { spread: Spread::Always, ..impatient(threads) })
 }
 
 /// An engine that executes every block on so many threads, and who runs ahead sees nothing of what
@@ -23,7 +23,12 @@ pub fn engine_on(threads: usize) -> Engine {
 ///
 /// If there are no threads.
 pub fn blindfolded_on(threads: usize) -> Engine {
-    Engine::new(Config { spread: Spread::Blindfolded, ..Config::with_threads(threads) })
+    Engine::new(Config { spread: Spread::Blindfolded, ..impatient(threads) })
+}
+
+/// Tests have many engines at once, whose threads would keep the others' from working.
+fn impatient(threads: usize) -> Config {
+    Config { patience: Duration::from_micros(100), ..Config::with_threads(threads) }
 }
 
 /// Engines that execute every block on several threads, each in its own way.
