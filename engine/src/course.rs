@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 
 use alloy_consensus::Eip658Value;
 use blockloom_state::{Base, Changes, Memory, Overlay, Record, Staleness, Tracing, TxIndex};
-use revm::context_interface::result::ExecutionResult;
+use revm::context_interface::result::{ExecutionResult, ResultGas};
 
 use crate::{
     Block, Outcome, Receipt, Statistics, Transaction,
@@ -32,6 +32,8 @@ pub struct Step<'a> {
     pub place: Place,
     /// The receipt, if the step is a transaction.
     pub receipt: Option<&'a Receipt>,
+    /// The gas that the step used, and how it divides; nothing unless it is a transaction.
+    pub gas: ResultGas,
     /// What the step did to the state that the steps before it left.
     pub changes: Changes,
 }
@@ -88,7 +90,7 @@ impl<'a, 'o, B: Base, H: Handling> Course<'a, 'o, B, H> {
     /// What happens before the transactions.
     pub(crate) fn open(&mut self) -> Result<(), Reason> {
         open(&mut self.machine, self.block)?;
-        self.tell(Place::Opening)
+        self.tell(Place::Opening, ResultGas::default())
     }
 
     /// Admits a transaction, runs it on what is committed, and commits it.
@@ -128,21 +130,22 @@ impl<'a, 'o, B: Base, H: Handling> Course<'a, 'o, B, H> {
         transaction: &Transaction,
         result: ExecutionResult,
     ) -> Result<(), Reason> {
-        self.budgets.spend(&transaction.env, result.gas());
+        let gas = *result.gas();
+        self.budgets.spend(&transaction.env, &gas);
         self.receipts.push(Receipt {
             tx_type: transaction.tx_type().expect("the type was looked at when it was admitted"),
             status: Eip658Value::Eip658(result.is_success()),
             cumulative_gas_used: self.budgets.paid(),
             logs: result.into_logs(),
         });
-        self.tell(Place::Transaction(index, transaction.hash))
+        self.tell(Place::Transaction(index, transaction.hash), gas)
     }
 
     /// What happens after the transactions, and what came of it all.
     pub(crate) fn close(mut self) -> Result<Outcome, Reason> {
         self.place.set(Place::Closing);
         let requests = close(&mut self.machine, self.block, &self.receipts)?;
-        self.tell(Place::Closing)?;
+        self.tell(Place::Closing, ResultGas::default())?;
         Ok(Outcome {
             receipts: self.receipts,
             gas_used: self.budgets.gas_used(),
@@ -154,13 +157,13 @@ impl<'a, 'o, B: Base, H: Handling> Course<'a, 'o, B, H> {
     }
 
     /// Tells of a step that was committed.
-    fn tell(&mut self, place: Place) -> Result<(), Reason> {
+    fn tell(&mut self, place: Place, gas: ResultGas) -> Result<(), Reason> {
         let Observer::Callback(callback) = &mut self.observer else { return Ok(()) };
         let receipt = match place {
             Place::Transaction(..) => self.receipts.last(),
             Place::Opening | Place::Closing => None,
         };
-        match callback(Step { place, receipt, changes: self.machine.overlay().take_recorded() }) {
+        match callback(Step { place, receipt, gas, changes: self.machine.overlay().take_recorded() }) {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(()) => Err(Reason::Cancelled { place }),
         }

@@ -17,7 +17,7 @@ use alloy_evm::{
     precompiles::PrecompilesMap,
 };
 use alloy_primitives::Log;
-use blockloom_state::{Changes, TxIndex};
+use blockloom_state::TxIndex;
 use revm::{
     Inspector,
     context::TxEnv,
@@ -27,9 +27,9 @@ use revm::{
 use super::{
     commit,
     environment::{Obstacle, is_builtin, is_no_inspector, rules},
-    run::{Run, Runner, run_lent, run_locked},
+    run::{Done, Run, Runner, run_lent, run_locked},
 };
-use crate::{Block, BlockError, Engine, Frame, Invalid, Place, Reason, Receipt, Rules, Transaction};
+use crate::{Block, BlockError, Engine, Frame, Invalid, Place, Reason, Rules, Transaction};
 
 /// Below this many transactions there is nothing to run in parallel.
 const PARALLEL_FROM: usize = 2;
@@ -160,21 +160,17 @@ where
         let block = self.block(rules, transactions);
         let run = (self.runner)(self.eth.evm.db_mut(), self.engine, &block);
         let Run { steps, end } = run.map_err(BlockExecutionError::other)?;
-        let done = steps.len();
+        let count = steps.len();
         for (step, signed) in steps.into_iter().zip(&signed) {
             self.commit_step(step, signed.tx())?;
         }
         match end {
-            Ok(outcome) => {
-                assert_eq!(done, signed.len(), "a block that is valid told of every transaction");
-                // Receipts do not tell execution and state apart (EIP-8037). The fuller of the two
-                // budgets is all that anybody asks for from here on.
-                self.eth.block_regular_gas_used = outcome.gas_used;
-                self.eth.block_state_gas_used = 0;
+            Ok(_) => {
+                assert_eq!(count, signed.len(), "a block that is valid told of every transaction");
                 Ok(())
             }
-            Err(error) if failed_at(&error) == Some(TxIndex::new(done)) => {
-                Err(self.say_again(error, &block.transactions[done], &signed[done]))
+            Err(error) if failed_at(&error) == Some(TxIndex::new(count)) => {
+                Err(self.say_again(error, &block.transactions[count], &signed[count]))
             }
             Err(error) => Err(own_words(error)),
         }
@@ -182,16 +178,14 @@ where
 
     fn commit_step(
         &mut self,
-        (receipt, changes): (Receipt, Changes),
+        Done { receipt, gas, changes }: Done,
         signed: &R::Transaction,
     ) -> Result<(), BlockExecutionError> {
         let state = commit::evm_state(self.eth.evm.db_mut(), &changes).map_err(|error| {
             BlockExecutionError::evm(EVMError::<DB::Error>::Database(error), signed.trie_hash())
         })?;
-        let gas_paid = receipt.cumulative_gas_used - self.eth.cumulative_tx_gas_used;
-        let result = commit::result(receipt, gas_paid);
         let _ = self.eth.commit_transaction(EthTxResult {
-            result: ResultAndState::new(result, state),
+            result: ResultAndState::new(commit::result(receipt, gas), state),
             blob_gas_used: signed.blob_gas_used().unwrap_or_default(),
             tx_type: signed.tx_type(),
         });

@@ -10,10 +10,9 @@ use revm::{
 
 use crate::Receipt;
 
-/// A result of which status, logs and the gas that was paid for are true. What the transaction
-/// returned, why it halted and how its gas divides, a receipt does not say.
-pub(super) fn result(receipt: Receipt, gas_paid: u64) -> ExecutionResult {
-    let gas = ResultGas::default().with_total_gas_spent(gas_paid);
+/// A result of which status, logs and gas are true. What the transaction returned and why it halted,
+/// a receipt does not say.
+pub(super) fn result(receipt: Receipt, gas: ResultGas) -> ExecutionResult {
     let logs = receipt.logs;
     if receipt.status.coerce_status() {
         let output = Output::Call(Default::default());

@@ -3,7 +3,7 @@
 use std::{io, ops::ControlFlow};
 
 use blockloom_state::{Base, Changes};
-use revm::Database;
+use revm::{Database, context_interface::result::ResultGas};
 
 use super::{
     ahead::Known,
@@ -12,10 +12,17 @@ use super::{
 };
 use crate::{Block, BlockError, Engine, Outcome, Receipt};
 
+/// What a transaction returned and did.
+pub(super) struct Done {
+    pub(super) receipt: Receipt,
+    pub(super) gas: ResultGas,
+    pub(super) changes: Changes,
+}
+
 /// How far an engine came with a block's transactions.
 pub(super) struct Run {
-    /// What each transaction that became final returned and did.
-    pub(super) steps: Vec<(Receipt, Changes)>,
+    /// One for each transaction that became final.
+    pub(super) steps: Vec<Done>,
     pub(super) end: Result<Outcome, BlockError>,
 }
 
@@ -42,7 +49,7 @@ fn run<B: Base>(engine: &Engine, base: &B, block: &Block) -> Run {
     let mut steps = Vec::with_capacity(block.transactions.len());
     let end = engine.execute_with(base, block, |step| {
         if let Some(receipt) = step.receipt {
-            steps.push((receipt.clone(), step.changes));
+            steps.push(Done { receipt: receipt.clone(), gas: step.gas, changes: step.changes });
         }
         ControlFlow::Continue(())
     });

@@ -169,6 +169,27 @@ fn a_transaction_that_does_not_fit_into_the_block_is_refused() {
     case.with([pay(SENDER, 0, CONTRACT, 1, Bytes::new()), huge]).execute().result.unwrap_err();
 }
 
+#[test]
+fn from_amsterdam_on_execution_and_state_have_budgets_of_their_own() {
+    // They write four and five new slots.
+    let four = contract(bytes!("4360005543600155436002554360035500"));
+    let five = contract(bytes!("4360005543600155436002554360035543600455"));
+    let call = |nonce, to, gas_limit| {
+        let transaction =
+            TxLegacy { nonce, gas_price: 10, gas_limit, to: Address::into(to), ..TxLegacy::default() };
+        recovered(transaction, SENDER)
+    };
+    let mut case = Case::new(Amsterdam, [(CONTRACT, four), (MORTAL, five)]);
+    case.env.gas_limit = 1_000_000;
+    let fitting = case.with([call(0, CONTRACT, 900_000), call(1, MORTAL, 570_000)]);
+    let paid = fitting.execute().result.unwrap().receipts[1].cumulative_gas_used();
+    assert!(paid > 1_000_000, "together the budgets hold more than the limit: {paid}");
+
+    let error = fitting.with([call(2, CONTRACT, 900_000)]).execute().result.unwrap_err();
+    let said = error.to_string();
+    assert!(said.starts_with("transaction gas limit 900000 is more than blocks available gas "), "{said}");
+}
+
 /// The bundle of three blocks that follow on one state.
 fn follow(factory: &impl Factory, case: &Case) -> BundleState {
     let mut state = case.state();

@@ -6,6 +6,7 @@ use std::{ops::ControlFlow, sync::LazyLock};
 use blockloom_engine::{Block, BlockError, Config, Engine, Outcome, Place, Receipt, Step};
 use blockloom_fuzz::{Dawdling, difference, engines};
 use blockloom_state::{Changes, MemoryStore};
+use revm::context_interface::result::ResultGas;
 
 /// How often each thread count executes a block; in every other round a callback is told of each step.
 const ROUNDS: u64 = 4;
@@ -26,6 +27,7 @@ pub(crate) struct Reference {
 pub(crate) struct Told {
     pub(crate) place: Place,
     pub(crate) receipt: Option<Receipt>,
+    pub(crate) gas: ResultGas,
     pub(crate) changes: Changes,
 }
 
@@ -57,8 +59,8 @@ pub(crate) fn agree(base: &MemoryStore, block: &Block) -> Reference {
 
 fn told<B: blockloom_state::Base>(engine: &Engine, base: &B, block: &Block) -> Reference {
     let mut steps = Vec::new();
-    let result = engine.execute_with(base, block, |Step { place, receipt, changes, .. }| {
-        steps.push(Told { place, receipt: receipt.cloned(), changes });
+    let result = engine.execute_with(base, block, |Step { place, receipt, gas, changes }| {
+        steps.push(Told { place, receipt: receipt.cloned(), gas, changes });
         ControlFlow::Continue(())
     });
     Reference { result, steps }
