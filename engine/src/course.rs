@@ -8,7 +8,7 @@
 use std::ops::ControlFlow;
 
 use alloy_consensus::Eip658Value;
-use blockloom_state::{Base, Changes, Memory, Overlay, Record, Staleness, Tracing, TxIndex};
+use blockloom_state::{Base, Changes, Memory, Overlay, Record, Staleness, TxIndex};
 use revm::context_interface::result::{ExecutionResult, ResultGas};
 
 use crate::{
@@ -84,7 +84,7 @@ impl<'a, 'o, B: Base, H: Handling> Course<'a, 'o, B, H> {
 
     /// From now on the steps' effects can be taken with [`Committer::take_effects`].
     pub(crate) fn trace(&mut self) {
-        self.machine.overlay().set_tracing(Tracing::On);
+        self.machine.overlay().trace();
     }
 
     /// What happens before the transactions.

@@ -14,8 +14,10 @@ mod memory;
 mod overlay;
 mod record;
 mod recorder;
+mod remembered;
 mod root;
 mod shards;
+mod shelf;
 mod store;
 pub mod sync;
 mod trace;
@@ -27,12 +29,13 @@ pub use base::Base;
 pub use changes::{AccountChange, Change, Changes, Life};
 pub use index::{Incarnation, Moment, TxIndex, Version};
 pub use location::{Location, Mismatch, Value};
-pub use memory::{AccountRead, Audience, Memory, Remembered, Sight, SlotRead, Writer};
-pub use overlay::{Overlay, Tracing};
+pub use memory::{AccountRead, Audience, Memory, Sight, SlotRead, Writer};
+pub use overlay::Overlay;
 pub use record::{
     AccountEffect, AccountObservation, AccountRecord, BalanceEffect, Bounds, Existence, Fate, Origin, Record,
     SlotObservation, SlotRecord, Staleness,
 };
+pub use remembered::Remembered;
 pub use store::{Allocation, MemoryStore, MissingCode, StoredAccount};
 pub use trie::{TrieError, Witness, WitnessError};
 pub use view::{Interrupt, Sender, View};

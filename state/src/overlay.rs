@@ -21,16 +21,6 @@ use crate::{
     trace::{Trace, Traced},
 };
 
-/// Whether an overlay keeps the effects of what is committed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Tracing {
-    /// It does not.
-    #[default]
-    Off,
-    /// It does.
-    On,
-}
-
 /// A base and what was committed on top of it.
 ///
 /// It is revm's [`Database`] and [`DatabaseCommit`]; [`into_changes`](Self::into_changes) tells
@@ -42,8 +32,7 @@ pub struct Overlay<B> {
     codes: B256Map<Bytecode>,
     block_hashes: HashMap<u64, B256>,
     recorder: Option<Recorder>,
-    tracing: Tracing,
-    trace: Trace,
+    trace: Option<Trace>,
     /// Where the accounts of the record lie that was judged last.
     judged: Vec<AccountId>,
 }
@@ -79,8 +68,7 @@ impl<B: Base> Overlay<B> {
             codes: B256Map::default(),
             block_hashes: HashMap::default(),
             recorder: None,
-            tracing: Tracing::Off,
-            trace: Trace::default(),
+            trace: None,
             judged: Vec::new(),
         }
     }
@@ -99,10 +87,10 @@ impl<B: Base> Overlay<B> {
         self.recorder.as_mut().map(Recorder::take).unwrap_or_default()
     }
 
-    /// Whether the effects of what is committed after runs on this overlay are kept from now on, for
+    /// From now on the effects of what is committed after runs on this overlay are kept, for
     /// [`take_trace`](Self::take_trace).
-    pub fn set_tracing(&mut self, tracing: Tracing) {
-        self.tracing = tracing;
+    pub fn trace(&mut self) {
+        self.trace.get_or_insert_default();
     }
 
     /// Puts the effects of what was committed after runs on this overlay since the last call, all in
@@ -114,6 +102,8 @@ impl<B: Base> Overlay<B> {
         mut introduce: impl FnMut(Address, Option<AccountInfo>) -> AccountId,
     ) {
         let Self { trace, accounts, .. } = self;
+        effects.clear();
+        let Some(trace) = trace else { return };
         trace.take(effects, |account, place| {
             let entry = &mut accounts[place.get()];
             entry.traced = None;
@@ -220,11 +210,11 @@ impl<B: Base> Overlay<B> {
         let entry = &mut self.accounts[place.get()];
 
         let fate = Fate::of(account, Existence::of(entry.now.as_ref()));
-        if self.tracing == Tracing::On {
+        if let Some(trace) = &mut self.trace {
             let Entry { address, base_id, now, .. } = entry;
             let (address, base_id, now) = (*address, *base_id, now.as_ref());
             let mut traced = Traced { address, place, base_id, now, position: &mut entry.traced };
-            self.trace.note(&mut traced, fate, account);
+            trace.note(&mut traced, fate, account);
         }
         let mut recorded = record_account(&mut self.recorder, entry);
         entry.enter(fate, &mut recorded);

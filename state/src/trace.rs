@@ -67,10 +67,9 @@ impl Trace {
         }
     }
 
-    /// Puts the effects in place of what is in `effects`, whose room is used again, and tells of each
+    /// Moves the effects into `effects`, which is empty and whose room is used again, and tells of each
     /// account and its place: its position in the record is void now.
     pub(crate) fn take(&mut self, effects: &mut Record, mut tell: impl FnMut(&mut AccountRecord, AccountId)) {
-        effects.clear();
         std::mem::swap(&mut self.effects, effects);
         for (account, place) in effects.accounts.iter_mut().zip(self.places.drain(..)) {
             tell(account, place);

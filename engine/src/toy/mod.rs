@@ -14,7 +14,7 @@ mod program;
 #[cfg(not(feature = "shuttle"))]
 mod properties;
 
-use blockloom_state::{Memory, MemoryStore, Overlay, Remembered, Tracing};
+use blockloom_state::{Memory, MemoryStore, Overlay, Remembered};
 
 use self::{
     dice::Dice,
@@ -45,7 +45,7 @@ fn run(toy: &Toy, workers: &Workers, threads: usize, moods: Moods, memory: &Memo
     let loom = Loom::new(memory, toy.efforts(), threads, Timing::Phases);
     let worker = || Worker::new(&loom, || ToySpeculator::new(toy, memory, &base, moods));
     let mut overlay = Overlay::new(Remembered { memory, base: &base });
-    overlay.set_tracing(Tracing::On);
+    overlay.trace();
     let mut committer = ToyCommitter { toy, overlay, yields: Vec::new() };
     toy.predict(memory, &base, Dice::new(moods.seed));
     let result = workers.together(

@@ -1,0 +1,149 @@
+//! The base as the gate reads it: through what those who run ahead have asked for already.
+
+use alloy_primitives::{Address, B256, U256};
+use revm_database_interface::DatabaseRef;
+use revm_state::{AccountId, AccountInfo, Bytecode};
+
+use crate::{Base, Memory};
+
+/// A base seen through a memory: what those who run ahead have asked for is not asked again. What
+/// is asked for here is not remembered there, for the one reader that there is remembers it itself.
+/// While nobody runs ahead the base alone is asked. Names of accounts are the memory's.
+#[derive(Clone, Copy, Debug)]
+pub struct Remembered<'m, B> {
+    /// What remembers.
+    pub memory: &'m Memory,
+    /// What is asked.
+    pub base: &'m B,
+}
+
+impl<B> Remembered<'_, B> {
+    fn memory(&self) -> Option<&Memory> {
+        (!self.memory.is_alone()).then_some(self.memory)
+    }
+}
+
+impl<B: Base> DatabaseRef for Remembered<'_, B> {
+    type Error = B::Error;
+
+    #[inline]
+    fn basic_ref(&self, address: Address) -> Result<Option<AccountInfo>, B::Error> {
+        let (id, info) = match self.memory().and_then(|memory| memory.base_account(address)) {
+            Some((id, info)) => (Some(id), info),
+            None => (None, self.base.basic_ref(address)?),
+        };
+        Ok(info.map(|info| AccountInfo { account_id: id, ..info }))
+    }
+
+    fn code_by_hash_ref(&self, hash: B256) -> Result<Bytecode, B::Error> {
+        self.memory.code(self.base, hash)
+    }
+
+    fn storage_ref(&self, address: Address, key: U256) -> Result<U256, B::Error> {
+        let known = self.memory().and_then(|memory| memory.base_slot(memory.id(address)?, key));
+        known.map_or_else(|| self.base.storage_ref(address, key), Ok)
+    }
+
+    #[inline]
+    fn storage_by_account_id_ref(
+        &self,
+        address: Address,
+        id: AccountId,
+        key: U256,
+    ) -> Result<U256, B::Error> {
+        match self.memory().and_then(|memory| memory.base_slot(id, key)) {
+            Some(known) => Ok(known),
+            None => self.base.storage_ref(address, key),
+        }
+    }
+
+    fn block_hash_ref(&self, number: u64) -> Result<B256, B::Error> {
+        self.memory.block_hash(self.base, number)
+    }
+}
+
+#[cfg(all(test, not(feature = "shuttle")))]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::{AccountRead, Allocation, MemoryStore, MissingCode, Origin, SlotRead, TxIndex};
+
+    const CONTRACT: Address = Address::with_last_byte(1);
+    const KEY: U256 = U256::ZERO;
+
+    /// A store that counts how often it is asked.
+    struct Counted {
+        store: MemoryStore,
+        asked: AtomicUsize,
+    }
+
+    impl Counted {
+        fn new() -> Self {
+            let storage = [(KEY, U256::from(7))].into();
+            let contract = Allocation { nonce: 1, storage, ..Allocation::default() };
+            Self { store: MemoryStore::from_genesis([(CONTRACT, contract)]), asked: AtomicUsize::new(0) }
+        }
+
+        fn count(&self) -> &MemoryStore {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            &self.store
+        }
+    }
+
+    impl DatabaseRef for Counted {
+        type Error = MissingCode;
+
+        fn basic_ref(&self, address: Address) -> Result<Option<AccountInfo>, MissingCode> {
+            self.count().basic_ref(address)
+        }
+
+        fn code_by_hash_ref(&self, hash: B256) -> Result<Bytecode, MissingCode> {
+            self.count().code_by_hash_ref(hash)
+        }
+
+        fn storage_ref(&self, address: Address, key: U256) -> Result<U256, MissingCode> {
+            self.count().storage_ref(address, key)
+        }
+
+        fn block_hash_ref(&self, number: u64) -> Result<B256, MissingCode> {
+            self.count().block_hash_ref(number)
+        }
+    }
+
+    fn read_at_gate(memory: &Memory, base: &Counted) {
+        let remembered = Remembered { memory, base };
+        assert!(remembered.basic_ref(CONTRACT).unwrap().is_some());
+        assert_eq!(remembered.storage_ref(CONTRACT, KEY).unwrap(), U256::from(7));
+        remembered.block_hash_ref(5).unwrap();
+    }
+
+    fn read_ahead(memory: &Memory, base: &Counted) {
+        let reader = TxIndex::new(3);
+        let AccountRead { id, .. } = memory.account(base, CONTRACT, reader).unwrap();
+        let slot = memory.slot(id, KEY, reader, || base.storage_ref(CONTRACT, KEY)).unwrap();
+        assert_eq!(slot, SlotRead::Value(U256::from(7), Origin::Base));
+        memory.block_hash(base, 5).unwrap();
+    }
+
+    #[test]
+    fn who_runs_ahead_asks_the_base_once_and_spares_the_gate_the_question() {
+        let (ahead_first, gate_first) = ([read_ahead, read_at_gate], [read_at_gate, read_ahead]);
+        // Of what the gate asked for first only the hash of a block is remembered.
+        for (order, questions) in [(ahead_first, 3), (gate_first, 3 + 2)] {
+            let (base, memory) = (Counted::new(), Memory::default());
+            order.iter().chain(&order).for_each(|read| read(&memory, &base));
+            assert_eq!(base.asked.into_inner(), questions, "an account, a slot and a hash");
+        }
+    }
+
+    #[test]
+    fn a_memory_that_was_reset_knows_nothing() {
+        let (base, mut memory) = (Counted::new(), Memory::default());
+        read_ahead(&memory, &base);
+        memory.reset();
+        read_ahead(&memory, &base);
+        assert_eq!(base.asked.load(Ordering::Relaxed), 6, "asked again");
+    }
+}
