@@ -16,7 +16,7 @@ use crate::{
     Block, BlockError, Outcome, Place, Reason,
     course::{Course, Observer, Step},
     evm::{Handling, Mainnet},
-    forecast::{Gain, Pace},
+    forecast::{Gain, Gas, Pace},
     parallel::{self, Table},
     sequential,
     spread::{Workers, machine_threads},
@@ -196,7 +196,8 @@ impl<H: Handling> Engine<H> {
 
     fn go<B: Base>(&self, base: &B, block: &Block, observer: Observer<'_>) -> Result<Outcome, BlockError> {
         let place = Cell::new(Place::Opening);
-        let help = self.help_for(block);
+        let gas = self.has_choice().then(|| Gas::expected(block));
+        let help = self.help_for(gas);
         let watch = Stopwatch::start();
         let result = catch_unwind(AssertUnwindSafe(|| match help {
             Help::Now(workers) => self.weave(base, block, observer, &place, workers),
@@ -208,7 +209,9 @@ impl<H: Handling> Engine<H> {
         let result = result.unwrap_or_else(|panic| {
             Err(Reason::Panicked { place: place.get(), message: message_of(&*panic) })
         });
-        self.look_back(block, watch.elapsed(), result.as_ref().ok(), help);
+        if let Some(gas) = gas {
+            self.look_back(gas, watch.elapsed(), result.as_ref().ok(), help);
+        }
         result.map_err(|reason| reason.of(block.number()))
     }
 
@@ -242,13 +245,18 @@ impl<H: Handling> Engine<H> {
         result
     }
 
-    /// Who helps with a block, if it is worth it.
-    fn help_for(&self, block: &Block) -> Help<'_> {
-        let gain = match self.shared.config.spread {
-            Spread::WhereItPays => self.shared.history.lock().pace.gain(block),
-            Spread::Always | Spread::Blindfolded => Gain::Sure,
-        };
-        if self.threads() < 2 || gain == Gain::None {
+    /// Whether it depends on the block how many threads execute it.
+    fn has_choice(&self) -> bool {
+        self.threads() > 1 && self.shared.config.spread == Spread::WhereItPays
+    }
+
+    /// Who helps with a block, if it is worth it: one that takes so much, or any if nothing is said.
+    fn help_for(&self, gas: Option<Gas>) -> Help<'_> {
+        if self.threads() < 2 {
+            return Help::None;
+        }
+        let gain = gas.map_or(Gain::Sure, |gas| self.shared.history.lock().pace.gain(gas));
+        if gain == Gain::None {
             return Help::None;
         }
         let awake = self.started_workers().filter(|workers| workers.are_awake());
@@ -278,10 +286,10 @@ impl<H: Handling> Engine<H> {
     }
 
     /// Remembers how a block went, and gets ready for the next one.
-    fn look_back(&self, block: &Block, time: Duration, outcome: Option<&Outcome>, help: Help<'_>) {
+    fn look_back(&self, gas: Gas, time: Duration, outcome: Option<&Outcome>, help: Help<'_>) {
         let mut history = self.shared.history.lock();
         if let Some(outcome) = outcome {
-            history.pace.learn(block, time, &outcome.statistics);
+            history.pace.learn(gas, time, &outcome.statistics);
         }
         history.last = Some(Stopwatch::start());
         drop(history);

@@ -64,9 +64,8 @@ impl Default for Pace {
 impl Pace {
     const SLOWEST: f64 = 0.15;
 
-    /// What a second thread would be worth.
-    pub(crate) fn gain(self, block: &Block) -> Gain {
-        let Gas { heavy, all } = Gas::expected(block);
+    /// What a second thread would be worth to a block that takes so much.
+    pub(crate) fn gain(self, Gas { heavy, all }: Gas) -> Gain {
         let exceeds = |least: &Threshold| {
             heavy >= least.gas && heavy * self.nanos_per_gas >= least.nanos && heavy >= least.share * all
         };
@@ -79,9 +78,8 @@ impl Pace {
         }
     }
 
-    /// Learns from a block that took so long.
-    pub(crate) fn learn(&mut self, block: &Block, time: Duration, statistics: &Statistics) {
-        let Gas { heavy, all } = Gas::expected(block);
+    /// Learns from a block that was expected to take so much, and took so long.
+    pub(crate) fn learn(&mut self, Gas { heavy, all }: Gas, time: Duration, statistics: &Statistics) {
         if heavy < Threshold::AWAKE.gas {
             return;
         }
@@ -103,9 +101,9 @@ fn ratio_of(statistics: &Statistics) -> f64 {
     }
 }
 
-/// The gas that transactions are expected to take.
-#[derive(Default)]
-struct Gas {
+/// The gas that the transactions of a block are expected to take.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Gas {
     /// Those that do more than pay.
     heavy: f64,
     /// All of them.
@@ -113,7 +111,8 @@ struct Gas {
 }
 
 impl Gas {
-    fn expected(block: &Block) -> Self {
+    /// Going by what they ask for.
+    pub(crate) fn expected(block: &Block) -> Self {
         let mut gas = Self::default();
         for transaction in &block.transactions {
             let expected = expected_gas(transaction) as f64;
@@ -166,18 +165,18 @@ mod tests {
 
     #[test]
     fn the_larger_a_block_the_more_a_second_thread_is_worth() {
-        let gains = [5, 20, 100].map(|count| Pace::default().gain(&calls(count)));
+        let gains = [5, 20, 100].map(|count| Pace::default().gain(Gas::expected(&calls(count))));
         assert_eq!(gains, [Gain::None, Gain::IfAwake, Gain::Sure]);
     }
 
     #[test]
     fn blocks_that_take_hardly_any_time_are_left_to_one_thread_until_others_come() {
-        let (mut pace, block) = (Pace::default(), calls(30));
+        let (mut pace, gas) = (Pace::default(), Gas::expected(&calls(30)));
         let mut learn = |micros, threads, committed| {
             let statistics =
                 Statistics { threads, incarnations: 30, at_gate: 5, committed, ..Statistics::default() };
-            (0..10).for_each(|_| pace.learn(&block, Duration::from_micros(micros), &statistics));
-            pace.gain(&block)
+            (0..10).for_each(|_| pace.learn(gas, Duration::from_micros(micros), &statistics));
+            pace.gain(gas)
         };
         assert_eq!(learn(100, 1, 0), Gain::None);
         assert_eq!(learn(400, 1, 0), Gain::IfAwake);

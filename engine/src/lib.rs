@@ -41,6 +41,7 @@ mod gate;
 mod lend;
 mod lobby;
 mod machine;
+mod news;
 mod outcome;
 mod parallel;
 mod records;

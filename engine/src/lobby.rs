@@ -11,29 +11,26 @@ use std::{
     time::Duration,
 };
 
-use blockloom_state::sync::{AtomicU32, Mutex, MutexGuard, Ordering, relax};
+use blockloom_state::sync::{Mutex, MutexGuard};
 
-use crate::trace::Stopwatch;
+use crate::{
+    news::{News, Seen},
+    trace::Stopwatch,
+};
 
 /// How often a thread looks for a job before it looks at the clock and lends its core.
 const LOOKS: u32 = 64;
-/// How long it rests between two looks.
-const RESTS: u32 = 16;
 
 type Job = Box<dyn FnOnce() + Send>;
 
 /// A room for the threads of one pool.
 pub(crate) struct Lobby {
     room: Mutex<Room>,
-    /// Counts the jobs that came, on a line of its own: who waits looks at it all the time.
+    /// Of jobs that came, and of the end.
     news: News,
     seats: usize,
     patience: Duration,
 }
-
-#[derive(Default)]
-#[repr(align(128))]
-struct News(AtomicU32);
 
 #[derive(Default)]
 struct Room {
@@ -64,8 +61,7 @@ impl Lobby {
     pub(crate) fn leave(&self, job: Job) -> Call {
         let mut room = self.room.lock();
         room.jobs.push_back(job);
-        // ORDER: Relaxed: the count changes under the lock, which whoever sees the new one takes next.
-        self.news.0.fetch_add(1, Ordering::Relaxed);
+        self.news.add();
         room.call_if_short(self.seats)
     }
 
@@ -88,8 +84,7 @@ impl Lobby {
                 drop(room);
                 return panic.map_or((), |panic| resume_unwind(panic));
             } else {
-                // ORDER: Relaxed: the count only changes under the lock.
-                let seen = self.news.0.load(Ordering::Relaxed);
+                let seen = self.news.seen();
                 drop(room);
                 self.wait_for_news(seen, &watch);
             }
@@ -114,9 +109,9 @@ impl Lobby {
 
     /// Nobody waits for a next job any more.
     pub(crate) fn close(&self) {
-        self.room.lock().is_closed = true;
-        // ORDER: Relaxed: who sees it late leaves late.
-        self.news.0.fetch_add(1, Ordering::Relaxed);
+        let mut room = self.room.lock();
+        room.is_closed = true;
+        self.news.add();
     }
 
     fn at_job(&self, mut room: MutexGuard<'_, Room>, job: Job) -> std::thread::Result<()> {
@@ -128,13 +123,8 @@ impl Lobby {
     }
 
     /// Looks for news until there are some, or patience is at an end.
-    fn wait_for_news(&self, seen: u32, watch: &Stopwatch) {
-        let is_news = || {
-            (0..RESTS).for_each(|_| relax());
-            // ORDER: Relaxed: see `leave`.
-            self.news.0.load(Ordering::Relaxed) != seen
-        };
-        while !(0..LOOKS).any(|_| is_news()) && watch.elapsed() < self.patience {
+    fn wait_for_news(&self, seen: Seen, watch: &Stopwatch) {
+        while !self.news.is_more_soon(seen, LOOKS) && watch.elapsed() < self.patience {
             std::thread::yield_now();
         }
     }

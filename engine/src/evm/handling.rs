@@ -28,7 +28,12 @@ pub type HandlingError<EVM> = EVMError<<<<EVM as EvmTr>::Context as ContextTr>::
 /// has the transaction's nonce and at least [`most_cost`](Self::most_cost). Adding to any account's
 /// balance, and taking from it what it is known to have, needs nothing more. Whatever else decides
 /// something, a balance, a nonce, or whether an account exists, it has to name in
-/// [`looks_at`](Self::looks_at).
+/// [`looks_at`](Self::looks_at): before the transaction runs, so it cannot be an account that the run
+/// itself chooses.
+///
+/// One run is one transaction: it leaves no settings in the context, and nothing comes after it. The
+/// system calls of a block stay mainnet's, and so does
+/// [`ParallelExecutorFactory`](crate::ParallelExecutorFactory).
 pub trait Handling: Clone + fmt::Debug + Send + Sync + 'static {
     /// Runs the transaction in the context of `evm`.
     ///

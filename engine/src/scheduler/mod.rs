@@ -10,34 +10,27 @@ mod window;
 
 use blockloom_state::{
     Audience, TxIndex, Version,
-    sync::{AtomicBool, AtomicU32, Condvar, Mutex, MutexGuard, Ordering, relax},
+    sync::{AtomicBool, Condvar, Mutex, MutexGuard, Ordering},
 };
 
+use crate::news::News;
 use plan::{AtGate, Plan, Stale};
 pub(crate) use plan::{Effort, Passed, Standing};
 
 /// How often a thread looks for news before it goes to sleep. Waking somebody up costs some
 /// microseconds, as much as this takes.
 const LOOKS_BEFORE_SLEEP: u32 = if cfg!(feature = "shuttle") { 1 } else { 150 };
-/// How long it rests between two looks: every look takes the line away from whoever writes it.
-const RESTS_BETWEEN_LOOKS: u32 = if cfg!(feature = "shuttle") { 1 } else { 16 };
 
 /// The scheduler of one block.
 #[derive(Debug)]
 pub(crate) struct Scheduler {
     state: Mutex<State>,
     changed: Condvar,
-    /// Counts the changes after which somebody may find work.
+    /// Of changes after which somebody may find work.
     news: News,
     /// For each transaction, whether its run should break off.
     unwanted: Vec<AtomicBool>,
 }
-
-/// A count on a cache line of its own: who waits looks at it all the time, and must not disturb
-/// those who work.
-#[derive(Debug, Default)]
-#[repr(align(128))]
-struct News(AtomicU32);
 
 #[derive(Debug)]
 struct State {
@@ -197,9 +190,7 @@ impl Scheduler {
 
     /// Tells others that the plan has changed.
     fn tell(&self, state: MutexGuard<'_, State>) {
-        // ORDER: Relaxed, and in two steps: the count only changes under the lock, which whoever sees
-        // the new one takes next.
-        self.news.0.store(self.news.0.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        self.news.add();
         let is_worth_waking = state.sleepers > 0
             && (state.plan.is_over() || state.plan.has_work() || state.plan.is_gate_needed());
         drop(state);
@@ -216,26 +207,17 @@ impl Scheduler {
                 return found;
             }
             *waits += 1;
-            // ORDER: Relaxed: the count only changes under the lock.
-            let seen = self.news.0.load(Ordering::Relaxed);
+            let seen = self.news.seen();
             drop(state);
-            if self.is_news_soon(seen) {
+            if self.news.is_more_soon(seen, LOOKS_BEFORE_SLEEP) {
                 continue;
             }
             let mut state = self.state.lock();
-            if self.news.0.load(Ordering::Relaxed) == seen {
+            if self.news.seen() == seen {
                 state.sleepers += 1;
                 let mut state = self.changed.wait(state);
                 state.sleepers -= 1;
             }
         }
-    }
-
-    fn is_news_soon(&self, seen: u32) -> bool {
-        (0..LOOKS_BEFORE_SLEEP).any(|_| {
-            (0..RESTS_BETWEEN_LOOKS).for_each(|_| relax());
-            // ORDER: Relaxed: see `tell`.
-            self.news.0.load(Ordering::Relaxed) != seen
-        })
     }
 }
