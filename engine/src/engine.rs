@@ -10,10 +10,11 @@ use std::{
     time::Duration,
 };
 
-use blockloom_state::{Base, Memory, Remembered, Sight, sync::Mutex};
+use blockloom_state::{Base, Memory, MemoryStore, Remembered, Sight, sync::Mutex};
 
 use crate::{
-    Block, BlockError, Outcome, Place, Reason,
+    Anatomy, Block, BlockError, Outcome, Place, Reason,
+    anatomy::dissect,
     course::{Course, Observer, Step},
     evm::{Handling, Mainnet},
     forecast::{Gain, Gas, Pace},
@@ -192,6 +193,16 @@ impl<H: Handling> Engine<H> {
         mut on_commit: impl FnMut(Step<'_>) -> ControlFlow<()>,
     ) -> Result<Outcome, BlockError> {
         self.go(base, block, Observer::Callback(&mut on_commit))
+    }
+
+    /// Takes a block apart: how long each transaction takes on one thread, and which earlier ones it
+    /// needs. The block is executed sequentially `rounds` times for that, and once more.
+    ///
+    /// # Errors
+    ///
+    /// If consensus forbids the block, or the base lacks a code.
+    pub fn dissect(&self, base: &MemoryStore, block: &Block, rounds: usize) -> Result<Anatomy, BlockError> {
+        dissect(base, block, &self.handling, rounds).map_err(|reason| reason.of(block.number()))
     }
 
     fn go<B: Base>(&self, base: &B, block: &Block, observer: Observer<'_>) -> Result<Outcome, BlockError> {

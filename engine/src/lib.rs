@@ -30,6 +30,7 @@
 //! A client that is built on alloy-evm puts a [`ParallelExecutorFactory`] where its executor factory
 //! was.
 
+mod anatomy;
 mod block;
 mod course;
 mod engine;
@@ -55,6 +56,7 @@ mod toy;
 mod trace;
 mod worker;
 
+pub use anatomy::{Anatomy, Part};
 pub use block::{Block, Frame, SignedBlock, SignedTransaction, Transaction};
 pub use course::Step;
 pub use engine::{Config, Engine, Spread, Timing};

@@ -1,5 +1,7 @@
 //! The reference: a block's transactions, one after the other.
 
+use std::time::Duration;
+
 use blockloom_state::{Base, TxIndex};
 
 use crate::{Outcome, Phases, Statistics, course::Course, error::Reason, evm::Handling, trace::Stopwatch};
@@ -26,4 +28,23 @@ pub(crate) fn execute<B: Base, H: Handling>(
         ..Statistics::default()
     };
     Ok(outcome)
+}
+
+/// Takes a block along its course and returns the time of each step: what happens before the
+/// transactions, each transaction, and what happens after them.
+pub(crate) fn timed<B: Base, H: Handling>(
+    mut course: Course<'_, '_, B, H>,
+    transactions: usize,
+) -> Result<Vec<Duration>, Reason> {
+    let mut laps = Vec::with_capacity(transactions + 2);
+    let mut watch = Stopwatch::start();
+    course.open()?;
+    laps.push(watch.lap());
+    for position in 0..transactions {
+        course.run(TxIndex::new(position))?;
+        laps.push(watch.lap());
+    }
+    course.close()?;
+    laps.push(watch.lap());
+    Ok(laps)
 }
