@@ -1,25 +1,26 @@
 //! Executes the blocks of a check, measures them, and counts what came of them.
 
-use std::{
-    io,
-    num::NonZeroUsize,
-    ops::ControlFlow,
-    sync::atomic::{AtomicBool, Ordering},
-    time::{Duration, Instant},
-};
+use std::{io, num::NonZeroUsize, ops::ControlFlow, time::Duration};
 
+use blockloom_bench::{
+    limit::Limits,
+    measure::{self, Comparison, Times, difference},
+};
 use blockloom_engine::{Block, BlockError, Config, Engine, Outcome, Step};
 use blockloom_fixtures::{BlockReport, Compared, Executor, Harness};
 use blockloom_state::MemoryStore;
 
-use crate::report::{Counts, Failure, JsonLines, Line, rounded};
+use crate::{
+    interrupt::is_interrupted,
+    report::{ComparedLine, Counts, Failure, JsonLines, Line, micros, rounded},
+};
 
 /// How each block is executed, how often, and when to stop.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
     pub(crate) threads: Threads,
     pub(crate) sides: Sides,
-    pub(crate) rounds: u32,
+    pub(crate) rounds: usize,
     pub(crate) failures: OnFailure,
 }
 
@@ -66,13 +67,13 @@ pub(crate) enum Sides {
 }
 
 /// What a block took.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Measured {
-    /// The median time of the sequential executor, if it ran beside.
-    sequential: Option<f64>,
     /// The median time.
-    micros: f64,
+    time: Duration,
     incarnations: u64,
+    /// What it took both ways, if it was executed both ways, and what would be possible.
+    compared: Option<(Comparison, Limits)>,
 }
 
 /// Executes and counts the blocks of one source after the other.
@@ -81,7 +82,6 @@ pub(crate) struct Replay<'a> {
     /// The sequential executor, if it is compared with.
     reference: Option<Engine>,
     plan: Plan,
-    interrupted: &'a AtomicBool,
     json: &'a mut JsonLines,
     fixture: String,
     /// What the block took that was executed last.
@@ -94,12 +94,11 @@ pub(crate) struct Replay<'a> {
 }
 
 impl<'a> Replay<'a> {
-    pub(crate) fn new(plan: Plan, interrupted: &'a AtomicBool, json: &'a mut JsonLines) -> Self {
+    pub(crate) fn new(plan: Plan, json: &'a mut JsonLines) -> Self {
         Self {
             engine: plan.threads.engine(),
             reference: (plan.sides == Sides::Compared).then(|| Engine::new(Config::sequential())),
             plan,
-            interrupted,
             json,
             fixture: String::new(),
             measured: Measured::default(),
@@ -116,12 +115,6 @@ impl<'a> Replay<'a> {
         self.counts.fixtures += 1;
     }
 
-    /// Whether somebody asked to stop.
-    pub(crate) fn is_interrupted(&self) -> bool {
-        // ORDER: Relaxed: nothing else is passed on with this flag.
-        self.interrupted.load(Ordering::Relaxed)
-    }
-
     /// Hands out what was counted since the last call.
     pub(crate) fn take_counts(&mut self) -> Counts {
         std::mem::take(&mut self.counts)
@@ -133,79 +126,83 @@ impl Executor for Replay<'_> {
         &mut self,
         base: &MemoryStore,
         block: &Block,
-        on_step: Option<&mut dyn FnMut(Step<'_>)>,
+        on_step: Option<OnStep<'_>>,
     ) -> Result<Outcome, BlockError> {
-        let (mut sequential_times, mut times) = (Vec::new(), Vec::new());
-        let leader = self.reference.as_ref().unwrap_or(&self.engine);
-        let start = Instant::now();
-        let first = match on_step {
-            None => leader.execute(base, block),
-            Some(on_step) => leader.execute_with(base, block, |step| {
-                on_step(step);
-                ControlFlow::Continue(())
-            }),
-        };
-        let leader_times = if self.reference.is_some() { &mut sequential_times } else { &mut times };
-        leader_times.push(start.elapsed());
-        let mut incarnations = first.as_ref().map_or(0, |outcome| outcome.statistics.incarnations);
-        for round in 0..self.plan.rounds {
-            if round > 0 && self.is_interrupted() {
-                break;
-            }
-            if round > 0
-                && let Some(reference) = &self.reference
-            {
-                let again = timed(&mut sequential_times, || reference.execute(base, block));
-                self.unstable =
-                    self.unstable.take().or_else(|| difference(&first, &again, "sequentially", round));
-            }
-            if round > 0 || self.reference.is_some() {
-                let again = timed(&mut times, || self.engine.execute(base, block));
-                incarnations = again.as_ref().map_or(0, |outcome| outcome.statistics.incarnations);
-                self.unstable = self.unstable.take().or_else(|| difference(&first, &again, "again", round));
+        match self.reference.take() {
+            None => self.repeat(base, block, on_step),
+            Some(reference) => {
+                let result = self.compare(&reference, base, block, on_step);
+                self.reference = Some(reference);
+                result
             }
         }
-        let sequential = (!sequential_times.is_empty()).then(|| median_micros(&mut sequential_times));
-        self.measured = Measured { sequential, micros: median_micros(&mut times), incarnations };
-        first
     }
 }
 
-fn timed<T>(times: &mut Vec<Duration>, work: impl FnOnce() -> T) -> T {
-    let start = Instant::now();
-    let result = work();
-    times.push(start.elapsed());
-    result
+impl Replay<'_> {
+    /// Executes a block as often as planned.
+    fn repeat(
+        &mut self,
+        base: &MemoryStore,
+        block: &Block,
+        on_step: Option<OnStep<'_>>,
+    ) -> Result<Outcome, BlockError> {
+        let mut times = Times::default();
+        let first = times.take(|| execute(&self.engine, base, block, on_step));
+        for round in 1..self.plan.rounds {
+            if is_interrupted() {
+                break;
+            }
+            let again = times.take(|| self.engine.execute(base, block));
+            self.unstable = self.unstable.take().or_else(|| difference(&first, &again, "again", round));
+        }
+        let incarnations = first.as_ref().map_or(0, |outcome| outcome.statistics.incarnations);
+        self.measured = Measured { time: times.median(), incarnations, compared: None };
+        first
+    }
+
+    /// Executes a block both ways, as often as planned.
+    fn compare(
+        &mut self,
+        reference: &Engine,
+        base: &MemoryStore,
+        block: &Block,
+        on_step: Option<OnStep<'_>>,
+    ) -> Result<Outcome, BlockError> {
+        let told = on_step.map(|on_step| execute(reference, base, block, Some(on_step)));
+        let sides = measure::Sides { sequential: reference, parallel: &self.engine };
+        let (first, comparison) = sides.compare(base, block, self.plan.rounds, || !is_interrupted());
+        self.unstable = comparison.difference.clone();
+        // A block that is refused has no limit.
+        let limits = Limits::of(&self.engine, base, block, self.plan.rounds);
+        self.measured = Measured {
+            time: comparison.parallel,
+            incarnations: comparison.incarnations,
+            compared: limits.ok().map(|limits| (comparison, limits)),
+        };
+        told.unwrap_or(first)
+    }
 }
 
-/// Where two executions of one block part.
-fn difference(
-    first: &Result<Outcome, BlockError>,
-    again: &Result<Outcome, BlockError>,
-    how: &str,
-    round: u32,
-) -> Option<String> {
-    let place = match (first, again) {
-        (Ok(first), Ok(again)) if first == again => None,
-        (Ok(first), Ok(again)) => Some(match first.changes.first_difference(&again.changes) {
-            Some(mismatch) => mismatch.to_string(),
-            None => "the receipts or the gas differ".to_owned(),
-        }),
-        (Err(first), Err(again)) if first.to_string() == again.to_string() => None,
-        (Err(error), _) | (_, Err(error)) => Some(format!("only one of two executions fails: {error}")),
-    };
-    place.map(|place| format!("{how} in round {round}: {place}"))
-}
+type OnStep<'s> = &'s mut dyn FnMut(Step<'_>);
 
-fn median_micros(times: &mut [Duration]) -> f64 {
-    times.sort_unstable();
-    times[times.len() / 2].as_nanos() as f64 / 1000.0
+fn execute(
+    engine: &Engine,
+    base: &MemoryStore,
+    block: &Block,
+    on_step: Option<OnStep<'_>>,
+) -> Result<Outcome, BlockError> {
+    let Some(on_step) = on_step else { return engine.execute(base, block) };
+    engine.execute_with(base, block, |step| {
+        on_step(step);
+        ControlFlow::Continue(())
+    })
 }
 
 impl Harness for Replay<'_> {
     fn report(&mut self, report: BlockReport) -> ControlFlow<()> {
-        let Measured { sequential, micros, incarnations } = std::mem::take(&mut self.measured);
-        let ratio = sequential.filter(|_| micros > 0.0).map(|sequential| sequential / micros);
+        let Measured { time, incarnations, compared } = std::mem::take(&mut self.measured);
+        let micros = micros(time);
         let error = match (self.unstable.take(), report.result) {
             (Some(place), _) => Some(format!("executing it again yields another outcome, {place}")),
             (None, Err(error)) => Some(error.to_string()),
@@ -220,8 +217,8 @@ impl Harness for Replay<'_> {
             Compared::Nothing => self.counts.only_executed += 1,
         }
         self.counts.micros += micros;
-        if let (Some(sequential), Some(ratio)) = (sequential, ratio) {
-            self.counts.compared.add_block(sequential, micros, ratio, || {
+        if let Some((comparison, limits)) = &compared {
+            self.counts.compared.add_block(comparison, limits.here, || {
                 format!("{}: {}, block {}", self.fixture, report.case, report.number)
             });
         }
@@ -234,9 +231,10 @@ impl Harness for Replay<'_> {
             gas: report.gas,
             threads: self.plan.threads.number(),
             micros: rounded(micros),
-            sequential_micros: sequential.map(rounded),
-            parallel_micros: sequential.map(|_| rounded(micros)),
-            ratio: ratio.map(rounded),
+            compared: compared
+                .as_ref()
+                .map(|(comparison, limits)| ComparedLine::new(comparison, Some(limits)))
+                .unwrap_or_default(),
             incarnations,
             ok: error.is_none(),
             error: error.as_deref(),
@@ -251,7 +249,7 @@ impl Harness for Replay<'_> {
             self.json_error = Some(error);
             return ControlFlow::Break(());
         }
-        if self.is_interrupted() || (is_failure && self.plan.failures == OnFailure::Stop) {
+        if is_interrupted() || (is_failure && self.plan.failures == OnFailure::Stop) {
             return ControlFlow::Break(());
         }
         ControlFlow::Continue(())

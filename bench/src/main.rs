@@ -1,8 +1,12 @@
 //! The `blockloom` command.
 
+mod allocator;
+mod bench;
 mod harness;
+mod interrupt;
 mod replay;
 mod report;
+mod row;
 
 use std::{
     io::{self, Write},
@@ -10,10 +14,6 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
-
-/// Many short-lived allocations are most of what revm does beside interpreting.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Executes EVM blocks, verifies and measures.
 #[derive(Debug, Parser)]
@@ -26,12 +26,14 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Replay(replay::Arguments),
+    Bench(bench::Arguments),
 }
 
 fn main() -> ExitCode {
     let Arguments { command } = Arguments::parse();
     let result = match command {
         Command::Replay(arguments) => replay::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
     };
     match result {
         Ok(status) => ExitCode::from(status as u8),

@@ -6,7 +6,6 @@ use std::{
     num::{NonZeroU32, NonZeroUsize},
     ops::ControlFlow,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, Ordering},
 };
 
 use blockloom_fixtures::{Fixture, FixtureError, Source, Sources, check, read, samples};
@@ -15,7 +14,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::{
     Status,
     harness::{OnFailure, Plan, Replay, Sides, Threads},
-    report::{Counts, Failure, JsonLines, write_table, write_verdict},
+    interrupt::{self, is_interrupted, say},
+    report::{Counts, Failure, JsonLines, check_is_no_input, json_failure, write_table, write_verdict},
 };
 
 /// Execute blocks and verify them against whatever their fixtures say.
@@ -83,11 +83,8 @@ struct Set {
     sources: Vec<Result<Source, FixtureError>>,
 }
 
-/// Set by whoever asks the command to stop.
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
-
 pub(crate) fn run(arguments: &Arguments) -> Result<Status, Box<dyn Error>> {
-    stop_on_signals()?;
+    interrupt::listen()?;
     let json_path = arguments.json.as_deref();
     if let Some(path) = json_path {
         check_is_no_input(path, &arguments.paths)?;
@@ -96,11 +93,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Status, Box<dyn Error>> {
     let failures = if arguments.fail_fast { OnFailure::Stop } else { OnFailure::GoOn };
     let threads = arguments.threads.unwrap_or_else(machine_threads);
     let sides = if arguments.compare { Sides::Compared } else { Sides::One };
-    let plan = Plan { threads, sides, rounds: arguments.rounds.get(), failures };
+    let plan = Plan { threads, sides, rounds: arguments.rounds.get() as usize, failures };
     let mut session = Session {
         arguments,
         progress: ProgressBar::hidden(),
-        replay: Replay::new(plan, &INTERRUPTED, &mut json),
+        replay: Replay::new(plan, &mut json),
         cases_left: arguments.limit.map_or(usize::MAX, NonZeroUsize::get),
         rows: Vec::new(),
         unusable: 0,
@@ -108,7 +105,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Status, Box<dyn Error>> {
     session.run();
     session.progress.finish_and_clear();
     let Session { replay, rows, unusable, .. } = session;
-    let is_interrupted = replay.is_interrupted();
+    let is_interrupted = is_interrupted();
     let (failures, json_error) = (replay.failures, replay.json_error);
     let mut total = Counts::default();
     rows.iter().for_each(|(_, counts)| total.add(counts));
@@ -137,43 +134,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Status, Box<dyn Error>> {
     })
 }
 
-fn stop_on_signals() -> Result<(), ctrlc::Error> {
-    ctrlc::set_handler(|| {
-        // ORDER: Relaxed: nothing else is passed on with this flag.
-        if INTERRUPTED.swap(true, Ordering::Relaxed) {
-            // Whoever asks twice does not want to wait for the block to end.
-            std::process::exit(Status::Interrupted as i32);
-        }
-        say("interrupted, the block is being finished");
-    })
-}
-
-/// Writes to standard error, or nowhere if that is closed.
-fn say(message: &str) {
-    let _ = writeln!(io::stderr(), "blockloom: {message}");
-}
-
 /// Whoever closed the pipe does not want to hear more.
 fn is_worth_a_word(error: &io::Error) -> bool {
     error.kind() != io::ErrorKind::BrokenPipe
-}
-
-fn json_failure(path: Option<&Path>, error: &io::Error) -> String {
-    format!("--json {}: {error}", path.unwrap_or(Path::new("-")).display())
-}
-
-/// Refuses to write where fixtures are read: the one would destroy the other, or be read as one.
-fn check_is_no_input(json: &Path, inputs: &[PathBuf]) -> Result<(), String> {
-    let folder = json.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let (Ok(folder), Some(name)) = (folder.canonicalize(), json.file_name()) else { return Ok(()) };
-    let target = folder.join(name);
-    let is_under = |input: &&PathBuf| input.canonicalize().is_ok_and(|input| target.starts_with(input));
-    match inputs.iter().find(is_under) {
-        Some(input) => {
-            Err(format!("--json {}: that is in {}, which is read", json.display(), input.display()))
-        }
-        None => Ok(()),
-    }
 }
 
 /// All that a person is told in the end.
@@ -250,7 +213,7 @@ impl Session<'_> {
 
     fn run_fixture(&mut self, fixture: Result<Fixture, FixtureError>) -> ControlFlow<()> {
         self.progress.inc(1);
-        if self.replay.is_interrupted() {
+        if is_interrupted() {
             return ControlFlow::Break(());
         }
         let fixture = match fixture {
@@ -287,8 +250,7 @@ impl Session<'_> {
 fn sets(path: &Path) -> Vec<Set> {
     let mut sets: Vec<Set> = Vec::new();
     for source in Sources::new([path]) {
-        // ORDER: Relaxed: nothing else is passed on with this flag.
-        if INTERRUPTED.load(Ordering::Relaxed) {
+        if is_interrupted() {
             break;
         }
         let name = source.as_ref().map_or_else(|_| file_name(path), |source| set_name(path, source.path()));

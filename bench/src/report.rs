@@ -5,9 +5,11 @@ use std::{
     fmt,
     fs::File,
     io::{self, BufWriter, Write},
-    path::Path,
+    path::{Path, PathBuf},
+    time::Duration,
 };
 
+use blockloom_bench::{limit::Limits, measure::Comparison};
 use serde::Serialize;
 
 /// What was counted.
@@ -58,9 +60,11 @@ impl Counts {
 /// Sequential times over parallel ones, of blocks that were executed both ways.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ratios {
-    blocks: usize,
+    pub(crate) blocks: usize,
     sequential: f64,
     parallel: f64,
+    /// What a perfect crew of as many threads would have taken.
+    perfect: f64,
     /// The sum of the ratios' logarithms.
     logarithms: f64,
     /// The lowest, and whose it is.
@@ -68,17 +72,13 @@ pub(crate) struct Ratios {
 }
 
 impl Ratios {
-    /// Counts a block.
-    pub(crate) fn add_block(
-        &mut self,
-        sequential: f64,
-        parallel: f64,
-        ratio: f64,
-        name: impl FnOnce() -> String,
-    ) {
+    /// Counts a block, which cannot be faster than `limit` says.
+    pub(crate) fn add_block(&mut self, comparison: &Comparison, limit: f64, name: impl FnOnce() -> String) {
+        let Some(ratio) = comparison.ratio() else { return };
         self.blocks += 1;
-        self.sequential += sequential;
-        self.parallel += parallel;
+        self.sequential += micros(comparison.sequential);
+        self.parallel += micros(comparison.parallel);
+        self.perfect += micros(comparison.sequential) / limit;
         self.logarithms += ratio.ln();
         if self.worst.as_ref().is_none_or(|(worst, _)| ratio < *worst) {
             self.worst = Some((ratio, name()));
@@ -89,6 +89,7 @@ impl Ratios {
         self.blocks += other.blocks;
         self.sequential += other.sequential;
         self.parallel += other.parallel;
+        self.perfect += other.perfect;
         self.logarithms += other.logarithms;
         if let Some((ratio, name)) = &other.worst
             && self.worst.as_ref().is_none_or(|(worst, _)| ratio < worst)
@@ -100,17 +101,23 @@ impl Ratios {
     fn total(&self) -> f64 {
         self.sequential / self.parallel
     }
+
+    fn limit(&self) -> f64 {
+        self.sequential / self.perfect
+    }
 }
 
 impl fmt::Display for Ratios {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some((worst, name)) = &self.worst else { return f.write_str("nothing was compared") };
         let mean = (self.logarithms / self.blocks as f64).exp();
+        let (total, limit) = (self.total(), self.limit());
         write!(
             f,
-            "sequential time / parallel time of {} blocks: {:.2} in total, geometric mean {mean:.2}, worst {worst:.2} ({name})",
+            "sequential time / parallel time of {} blocks: {total:.2} in total, geometric mean {mean:.2}, worst \
+             {worst:.2} ({name}); {:.0} % of the {limit:.2} that a perfect crew would reach",
             self.blocks,
-            self.total(),
+            100.0 * total / limit,
         )
     }
 }
@@ -131,6 +138,11 @@ impl fmt::Display for Failure {
     }
 }
 
+/// A time in microseconds.
+pub(crate) fn micros(time: Duration) -> f64 {
+    time.as_nanos() as f64 / 1000.0
+}
+
 /// Microseconds with the nanoseconds that were measured, and no more digits than that.
 pub(crate) fn rounded(micros: f64) -> f64 {
     (micros * 1000.0).round() / 1000.0
@@ -147,12 +159,35 @@ pub(crate) struct Line<'a> {
     pub(crate) gas: u64,
     pub(crate) threads: usize,
     pub(crate) micros: f64,
-    pub(crate) sequential_micros: Option<f64>,
-    pub(crate) parallel_micros: Option<f64>,
-    pub(crate) ratio: Option<f64>,
+    #[serde(flatten)]
+    pub(crate) compared: ComparedLine,
     pub(crate) incarnations: u64,
     pub(crate) ok: bool,
     pub(crate) error: Option<&'a str>,
+}
+
+/// What was measured of a block both ways, for a program.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct ComparedLine {
+    pub(crate) sequential_micros: Option<f64>,
+    pub(crate) parallel_micros: Option<f64>,
+    pub(crate) ratio: Option<f64>,
+    pub(crate) limit: Option<f64>,
+    pub(crate) limits: Option<BTreeMap<&'static str, f64>>,
+}
+
+impl ComparedLine {
+    pub(crate) fn new(comparison: &Comparison, limits: Option<&Limits>) -> Self {
+        Self {
+            sequential_micros: Some(rounded(micros(comparison.sequential))),
+            parallel_micros: Some(rounded(micros(comparison.parallel))),
+            ratio: comparison.ratio().map(rounded),
+            limit: limits.map(|limits| rounded(limits.here)),
+            limits: limits.map(|limits| {
+                limits.with_more.iter().map(|(name, limit)| (*name, rounded(*limit))).collect()
+            }),
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -173,6 +208,7 @@ struct Summary {
     sequential_micros: Option<f64>,
     parallel_micros: Option<f64>,
     ratio: Option<f64>,
+    limit: Option<f64>,
 }
 
 /// Where lines of JSON go.
@@ -212,9 +248,34 @@ impl JsonLines {
             sequential_micros: is_compared.then(|| rounded(counts.compared.sequential)),
             parallel_micros: is_compared.then(|| rounded(counts.compared.parallel)),
             ratio: is_compared.then(|| rounded(counts.compared.total())),
+            limit: is_compared.then(|| rounded(counts.compared.limit())),
         };
         self.write(&SummaryLine { summary })?;
+        self.flush()
+    }
+
+    /// Sees to it that everything is written.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
         self.output.as_mut().map_or(Ok(()), |output| output.flush())
+    }
+}
+
+/// Why JSON is not where it should be.
+pub(crate) fn json_failure(path: Option<&Path>, error: &io::Error) -> String {
+    format!("--json {}: {error}", path.unwrap_or(Path::new("-")).display())
+}
+
+/// Refuses to write where fixtures are read: the one would destroy the other, or be read as one.
+pub(crate) fn check_is_no_input(json: &Path, inputs: &[PathBuf]) -> Result<(), String> {
+    let folder = json.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let (Ok(folder), Some(name)) = (folder.canonicalize(), json.file_name()) else { return Ok(()) };
+    let target = folder.join(name);
+    let is_under = |input: &&PathBuf| input.canonicalize().is_ok_and(|input| target.starts_with(input));
+    match inputs.iter().find(is_under) {
+        Some(input) => {
+            Err(format!("--json {}: that is in {}, which is read", json.display(), input.display()))
+        }
+        None => Ok(()),
     }
 }
 
@@ -230,16 +291,9 @@ pub(crate) fn write_table(
     if sets.len() > 1 {
         rows.push(row("all", total));
     }
-    let widths: [usize; 9] =
-        std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
-    for row in &rows {
-        write!(output, "{:<width$}", row[0], width = widths[0])?;
-        for (cell, width) in row.iter().zip(widths).skip(1) {
-            write!(output, "  {cell:>width$}")?;
-        }
-        writeln!(output)?;
-    }
-    Ok(())
+    let mut table = Table::default();
+    rows.iter().for_each(|row| table.make_room(row));
+    rows.iter().try_for_each(|row| table.write(output, row))
 }
 
 /// Writes what it all comes to: what was verified, how far, and what was not looked at.
@@ -275,6 +329,38 @@ fn row(name: &str, counts: &Counts) -> [String; 9] {
         counts.failed.to_string(),
         counts.left_out.to_string(),
     ]
+}
+
+/// A table that is written row by row, as they come.
+#[derive(Debug)]
+pub(crate) struct Table<const N: usize> {
+    /// How wide each column is: as wide as anything in it so far.
+    widths: [usize; N],
+}
+
+impl<const N: usize> Default for Table<N> {
+    fn default() -> Self {
+        Self { widths: [0; N] }
+    }
+}
+
+impl<const N: usize> Table<N> {
+    /// Writes a row: the first column to the left and all others to the right.
+    pub(crate) fn write(&mut self, output: &mut dyn Write, row: &[String; N]) -> io::Result<()> {
+        self.make_room(row);
+        write!(output, "{:<width$}", row[0], width = self.widths[0])?;
+        for (cell, width) in row.iter().zip(self.widths).skip(1) {
+            write!(output, "  {cell:>width$}")?;
+        }
+        writeln!(output)
+    }
+
+    /// Makes the columns wide enough for a row.
+    pub(crate) fn make_room(&mut self, row: &[String; N]) {
+        for (width, cell) in self.widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ fn without_a_path_the_samples_are_verified() {
 }
 
 /// The keys of a line of JSON, as the README lists them.
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 16] = [
     "block",
     "case",
     "error",
@@ -50,6 +50,8 @@ const KEYS: [&str; 14] = [
     "fork",
     "gas",
     "incarnations",
+    "limit",
+    "limits",
     "micros",
     "ok",
     "parallel_micros",
@@ -71,6 +73,10 @@ fn comparing_says_how_much_faster_parallel_is_block_by_block_and_in_total() {
         let number = |key: &str| block[key].as_f64().unwrap();
         assert_eq!(block["threads"].as_u64(), Some(2));
         assert!(block["incarnations"].as_u64() >= block["txs"].as_u64(), "{block}");
+        assert!(
+            number("limit") >= 1.0 && block["limits"]["any"].as_f64() >= block["limit"].as_f64(),
+            "{block}"
+        );
         assert!((number("ratio") - number("sequential_micros") / number("parallel_micros")).abs() < 0.01);
     }
     assert!(summary["summary"]["ratio"].as_f64().unwrap() > 0.0);

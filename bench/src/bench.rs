@@ -1,0 +1,307 @@
+//! `blockloom bench`: how much faster parallel execution is, on generated blocks and on fixtures.
+
+use std::{
+    error::Error,
+    io::{self, Write},
+    num::NonZeroUsize,
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
+
+use blockloom_bench::workloads::{Kind, Recipe, Shape, Workload};
+use blockloom_engine::{Block, BlockError, Config, Engine, Outcome, Step};
+use blockloom_fixtures::{BlockReport, Executor, Harness, Sources, check, read};
+use blockloom_state::MemoryStore;
+
+use crate::{
+    Status,
+    interrupt::{self, is_interrupted, say},
+    report::{JsonLines, Ratios, Table, check_is_no_input, json_failure},
+    row::{HEADER, Method, Row},
+};
+
+/// Measure parallel against sequential execution.
+///
+/// Each WHAT is the name of a workload (transfers, erc20, swaps, mixed), which is generated, or a
+/// path with fixtures. Both sides execute each block in one process and in turn, and medians are told. What
+/// comes out is compared every time.
+///
+/// Exit status: 1 if the sides part, or a block is invalid; otherwise 130 if it was interrupted;
+/// otherwise 2 if some input was unusable, or nothing was measured; otherwise 0.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Workloads and paths; without any: all workloads.
+    what: Vec<What>,
+    /// How the transactions of a workload meet: independent, chain, hot or senders; several with
+    /// commas between them.
+    #[arg(long, value_name = "S", value_delimiter = ',', default_value = "independent", value_parser = shape)]
+    shape: Vec<Shape>,
+    /// The share of transactions that meet in a few places, in the shape `hot`.
+    #[arg(long, value_name = "SHARE", default_value = "0.3", value_parser = share)]
+    hot: f64,
+    /// How many senders there are, in the shape `senders`.
+    #[arg(long, value_name = "N", default_value = "10")]
+    senders: NonZeroUsize,
+    /// The gas of a generated block, as 500k, 30M or 1G; several with commas between them.
+    #[arg(long, value_name = "GAS", value_delimiter = ',', default_value = "100M", value_parser = gas)]
+    gas: Vec<u64>,
+    /// Where the random numbers of generated blocks start.
+    #[arg(long, value_name = "N", default_value = "1")]
+    seed: u64,
+    /// How many threads the parallel side has; several with commas between them. By default as many as
+    /// the machine runs at once.
+    #[arg(long, value_name = "N", value_delimiter = ',')]
+    threads: Vec<NonZeroUsize>,
+    /// How often each side executes each block.
+    #[arg(long, value_name = "N", default_value = "20")]
+    rounds: NonZeroUsize,
+    /// Let each read of the base take U microseconds, as if it lay on a disk.
+    #[arg(long, value_name = "U", default_value = "0")]
+    read_latency_us: u64,
+    /// Of fixtures only blocks with at least N transactions.
+    #[arg(long, value_name = "N", default_value = "2")]
+    min_txs: usize,
+    /// Write a line of JSON for each row to FILE; `-` is standard output, and the table then goes to
+    /// standard error.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// What is measured.
+#[derive(Clone, Debug)]
+enum What {
+    Workload(Kind),
+    Fixtures(PathBuf),
+}
+
+impl FromStr for What {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let kind = Kind::ALL.into_iter().find(|kind| kind.name() == text);
+        match kind {
+            Some(kind) => Ok(Self::Workload(kind)),
+            None if Path::new(text).exists() => Ok(Self::Fixtures(text.into())),
+            None => {
+                let names = Kind::ALL.map(Kind::name).join(", ");
+                Err(format!("neither a workload ({names}) nor a path that exists"))
+            }
+        }
+    }
+}
+
+fn shape(text: &str) -> Result<Shape, String> {
+    let names = || Shape::ALL.map(Shape::name).join(", ");
+    Shape::ALL
+        .into_iter()
+        .find(|shape| shape.name() == text)
+        .ok_or_else(|| format!("one of {} is wanted", names()))
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| "a number from 0 to 1 is wanted".to_owned())
+}
+
+/// More gas than this is a slip of the finger, and would not fit into memory.
+const MOST_GAS: u64 = 100_000_000_000;
+
+fn gas(text: &str) -> Result<u64, String> {
+    let units = [("k", 1_000), ("M", 1_000_000), ("G", 1_000_000_000)];
+    let unit = units.into_iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, unit)));
+    let (number, unit) = unit.unwrap_or((text, 1));
+    let gas = number.parse().ok().and_then(|number: u64| number.checked_mul(unit));
+    gas.filter(|gas| (1..=MOST_GAS).contains(gas))
+        .ok_or_else(|| format!("an amount of gas as 500k, 30M or 1G is wanted, at most {MOST_GAS}"))
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<Status, Box<dyn Error>> {
+    interrupt::listen()?;
+    let json_path = arguments.json.as_deref();
+    if let Some(path) = json_path {
+        let inputs = arguments.what.iter().filter_map(|what| match what {
+            What::Fixtures(path) => Some(path.clone()),
+            What::Workload(_) => None,
+        });
+        check_is_no_input(path, &inputs.collect::<Vec<_>>())?;
+    }
+    let json = JsonLines::to(json_path).map_err(|error| json_failure(json_path, &error))?;
+    let output: Box<dyn Write> =
+        if json_path == Some(Path::new("-")) { Box::new(io::stderr()) } else { Box::new(io::stdout()) };
+    let (table, counts) = (Table::default(), Counts::default());
+    let mut session = Session { arguments, json, output, table, counts };
+    session.run()?;
+    session.json.flush().map_err(|error| json_failure(json_path, &error))?;
+    Ok(session.status())
+}
+
+/// One run of the command.
+struct Session<'a> {
+    arguments: &'a Arguments,
+    json: JsonLines,
+    output: Box<dyn Write>,
+    table: Table<{ HEADER.len() }>,
+    counts: Counts,
+}
+
+/// What came of the blocks.
+#[derive(Debug, Default)]
+struct Counts {
+    measured: usize,
+    failed: usize,
+    unusable: usize,
+}
+
+impl Session<'_> {
+    fn run(&mut self) -> io::Result<()> {
+        // As wide as what comes below it, mostly.
+        let widest = ["transfers", "independent", "1000000000", "100000"].map(str::to_owned);
+        let mut room = HEADER.map(str::to_owned);
+        room[..widest.len()].clone_from_slice(&widest);
+        self.table.make_room(&room);
+        self.table.write(&mut self.output, &HEADER.map(str::to_owned))?;
+        let all = Kind::ALL.map(What::Workload);
+        let what = if self.arguments.what.is_empty() { &all[..] } else { &self.arguments.what };
+        let methods = self.methods();
+        for (what, method) in what.iter().flat_map(|what| methods.iter().map(move |method| (what, *method))) {
+            match what {
+                What::Workload(kind) => self.run_workload(*kind, method)?,
+                What::Fixtures(path) => self.run_fixtures(path, method)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// One for each number of threads.
+    fn methods(&self) -> Vec<Method> {
+        let Arguments { rounds, read_latency_us, .. } = *self.arguments;
+        let mut threads = self.arguments.threads.clone();
+        if threads.is_empty() {
+            threads.push(std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN));
+        }
+        let latency = Duration::from_micros(read_latency_us);
+        let method = |threads| Method { threads, rounds: rounds.get(), latency };
+        threads.into_iter().map(method).collect()
+    }
+
+    fn run_workload(&mut self, kind: Kind, method: Method) -> io::Result<()> {
+        let Arguments { shape: shapes, gas, seed, hot, senders, .. } = self.arguments;
+        for (shape, gas) in shapes.iter().flat_map(|shape| gas.iter().map(move |gas| (*shape, *gas))) {
+            if is_interrupted() {
+                return Ok(());
+            }
+            let senders = senders.get() as u64;
+            let Workload { base, block } =
+                Recipe { kind, shape, gas, seed: *seed, hot: *hot, senders }.prepare();
+            match method.measure(&base, &block) {
+                Ok((_, row)) => self.tell(&row, kind.name(), shape.name())?,
+                Err(error) => self.fail(kind.name(), &error.to_string()),
+            }
+        }
+        Ok(())
+    }
+
+    fn run_fixtures(&mut self, path: &Path, method: Method) -> io::Result<()> {
+        let mut blocks = Blocks { session: self, method, ratios: Ratios::default(), row: None, error: None };
+        for source in Sources::new([path]) {
+            let cases = source.and_then(|source| read(&source)).map(|fixture| fixture.cases);
+            let flow = match cases {
+                Ok(cases) => cases.iter().try_for_each(|case| check(case, &mut blocks)),
+                Err(error) => {
+                    blocks.session.counts.unusable += 1;
+                    say(&format!("unusable: {error}"));
+                    ControlFlow::Continue(())
+                }
+            };
+            if flow.is_break() {
+                break;
+            }
+        }
+        let Blocks { ratios, error, .. } = blocks;
+        error.map_or(Ok(()), Err)?;
+        if ratios.blocks > 0 {
+            writeln!(self.output, "{}, {} threads: {ratios}", path.display(), method.threads)?;
+        }
+        Ok(())
+    }
+
+    /// Writes a row.
+    fn tell(&mut self, row: &Row, workload: &str, shape: &str) -> io::Result<()> {
+        self.counts.measured += 1;
+        self.table.write(&mut self.output, &row.columns(workload, shape))?;
+        self.json.write(&row.line(workload, shape))?;
+        if let Some(place) = &row.comparison.difference {
+            self.fail(workload, &format!("the sides part, {place}"));
+        }
+        Ok(())
+    }
+
+    fn fail(&mut self, workload: &str, error: &str) {
+        self.counts.failed += 1;
+        say(&format!("failed: {workload}: {error}"));
+    }
+
+    fn status(&self) -> Status {
+        let Counts { measured, failed, unusable } = self.counts;
+        if failed > 0 {
+            Status::Failed
+        } else if is_interrupted() {
+            Status::Interrupted
+        } else if unusable > 0 || measured == 0 {
+            Status::Unusable
+        } else {
+            Status::Verified
+        }
+    }
+}
+
+/// Measures the blocks of fixtures one after the other.
+struct Blocks<'s, 'a> {
+    session: &'s mut Session<'a>,
+    method: Method,
+    ratios: Ratios,
+    /// Of the block that was measured last.
+    row: Option<Row>,
+    error: Option<io::Error>,
+}
+
+impl Executor for Blocks<'_, '_> {
+    fn execute(
+        &mut self,
+        base: &MemoryStore,
+        block: &Block,
+        on_step: Option<&mut dyn FnMut(Step<'_>)>,
+    ) -> Result<Outcome, BlockError> {
+        let is_measured = block.transactions.len() >= self.session.arguments.min_txs.max(1);
+        if !is_measured || on_step.is_some() {
+            let outcome = Executor::execute(&mut Engine::new(Config::sequential()), base, block, on_step)?;
+            if !is_measured {
+                return Ok(outcome);
+            }
+        }
+        let (outcome, row) = self.method.measure(base, block)?;
+        self.row = Some(row);
+        Ok(outcome)
+    }
+}
+
+impl Harness for Blocks<'_, '_> {
+    fn report(&mut self, report: BlockReport) -> ControlFlow<()> {
+        let name = format!("{}, block {}", report.case, report.number);
+        if let Err(error) = &report.result {
+            self.session.fail(&name, &error.to_string());
+        } else if let Some(row) = self.row.take() {
+            let limit = row.limits.as_ref().map_or(f64::NAN, |limits| limits.here);
+            self.ratios.add_block(&row.comparison, limit, || name.clone());
+            if let Err(error) = self.session.tell(&row, &name, "fixture") {
+                self.error = Some(error);
+                return ControlFlow::Break(());
+            }
+        }
+        if is_interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn left_out(&mut self, _case: &str, _reason: &str) {}
+}

@@ -1,0 +1,105 @@
+//! `blockloom bench` as a person or a script runs it.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{
+    path::Path,
+    process::{Command, Output},
+};
+
+use serde_json::Value;
+
+fn bench(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_blockloom")).arg("bench").args(arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn rows(output: &Output) -> Vec<Value> {
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// The keys of a line of JSON, as the README lists them.
+const KEYS: [&str; 14] = [
+    "cpu_ratio",
+    "gas",
+    "incarnations",
+    "limit",
+    "limits",
+    "parallel_micros",
+    "peak_bytes",
+    "ratio",
+    "sequential_micros",
+    "sequential_peak_bytes",
+    "shape",
+    "threads",
+    "txs",
+    "workload",
+];
+
+#[test]
+fn each_workload_shape_size_and_number_of_threads_has_a_row() {
+    let arguments =
+        "transfers swaps --shape independent,chain --gas 200k,1M --threads 1,2 --rounds 2 --json -";
+    let rows = rows(&bench(&arguments.split(' ').collect::<Vec<_>>()));
+    assert_eq!(rows.len(), 2 * 2 * 2 * 2);
+    for row in &rows {
+        let mut keys: Vec<_> = row.as_object().unwrap().keys().map(String::as_str).collect();
+        let mut expected = KEYS;
+        keys.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(keys, expected);
+        let number = |key: &str| row[key].as_f64().unwrap();
+        assert!((number("ratio") - number("sequential_micros") / number("parallel_micros")).abs() < 0.01);
+        assert!(number("limit") >= 1.0 && number("limit") <= number("threads") * 1.01, "{row}");
+        assert!(number("incarnations") >= number("txs") && number("peak_bytes") > 0.0, "{row}");
+        assert!(number("cpu_ratio") > 0.0, "{row}");
+    }
+    let chain = rows.iter().find(|row| row["shape"] == "chain" && row["workload"] == "swaps").unwrap();
+    assert!(chain["limits"]["any"].as_f64().unwrap() < 1.1, "{chain}");
+}
+
+#[test]
+fn fixtures_have_a_row_for_each_block_and_a_sum() {
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/blocks");
+    let output = bench(&[samples.to_str().unwrap(), "--rounds", "2", "--threads", "2"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let table = text(&output.stdout);
+    let fixtures = table.lines().filter(|line| line.contains(" fixture ")).count();
+    assert!(fixtures > 0 && table.lines().last().unwrap().contains("geometric mean"), "{table}");
+}
+
+#[test]
+fn on_a_slow_base_reading_takes_its_time() {
+    let run = |latency| {
+        let arguments = ["erc20", "--gas", "1M", "--rounds", "1", "--threads", "1", "--json", "-"];
+        rows(&bench(&[&arguments[..], &["--read-latency-us", latency]].concat())).remove(0)
+    };
+    let (fast, slow) = (run("0"), run("200"));
+    // Every transaction reads three accounts and slots at least that no other one reads.
+    let least = slow["txs"].as_f64().unwrap() * 3.0 * 200.0;
+    assert!(slow["sequential_micros"].as_f64().unwrap() > least, "{slow}");
+    assert!(fast["sequential_micros"].as_f64().unwrap() < least, "{fast}");
+    assert_eq!(slow["limit"], Value::Null);
+}
+
+#[test]
+fn arguments_that_make_no_sense_are_refused() {
+    for arguments in [
+        &["no-such-workload"][..],
+        &["--gas", "0"],
+        &["--gas", "1T"],
+        &["--shape", "round"],
+        &["--hot", "1.5"],
+        &["--threads", "0"],
+        &["--rounds", "0"],
+        &["--senders", "0"],
+    ] {
+        let output = bench(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(!output.stderr.is_empty() && output.stdout.is_empty(), "{arguments:?}");
+    }
+}
