@@ -5,7 +5,10 @@
 
 use std::time::Duration;
 
-use crate::{Block, Statistics, Transaction, scheduler::Effort};
+use crate::{
+    Block, Spread, Statistics, Transaction,
+    scheduler::{Cut, Effort},
+};
 
 /// The most gas that a transaction is expected to take, whatever its limit is.
 const MOST_EXPECTED: u64 = 300_000;
@@ -133,9 +136,67 @@ fn is_payment(transaction: &Transaction) -> bool {
     transaction.env.data.is_empty() && transaction.env.kind.is_call()
 }
 
+/// How many payments go together at most, and how many are worth handing out.
+const PAYMENTS_TOGETHER: usize = 16;
+const PAYMENTS_WORTH_IT: usize = 4;
+/// How much gas transactions that go together ask for at most.
+const GAS_TOGETHER: u64 = 300_000;
+/// How tests cut blocks: most transactions are for themselves.
+const LENGTHS_IN_TESTS: [usize; 6] = [1, 1, 1, 2, 1, 3];
+
+/// How a block is cut into stretches: who takes little goes together with others of its kind.
+pub(crate) fn cuts(block: &Block, spread: Spread) -> Vec<Cut> {
+    if spread != Spread::WhereItPays {
+        return cuts_in_tests(block.transactions.len());
+    }
+    let mut cuts: Vec<Cut> = Vec::with_capacity(block.transactions.len());
+    let mut gas = 0;
+    for transaction in &block.transactions {
+        let (effort, gas_limit) = (effort(transaction), transaction.env.gas_limit);
+        match cuts.last_mut() {
+            Some(cut) if cut.effort == effort && has_room(*cut, gas + gas_limit) => {
+                cut.transactions += 1;
+                gas += gas_limit;
+            }
+            _ => {
+                cuts.push(Cut::single(effort));
+                gas = gas_limit;
+            }
+        }
+    }
+    for cut in &mut cuts {
+        if cut.effort == Effort::Light && cut.transactions >= PAYMENTS_WORTH_IT {
+            cut.effort = Effort::Heavy;
+        }
+    }
+    cuts
+}
+
+/// Whether a stretch would still be a short one if it asked for so much.
+fn has_room(cut: Cut, gas: u64) -> bool {
+    match cut.effort {
+        Effort::Light => cut.transactions < PAYMENTS_TOGETHER,
+        Effort::Heavy => gas <= GAS_TOGETHER,
+        Effort::Huge => false,
+    }
+}
+
+fn cuts_in_tests(transactions: usize) -> Vec<Cut> {
+    let (mut cuts, mut left) = (Vec::new(), transactions);
+    for length in LENGTHS_IN_TESTS.into_iter().cycle() {
+        if left == 0 {
+            break;
+        }
+        let length = length.min(left);
+        cuts.push(Cut { transactions: length, effort: Effort::Heavy });
+        left -= length;
+    }
+    cuts
+}
+
 /// What a transaction is expected to take: a transfer takes about as long as speculating costs.
 /// Who pays a contract leaves gas for it.
-pub(crate) fn effort(transaction: &Transaction) -> Effort {
+fn effort(transaction: &Transaction) -> Effort {
     let gas_limit = transaction.env.gas_limit;
     if is_payment(transaction) && gas_limit <= TRANSFER {
         Effort::Light

@@ -5,11 +5,12 @@
 //! observation holds in the committed state: the EVM being deterministic, its effects are then
 //! those of sequential execution. While somebody else runs the frontier it speculates itself.
 
-use blockloom_state::{Audience, Record, Version, Writer};
+use blockloom_state::{Audience, Record, TxIndex, Version, Writer};
 
 use crate::{
     machine::{Committer, Ran, Speculator},
-    scheduler::{GateTask, Passed},
+    records::Taken,
+    scheduler::{GateTask, Passed, Turn},
     worker::{Loom, Worker},
 };
 
@@ -20,8 +21,8 @@ pub(crate) struct Gate<'g, 'l, C, S, Y, F> {
     pub(crate) worker: Worker<'l, S, Y, F>,
     /// The effects of the run before; kept for its room.
     effects: Record,
-    /// Whether there are effects that nobody was told of.
-    holds_back: bool,
+    /// The last run here, if nobody was told of its effects.
+    untold: Option<Version>,
 }
 
 impl<'g, 'l, C, S, F> Gate<'g, 'l, C, S, S::Yield, F>
@@ -35,7 +36,7 @@ where
         committer: &'g mut C,
         worker: Worker<'l, S, S::Yield, F>,
     ) -> Self {
-        Self { loom, committer, worker, effects: Record::default(), holds_back: false }
+        Self { loom, committer, worker, effects: Record::default(), untold: None }
     }
 
     /// Takes every transaction through, or as far as the committer wants to go on.
@@ -43,13 +44,9 @@ where
         let mut passed = None;
         loop {
             passed = match self.loom.scheduler.at_gate(passed, &mut self.worker.counts.waits) {
-                GateTask::Run(version, audience) => {
-                    let taken = self.loom.records.take(version.index);
-                    Some(self.run_here(version, audience, taken.as_ref())?)
-                }
-                GateTask::Judge(version, audience) => Some(self.judge(version, audience)?),
-                GateTask::Speculate(version) => {
-                    self.worker.speculate(version);
+                GateTask::Take(turn, audience) => Some(self.take(turn, audience)?),
+                GateTask::Speculate(turn) => {
+                    self.worker.speculate(turn);
                     None
                 }
                 GateTask::Done => return Ok(()),
@@ -58,45 +55,67 @@ where
         }
     }
 
-    fn judge(&mut self, version: Version, audience: Audience) -> Result<Passed, C::Error> {
-        let taken = self.loom.records.take(version.index).expect("who ran has left a record");
-        if let Some(kind) = self.committer.judge(&taken.record) {
-            self.worker.counts.stale.count(kind);
-            let version = self.loom.scheduler.refused();
-            return self.run_here(version, Audience::Somebody, Some(&taken));
+    /// Takes the frontier through. What runs here is told in one, after the last or before a record
+    /// is committed; while there is no audience it is kept back, and the next who has one tells of it
+    /// as well.
+    fn take(&mut self, turn: Turn, audience: Audience) -> Result<Passed, C::Error> {
+        self.loom.memory.set_audience(audience);
+        let mut passed = Passed::Recorded;
+        for index in self.loom.scheduler.within(turn.stretch) {
+            match self.loom.records.take(index) {
+                Taken::Fresh(ran) if self.holds(&ran) => {
+                    self.tell_if(audience);
+                    self.commit(index, ran)?;
+                }
+                Taken::Fresh(ran) | Taken::Stale(ran) => {
+                    self.run_here(turn.version(index))?;
+                    self.tell(turn.version(index), Some(&ran.record));
+                    passed = Passed::RunAtGate;
+                }
+                Taken::Nothing => {
+                    self.run_here(turn.version(index))?;
+                    passed = Passed::RunAtGate;
+                }
+            }
+            self.loom.memory.advance(index);
         }
-        self.worker.counts.time_committed += taken.time;
-        self.committer.commit(version.index, taken)?;
-        self.worker.counts.committed += 1;
-        if self.holds_back && audience == Audience::Somebody {
-            self.tell(version, None);
-        }
-        self.loom.memory.advance(version.index);
-        Ok(Passed::Recorded)
+        self.tell_if(audience);
+        Ok(passed)
     }
 
-    /// Runs the frontier on committed state, in place of what a speculative run may have left. While
-    /// there is no audience its effects are kept back: the next who has one tells of them as well.
-    fn run_here(
-        &mut self,
-        version: Version,
-        audience: Audience,
-        taken: Option<&Ran<S::Yield>>,
-    ) -> Result<Passed, C::Error> {
-        self.worker.counts.at_gate += 1;
-        self.loom.memory.set_audience(audience);
-        self.committer.run(version.index)?;
-        self.holds_back |= audience == Audience::Nobody;
-        if audience == Audience::Somebody || taken.is_some() {
-            self.tell(version, taken.map(|ran| &ran.record));
+    /// Whether every observation of a run holds in the committed state.
+    fn holds(&mut self, ran: &Ran<S::Yield>) -> bool {
+        let stale = self.committer.judge(&ran.record);
+        if let Some(kind) = stale {
+            self.worker.counts.stale.count(kind);
+            self.loom.scheduler.refused();
         }
-        self.loom.memory.advance(version.index);
-        Ok(Passed::RunAtGate)
+        stale.is_none()
+    }
+
+    fn commit(&mut self, index: TxIndex, ran: Ran<S::Yield>) -> Result<(), C::Error> {
+        self.worker.counts.time_committed += ran.time;
+        self.committer.commit(index, ran)?;
+        self.worker.counts.committed += 1;
+        Ok(())
+    }
+
+    fn run_here(&mut self, version: Version) -> Result<(), C::Error> {
+        self.worker.counts.at_gate += 1;
+        self.committer.run(version.index)?;
+        self.untold = Some(version);
+        Ok(())
+    }
+
+    fn tell_if(&mut self, audience: Audience) {
+        if let (Some(version), Audience::Somebody) = (self.untold, audience) {
+            self.tell(version, None);
+        }
     }
 
     /// Publishes what ran here and was not told yet, in place of what is in `before`.
     fn tell(&mut self, version: Version, before: Option<&Record>) {
-        self.holds_back = false;
+        self.untold = None;
         self.committer.take_effects(self.loom.memory, &mut self.effects);
         let stale = &mut self.worker.stale;
         self.loom.memory.publish(Writer::Run(version), &self.effects, before, stale);

@@ -15,7 +15,6 @@ use crate::{
     forecast,
     gate::Gate,
     machine::Committer as _,
-    scheduler::Effort,
     spread::Workers,
     stats::{Counts, Phases},
     trace::Stopwatch,
@@ -34,16 +33,6 @@ pub(crate) struct Table<'t, B, H> {
     pub(crate) spread: Spread,
 }
 
-impl<B, H> Table<'_, B, H> {
-    fn efforts(&self, block: &Block) -> Vec<Effort> {
-        let expected = |transaction| match self.spread {
-            Spread::WhereItPays => forecast::effort(transaction),
-            Spread::Always | Spread::Blindfolded => Effort::Heavy,
-        };
-        block.transactions.iter().map(expected).collect()
-    }
-}
-
 /// Takes a block along its course, with `table.threads` threads.
 pub(crate) fn execute<'t, B: Base, H: Handling>(
     table: &Table<'t, B, H>,
@@ -51,7 +40,7 @@ pub(crate) fn execute<'t, B: Base, H: Handling>(
     mut course: Course<'t, '_, Remembered<'t, B>, H>,
 ) -> Result<Outcome, Reason> {
     course.trace();
-    let loom = Loom::new(table.memory, table.efforts(block), table.threads, table.timing);
+    let loom = Loom::new(table.memory, &forecast::cuts(block, table.spread), table.threads, table.timing);
     let speculator = || EvmSpeculator::new(block, table.memory, table.base, table.handling.clone());
     let worker = || Worker::new(&loom, speculator);
     let counts = Mutex::new(Vec::new());

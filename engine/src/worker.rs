@@ -1,6 +1,6 @@
-//! A worker: takes a transaction ahead of the frontier, runs it, reports it.
+//! A worker: takes a stretch ahead of the frontier, runs its transactions, reports it.
 //!
-//! A run is recorded and published before it is reported. Whatever goes wrong in a run is nobody's
+//! Each run is recorded and published before the next. Whatever goes wrong in a run is nobody's
 //! business but the gate's, which runs the transaction itself when its turn has come.
 
 use std::{
@@ -8,13 +8,16 @@ use std::{
     time::Duration,
 };
 
-use blockloom_state::{Memory, TxIndex, Version};
+use blockloom_state::{
+    Memory, TxIndex, Version,
+    sync::{AtomicBool, Ordering},
+};
 
 use crate::{
     engine::Timing,
     machine::{Ran, Run, Speculator},
-    records::Records,
-    scheduler::{Effort, Scheduler, Standing},
+    records::{Need, Records},
+    scheduler::{Cut, Scheduler, Standing, Turn},
     stats::Counts,
     trace::Stopwatch,
 };
@@ -32,21 +35,19 @@ pub(crate) struct Loom<'m, Y> {
 }
 
 impl<'m, Y: Send> Loom<'m, Y> {
-    /// A loom for a block whose transactions take such efforts, and so many threads.
-    pub(crate) fn new(memory: &'m Memory, efforts: Vec<Effort>, threads: usize, timing: Timing) -> Self {
-        Self {
-            memory,
-            records: Records::new(efforts.len()),
-            scheduler: Scheduler::new(efforts, threads),
-            timing,
-        }
+    /// A loom for a block that is cut so, and so many threads.
+    pub(crate) fn new(memory: &'m Memory, cuts: &[Cut], threads: usize, timing: Timing) -> Self {
+        let scheduler = Scheduler::new(cuts, threads);
+        Self { memory, records: Records::new(scheduler.transactions()), scheduler, timing }
     }
 
     /// Tells the scheduler whose observations have changed; empties the list.
     pub(crate) fn report_stale(&self, stale: &mut Vec<TxIndex>) {
-        if !stale.is_empty() {
-            self.scheduler.stale(stale, |version| self.records.predict(self.memory, version));
+        if stale.is_empty() {
+            return;
         }
+        stale.iter().for_each(|index| self.records.spoil(*index));
+        self.scheduler.stale(stale, |index| self.records.predict(self.memory, index));
     }
 }
 
@@ -71,16 +72,54 @@ impl<'l, S: Speculator<'l>, F: Fn() -> S> Worker<'l, S, S::Yield, F> {
     pub(crate) fn work(&mut self) {
         let loom = self.loom;
         let _stop = StopOnDrop(&loom.scheduler);
-        while let Some(version) = loom.scheduler.next(&mut self.counts.waits) {
-            self.speculate(version);
+        while let Some(turn) = loom.scheduler.next(&mut self.counts.waits) {
+            self.speculate(turn);
         }
     }
 
-    /// Runs one transaction and reports it.
-    pub(crate) fn speculate(&mut self, version: Version) {
+    /// Runs the transactions of a stretch that need it, and reports it.
+    pub(crate) fn speculate(&mut self, turn: Turn) {
+        let loom = self.loom;
+        let unwanted = loom.scheduler.unwanted(turn.stretch);
+        for index in loom.scheduler.within(turn.stretch) {
+            if loom.records.begin(index) == Need::None {
+                continue;
+            }
+            // ORDER: Relaxed: a turn that learns of it later only takes longer.
+            if unwanted.load(Ordering::Relaxed) {
+                return loom.scheduler.broke_off(turn);
+            }
+            match self.run(turn.version(index), unwanted) {
+                Ok(()) => {}
+                Err(Shortfall::Awaits(on)) => {
+                    self.counts.awaited += 1;
+                    return loom.scheduler.blocked(turn, on);
+                }
+                Err(Shortfall::Unwanted) => {
+                    self.counts.outdated += 1;
+                    return loom.scheduler.broke_off(turn);
+                }
+                Err(Shortfall::GaveUp) => {
+                    self.counts.gave_up += 1;
+                    return loom.scheduler.gave_up(turn);
+                }
+                Err(Shortfall::Panicked) => {
+                    self.counts.panics += 1;
+                    return loom.scheduler.gave_up(turn);
+                }
+            }
+        }
+        if loom.scheduler.ran(turn) == Standing::Void {
+            self.counts.outdated += 1;
+            // Those of them that are stale will be run again.
+            loom.scheduler.within(turn.stretch).for_each(|index| loom.records.predict(loom.memory, index));
+        }
+    }
+
+    /// Runs one transaction, and publishes what came of it.
+    fn run(&mut self, version: Version, unwanted: &'l AtomicBool) -> Result<(), Shortfall> {
         self.counts.speculative += 1;
         let loom = self.loom;
-        let unwanted = loom.scheduler.unwanted(version.index);
         let watch = (loom.timing == Timing::Runs).then(Stopwatch::start);
         let speculator = self.speculator.get_or_insert_with(&self.make);
         let run = catch_unwind(AssertUnwindSafe(|| speculator.run(version, unwanted)));
@@ -88,39 +127,26 @@ impl<'l, S: Speculator<'l>, F: Fn() -> S> Worker<'l, S, S::Yield, F> {
         self.counts.time_speculative += time;
         let Ok(run) = run else {
             self.speculator = None;
-            self.counts.panics += 1;
-            return loom.scheduler.gave_up(version);
+            return Err(Shortfall::Panicked);
         };
-        match run {
-            Run::Ran(ran) => self.report(version, Ran { time, ..ran }),
-            Run::Awaits(on) => {
-                self.counts.awaited += 1;
-                loom.scheduler.blocked(version, on);
-            }
-            Run::Unwanted => {
-                self.counts.outdated += 1;
-                loom.scheduler.broke_off(version);
-            }
-            Run::GaveUp => {
-                self.counts.gave_up += 1;
-                loom.scheduler.gave_up(version);
-            }
-        }
-    }
-
-    fn report(&mut self, version: Version, ran: Ran<S::Yield>) {
-        let loom = self.loom;
-        if loom.scheduler.finish(version) == Standing::Void {
-            self.counts.outdated += 1;
-            return;
-        }
+        let ran = match run {
+            Run::Ran(ran) => Ran { time, ..ran },
+            Run::Awaits(on) => return Err(Shortfall::Awaits(on)),
+            Run::Unwanted => return Err(Shortfall::Unwanted),
+            Run::GaveUp => return Err(Shortfall::GaveUp),
+        };
         loom.records.publish(loom.memory, version, ran, &mut self.stale);
         loom.report_stale(&mut self.stale);
-        if loom.scheduler.ran(version) == Standing::Void {
-            self.counts.outdated += 1;
-            loom.records.predict(loom.memory, version);
-        }
+        Ok(())
     }
+}
+
+/// Why a run left no record.
+enum Shortfall {
+    Awaits(TxIndex),
+    Unwanted,
+    GaveUp,
+    Panicked,
 }
 
 /// Stops the block when its thread leaves, with a panic or without: nobody must wait for what it

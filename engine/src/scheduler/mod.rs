@@ -1,21 +1,24 @@
-//! Hands out work: which transaction is to be run by whom, and who waits for what.
+//! Hands out work: which stretch of transactions is to be run by whom, and who waits for what.
 //!
 //! Owns the [`Plan`] under one lock, and the places where threads wait. Knows indices and
-//! incarnations only: no EVM, no values. Promises that each transaction is run by one at a time,
-//! that the gate gets the frontier and nothing else, and that nobody waits for what will not come:
+//! incarnations only: no EVM, no values. Promises that each stretch is run by one at a time, that
+//! the gate gets the frontier and nothing else, and that nobody waits for what will not come:
 //! whoever changes the plan so that others find work wakes them.
 
 mod plan;
+mod stretches;
 mod window;
 
 use blockloom_state::{
-    Audience, TxIndex, Version,
+    Audience, TxIndex,
     sync::{AtomicBool, Condvar, Mutex, MutexGuard, Ordering},
 };
 
 use crate::news::News;
 use plan::{AtGate, Plan, Stale};
-pub(crate) use plan::{Effort, Passed, Standing};
+pub(crate) use plan::{Passed, Standing};
+use stretches::Stretches;
+pub(crate) use stretches::{Cut, Effort, Stretch, Turn};
 
 /// How often a thread looks for news before it goes to sleep. Waking somebody up costs some
 /// microseconds, as much as this takes.
@@ -28,7 +31,8 @@ pub(crate) struct Scheduler {
     changed: Condvar,
     /// Of changes after which somebody may find work.
     news: News,
-    /// For each transaction, whether its run should break off.
+    stretches: Stretches,
+    /// For each stretch, whether its turn should break off.
     unwanted: Vec<AtomicBool>,
 }
 
@@ -41,12 +45,10 @@ struct State {
 /// What the gate is to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum GateTask {
-    /// Run the frontier on committed state, for whoever runs ahead.
-    Run(Version, Audience),
-    /// Judge the frontier's record, before whoever runs ahead.
-    Judge(Version, Audience),
+    /// Take the frontier through, before whoever runs ahead: judge what is recorded, run the rest.
+    Take(Turn, Audience),
     /// Somebody else runs the frontier: run this one meanwhile.
-    Speculate(Version),
+    Speculate(Turn),
     /// Everything is committed.
     Done,
     /// Somebody stopped the block.
@@ -54,19 +56,30 @@ pub(crate) enum GateTask {
 }
 
 impl Scheduler {
-    /// A scheduler for transactions that take such efforts, and so many threads.
-    pub(crate) fn new(efforts: Vec<Effort>, threads: usize) -> Self {
+    /// A scheduler for a block that is cut so, and so many threads.
+    pub(crate) fn new(cuts: &[Cut], threads: usize) -> Self {
         Self {
-            unwanted: efforts.iter().map(|_| AtomicBool::new(false)).collect(),
-            state: Mutex::new(State { plan: Plan::new(efforts, threads), sleepers: 0 }),
+            stretches: Stretches::new(cuts),
+            unwanted: cuts.iter().map(|_| AtomicBool::new(false)).collect(),
+            state: Mutex::new(State { plan: Plan::new(cuts, threads), sleepers: 0 }),
             changed: Condvar::default(),
             news: News::default(),
         }
     }
 
-    /// Whether the run of a transaction should break off.
-    pub(crate) fn unwanted(&self, index: TxIndex) -> &AtomicBool {
-        &self.unwanted[index.get()]
+    /// How many transactions there are.
+    pub(crate) fn transactions(&self) -> usize {
+        self.stretches.transactions()
+    }
+
+    /// The transactions of a stretch, in order.
+    pub(crate) fn within(&self, stretch: Stretch) -> impl Iterator<Item = TxIndex> + use<> {
+        self.stretches.within(stretch)
+    }
+
+    /// Whether the turn of a stretch should break off.
+    pub(crate) fn unwanted(&self, stretch: Stretch) -> &AtomicBool {
+        &self.unwanted[stretch.get()]
     }
 
     /// The furthest reach of the window so far.
@@ -75,11 +88,11 @@ impl Scheduler {
     }
 
     /// Work for a worker; waits until there is some. Nothing once the block is over.
-    pub(crate) fn next(&self, waits: &mut u64) -> Option<Version> {
+    pub(crate) fn next(&self, waits: &mut u64) -> Option<Turn> {
         self.wait_for(waits, |plan| {
             plan.has_company();
             let claimed = plan.claim();
-            claimed.inspect(|version| self.want(*version));
+            claimed.inspect(|turn| self.want(*turn));
             (claimed.is_some() || plan.is_over()).then_some(claimed)
         })
     }
@@ -106,84 +119,74 @@ impl Scheduler {
             return Some(GateTask::Stopped);
         }
         match plan.at_gate() {
-            AtGate::Run(version) => Some(GateTask::Run(version, plan.audience())),
-            AtGate::Judge(version) => Some(GateTask::Judge(version, plan.audience())),
-            AtGate::Elsewhere => plan.claim().inspect(|version| self.want(*version)).map(GateTask::Speculate),
+            AtGate::Take(turn) => Some(GateTask::Take(turn, plan.audience())),
+            AtGate::Elsewhere => plan.claim().inspect(|turn| self.want(*turn)).map(GateTask::Speculate),
         }
     }
 
-    fn want(&self, version: Version) {
+    fn want(&self, turn: Turn) {
         // ORDER: Relaxed: only set and cleared under the lock; the run looks at it without.
-        self.unwanted[version.index.get()].store(false, Ordering::Relaxed);
+        self.unwanted[turn.stretch.get()].store(false, Ordering::Relaxed);
     }
 
-    /// A run ended well: may it be published?
-    pub(crate) fn finish(&self, version: Version) -> Standing {
+    /// A turn came to its end, and all of it is published.
+    pub(crate) fn ran(&self, turn: Turn) -> Standing {
         let mut state = self.state.lock();
-        let standing = state.plan.finish(version);
-        if standing == Standing::Void {
-            self.tell(state);
-        }
-        standing
-    }
-
-    /// A run is published.
-    pub(crate) fn ran(&self, version: Version) -> Standing {
-        let mut state = self.state.lock();
-        let standing = state.plan.ran(version);
+        let standing = state.plan.ran(turn);
         self.tell(state);
         standing
     }
 
-    /// A run met a prediction of transaction `on`.
-    pub(crate) fn blocked(&self, version: Version, on: TxIndex) {
+    /// A turn met a prediction of transaction `on`.
+    pub(crate) fn blocked(&self, turn: Turn, on: TxIndex) {
         let mut state = self.state.lock();
-        state.plan.blocked(version, on);
+        state.plan.blocked(turn, self.stretches.of(on));
         self.tell(state);
     }
 
-    /// A run was broken off because it was not wanted.
-    pub(crate) fn broke_off(&self, version: Version) {
+    /// A turn was broken off because it was not wanted.
+    pub(crate) fn broke_off(&self, turn: Turn) {
         let mut state = self.state.lock();
-        state.plan.broke_off(version);
+        state.plan.broke_off(turn);
         self.tell(state);
     }
 
-    /// A run failed, or needs the frontier.
-    pub(crate) fn gave_up(&self, version: Version) {
+    /// A run of a turn failed, or needs the frontier.
+    pub(crate) fn gave_up(&self, turn: Turn) {
         let mut state = self.state.lock();
-        state.plan.gave_up(version);
+        state.plan.gave_up(turn);
         self.tell(state);
     }
 
-    /// What these transactions observed has changed; empties the list. The effects of the runs that
-    /// it gives to `predict` are predictions now.
-    pub(crate) fn stale(&self, indices: &mut Vec<TxIndex>, mut predict: impl FnMut(Version)) {
+    /// What these transactions observed has changed; empties the list. The effects of those that it
+    /// gives to `predict` are predictions now.
+    pub(crate) fn stale(&self, indices: &mut Vec<TxIndex>, mut predict: impl FnMut(TxIndex)) {
         for index in indices.drain(..) {
+            let stretch = self.stretches.of(index);
             let mut state = self.state.lock();
-            let follows = state.plan.stale(index);
+            let follows = state.plan.stale(stretch);
             if follows == Stale::BreakOff {
                 // ORDER: Relaxed: a run that learns of it later only takes longer.
-                self.unwanted[index.get()].store(true, Ordering::Relaxed);
+                self.unwanted[stretch.get()].store(true, Ordering::Relaxed);
             }
             self.tell(state);
-            if let Stale::Predict(version) = follows {
-                predict(version);
+            if follows == Stale::Predict {
+                predict(index);
             }
         }
     }
 
-    /// The record of the frontier is stale: the gate runs it instead.
-    pub(crate) fn refused(&self) -> Version {
-        self.state.lock().plan.refused()
+    /// A record of the frontier is stale, and nobody had said so: the gate runs it instead.
+    pub(crate) fn refused(&self) {
+        self.state.lock().plan.refused();
     }
 
     /// Nothing is done any more: who runs something breaks off, who waits is woken.
     pub(crate) fn stop(&self) {
         let mut state = self.state.lock();
-        for index in state.plan.stop() {
+        for stretch in state.plan.stop() {
             // ORDER: Relaxed: a run that learns of it later only takes longer.
-            self.unwanted[index.get()].store(true, Ordering::Relaxed);
+            self.unwanted[stretch.get()].store(true, Ordering::Relaxed);
         }
         self.tell(state);
     }

@@ -1,27 +1,30 @@
-//! Where each transaction of the block is, and what may be done with it next. Pure: no locks.
+//! Where each stretch of the block is, and what may be done with it next. Pure: no locks.
 //!
 //! ```text
-//!          claim          finish             ran               at_gate
-//!  Ready ─────────▶ Running ─────▶ Publishing ─────▶ Ran ───────────────▶ AtGate ─▶ Committed
-//!   ▲ ▲               │ │ stale        │ stale        │ stale                ▲
-//!   │ │               │ ▼              ▼              │                      │ at_gate
-//!   │ │               │ Doomed     Spoiled            │      Ready, Waiting, Shelved, Doomed
-//!   │ │               ▼   │            │              │
-//!   │ └── Waiting ◀─ blocked, or finish, or ran ◀─────┘
+//!          claim            ran             at_gate
+//!  Ready ─────────▶ Running ───▶ Ran ───────────────────▶ AtGate ─▶ Committed
+//!   ▲ ▲               │ │ stale   │ stale                    ▲
+//!   │ │               │ ▼         │                          │ at_gate
+//!   │ │               │ Doomed    │          Ready, Waiting, Shelved, Doomed
+//!   │ │               ▼   │       │
+//!   │ └── Waiting ◀─ blocked, or ran ◀─
 //!   └──── Shelved ◀─ gave_up
 //! ```
 //!
-//! Only the frontier comes to the gate. Waiting ends when the awaited transaction ran or is
-//! committed; who is shelved runs at the gate only. A run whose transaction the gate took over
-//! (doomed, then at the gate) reports to nobody: its incarnation is not the latest any more.
+//! Only the frontier comes to the gate. Waiting ends when the awaited stretch ran or is committed;
+//! who is shelved runs at the gate only. A turn whose stretch the gate took over (doomed, then at
+//! the gate) reports to nobody: it is not the latest any more.
 
 use std::collections::BTreeSet;
 
-use blockloom_state::{Audience, Incarnation, TxIndex, Version};
+use blockloom_state::{Audience, Incarnation};
 
-use super::window::Window;
+use super::{
+    stretches::{Cut, Effort, Stretch, Turn},
+    window::Window,
+};
 
-/// Where a transaction is.
+/// Where a stretch is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Status {
     /// Nobody runs it.
@@ -30,14 +33,10 @@ enum Status {
     Running,
     /// A worker runs it, for nothing.
     Doomed,
-    /// Its run ended well and is being published.
-    Publishing,
-    /// It is being published and is already stale.
-    Spoiled,
-    /// It ran, and nobody knows that it is stale.
+    /// It ran, and nobody knows that any of it is stale.
     Ran,
     /// It needs what this transaction is expected to write.
-    Waiting(TxIndex),
+    Waiting(Stretch),
     /// It can only be run on committed state.
     Shelved,
     /// The gate has it.
@@ -54,18 +53,7 @@ struct Entry {
     /// Its latest run.
     latest: Incarnation,
     /// Whom a run of it awaited last.
-    awaited: Option<TxIndex>,
-}
-
-/// What a transaction is expected to take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Effort {
-    /// Hardly more than speculation costs: it is left to the gate.
-    Light,
-    /// More.
-    Heavy,
-    /// So much that it should be begun early: it may be what the block's end waits for.
-    Huge,
+    awaited: Option<Stretch>,
 }
 
 /// Where the next transaction for a worker comes from.
@@ -81,29 +69,27 @@ enum Next {
 /// What the gate is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AtGate {
-    /// Run the frontier on committed state.
-    Run(Version),
-    /// Judge what the frontier's latest run recorded.
-    Judge(Version),
+    /// Take the frontier through: judge what is recorded of it, run the rest.
+    Take(Turn),
     /// Somebody runs the frontier, as far as known on what is committed.
     Elsewhere,
 }
 
-/// Whether a run that was reported still counts.
+/// Whether a turn that was reported still counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
     /// It does.
     Counts,
-    /// It does not: what it observed has changed, or somebody else has the transaction.
+    /// It does not: what it observed has changed, or somebody else has the stretch.
     Void,
 }
 
-/// How a transaction was committed.
+/// How a stretch was committed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Passed {
-    /// With what a speculative run recorded.
+    /// All of it with what speculative runs recorded.
     Recorded,
-    /// By running it at the gate.
+    /// By running some of it at the gate.
     RunAtGate,
 }
 
@@ -112,15 +98,15 @@ pub(crate) enum Passed {
 pub(super) struct Plan {
     entries: Vec<Entry>,
     frontier: usize,
-    /// No transaction from here on was ever claimed or left to the gate.
+    /// No stretch from here on was ever claimed or left to the gate.
     untouched: usize,
-    /// Transactions before `untouched` that are ready again.
+    /// Stretches before `untouched` that are ready again.
     again: BTreeSet<usize>,
-    /// Huge transactions that nobody touched, the last one first.
+    /// Huge stretches that nobody touched, the last one first.
     huge: Vec<usize>,
     efforts: Vec<Effort>,
     /// Who waits for whom.
-    waiting: Vec<(TxIndex, TxIndex)>,
+    waiting: Vec<(Stretch, Stretch)>,
     pub(super) window: Window,
     /// Whether no worker has come yet.
     is_alone: bool,
@@ -130,21 +116,21 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// A plan for transactions that take such efforts, and so many threads.
-    pub(super) fn new(efforts: Vec<Effort>, threads: usize) -> Self {
-        let transactions = efforts.len();
+    /// A plan for a block that is cut so, and so many threads.
+    pub(super) fn new(cuts: &[Cut], threads: usize) -> Self {
         let entry = Entry {
             status: Status::Ready,
             next: Incarnation::FIRST,
             latest: Incarnation::FIRST,
             awaited: None,
         };
+        let efforts: Vec<_> = cuts.iter().map(|cut| cut.effort).collect();
         Self {
-            entries: vec![entry; transactions],
+            entries: vec![entry; efforts.len()],
             frontier: 0,
             untouched: 0,
             again: BTreeSet::new(),
-            huge: (0..transactions).rev().filter(|position| efforts[*position] == Effort::Huge).collect(),
+            huge: (0..efforts.len()).rev().filter(|position| efforts[*position] == Effort::Huge).collect(),
             efforts,
             waiting: Vec::new(),
             window: Window::new(threads),
@@ -164,12 +150,12 @@ impl Plan {
         self.is_stopped || self.is_done()
     }
 
-    /// Nothing is done any more. Returns the transactions that are being run.
-    pub(super) fn stop(&mut self) -> impl Iterator<Item = TxIndex> {
+    /// Nothing is done any more. Returns the stretches that are being run.
+    pub(super) fn stop(&mut self) -> impl Iterator<Item = Stretch> {
         self.is_stopped = true;
         let running = |entry: &Entry| matches!(entry.status, Status::Running | Status::Doomed);
         let entries = self.entries.iter().enumerate().skip(self.frontier);
-        entries.filter(move |(_, entry)| running(entry)).map(|(position, _)| TxIndex::new(position))
+        entries.filter(move |(_, entry)| running(entry)).map(|(position, _)| Stretch::new(position))
     }
 
     /// A worker has come.
@@ -182,8 +168,8 @@ impl Plan {
         self.next_ready().is_some()
     }
 
-    /// Gives the lowest ready transaction in the window to a worker.
-    pub(super) fn claim(&mut self) -> Option<Version> {
+    /// Gives the lowest ready stretch in the window to a worker.
+    pub(super) fn claim(&mut self) -> Option<Turn> {
         let position = match self.next_ready()? {
             Next::Again(position) => {
                 self.again.remove(&position);
@@ -225,120 +211,98 @@ impl Plan {
         self.untouched = self.untouched.max(self.frontier + 1);
     }
 
-    fn start(&mut self, position: usize, status: Status) -> Version {
+    fn start(&mut self, position: usize, status: Status) -> Turn {
         let entry = &mut self.entries[position];
         entry.latest = entry.next;
         entry.next = entry.next.next();
         entry.status = status;
-        Version { index: TxIndex::new(position), incarnation: entry.latest }
+        Turn { stretch: Stretch::new(position), incarnation: entry.latest }
     }
 
-    /// The entry of a run, unless the gate took its transaction over.
-    fn entry_of(&mut self, version: Version) -> Option<&mut Entry> {
-        let entry = &mut self.entries[version.index.get()];
-        (entry.latest == version.incarnation).then_some(entry)
+    /// The entry of a turn, unless the gate took its stretch over.
+    fn entry_of(&mut self, turn: Turn) -> Option<&mut Entry> {
+        let entry = &mut self.entries[turn.stretch.get()];
+        (entry.latest == turn.incarnation).then_some(entry)
     }
 
-    fn make_ready(&mut self, index: TxIndex) {
-        self.entries[index.get()].status = Status::Ready;
-        self.again.insert(index.get());
+    fn make_ready(&mut self, stretch: Stretch) {
+        self.entries[stretch.get()].status = Status::Ready;
+        self.again.insert(stretch.get());
     }
 
-    /// A run ended well: may it be published?
-    pub(super) fn finish(&mut self, version: Version) -> Standing {
-        let Some(entry) = self.entry_of(version) else { return Standing::Void };
-        match entry.status {
-            Status::Running => {
-                entry.status = Status::Publishing;
-                Standing::Counts
-            }
-            Status::Doomed => {
-                self.window.wasted();
-                self.make_ready(version.index);
-                Standing::Void
-            }
-            other => unreachable!("a run that is {other:?} does not end"),
-        }
-    }
-
-    /// A run broke off: it was doomed, or the block was stopped.
-    pub(super) fn broke_off(&mut self, version: Version) {
-        let Some(entry) = self.entry_of(version) else { return };
+    /// A turn was broken off: it was doomed, or the block was stopped.
+    pub(super) fn broke_off(&mut self, turn: Turn) {
+        let Some(entry) = self.entry_of(turn) else { return };
         match entry.status {
             Status::Doomed => {
                 self.window.wasted();
-                self.make_ready(version.index);
+                self.make_ready(turn.stretch);
             }
             Status::Running => assert!(self.is_stopped, "nobody breaks off a run that counts"),
-            other => unreachable!("a run that is {other:?} does not break off"),
+            other => unreachable!("a turn that is {other:?} does not break off"),
         }
     }
 
-    /// A run is published.
-    pub(super) fn ran(&mut self, version: Version) -> Standing {
-        let entry = self.entry_of(version).expect("nobody takes over while a run is published");
+    /// A turn came to its end, and all of it is published.
+    pub(super) fn ran(&mut self, turn: Turn) -> Standing {
+        let Some(entry) = self.entry_of(turn) else { return Standing::Void };
         match entry.status {
-            Status::Publishing => {
+            Status::Running => {
                 entry.status = Status::Ran;
-                self.release(version.index);
+                self.release(turn.stretch);
                 Standing::Counts
             }
-            Status::Spoiled => {
+            Status::Doomed => {
                 self.window.wasted();
-                self.make_ready(version.index);
+                self.make_ready(turn.stretch);
                 Standing::Void
             }
-            other => unreachable!("a run that is {other:?} is not published"),
+            other => unreachable!("a turn that is {other:?} does not end"),
         }
     }
 
-    /// A run met a prediction of transaction `on`.
-    pub(super) fn blocked(&mut self, version: Version, on: TxIndex) {
+    /// A turn met a prediction of a transaction in `on`.
+    pub(super) fn blocked(&mut self, turn: Turn, on: Stretch) {
         self.window.wasted();
         let awaited = self.entries[on.get()].status;
-        let Some(entry) = self.entry_of(version) else { return };
-        let is_there = matches!(awaited, Status::Ran | Status::Committed);
+        let Some(entry) = self.entry_of(turn) else { return };
+        // What is predicted of one's own, and was not written, will not come either.
+        let is_there = matches!(awaited, Status::Ran | Status::Committed) || on == turn.stretch;
         let before = entry.awaited.replace(on);
         match entry.status {
             Status::Running if !is_there => {
                 entry.status = Status::Waiting(on);
-                self.waiting.push((on, version.index));
+                self.waiting.push((on, turn.stretch));
             }
             // Who ran and does not write what was predicted never will: asking again is in vain.
             Status::Running if before == Some(on) => entry.status = Status::Shelved,
-            Status::Running | Status::Doomed => self.make_ready(version.index),
+            Status::Running | Status::Doomed => self.make_ready(turn.stretch),
             other => unreachable!("a run that is {other:?} is not blocked"),
         }
     }
 
-    /// A run failed, or needs the frontier.
-    pub(super) fn gave_up(&mut self, version: Version) {
-        let Some(entry) = self.entry_of(version) else { return };
+    /// A run of a turn failed, or needs the frontier.
+    pub(super) fn gave_up(&mut self, turn: Turn) {
+        let Some(entry) = self.entry_of(turn) else { return };
         match entry.status {
             Status::Running => entry.status = Status::Shelved,
-            Status::Doomed => self.make_ready(version.index),
+            Status::Doomed => self.make_ready(turn.stretch),
             other => unreachable!("a run that is {other:?} does not give up"),
         }
     }
 
-    /// What a transaction observed has changed. Returns the run whose effects are predictions now,
-    /// if it was published, and whether a worker should be told to break off.
-    pub(super) fn stale(&mut self, index: TxIndex) -> Stale {
-        let entry = &mut self.entries[index.get()];
+    /// What a transaction of a stretch observed has changed.
+    pub(super) fn stale(&mut self, stretch: Stretch) -> Stale {
+        let entry = &mut self.entries[stretch.get()];
         match entry.status {
             Status::Running => {
                 entry.status = Status::Doomed;
                 Stale::BreakOff
             }
-            Status::Publishing => {
-                entry.status = Status::Spoiled;
-                Stale::Known
-            }
             Status::Ran => {
-                let version = Version { index, incarnation: entry.latest };
                 self.window.wasted();
-                self.make_ready(index);
-                Stale::Predict(version)
+                self.make_ready(stretch);
+                Stale::Predict
             }
             _ => Stale::Known,
         }
@@ -346,21 +310,16 @@ impl Plan {
 
     /// Brings the frontier to the gate; there must be one.
     pub(super) fn at_gate(&mut self) -> AtGate {
-        let entry = &mut self.entries[self.frontier];
-        match entry.status {
-            Status::Ran => {
-                entry.status = Status::AtGate;
-                AtGate::Judge(Version { index: TxIndex::new(self.frontier), incarnation: entry.latest })
-            }
-            Status::Ready | Status::Waiting(_) | Status::Shelved | Status::Doomed => {
+        match self.entries[self.frontier].status {
+            Status::Ran | Status::Ready | Status::Waiting(_) | Status::Shelved | Status::Doomed => {
                 self.withhold_frontier();
-                AtGate::Run(self.start(self.frontier, Status::AtGate))
+                AtGate::Take(self.start(self.frontier, Status::AtGate))
             }
-            Status::Running | Status::Publishing | Status::Spoiled => {
+            Status::Running => {
                 self.is_late = true;
                 AtGate::Elsewhere
             }
-            Status::AtGate | Status::Committed => unreachable!("the gate has one transaction at a time"),
+            Status::AtGate | Status::Committed => unreachable!("the gate has one stretch at a time"),
         }
     }
 
@@ -369,11 +328,10 @@ impl Plan {
         if self.is_alone || self.window.stays_closed() { Audience::Nobody } else { Audience::Somebody }
     }
 
-    /// The record of the frontier is stale: the gate runs it instead.
-    pub(super) fn refused(&mut self) -> Version {
+    /// A record of the frontier is stale, and nobody had said so.
+    pub(super) fn refused(&mut self) {
         assert_eq!(self.entries[self.frontier].status, Status::AtGate, "only the gate refuses");
         self.window.wasted();
-        self.start(self.frontier, Status::AtGate)
     }
 
     /// The frontier is final.
@@ -381,7 +339,7 @@ impl Plan {
         let entry = &mut self.entries[self.frontier];
         assert_eq!(entry.status, Status::AtGate, "only the gate commits");
         entry.status = Status::Committed;
-        let index = TxIndex::new(self.frontier);
+        let stretch = Stretch::new(self.frontier);
         self.frontier += 1;
         // A run that the gate had to wait for has hardly run ahead of it.
         let was_late = std::mem::take(&mut self.is_late);
@@ -389,11 +347,11 @@ impl Plan {
             self.window.paid();
         }
         self.window.moved();
-        self.release(index);
+        self.release(stretch);
     }
 
-    /// Whoever waited for this transaction is ready again.
-    fn release(&mut self, on: TxIndex) {
+    /// Whoever waited for this stretch is ready again.
+    fn release(&mut self, on: Stretch) {
         let mut position = 0;
         while position < self.waiting.len() {
             let (awaited, who) = self.waiting[position];
@@ -410,18 +368,18 @@ impl Plan {
 
     /// Whether the gate would find something to do.
     pub(super) fn is_gate_needed(&self) -> bool {
-        let elsewhere = [Status::Running, Status::Publishing, Status::Spoiled, Status::AtGate];
+        let elsewhere = [Status::Running, Status::AtGate];
         self.entries.get(self.frontier).is_none_or(|entry| !elsewhere.contains(&entry.status))
     }
 }
 
-/// What follows from a transaction's being stale.
+/// What follows from a stretch's being stale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stale {
     /// The worker that runs it should break off.
     BreakOff,
-    /// The effects of this run are predictions now.
-    Predict(Version),
+    /// The effects of what is stale in it are predictions now.
+    Predict,
     /// Nothing: nobody relied on it.
     Known,
 }
@@ -430,26 +388,33 @@ pub(super) enum Stale {
 mod tests {
     use super::*;
 
-    fn version(index: usize, runs: u32) -> Version {
-        let incarnation = (0..runs).fold(Incarnation::FIRST, |incarnation, _| incarnation.next());
-        Version { index: TxIndex::new(index), incarnation }
+    fn plan(efforts: &[Effort]) -> Plan {
+        Plan::new(&efforts.iter().copied().map(Cut::single).collect::<Vec<_>>(), 2)
     }
 
-    fn run(plan: &mut Plan, version: Version) {
-        assert_eq!(plan.finish(version), Standing::Counts);
-        assert_eq!(plan.ran(version), Standing::Counts);
+    fn heavy(count: usize) -> Plan {
+        plan(&vec![Effort::Heavy; count])
+    }
+
+    fn turn(stretch: usize, turns: u32) -> Turn {
+        let incarnation = (0..turns).fold(Incarnation::FIRST, |incarnation, _| incarnation.next());
+        Turn { stretch: Stretch::new(stretch), incarnation }
+    }
+
+    fn run(plan: &mut Plan, turn: Turn) {
+        assert_eq!(plan.ran(turn), Standing::Counts);
     }
 
     #[test]
-    fn transactions_are_claimed_in_order_and_committed_in_order() {
-        let mut plan = Plan::new(vec![Effort::Heavy; 3], 2);
+    fn stretches_are_claimed_in_order_and_committed_in_order() {
+        let mut plan = heavy(3);
         let claimed: Vec<_> = std::iter::from_fn(|| plan.claim()).collect();
-        assert_eq!(claimed, [version(0, 0), version(1, 0), version(2, 0)]);
+        assert_eq!(claimed, [turn(0, 0), turn(1, 0), turn(2, 0)]);
         run(&mut plan, claimed[1]);
         assert_eq!(plan.at_gate(), AtGate::Elsewhere);
         run(&mut plan, claimed[0]);
-        for index in 0..2 {
-            assert_eq!(plan.at_gate(), AtGate::Judge(version(index, 0)));
+        for stretch in 0..2 {
+            assert_eq!(plan.at_gate(), AtGate::Take(turn(stretch, 1)));
             plan.committed(Passed::Recorded);
         }
         assert_eq!(plan.at_gate(), AtGate::Elsewhere);
@@ -457,70 +422,82 @@ mod tests {
     }
 
     #[test]
-    fn the_gate_takes_over_a_doomed_run_and_the_run_reports_to_nobody() {
-        let mut plan = Plan::new(vec![Effort::Heavy; 2], 2);
+    fn the_gate_takes_over_a_doomed_turn_which_reports_to_nobody() {
+        let mut plan = heavy(2);
         let doomed = plan.claim().unwrap();
-        assert_eq!(plan.stale(doomed.index), Stale::BreakOff);
-        assert_eq!(plan.at_gate(), AtGate::Run(version(0, 1)));
-        assert_eq!(plan.finish(doomed), Standing::Void);
-        plan.blocked(doomed, TxIndex::new(0));
+        assert_eq!(plan.stale(doomed.stretch), Stale::BreakOff);
+        assert_eq!(plan.at_gate(), AtGate::Take(turn(0, 1)));
+        assert_eq!(plan.ran(doomed), Standing::Void);
+        plan.blocked(doomed, doomed.stretch);
         plan.gave_up(doomed);
+        plan.broke_off(doomed);
         plan.committed(Passed::RunAtGate);
-        assert_eq!(plan.claim(), Some(version(1, 0)));
+        assert_eq!(plan.claim(), Some(turn(1, 0)));
     }
 
     #[test]
     fn who_waits_is_ready_once_the_awaited_ran() {
-        let mut plan = Plan::new(vec![Effort::Heavy; 3], 2);
+        let mut plan = heavy(3);
         let (first, second) = (plan.claim().unwrap(), plan.claim().unwrap());
-        plan.blocked(second, first.index);
-        assert_eq!(plan.claim(), Some(version(2, 0)));
+        plan.blocked(second, first.stretch);
+        assert_eq!(plan.claim(), Some(turn(2, 0)));
         assert_eq!(plan.claim(), None);
         run(&mut plan, first);
-        assert_eq!(plan.claim(), Some(version(1, 1)));
+        assert_eq!(plan.claim(), Some(turn(1, 1)));
     }
 
     #[test]
     fn who_would_wait_for_what_is_there_is_ready_at_once() {
-        let mut plan = Plan::new(vec![Effort::Heavy; 2], 2);
+        let mut plan = heavy(2);
         let (first, second) = (plan.claim().unwrap(), plan.claim().unwrap());
         run(&mut plan, first);
-        plan.blocked(second, first.index);
-        assert_eq!(plan.claim(), Some(version(1, 1)));
+        plan.blocked(second, first.stretch);
+        assert_eq!(plan.claim(), Some(turn(1, 1)));
     }
 
     #[test]
     fn who_waits_in_vain_is_left_to_the_gate() {
-        let mut plan = Plan::new(vec![Effort::Heavy; 2], 2);
+        let mut plan = heavy(2);
         let (first, second) = (plan.claim().unwrap(), plan.claim().unwrap());
         run(&mut plan, first);
-        plan.blocked(second, first.index);
+        plan.blocked(second, first.stretch);
         let again = plan.claim().unwrap();
-        plan.blocked(again, first.index);
+        plan.blocked(again, first.stretch);
         assert_eq!(plan.claim(), None);
     }
 
     #[test]
-    fn a_stale_record_is_run_again_and_a_spoiled_one_too() {
-        let mut plan = Plan::new(vec![Effort::Heavy; 2], 2);
+    fn who_waits_for_itself_is_left_to_the_gate_in_the_end() {
+        let mut plan = heavy(1);
+        for _ in 0..2 {
+            let turn = plan.claim().unwrap();
+            plan.blocked(turn, turn.stretch);
+        }
+        assert_eq!(plan.claim(), None);
+        assert_eq!(plan.at_gate(), AtGate::Take(turn(0, 2)));
+    }
+
+    #[test]
+    fn what_is_stale_is_run_again_whether_it_ran_or_runs() {
+        let mut plan = heavy(2);
         let (first, second) = (plan.claim().unwrap(), plan.claim().unwrap());
         run(&mut plan, second);
-        assert_eq!(plan.stale(second.index), Stale::Predict(second));
-        assert_eq!(plan.stale(second.index), Stale::Known);
+        assert_eq!(plan.stale(second.stretch), Stale::Predict);
+        assert_eq!(plan.stale(second.stretch), Stale::Known);
         let again = plan.claim().unwrap();
-        assert_eq!(again, version(1, 1));
-        assert_eq!(plan.finish(again), Standing::Counts);
-        assert_eq!(plan.stale(again.index), Stale::Known);
+        assert_eq!(again, turn(1, 1));
+        assert_eq!(plan.stale(again.stretch), Stale::BreakOff);
+        assert_eq!(plan.stale(again.stretch), Stale::Known);
         assert_eq!(plan.ran(again), Standing::Void);
-        assert_eq!(plan.claim(), Some(version(1, 2)));
+        assert_eq!(plan.claim(), Some(turn(1, 2)));
         run(&mut plan, first);
     }
 
     #[test]
     fn a_stopped_plan_gives_nothing_out() {
-        let mut plan = Plan::new(vec![Effort::Heavy; 3], 2);
+        let mut plan = heavy(3);
         plan.claim();
-        assert_eq!(plan.stop().collect::<Vec<_>>(), [TxIndex::new(0)]);
+        assert_eq!(plan.stop().collect::<Vec<_>>(), [Stretch::new(0)]);
         assert!(plan.is_over() && !plan.has_work() && plan.claim().is_none());
     }
 
@@ -528,21 +505,21 @@ mod tests {
     fn what_is_huge_is_begun_first_however_far_it_is() {
         let mut efforts = vec![Effort::Heavy; 300];
         (efforts[0], efforts[250]) = (Effort::Huge, Effort::Huge);
-        let mut plan = Plan::new(efforts, 2);
-        assert_eq!(plan.at_gate(), AtGate::Run(version(0, 0)));
-        assert_eq!(plan.claim(), Some(version(250, 0)));
-        assert_eq!(plan.claim(), Some(version(1, 0)));
+        let mut plan = plan(&efforts);
+        assert_eq!(plan.at_gate(), AtGate::Take(turn(0, 0)));
+        assert_eq!(plan.claim(), Some(turn(250, 0)));
+        assert_eq!(plan.claim(), Some(turn(1, 0)));
     }
 
     #[test]
     fn what_takes_little_is_left_to_the_gate() {
-        let mut plan = Plan::new(vec![Effort::Heavy, Effort::Light, Effort::Heavy, Effort::Light], 2);
+        let mut plan = plan(&[Effort::Heavy, Effort::Light, Effort::Heavy, Effort::Light]);
         let (first, third) = (plan.claim().unwrap(), plan.claim().unwrap());
-        assert_eq!((first, third), (version(0, 0), version(2, 0)));
+        assert_eq!((first, third), (turn(0, 0), turn(2, 0)));
         assert_eq!(plan.claim(), None);
         run(&mut plan, first);
-        assert_eq!(plan.at_gate(), AtGate::Judge(first));
+        assert_eq!(plan.at_gate(), AtGate::Take(turn(0, 1)));
         plan.committed(Passed::Recorded);
-        assert_eq!(plan.at_gate(), AtGate::Run(version(1, 0)));
+        assert_eq!(plan.at_gate(), AtGate::Take(turn(1, 0)));
     }
 }

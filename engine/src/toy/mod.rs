@@ -42,7 +42,7 @@ struct ToyOutcome {
 /// Runs a block of toys with the engine's own parts.
 fn run(toy: &Toy, workers: &Workers, threads: usize, moods: Moods, memory: &Memory) -> ToyOutcome {
     let base = toy.base();
-    let loom = Loom::new(memory, toy.efforts(), threads, Timing::Phases);
+    let loom = Loom::new(memory, &toy.cuts(Dice::new(moods.seed)), threads, Timing::Phases);
     let worker = || Worker::new(&loom, || ToySpeculator::new(toy, memory, &base, moods));
     let mut overlay = Overlay::new(Remembered { memory, base: &base });
     overlay.trace();

@@ -7,7 +7,7 @@ use blockloom_state::{
 };
 
 use super::dice::Dice;
-use crate::scheduler::Effort;
+use crate::scheduler::{Cut, Effort};
 
 /// How many contracts the slots are spread over.
 const CONTRACTS: u64 = 3;
@@ -75,14 +75,21 @@ impl Toy {
         Self { transactions: (0..transactions).map(|_| program(dice)).collect(), locations }
     }
 
-    /// Some toys are said to be light.
-    pub(super) fn efforts(&self) -> Vec<Effort> {
-        let effort = |program: &Vec<Act>| match program.len() {
-            1 => Effort::Light,
-            6 => Effort::Huge,
-            _ => Effort::Heavy,
-        };
-        self.transactions.iter().map(effort).collect()
+    /// Some toys are said to be light, and some go together.
+    pub(super) fn cuts(&self, mut dice: Dice) -> Vec<Cut> {
+        let mut programs = &self.transactions[..];
+        let mut cuts = Vec::new();
+        while let Some(first) = programs.first() {
+            let effort = match first.len() {
+                1 => Effort::Light,
+                6 => Effort::Huge,
+                _ => Effort::Heavy,
+            };
+            let transactions = (1 + dice.below(4).saturating_sub(1) as usize).min(programs.len());
+            cuts.push(Cut { transactions, effort });
+            programs = &programs[transactions..];
+        }
+        cuts
     }
 
     pub(super) fn slot(&self, slot: u64) -> (Address, U256) {
