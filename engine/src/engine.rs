@@ -17,8 +17,9 @@ use crate::{
     anatomy::dissect,
     course::{Course, Observer, Step},
     evm::{Handling, Mainnet},
-    forecast::{Gain, Gas, Pace},
+    forecast::{Forecast, Gain, Gas, Pace, cuts_in_tests},
     parallel::{self, Table},
+    scheduler::Cut,
     sequential,
     spread::{Workers, machine_threads},
     trace::Stopwatch,
@@ -207,11 +208,15 @@ impl<H: Handling> Engine<H> {
 
     fn go<B: Base>(&self, base: &B, block: &Block, observer: Observer<'_>) -> Result<Outcome, BlockError> {
         let place = Cell::new(Place::Opening);
-        let gas = self.has_choice().then(|| Gas::expected(block));
+        let forecast = self.has_choice().then(|| Forecast::of(block));
+        let gas = forecast.as_ref().map(|forecast| forecast.gas);
         let help = self.help_for(gas);
         let watch = Stopwatch::start();
         let result = catch_unwind(AssertUnwindSafe(|| match help {
-            Help::Now(workers) => self.weave(base, block, observer, &place, workers),
+            Help::Now(workers) => {
+                let cuts = forecast.map_or_else(|| cuts_in_tests(block), |forecast| forecast.cuts);
+                self.weave(base, block, &cuts, observer, &place, workers)
+            }
             Help::NextTime | Help::None => {
                 let course = Course::new(block, base, self.handling.clone(), observer, &place);
                 sequential::execute(course, block.transactions.len())
@@ -226,11 +231,12 @@ impl<H: Handling> Engine<H> {
         result.map_err(|reason| reason.of(block.number()))
     }
 
-    /// Executes a block in parallel.
+    /// Executes a block in parallel that is cut so.
     fn weave<B: Base>(
         &self,
         base: &B,
         block: &Block,
+        cuts: &[Cut],
         observer: Observer<'_>,
         place: &Cell<Place>,
         workers: &Workers,
@@ -241,10 +247,10 @@ impl<H: Handling> Engine<H> {
         memory.open(block.env.beneficiary, sight);
         let threads = self.threads().min(1 + workers.threads());
         let handling = &self.handling;
-        let table = Table { base, handling, memory: &memory, workers, threads, timing, spread };
+        let table = Table { base, handling, memory: &memory, workers, threads, timing };
         let remembered = Remembered { memory: &memory, base };
         let course = Course::new(block, remembered, handling.clone(), observer, place);
-        let result = parallel::execute(&table, block, course);
+        let result = parallel::execute(&table, block, cuts, course);
         // Forgetting takes time in which this thread has better to do.
         let shared = Arc::downgrade(&self.shared);
         workers.spawn(move || {

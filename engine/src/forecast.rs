@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::{
-    Block, Spread, Statistics, Transaction,
+    Block, Statistics, Transaction,
     scheduler::{Cut, Effort},
 };
 
@@ -22,6 +22,14 @@ const RATIO_WHERE_IT_PAID: f64 = 1.4;
 const RATIO_WHERE_IT_DID_NOT: f64 = 0.7;
 /// The share of runs ahead of the gate that are committed where it pays.
 const SHARE_WHERE_IT_PAYS: f64 = 0.8;
+
+/// How many payments go together at most, and how many are worth handing out.
+const PAYMENTS_TOGETHER: usize = 16;
+const PAYMENTS_WORTH_IT: usize = 4;
+/// How much gas transactions that go together ask for at most.
+const GAS_TOGETHER: u64 = 300_000;
+/// How many transactions stretches have in tests.
+const LENGTHS_IN_TESTS: [usize; 6] = [1, 1, 1, 2, 1, 3];
 
 /// What the heavy transactions of a block must be expected to take for a second thread to pay. On
 /// real blocks that are below, keeping notes took longer than it helped, and waking the thread up as
@@ -104,85 +112,75 @@ fn ratio_of(statistics: &Statistics) -> f64 {
     }
 }
 
+/// What a block is expected to take, and how it is cut into stretches for that.
+#[derive(Clone, Debug)]
+pub(crate) struct Forecast {
+    pub(crate) gas: Gas,
+    pub(crate) cuts: Vec<Cut>,
+}
+
 /// The gas that the transactions of a block are expected to take.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Gas {
-    /// Those that do more than pay.
+    /// Those that are worth handing out.
     heavy: f64,
     /// All of them.
     all: f64,
 }
 
-impl Gas {
-    /// Going by what they ask for.
-    pub(crate) fn expected(block: &Block) -> Self {
-        let mut gas = Self::default();
+impl Forecast {
+    /// Going by what the transactions ask for: who takes little goes together with others of its kind.
+    pub(crate) fn of(block: &Block) -> Self {
+        let (mut gas, mut cuts) = (Gas::default(), Vec::with_capacity(block.transactions.len()));
+        // What the stretch at the end asks for, and is expected to take.
+        let (mut asked, mut expected) = (0, 0);
         for transaction in &block.transactions {
-            let expected = expected_gas(transaction) as f64;
-            gas.all += expected;
-            if !is_payment(transaction) {
-                gas.heavy += expected;
+            let (effort, gas_limit) = (effort(transaction), transaction.env.gas_limit);
+            match cuts.last_mut() {
+                Some(cut) if has_room(cut, effort, asked + gas_limit) => {
+                    cut.transactions += 1;
+                    asked += gas_limit;
+                    expected += expected_gas(transaction);
+                }
+                last => {
+                    gas.add(last, expected);
+                    cuts.push(Cut::single(effort));
+                    (asked, expected) = (gas_limit, expected_gas(transaction));
+                }
             }
         }
-        gas
+        gas.add(cuts.last_mut(), expected);
+        Self { gas, cuts }
     }
 }
 
-fn expected_gas(transaction: &Transaction) -> u64 {
-    transaction.env.gas_limit.min(if is_payment(transaction) { TRANSFER } else { MOST_EXPECTED })
-}
-
-fn is_payment(transaction: &Transaction) -> bool {
-    transaction.env.data.is_empty() && transaction.env.kind.is_call()
-}
-
-/// How many payments go together at most, and how many are worth handing out.
-const PAYMENTS_TOGETHER: usize = 16;
-const PAYMENTS_WORTH_IT: usize = 4;
-/// How much gas transactions that go together ask for at most.
-const GAS_TOGETHER: u64 = 300_000;
-/// How tests cut blocks: most transactions are for themselves.
-const LENGTHS_IN_TESTS: [usize; 6] = [1, 1, 1, 2, 1, 3];
-
-/// How a block is cut into stretches: who takes little goes together with others of its kind.
-pub(crate) fn cuts(block: &Block, spread: Spread) -> Vec<Cut> {
-    if spread != Spread::WhereItPays {
-        return cuts_in_tests(block.transactions.len());
-    }
-    let mut cuts: Vec<Cut> = Vec::with_capacity(block.transactions.len());
-    let mut gas = 0;
-    for transaction in &block.transactions {
-        let (effort, gas_limit) = (effort(transaction), transaction.env.gas_limit);
-        match cuts.last_mut() {
-            Some(cut) if cut.effort == effort && has_room(*cut, gas + gas_limit) => {
-                cut.transactions += 1;
-                gas += gas_limit;
-            }
-            _ => {
-                cuts.push(Cut::single(effort));
-                gas = gas_limit;
-            }
-        }
-    }
-    for cut in &mut cuts {
+impl Gas {
+    /// Adds what a stretch takes that is whole.
+    fn add(&mut self, cut: Option<&mut Cut>, expected: u64) {
+        let Some(cut) = cut else { return };
         if cut.effort == Effort::Light && cut.transactions >= PAYMENTS_WORTH_IT {
             cut.effort = Effort::Heavy;
         }
-    }
-    cuts
-}
-
-/// Whether a stretch would still be a short one if it asked for so much.
-fn has_room(cut: Cut, gas: u64) -> bool {
-    match cut.effort {
-        Effort::Light => cut.transactions < PAYMENTS_TOGETHER,
-        Effort::Heavy => gas <= GAS_TOGETHER,
-        Effort::Huge => false,
+        self.all += expected as f64;
+        if cut.effort != Effort::Light {
+            self.heavy += expected as f64;
+        }
     }
 }
 
-fn cuts_in_tests(transactions: usize) -> Vec<Cut> {
-    let (mut cuts, mut left) = (Vec::new(), transactions);
+/// Whether a stretch would still be a short one of its kind with one more, if it asked for so much.
+fn has_room(cut: &Cut, effort: Effort, gas: u64) -> bool {
+    cut.effort == effort
+        && match effort {
+            Effort::Light => cut.transactions < PAYMENTS_TOGETHER,
+            Effort::Heavy => gas <= GAS_TOGETHER,
+            Effort::Huge => false,
+        }
+}
+
+/// How tests have blocks cut: most transactions are for themselves.
+pub(crate) fn cuts_in_tests(block: &Block) -> Vec<Cut> {
+    let (mut cuts, mut left) = (Vec::new(), block.transactions.len());
     for length in LENGTHS_IN_TESTS.into_iter().cycle() {
         if left == 0 {
             break;
@@ -192,6 +190,14 @@ fn cuts_in_tests(transactions: usize) -> Vec<Cut> {
         left -= length;
     }
     cuts
+}
+
+fn expected_gas(transaction: &Transaction) -> u64 {
+    transaction.env.gas_limit.min(if is_payment(transaction) { TRANSFER } else { MOST_EXPECTED })
+}
+
+fn is_payment(transaction: &Transaction) -> bool {
+    transaction.env.data.is_empty() && transaction.env.kind.is_call()
 }
 
 /// What a transaction is expected to take: a transfer takes about as long as speculating costs.
@@ -226,13 +232,13 @@ mod tests {
 
     #[test]
     fn the_larger_a_block_the_more_a_second_thread_is_worth() {
-        let gains = [5, 20, 100].map(|count| Pace::default().gain(Gas::expected(&calls(count))));
+        let gains = [5, 20, 100].map(|count| Pace::default().gain(Forecast::of(&calls(count)).gas));
         assert_eq!(gains, [Gain::None, Gain::IfAwake, Gain::Sure]);
     }
 
     #[test]
     fn blocks_that_take_hardly_any_time_are_left_to_one_thread_until_others_come() {
-        let (mut pace, gas) = (Pace::default(), Gas::expected(&calls(30)));
+        let (mut pace, gas) = (Pace::default(), Forecast::of(&calls(30)).gas);
         let mut learn = |micros, threads, committed| {
             let statistics =
                 Statistics { threads, incarnations: 30, at_gate: 5, committed, ..Statistics::default() };

@@ -8,13 +8,13 @@ use blockloom_state::{Base, Memory, Record, Remembered, Writer, sync::Mutex};
 use revm::context_interface::result::ExecutionResult;
 
 use crate::{
-    Block, Outcome, Spread, Timing,
+    Block, Outcome, Timing,
     course::Course,
     error::Reason,
     evm::{EvmSpeculator, Handling},
-    forecast,
     gate::Gate,
     machine::Committer as _,
+    scheduler::Cut,
     spread::Workers,
     stats::{Counts, Phases},
     trace::Stopwatch,
@@ -30,17 +30,17 @@ pub(crate) struct Table<'t, B, H> {
     /// How many threads execute, the calling one among them.
     pub(crate) threads: usize,
     pub(crate) timing: Timing,
-    pub(crate) spread: Spread,
 }
 
-/// Takes a block along its course, with `table.threads` threads.
+/// Takes a block that is cut so along its course, with `table.threads` threads.
 pub(crate) fn execute<'t, B: Base, H: Handling>(
     table: &Table<'t, B, H>,
     block: &'t Block,
+    cuts: &[Cut],
     mut course: Course<'t, '_, Remembered<'t, B>, H>,
 ) -> Result<Outcome, Reason> {
     course.trace();
-    let loom = Loom::new(table.memory, &forecast::cuts(block, table.spread), table.threads, table.timing);
+    let loom = Loom::new(table.memory, cuts, table.threads, table.timing);
     let speculator = || EvmSpeculator::new(block, table.memory, table.base, table.handling.clone());
     let worker = || Worker::new(&loom, speculator);
     let counts = Mutex::new(Vec::new());

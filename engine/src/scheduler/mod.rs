@@ -191,11 +191,16 @@ impl Scheduler {
         self.tell(state);
     }
 
-    /// Tells others that the plan has changed.
+    /// Tells others that the plan has changed, if any of them finds something to do now. Otherwise
+    /// nobody is to come and look: that would only take the lock, and the lines under it, away from
+    /// who works.
     fn tell(&self, state: MutexGuard<'_, State>) {
-        self.news.add();
-        let is_worth_waking = state.sleepers > 0
-            && (state.plan.is_over() || state.plan.has_work() || state.plan.is_gate_needed());
+        let State { plan, sleepers } = &*state;
+        let is_news = plan.is_over() || plan.has_work() || plan.is_gate_needed();
+        let is_worth_waking = is_news && *sleepers > 0;
+        if is_news {
+            self.news.add();
+        }
         drop(state);
         if is_worth_waking {
             self.changed.notify_all();

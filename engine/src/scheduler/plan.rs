@@ -105,6 +105,10 @@ pub(super) struct Plan {
     /// Huge stretches that nobody touched, the last one first.
     huge: Vec<usize>,
     efforts: Vec<Effort>,
+    /// How many stretches in a row were claimed without one in between that is left to the gate.
+    in_a_row: usize,
+    /// How many may be: as many as there are threads beside the gate's.
+    most_in_a_row: usize,
     /// Who waits for whom.
     waiting: Vec<(Stretch, Stretch)>,
     pub(super) window: Window,
@@ -132,6 +136,8 @@ impl Plan {
             again: BTreeSet::new(),
             huge: (0..efforts.len()).rev().filter(|position| efforts[*position] == Effort::Huge).collect(),
             efforts,
+            in_a_row: 0,
+            most_in_a_row: threads.saturating_sub(1).max(1),
             waiting: Vec::new(),
             window: Window::new(threads),
             is_alone: true,
@@ -177,6 +183,7 @@ impl Plan {
             }
             Next::Huge => self.huge.pop().expect("it was found there"),
             Next::Untouched(position) => {
+                self.in_a_row = if position == self.untouched { self.in_a_row + 1 } else { 1 };
                 self.untouched = position + 1;
                 position
             }
@@ -185,21 +192,32 @@ impl Plan {
     }
 
     /// What is ready and may be run ahead: what was stale first, being lower than the rest; then
-    /// what is huge, however far it is; then what nobody touched and is worth it. The others are
-    /// left to the gate.
+    /// what is huge, however far it is; then what nobody touched. The others are left to
+    /// the gate.
     fn next_ready(&self) -> Option<Next> {
         if self.is_stopped || self.window.reach() == 0 {
             return None;
         }
         let end = self.entries.len().min(self.frontier + 1 + self.window.reach());
-        let is_worth_it = |position: &usize| {
-            self.efforts[*position] == Effort::Heavy && self.entries[*position].status == Status::Ready
-        };
         match self.again.first() {
             Some(again) if *again < end => Some(Next::Again(*again)),
             _ if !self.huge.is_empty() => Some(Next::Huge),
-            _ => (self.untouched..end).find(is_worth_it).map(Next::Untouched),
+            _ => self.next_untouched(end).map(Next::Untouched),
         }
+    }
+
+    /// The next stretch that nobody touched and that is worth it. The gate is left its share of them:
+    /// what it runs itself needs no record and no judging. Far ahead of it there is no need to.
+    fn next_untouched(&self, end: usize) -> Option<usize> {
+        let near = self.frontier + self.window.reach() / 2;
+        let mut is_gates_turn = self.in_a_row >= self.most_in_a_row;
+        (self.untouched..end).find(|position| {
+            let is_worth_it =
+                self.efforts[*position] == Effort::Heavy && self.entries[*position].status == Status::Ready;
+            let is_left = !is_worth_it || (is_gates_turn && *position < near);
+            is_gates_turn &= !is_left;
+            !is_left
+        })
     }
 
     /// The frontier is at the gate: nobody else is to have it.
@@ -208,7 +226,10 @@ impl Plan {
         if self.huge.last() == Some(&self.frontier) {
             self.huge.pop();
         }
-        self.untouched = self.untouched.max(self.frontier + 1);
+        if self.untouched <= self.frontier {
+            self.untouched = self.frontier + 1;
+            self.in_a_row = 0;
+        }
     }
 
     fn start(&mut self, position: usize, status: Status) -> Turn {
@@ -285,7 +306,10 @@ impl Plan {
     pub(super) fn gave_up(&mut self, turn: Turn) {
         let Some(entry) = self.entry_of(turn) else { return };
         match entry.status {
-            Status::Running => entry.status = Status::Shelved,
+            Status::Running => {
+                entry.status = Status::Shelved;
+                self.window.wasted();
+            }
             Status::Doomed => self.make_ready(turn.stretch),
             other => unreachable!("a run that is {other:?} does not give up"),
         }
@@ -389,7 +413,11 @@ mod tests {
     use super::*;
 
     fn plan(efforts: &[Effort]) -> Plan {
-        Plan::new(&efforts.iter().copied().map(Cut::single).collect::<Vec<_>>(), 2)
+        with_threads(efforts, 9)
+    }
+
+    fn with_threads(efforts: &[Effort], threads: usize) -> Plan {
+        Plan::new(&efforts.iter().copied().map(Cut::single).collect::<Vec<_>>(), threads)
     }
 
     fn heavy(count: usize) -> Plan {
@@ -509,6 +537,16 @@ mod tests {
         assert_eq!(plan.at_gate(), AtGate::Take(turn(0, 0)));
         assert_eq!(plan.claim(), Some(turn(250, 0)));
         assert_eq!(plan.claim(), Some(turn(1, 0)));
+    }
+
+    #[test]
+    fn the_gate_is_left_its_share_as_long_as_it_comes_to_it_soon() {
+        let mut plan = with_threads(&[Effort::Heavy; 60], 2);
+        let claimed: Vec<_> = std::iter::from_fn(|| plan.claim()).map(|turn| turn.stretch.get()).collect();
+        let reach = plan.window.reach();
+        let (near, far) = claimed.iter().partition::<Vec<usize>, _>(|position| **position < reach / 2);
+        assert_eq!(near, (0..reach / 2).step_by(2).collect::<Vec<_>>(), "every other one");
+        assert_eq!(far, (reach / 2..=reach).collect::<Vec<_>>(), "all of them");
     }
 
     #[test]
