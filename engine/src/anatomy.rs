@@ -12,7 +12,7 @@ use alloy_primitives::{
 };
 use blockloom_state::{
     Account, AccountChange, AccountObservation, Changes, Existence, Incarnation, Life, Memory, MemoryStore,
-    Record, Sight, TxIndex, Version, sync::AtomicBool,
+    Record, Remembered, Sight, TxIndex, Version, sync::AtomicBool,
 };
 
 use crate::{
@@ -56,7 +56,7 @@ pub(crate) fn dissect<H: Handling>(
     let mut laps = Vec::with_capacity(rounds);
     for _ in 0..rounds.max(1) {
         let place = Cell::new(Place::Opening);
-        let course = Course::new(block, base, handling.clone(), Observer::Nobody, &place);
+        let course = Course::new(block, Remembered::alone(base), handling.clone(), Observer::Nobody, &place);
         laps.push(sequential::timed(course, needs.len())?);
     }
     let median = |position: usize| {
@@ -78,7 +78,8 @@ fn needs<H: Handling>(base: &MemoryStore, block: &Block, handling: &H) -> Result
         steps.push((step.place, step.changes));
         ControlFlow::Continue(())
     };
-    let course = Course::new(block, base, handling.clone(), Observer::Callback(&mut keep), &place);
+    let course =
+        Course::new(block, Remembered::alone(base), handling.clone(), Observer::Callback(&mut keep), &place);
     sequential::execute(course, block.transactions.len())?;
 
     let (mut store, mut past) = (base.clone(), Past::default());

@@ -218,6 +218,7 @@ impl<H: Handling> Engine<H> {
                 self.weave(base, block, &cuts, observer, &place, workers)
             }
             Help::NextTime | Help::None => {
+                let base = Remembered::alone(base);
                 let course = Course::new(block, base, self.handling.clone(), observer, &place);
                 sequential::execute(course, block.transactions.len())
             }
@@ -248,7 +249,7 @@ impl<H: Handling> Engine<H> {
         let threads = self.threads().min(1 + workers.threads());
         let handling = &self.handling;
         let table = Table { base, handling, memory: &memory, workers, threads, timing };
-        let remembered = Remembered { memory: &memory, base };
+        let remembered = Remembered::new(&memory, base);
         let course = Course::new(block, remembered, handling.clone(), observer, place);
         let result = parallel::execute(&table, block, cuts, course);
         // Forgetting takes time in which this thread has better to do.

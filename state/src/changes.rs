@@ -6,7 +6,7 @@
 
 use alloy_primitives::{
     Address, B256, U256,
-    map::{AddressMap, B256Map, U256Map},
+    map::{AddressIndexMap, B256Map, U256Map},
 };
 use revm_state::Bytecode;
 
@@ -65,13 +65,22 @@ impl AccountChange {
     pub fn is_change(&self) -> bool {
         self.account.is_change() || self.life == Life::New || self.slots.values().any(Change::is_change)
     }
+
+    /// Says whether it changes anything, once all that happened is in it, and only slots that change.
+    pub(crate) fn settle(&mut self) -> bool {
+        // Who did not exist has no storage to lose: its life is new either way.
+        if self.account.before.is_none() {
+            self.life = Life::Same;
+        }
+        self.is_change()
+    }
 }
 
 /// What happened to the accounts of a state, and the codes that came with it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// By address, the accounts that changed.
-    pub accounts: AddressMap<AccountChange>,
+    /// By address, the accounts that changed. Their order means nothing.
+    pub accounts: AddressIndexMap<AccountChange>,
     /// By hash, the codes that accounts got. Undoing changes leaves codes where they are: they are
     /// found by their content only.
     pub codes: B256Map<Bytecode>,
@@ -85,18 +94,18 @@ impl Changes {
 
     /// Lists an account, if anything about it changed. `code` is its code now, where it is at hand.
     pub(crate) fn add(&mut self, address: Address, mut change: AccountChange, code: Option<Bytecode>) {
-        // Who did not exist has no storage to lose: its life is new either way.
-        if change.account.before.is_none() {
-            change.life = Life::Same;
-        }
         change.slots.retain(|_, slot| slot.is_change());
-        if !change.is_change() {
-            return;
+        if change.settle() {
+            self.add_code(&change.account, code);
+            self.accounts.insert(address, change);
         }
-        if let (Some(hash), Some(code)) = (new_code_hash(&change.account), code) {
+    }
+
+    /// Lists the code that an account got, where it is at hand.
+    pub(crate) fn add_code(&mut self, account: &Change<Option<Account>>, code: Option<Bytecode>) {
+        if let (Some(hash), Some(code)) = (new_code_hash(account), code) {
             self.codes.insert(hash, code);
         }
-        self.accounts.insert(address, change);
     }
 
     /// The first place, in order of addresses and slots, where these changes and `other` leave

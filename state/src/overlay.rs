@@ -2,14 +2,14 @@
 //!
 //! Owns what was read from the base, so that the base is asked once per account, slot and code,
 //! and what was committed since. Promises that its changes list exactly what differs from the base.
-//! Accounts lie in a dense list; revm carries an account's place in it through execution, which
-//! spares hashing the address again for each slot read and each commit.
+//! Accounts lie in a dense list, as the changes that they will be; revm carries an account's place in
+//! it through execution, which spares hashing the address again for each slot read and each commit.
 
 use std::fmt;
 
 use alloy_primitives::{
-    Address, B256, KECCAK256_EMPTY, U256,
-    map::{AddressMap, B256Map, HashMap, U256Map, hash_map::Entry as MapEntry},
+    Address, B256, U256,
+    map::{AddressIndexMap, AddressMap, B256Map, HashMap, IndexEntry, hash_map::Entry as MapEntry},
 };
 use revm_database_interface::{Database, DatabaseCommit};
 use revm_state::{Account as EvmAccount, AccountId, AccountInfo, Bytecode, EvmState};
@@ -27,8 +27,10 @@ use crate::{
 /// what came of it.
 pub struct Overlay<B> {
     base: B,
-    places: AddressMap<AccountId>,
-    accounts: Vec<Entry>,
+    /// Every account that was read, in that order: as the base has it, and as it is now.
+    accounts: AddressIndexMap<AccountChange>,
+    /// What else is known of each of them.
+    sides: Vec<Side>,
     codes: B256Map<Bytecode>,
     block_hashes: HashMap<u64, B256>,
     recorder: Option<Recorder>,
@@ -37,20 +39,26 @@ pub struct Overlay<B> {
     judged: Vec<AccountId>,
 }
 
-/// One account: as the base has it, and as it is now.
-#[derive(Debug)]
-struct Entry {
-    address: Address,
-    before: Option<Account>,
+/// What an overlay knows of an account that no change tells.
+#[derive(Debug, Default)]
+struct Side {
+    /// Its code now, if that is at hand.
+    code: Option<Bytecode>,
     /// The code that the base gave with it: such a base need not find it by its hash.
     code_before: Option<Bytecode>,
     /// What the base calls this account, to be handed back when it is asked for a slot.
     base_id: Option<AccountId>,
-    now: Option<AccountInfo>,
-    life: Life,
-    slots: U256Map<Change<U256>>,
+    /// How many of its slots hold what the base holds: most were only read.
+    idle_slots: usize,
     /// Its position in the trace.
     traced: Option<u32>,
+}
+
+/// One account.
+struct Entry<'o> {
+    address: Address,
+    change: &'o mut AccountChange,
+    side: &'o mut Side,
 }
 
 impl<B: Base> Overlay<B> {
@@ -63,8 +71,8 @@ impl<B: Base> Overlay<B> {
     pub fn with_room_for(base: B, accounts: usize) -> Self {
         Self {
             base,
-            places: AddressMap::with_capacity_and_hasher(accounts, Default::default()),
-            accounts: Vec::with_capacity(accounts),
+            accounts: AddressIndexMap::with_capacity_and_hasher(accounts, Default::default()),
+            sides: Vec::with_capacity(accounts),
             codes: B256Map::default(),
             block_hashes: HashMap::default(),
             recorder: None,
@@ -101,13 +109,16 @@ impl<B: Base> Overlay<B> {
         effects: &mut Record,
         mut introduce: impl FnMut(Address, Option<AccountInfo>) -> AccountId,
     ) {
-        let Self { trace, accounts, .. } = self;
         effects.clear();
-        let Some(trace) = trace else { return };
+        let Self { trace: Some(trace), accounts, sides, .. } = self else { return };
         trace.take(effects, |account, place| {
-            let entry = &mut accounts[place.get()];
-            entry.traced = None;
-            account.id.get_or_insert_with(|| introduce(entry.address, entry.info_before()));
+            let side = &mut sides[place.get()];
+            side.traced = None;
+            account.id.get_or_insert_with(|| {
+                let before = accounts[place.get()].account.before;
+                let info = before.map(|before| info_of(before, side.code_before.clone(), None));
+                introduce(account.address, info)
+            });
         });
     }
 
@@ -121,14 +132,9 @@ impl<B: Base> Overlay<B> {
         self.judged.clear();
         for account in &record.accounts {
             let place = self.place(account.address)?;
-            let now = self.accounts[place.get()].now.as_ref();
-            let existence = Existence::of(now);
-            let stale = match now {
-                Some(info) => {
-                    account.observed.staleness(&info.balance, info.nonce, &info.code_hash, existence)
-                }
-                None => account.observed.staleness(&U256::ZERO, 0, &KECCAK256_EMPTY, existence),
-            };
+            let now = self.accounts[place.get()].account.after;
+            let Account { balance, nonce, code_hash } = now.unwrap_or(Account::EMPTY);
+            let stale = account.observed.staleness(&balance, nonce, &code_hash, Existence::of(now.as_ref()));
             if stale.is_some() {
                 return Ok(stale);
             }
@@ -151,20 +157,16 @@ impl<B: Base> Overlay<B> {
         assert_eq!(self.judged.len(), record.accounts.len(), "a record is judged before it is committed");
         for (account, place) in record.accounts.iter().zip(&self.judged) {
             let Some(effect) = &account.effect else { continue };
-            let entry = &mut self.accounts[place.get()];
-            let mut recorded = record_account(&mut self.recorder, entry);
+            let mut entry = entry(&mut self.accounts, &mut self.sides, *place);
+            let mut recorded = record_account(&mut self.recorder, &entry);
             entry.enter(effect.fate, &mut recorded);
-            effect.apply(&mut entry.now);
-            if let Some(info) = &mut entry.now {
-                info.account_id = Some(*place);
-            }
-            if let Some(recorded) = recorded {
-                recorded.set_account(entry.now.as_ref());
-            }
+            effect.apply_to(&mut entry.change.account.after, &mut entry.side.code);
+            entry.tell(recorded);
         }
         for SlotRecord { account, key, original, value } in &record.writes {
-            let entry = &mut self.accounts[self.judged[*account as usize].get()];
-            let mut recorded = record_account(&mut self.recorder, entry);
+            let place = self.judged[*account as usize];
+            let mut entry = entry(&mut self.accounts, &mut self.sides, place);
+            let mut recorded = record_account(&mut self.recorder, &entry);
             entry.write(*key, *original, *value, &mut recorded);
         }
     }
@@ -172,19 +174,26 @@ impl<B: Base> Overlay<B> {
     /// Whether the account's life ended, or a new one began, since this overlay was made: what the
     /// base holds of its storage is gone then.
     pub fn is_renewed(&self, address: &Address) -> bool {
-        let place = self.places.get(address);
-        place.is_some_and(|place| self.accounts[place.get()].life == Life::New)
+        self.accounts.get(address).is_some_and(|change| change.life == Life::New)
     }
 
     /// What was committed, as changes to the base.
     pub fn into_changes(self) -> Changes {
+        let Self { mut accounts, sides, .. } = self;
         let mut changes = Changes::default();
-        changes.accounts.reserve(self.accounts.len());
-        for entry in self.accounts {
-            let account = Change { before: entry.before, after: entry.now.as_ref().map(Account::from) };
-            let code = entry.now.and_then(|info| info.code);
-            changes.add(entry.address, AccountChange { account, life: entry.life, slots: entry.slots }, code);
-        }
+        let mut sides = sides.into_iter();
+        accounts.retain(|_, change| {
+            let side = sides.next().expect("every account has a side");
+            if side.idle_slots > 0 {
+                change.slots.retain(|_, slot| slot.is_change());
+            }
+            let is_change = change.settle();
+            if is_change {
+                changes.add_code(&change.account, side.code);
+            }
+            is_change
+        });
+        changes.accounts = accounts;
         changes
     }
 
@@ -203,113 +212,117 @@ impl<B: Base> Overlay<B> {
             return;
         }
         // The account says its place, unless somebody else numbered it or it was made anew.
-        let is_its_own =
-            |place: &AccountId| self.accounts.get(place.get()).is_some_and(|entry| entry.address == address);
-        let place = account.info.account_id.filter(is_its_own).or_else(|| self.places.get(&address).copied());
+        let is_its_own = |place: &AccountId| {
+            self.accounts.get_index(place.get()).is_some_and(|(known, _)| *known == address)
+        };
+        let known = || self.accounts.get_index_of(&address).map(account_id);
+        let place = account.info.account_id.filter(is_its_own).or_else(known);
         let place = place.expect("an account is read from the overlay before it is committed");
-        let entry = &mut self.accounts[place.get()];
+        let mut entry = entry(&mut self.accounts, &mut self.sides, place);
 
-        let fate = Fate::of(account, Existence::of(entry.now.as_ref()));
+        let now = entry.change.account.after;
+        let fate = Fate::of(account, Existence::of(now.as_ref()));
         if let Some(trace) = &mut self.trace {
-            let Entry { address, base_id, now, .. } = entry;
-            let (address, base_id, now) = (*address, *base_id, now.as_ref());
-            let mut traced = Traced { address, place, base_id, now, position: &mut entry.traced };
+            let Side { base_id, traced, .. } = entry.side;
+            let mut traced = Traced { address, place, base_id: *base_id, now, position: traced };
             trace.note(&mut traced, fate, account);
         }
-        let mut recorded = record_account(&mut self.recorder, entry);
+        let mut recorded = record_account(&mut self.recorder, &entry);
         entry.enter(fate, &mut recorded);
-        if fate == Fate::Ends {
-            entry.now = None;
-        } else {
+        let exists = fate == Fate::Begins || now.is_some() || !account.info.is_empty();
+        if fate != Fate::Ends {
             for (key, slot) in account.changed_storage_slots() {
                 entry.write(*key, slot.original_value, slot.present_value, &mut recorded);
             }
-            let exists = fate == Fate::Begins || entry.now.is_some() || !account.info.is_empty();
-            entry.now = exists.then(|| AccountInfo {
-                balance: account.info.balance,
-                nonce: account.info.nonce,
-                code_hash: account.info.code_hash,
-                account_id: Some(place),
-                code: account.info.code.take(),
-            });
         }
-        if let Some(recorded) = recorded {
-            recorded.set_account(entry.now.as_ref());
+        if fate != Fate::Ends && exists {
+            entry.change.account.after = Some(Account::from(&account.info));
+            entry.side.code = account.info.code.take();
+        } else {
+            (entry.change.account.after, entry.side.code) = (None, None);
         }
+        entry.tell(recorded);
     }
 
     fn place(&mut self, address: Address) -> Result<AccountId, B::Error> {
-        let vacant = match self.places.entry(address) {
-            MapEntry::Occupied(place) => return Ok(*place.get()),
-            MapEntry::Vacant(vacant) => vacant,
+        let vacant = match self.accounts.entry(address) {
+            IndexEntry::Occupied(known) => return Ok(account_id(known.index())),
+            IndexEntry::Vacant(vacant) => vacant,
         };
         let info = self.base.basic_ref(address)?;
-        let place = AccountId::new(self.accounts.len()).expect("a block reads fewer than 2^32 accounts");
-        vacant.insert(place);
-        self.accounts.push(Entry {
-            address,
-            before: info.as_ref().map(Account::from),
-            code_before: info.as_ref().and_then(|info| info.code.clone()),
-            base_id: info.as_ref().and_then(|info| info.account_id),
-            now: info.map(|info| {
-                // revm takes a zero hash for some code when it looks for collisions.
-                let code_hash = Account::from(&info).code_hash;
-                AccountInfo { account_id: Some(place), code_hash, ..info }
-            }),
-            life: Life::Same,
-            slots: U256Map::default(),
-            traced: None,
-        });
+        // revm takes a zero hash for some code when it looks for collisions: this one does not.
+        let before = info.as_ref().map(Account::from);
+        let place = account_id(vacant.index());
+        vacant.insert(AccountChange { account: Change { before, after: before }, ..Default::default() });
+        let base_id = info.as_ref().and_then(|info| info.account_id);
+        let code = info.and_then(|info| info.code);
+        self.sides.push(Side { code: code.clone(), code_before: code, base_id, ..Side::default() });
         Ok(place)
     }
 
     /// Whether a slot holds what a run read there. What the run knows of the base need not be asked
     /// again.
     fn is_slot(&mut self, place: AccountId, slot: &SlotObservation) -> Result<bool, B::Error> {
-        let entry = &mut self.accounts[place.get()];
-        if slot.origin == Origin::Base && entry.life == Life::Same {
-            return Ok(entry.slots.get(&slot.key).is_none_or(|known| known.after == slot.value));
+        let change = &self.accounts[place.get()];
+        if slot.origin == Origin::Base && change.life == Life::Same {
+            return Ok(change.slots.get(&slot.key).is_none_or(|known| known.after == slot.value));
         }
         Ok(self.slot(place, slot.key)? == slot.value)
     }
 
     fn slot(&mut self, place: AccountId, key: U256) -> Result<U256, B::Error> {
-        let entry = &mut self.accounts[place.get()];
-        match entry.slots.entry(key) {
+        let Entry { address, change, side } = entry(&mut self.accounts, &mut self.sides, place);
+        match change.slots.entry(key) {
             MapEntry::Occupied(slot) => Ok(slot.get().after),
             MapEntry::Vacant(vacant) => {
-                let value = match (entry.life, entry.base_id) {
+                let value = match (change.life, side.base_id) {
                     (Life::New, _) => U256::ZERO,
-                    (Life::Same, Some(id)) => self.base.storage_by_account_id_ref(entry.address, id, key)?,
-                    (Life::Same, None) => self.base.storage_ref(entry.address, key)?,
+                    (Life::Same, Some(id)) => self.base.storage_by_account_id_ref(address, id, key)?,
+                    (Life::Same, None) => self.base.storage_ref(address, key)?,
                 };
                 vacant.insert(Change { before: value, after: value });
+                side.idle_slots += 1;
                 Ok(value)
             }
         }
     }
 }
 
-/// Opens the recorder's page of an account, if there is a recorder.
-fn record_account<'r>(recorder: &'r mut Option<Recorder>, entry: &Entry) -> Option<&'r mut Recorded> {
-    let recorder = recorder.as_mut()?;
-    Some(recorder.open(entry.address, || entry.now.as_ref().map(Account::from)))
+/// The account at a place.
+#[inline]
+fn entry<'o>(
+    accounts: &'o mut AddressIndexMap<AccountChange>,
+    sides: &'o mut [Side],
+    place: AccountId,
+) -> Entry<'o> {
+    let (address, change) = accounts.get_index_mut(place.get()).expect("an account stays in its place");
+    Entry { address: *address, change, side: &mut sides[place.get()] }
 }
 
-impl Entry {
-    /// The account as the base has it.
-    fn info_before(&self) -> Option<AccountInfo> {
-        let Account { balance, nonce, code_hash } = *self.before.as_ref()?;
-        Some(AccountInfo { balance, nonce, code_hash, account_id: None, code: self.code_before.clone() })
-    }
+fn account_id(place: usize) -> AccountId {
+    AccountId::new(place).expect("a block reads fewer than 2^32 accounts")
+}
 
+fn info_of(account: Account, code: Option<Bytecode>, place: Option<AccountId>) -> AccountInfo {
+    let Account { balance, nonce, code_hash } = account;
+    AccountInfo { balance, nonce, code_hash, account_id: place, code }
+}
+
+/// Opens the recorder's page of an account, if there is a recorder.
+fn record_account<'r>(recorder: &'r mut Option<Recorder>, entry: &Entry<'_>) -> Option<&'r mut Recorded> {
+    let recorder = recorder.as_mut()?;
+    Some(recorder.open(entry.address, || entry.change.account.after))
+}
+
+impl Entry<'_> {
     /// Enters the life that a transaction leaves the account in.
     fn enter(&mut self, fate: Fate, recorded: &mut Option<&mut Recorded>) {
         if fate == Fate::Lives {
             return;
         }
-        self.life = Life::New;
-        self.slots.clear();
+        self.change.life = Life::New;
+        self.change.slots.clear();
+        self.side.idle_slots = 0;
         if let Some(recorded) = recorded {
             recorded.start_new_life();
         }
@@ -317,13 +330,26 @@ impl Entry {
 
     /// Writes a slot that held `original` before the transaction.
     fn write(&mut self, key: U256, original: U256, value: U256, recorded: &mut Option<&mut Recorded>) {
+        let side = &mut *self.side;
         // A slot that is not known here yet was not written in this block.
-        let known = self.slots.entry(key).or_insert(Change { before: original, after: original });
+        let known = self.change.slots.entry(key).or_insert_with(|| {
+            side.idle_slots += 1;
+            Change { before: original, after: original }
+        });
         debug_assert_eq!(known.after, original, "a transaction starts from what is committed");
         if let Some(recorded) = recorded {
             recorded.write_slot(key, known.after, value);
         }
+        side.idle_slots -= usize::from(!known.is_change());
         known.after = value;
+        side.idle_slots += usize::from(!known.is_change());
+    }
+
+    /// Tells the recorder what the account is now.
+    fn tell(&self, recorded: Option<&mut Recorded>) {
+        if let Some(recorded) = recorded {
+            recorded.set_account(self.change.account.after, self.side.code.as_ref());
+        }
     }
 }
 
@@ -333,7 +359,8 @@ impl<B: Base> Database for Overlay<B> {
     #[inline]
     fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, B::Error> {
         let place = self.place(address)?;
-        Ok(self.accounts[place.get()].now.clone())
+        let code = || self.sides[place.get()].code.clone();
+        Ok(self.accounts[place.get()].account.after.map(|now| info_of(now, code(), Some(place))))
     }
 
     fn code_by_hash(&mut self, code_hash: B256) -> Result<Bytecode, B::Error> {

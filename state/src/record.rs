@@ -6,6 +6,8 @@
 use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256};
 use revm_state::{Account as EvmAccount, AccountId, AccountInfo, Bytecode};
 
+use crate::Account;
+
 /// Every value between two ends, both included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds<T> {
@@ -279,6 +281,23 @@ impl AccountEffect {
     /// Whether it does nothing but change a balance, and count a transaction.
     pub(crate) fn is_payment(&self) -> bool {
         self.fate == Fate::Lives && self.code.is_none()
+    }
+
+    /// Does it to an account, and to its code where that is at hand.
+    #[inline]
+    pub(crate) fn apply_to(&self, account: &mut Option<Account>, known: &mut Option<Bytecode>) {
+        if self.fate == Fate::Ends {
+            (*account, *known) = (None, None);
+            return;
+        }
+        let account = account.get_or_insert(Account::EMPTY);
+        account.balance = self.balance.on(account.balance);
+        if let Some(nonce) = self.nonce {
+            account.nonce = nonce;
+        }
+        if let Some((hash, code)) = &self.code {
+            (account.code_hash, *known) = (*hash, Some(code.clone()));
+        }
     }
 
     /// Does it to an account.

@@ -1,7 +1,7 @@
 //! Writes down what is committed to an overlay between two moments.
 
 use alloy_primitives::{Address, U256, map::AddressMap};
-use revm_state::{AccountInfo, Bytecode};
+use revm_state::Bytecode;
 
 use crate::{Account, AccountChange, Change, Changes, Life};
 
@@ -55,8 +55,8 @@ impl Recorded {
     }
 
     /// What the account is now.
-    pub(crate) fn set_account(&mut self, now: Option<&AccountInfo>) {
-        self.change.account.after = now.map(Account::from);
-        self.code = now.and_then(|info| info.code.clone());
+    pub(crate) fn set_account(&mut self, now: Option<Account>, code: Option<&Bytecode>) {
+        self.change.account.after = now;
+        self.code = code.cloned();
     }
 }

@@ -1,4 +1,5 @@
-//! The base as the gate reads it: through what those who run ahead have asked for already.
+//! The base as whoever commits reads it: through what those who run ahead have asked for already,
+//! where anybody runs ahead.
 
 use alloy_primitives::{Address, B256, U256};
 use revm_database_interface::DatabaseRef;
@@ -9,17 +10,29 @@ use crate::{Base, Memory};
 /// A base seen through a memory: what those who run ahead have asked for is not asked again. What
 /// is asked for here is not remembered there, for the one reader that there is remembers it itself.
 /// While nobody runs ahead the base alone is asked. Names of accounts are the memory's.
+///
+/// Without a memory it is the base. That is one type with the other, so that one interpreter is
+/// compiled for both.
 #[derive(Clone, Copy, Debug)]
 pub struct Remembered<'m, B> {
-    /// What remembers.
-    pub memory: &'m Memory,
-    /// What is asked.
-    pub base: &'m B,
+    memory: Option<&'m Memory>,
+    base: &'m B,
 }
 
-impl<B> Remembered<'_, B> {
+impl<'m, B> Remembered<'m, B> {
+    /// `base`, seen through `memory`.
+    pub fn new(memory: &'m Memory, base: &'m B) -> Self {
+        Self { memory: Some(memory), base }
+    }
+
+    /// `base` alone.
+    pub fn alone(base: &'m B) -> Self {
+        Self { memory: None, base }
+    }
+
+    #[inline]
     fn memory(&self) -> Option<&Memory> {
-        (!self.memory.is_alone()).then_some(self.memory)
+        self.memory.filter(|memory| !memory.is_alone())
     }
 }
 
@@ -28,15 +41,21 @@ impl<B: Base> DatabaseRef for Remembered<'_, B> {
 
     #[inline]
     fn basic_ref(&self, address: Address) -> Result<Option<AccountInfo>, B::Error> {
-        let (id, info) = match self.memory().and_then(|memory| memory.base_account(address)) {
-            Some((id, info)) => (Some(id), info),
-            None => (None, self.base.basic_ref(address)?),
-        };
-        Ok(info.map(|info| AccountInfo { account_id: id, ..info }))
+        if let Some((id, info)) = self.memory().and_then(|memory| memory.base_account(address)) {
+            return Ok(info.map(|info| AccountInfo { account_id: Some(id), ..info }));
+        }
+        let info = self.base.basic_ref(address)?;
+        Ok(match self.memory {
+            Some(_) => info.map(|info| AccountInfo { account_id: None, ..info }),
+            None => info,
+        })
     }
 
     fn code_by_hash_ref(&self, hash: B256) -> Result<Bytecode, B::Error> {
-        self.memory.code(self.base, hash)
+        match self.memory {
+            Some(memory) => memory.code(self.base, hash),
+            None => self.base.code_by_hash_ref(hash),
+        }
     }
 
     fn storage_ref(&self, address: Address, key: U256) -> Result<U256, B::Error> {
@@ -51,14 +70,20 @@ impl<B: Base> DatabaseRef for Remembered<'_, B> {
         id: AccountId,
         key: U256,
     ) -> Result<U256, B::Error> {
-        match self.memory().and_then(|memory| memory.base_slot(id, key)) {
-            Some(known) => Ok(known),
-            None => self.base.storage_ref(address, key),
+        match self.memory {
+            None => self.base.storage_by_account_id_ref(address, id, key),
+            Some(_) => match self.memory().and_then(|memory| memory.base_slot(id, key)) {
+                Some(known) => Ok(known),
+                None => self.base.storage_ref(address, key),
+            },
         }
     }
 
     fn block_hash_ref(&self, number: u64) -> Result<B256, B::Error> {
-        self.memory.block_hash(self.base, number)
+        match self.memory {
+            Some(memory) => memory.block_hash(self.base, number),
+            None => self.base.block_hash_ref(number),
+        }
     }
 }
 
@@ -113,7 +138,7 @@ mod tests {
     }
 
     fn read_at_gate(memory: &Memory, base: &Counted) {
-        let remembered = Remembered { memory, base };
+        let remembered = Remembered::new(memory, base);
         assert!(remembered.basic_ref(CONTRACT).unwrap().is_some());
         assert_eq!(remembered.storage_ref(CONTRACT, KEY).unwrap(), U256::from(7));
         remembered.block_hash_ref(5).unwrap();

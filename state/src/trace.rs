@@ -3,11 +3,11 @@
 //! Owns one record that grows with each commit until it is taken: an account stands in it once,
 //! with what it is after the last commit. Slots stand in the order in which they were written.
 
-use alloy_primitives::{Address, KECCAK256_EMPTY, U256};
-use revm_state::{Account as EvmAccount, AccountId, AccountInfo};
+use alloy_primitives::Address;
+use revm_state::{Account as EvmAccount, AccountId};
 
 use crate::{
-    AccountEffect, AccountObservation, AccountRecord, BalanceEffect, Fate, Record, SlotRecord,
+    Account, AccountEffect, AccountObservation, AccountRecord, BalanceEffect, Fate, Record, SlotRecord,
     record::code_of,
 };
 
@@ -28,7 +28,7 @@ pub(crate) struct Traced<'t> {
     /// Its position in the record, if it has one.
     pub(crate) position: &'t mut Option<u32>,
     /// The account before the commit.
-    pub(crate) now: Option<&'t AccountInfo>,
+    pub(crate) now: Option<Account>,
 }
 
 impl Trace {
@@ -78,10 +78,9 @@ impl Trace {
 }
 
 /// What a run did to an account, if anything.
-fn effect_on(now: Option<&AccountInfo>, fate: Fate, account: &EvmAccount) -> Option<AccountEffect> {
+fn effect_on(now: Option<Account>, fate: Fate, account: &EvmAccount) -> Option<AccountEffect> {
     let info = &account.info;
-    let (balance, nonce, code_hash) =
-        now.map_or((U256::ZERO, 0, KECCAK256_EMPTY), |now| (now.balance, now.nonce, now.code_hash));
+    let Account { balance, nonce, code_hash } = now.unwrap_or(Account::EMPTY);
     let effect = AccountEffect {
         fate,
         balance: if info.balance == balance { BalanceEffect::Keep } else { BalanceEffect::Set(info.balance) },

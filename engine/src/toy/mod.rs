@@ -44,7 +44,7 @@ fn run(toy: &Toy, workers: &Workers, threads: usize, moods: Moods, memory: &Memo
     let base = toy.base();
     let loom = Loom::new(memory, &toy.cuts(Dice::new(moods.seed)), threads, Timing::Phases);
     let worker = || Worker::new(&loom, || ToySpeculator::new(toy, memory, &base, moods));
-    let mut overlay = Overlay::new(Remembered { memory, base: &base });
+    let mut overlay = Overlay::new(Remembered::new(memory, &base));
     overlay.trace();
     let mut committer = ToyCommitter { toy, overlay, yields: Vec::new() };
     toy.predict(memory, &base, Dice::new(moods.seed));
