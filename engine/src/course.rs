@@ -15,7 +15,7 @@ use crate::{
     Block, Outcome, Receipt, Statistics, Transaction,
     error::{Invalid, Place, Reason, TransactionError},
     evm::{CommittedMachine, Failure, Handling},
-    machine::{Committer, Ran},
+    machine::{Committer, Keeping, Ran},
     rules::{admission::Budgets, closing::close, opening::open},
 };
 
@@ -80,11 +80,6 @@ impl<'a, 'o, B: Base, H: Handling> Course<'a, 'o, B, H> {
             observer,
             place,
         }
-    }
-
-    /// From now on the steps' effects can be taken with [`Committer::take_effects`].
-    pub(crate) fn trace(&mut self) {
-        self.machine.overlay().trace();
     }
 
     /// What happens before the transactions.
@@ -176,6 +171,13 @@ impl<B: Base, H: Handling> Committer for Course<'_, '_, B, H> {
 
     fn run(&mut self, index: TxIndex) -> Result<(), Reason> {
         Course::run(self, index)
+    }
+
+    fn keep(&mut self, keeping: Keeping) {
+        match keeping {
+            Keeping::Kept => self.machine.overlay().trace(),
+            Keeping::Forgotten => self.machine.overlay().stop_tracing(),
+        }
     }
 
     fn take_effects(&mut self, memory: &Memory, effects: &mut Record) {

@@ -8,7 +8,7 @@
 use blockloom_state::{Audience, Record, TxIndex, Version, Writer};
 
 use crate::{
-    machine::{Committer, Ran, Speculator},
+    machine::{Committer, Keeping, Ran, Speculator},
     records::Taken,
     scheduler::{GateTask, Passed, Turn},
     worker::{Loom, Worker},
@@ -23,6 +23,7 @@ pub(crate) struct Gate<'g, 'l, C, S, Y, F> {
     effects: Record,
     /// The last run here, if nobody was told of its effects.
     untold: Option<Version>,
+    keeping: Keeping,
 }
 
 impl<'g, 'l, C, S, F> Gate<'g, 'l, C, S, S::Yield, F>
@@ -36,7 +37,7 @@ where
         committer: &'g mut C,
         worker: Worker<'l, S, S::Yield, F>,
     ) -> Self {
-        Self { loom, committer, worker, effects: Record::default(), untold: None }
+        Self { loom, committer, worker, effects: Record::default(), untold: None, keeping: Keeping::Kept }
     }
 
     /// Takes every transaction through, or as far as the committer wants to go on.
@@ -60,9 +61,11 @@ where
     /// as well.
     fn take(&mut self, turn: Turn, audience: Audience) -> Result<Passed, C::Error> {
         self.loom.memory.set_audience(audience);
+        self.keep(if audience == Audience::Nobody { Keeping::Forgotten } else { Keeping::Kept });
         let mut passed = Passed::Recorded;
         for index in self.loom.scheduler.within(turn.stretch) {
-            match self.loom.records.take(index) {
+            let taken = if turn.is_first() { Taken::Nothing } else { self.loom.records.take(index) };
+            match taken {
                 Taken::Fresh(ran) if self.holds(&ran) => {
                     self.tell_if(audience);
                     self.commit(index, ran)?;
@@ -103,8 +106,16 @@ where
     fn run_here(&mut self, version: Version) -> Result<(), C::Error> {
         self.worker.counts.at_gate += 1;
         self.committer.run(version.index)?;
-        self.untold = Some(version);
+        self.untold = (self.keeping == Keeping::Kept).then_some(version);
         Ok(())
+    }
+
+    fn keep(&mut self, keeping: Keeping) {
+        if keeping != self.keeping {
+            self.keeping = keeping;
+            self.committer.keep(keeping);
+            self.untold = None;
+        }
     }
 
     fn tell_if(&mut self, audience: Audience) {

@@ -41,6 +41,15 @@ pub(crate) struct Ran<Y> {
     pub(crate) time: Duration,
 }
 
+/// Whether somebody is to be told of effects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keeping {
+    /// Now or later.
+    Kept,
+    /// Never.
+    Forgotten,
+}
+
 /// The committed state, and the one machine that runs on it. The gate has it.
 pub(crate) trait Committer {
     /// What a speculative run returns beside its observations and effects.
@@ -50,6 +59,10 @@ pub(crate) trait Committer {
 
     /// Runs a transaction on the committed state and commits it.
     fn run(&mut self, index: TxIndex) -> Result<(), Self::Error>;
+
+    /// Says whether effects of runs here are kept from now on. Those that were kept are forgotten if
+    /// they are not.
+    fn keep(&mut self, keeping: Keeping);
 
     /// Puts the effects of the runs here since the last call in place of what is in `effects`.
     fn take_effects(&mut self, memory: &Memory, effects: &mut Record);

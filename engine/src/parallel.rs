@@ -13,7 +13,7 @@ use crate::{
     error::Reason,
     evm::{EvmSpeculator, Handling},
     gate::Gate,
-    machine::Committer as _,
+    machine::{Committer as _, Keeping},
     scheduler::Cut,
     spread::Workers,
     stats::{Counts, Phases},
@@ -39,7 +39,7 @@ pub(crate) fn execute<'t, B: Base, H: Handling>(
     cuts: &[Cut],
     mut course: Course<'t, '_, Remembered<'t, B>, H>,
 ) -> Result<Outcome, Reason> {
-    course.trace();
+    course.keep(Keeping::Kept);
     let loom = Loom::new(table.memory, cuts, table.threads, table.timing);
     let speculator = || EvmSpeculator::new(block, table.memory, table.base, table.handling.clone());
     let worker = || Worker::new(&loom, speculator);

@@ -16,8 +16,9 @@ pub(crate) struct Records<Y> {
 
 #[derive(Debug)]
 struct Place<Y> {
-    /// What the latest run recorded, and which run it was.
-    kept: Option<(Incarnation, Ran<Y>)>,
+    /// What the latest run recorded, and which run it was. In a box: most places of a large block
+    /// are never used.
+    kept: Option<Box<(Incarnation, Ran<Y>)>>,
     state: State,
 }
 
@@ -81,9 +82,9 @@ impl<Y> Records<Y> {
             State::Open => place.state = State::Fresh,
             State::Fresh => unreachable!("one run of a transaction begins at a time"),
         }
-        let before = place.kept.as_ref().map(|(_, before)| &before.record);
+        let before = place.kept.as_ref().map(|kept| &kept.1.record);
         memory.publish(Writer::Run(version), &ran.record, before, stale);
-        place.kept = Some((version.incarnation, ran));
+        place.kept = Some(Box::new((version.incarnation, ran)));
     }
 
     /// What a transaction observed has changed.
@@ -97,7 +98,8 @@ impl<Y> Records<Y> {
     /// Makes predictions of what a transaction's latest run did, if that is stale.
     pub(crate) fn predict(&self, memory: &Memory, index: TxIndex) {
         let place = self.places[index.get()].lock();
-        if let (State::Stale, Some((incarnation, ran))) = (place.state, &place.kept) {
+        if let (State::Stale, Some(kept)) = (place.state, &place.kept) {
+            let (incarnation, ran) = &**kept;
             memory.predict(Version { index, incarnation: *incarnation }, &ran.record);
         }
     }
@@ -106,11 +108,11 @@ impl<Y> Records<Y> {
     pub(crate) fn take(&self, index: TxIndex) -> Taken<Y> {
         let mut place = self.places[index.get()].lock();
         let state = std::mem::replace(&mut place.state, State::Taken);
-        match (state, place.kept.take()) {
+        match (state, place.kept.take().map(|kept| kept.1)) {
             (State::Taken, _) => unreachable!("the gate takes each transaction once"),
             (_, None) => Taken::Nothing,
-            (State::Fresh, Some((_, ran))) => Taken::Fresh(ran),
-            (State::Open | State::Stale, Some((_, ran))) => Taken::Stale(ran),
+            (State::Fresh, Some(ran)) => Taken::Fresh(ran),
+            (State::Open | State::Stale, Some(ran)) => Taken::Stale(ran),
         }
     }
 }

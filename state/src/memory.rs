@@ -74,10 +74,13 @@ pub enum Sight {
 /// Who may read what the gate remembers and publishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Audience {
-    /// Nobody runs ahead, and nobody is about to.
-    Nobody,
-    /// Somebody does, or may.
+    /// Somebody runs ahead, or is about to.
     Somebody,
+    /// Nobody does; who will is to be told of it.
+    NobodyYet,
+    /// Nobody does, for so long that who will does without it: telling of it all takes longer than
+    /// it may help.
+    Nobody,
 }
 
 /// Who publishes.
@@ -132,7 +135,7 @@ impl Memory {
     /// Says who reads what the gate remembers from now on.
     pub fn set_audience(&self, audience: Audience) {
         // ORDER: Relaxed: only the gate looks at it.
-        self.is_alone.store(audience == Audience::Nobody, Ordering::Relaxed);
+        self.is_alone.store(audience != Audience::Somebody, Ordering::Relaxed);
     }
 
     /// An account as it seems to be just before `reader`.

@@ -101,6 +101,13 @@ impl<B: Base> Overlay<B> {
         self.trace.get_or_insert_default();
     }
 
+    /// No effects are kept any more, and those that were are forgotten.
+    pub fn stop_tracing(&mut self) {
+        if let Some(trace) = self.trace.take() {
+            trace.places().for_each(|place| self.sides[place.get()].traced = None);
+        }
+    }
+
     /// Puts the effects of what was committed after runs on this overlay since the last call, all in
     /// one, in place of what is in `effects`, whose room is used again. `introduce` names accounts
     /// that the base has no name for.

@@ -67,6 +67,11 @@ impl Trace {
         }
     }
 
+    /// The places of the accounts in the record.
+    pub(crate) fn places(&self) -> impl Iterator<Item = AccountId> {
+        self.places.iter().copied()
+    }
+
     /// Moves the effects into `effects`, which is empty and whose room is used again, and tells of each
     /// account and its place: its position in the record is void now.
     pub(crate) fn take(&mut self, effects: &mut Record, mut tell: impl FnMut(&mut AccountRecord, AccountId)) {

@@ -21,7 +21,7 @@ use blockloom_state::{Audience, Incarnation};
 
 use super::{
     stretches::{Cut, Effort, Stretch, Turn},
-    window::Window,
+    window::{Closure, Window},
 };
 
 /// Where a stretch is.
@@ -349,7 +349,12 @@ impl Plan {
 
     /// Whether anybody may run ahead before the frontier is committed, or as soon as it is.
     pub(super) fn audience(&self) -> Audience {
-        if self.is_alone || self.window.stays_closed() { Audience::Nobody } else { Audience::Somebody }
+        match self.window.closure() {
+            _ if self.is_alone => Audience::NobodyYet,
+            Closure::None => Audience::Somebody,
+            Closure::Short => Audience::NobodyYet,
+            Closure::Long => Audience::Nobody,
+        }
     }
 
     /// A record of the frontier is stale, and nobody had said so.

@@ -58,6 +58,11 @@ impl Stretch {
 }
 
 impl Turn {
+    /// Whether nobody had a turn at the stretch before.
+    pub(crate) fn is_first(self) -> bool {
+        self.incarnation == Incarnation::FIRST
+    }
+
     /// The run of one of its transactions.
     pub(crate) fn version(self, index: TxIndex) -> Version {
         Version { index, incarnation: self.incarnation }

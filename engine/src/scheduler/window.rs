@@ -10,6 +10,20 @@ const FURTHEST: usize = 64;
 /// After so many commits at most a closed window is tried again.
 const LONGEST_REST: usize = 4096;
 
+/// From so many commits on a rest is a long one: little of what happens in it matters after it.
+const LONG_REST: usize = 64;
+
+/// Whether a window is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Closure {
+    /// It is not, or will not be after the next commit.
+    None,
+    /// For a while.
+    Short,
+    /// For long.
+    Long,
+}
+
 /// How far speculation may run.
 #[derive(Debug)]
 pub(super) struct Window {
@@ -20,6 +34,8 @@ pub(super) struct Window {
     /// How many commits a closed window stays closed.
     rest: usize,
     rest_left: usize,
+    /// How long it is closed in all this time.
+    closure: usize,
     widest: usize,
 }
 
@@ -28,7 +44,7 @@ impl Window {
     pub(super) fn new(threads: usize) -> Self {
         let furthest = FURTHEST * threads;
         let reach = REACH_AT_START.min(furthest).max(2 * threads);
-        Self { reach, furthest, step: threads.max(2), rest: 4, rest_left: 0, widest: reach }
+        Self { reach, furthest, step: threads.max(2), rest: 4, rest_left: 0, closure: 0, widest: reach }
     }
 
     /// How many transactions after the frontier may be run.
@@ -37,8 +53,14 @@ impl Window {
     }
 
     /// Whether it is closed and will still be closed after the next commit.
-    pub(super) fn stays_closed(&self) -> bool {
-        self.reach == 0 && self.rest_left > 1
+    pub(super) fn closure(&self) -> Closure {
+        if self.reach > 0 || self.rest_left <= 1 {
+            Closure::None
+        } else if self.closure < LONG_REST {
+            Closure::Short
+        } else {
+            Closure::Long
+        }
     }
 
     /// The furthest that it ever was.
@@ -59,7 +81,7 @@ impl Window {
             self.reach -= (self.reach / 3).max(1);
         } else if self.reach == 1 {
             self.reach = 0;
-            self.rest_left = self.rest;
+            (self.rest_left, self.closure) = (self.rest, self.rest);
             self.rest = (self.rest * 2).min(LONGEST_REST);
         }
     }
@@ -91,6 +113,26 @@ mod tests {
             window.moved();
         }
         assert!(runs < 40, "{runs} runs of 2000 were for nothing");
+    }
+
+    #[test]
+    fn a_rest_is_a_long_one_when_several_tries_were_in_vain() {
+        let mut window = Window::new(2);
+        let mut closures = Vec::new();
+        for _ in 0..300 {
+            if window.reach() > 0 {
+                window.wasted();
+            }
+            if closures.last() != Some(&window.closure()) {
+                closures.push(window.closure());
+            }
+            window.moved();
+        }
+        let (first_long, _) =
+            closures.iter().enumerate().find(|(_, closure)| **closure == Closure::Long).expect("one is long");
+        assert!(closures[..first_long].contains(&Closure::Short));
+        assert!(!closures[first_long..].contains(&Closure::Short), "{closures:?}");
+        assert!(closures[first_long..].contains(&Closure::None), "it is tried again: {closures:?}");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::{
     dice::Dice,
     program::{Toy, Verdict, World, Yield, play},
 };
-use crate::machine::{Committer, Ran, Run, Speculator};
+use crate::machine::{Committer, Keeping, Ran, Run, Speculator};
 
 /// A state that tells what a program looks at.
 trait Watch: Database {
@@ -215,6 +215,13 @@ impl Committer for ToyCommitter<'_> {
         self.overlay.commit_touched(&mut accounts);
         self.yields.push(yielded);
         Ok(())
+    }
+
+    fn keep(&mut self, keeping: Keeping) {
+        match keeping {
+            Keeping::Kept => self.overlay.trace(),
+            Keeping::Forgotten => self.overlay.stop_tracing(),
+        }
     }
 
     fn take_effects(&mut self, memory: &Memory, effects: &mut Record) {
