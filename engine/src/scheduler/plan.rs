@@ -206,15 +206,19 @@ impl Plan {
         }
     }
 
-    /// The next stretch that nobody touched and that is worth it. The gate is left its share of them:
-    /// what it runs itself needs no record and no judging. Far ahead of it there is no need to.
+    /// The next stretch that nobody touched and that is worth it. The gate is left its share of what
+    /// comes in bulk: what it runs itself needs no record and no judging. Far ahead of it there is no
+    /// need to.
     fn next_untouched(&self, end: usize) -> Option<usize> {
         let near = self.frontier + self.window.reach() / 2;
         let mut is_gates_turn = self.in_a_row >= self.most_in_a_row;
         (self.untouched..end).find(|position| {
-            let is_worth_it =
-                self.efforts[*position] == Effort::Heavy && self.entries[*position].status == Status::Ready;
-            let is_left = !is_worth_it || (is_gates_turn && *position < near);
+            let is_left = match self.efforts[*position] {
+                _ if self.entries[*position].status != Status::Ready => true,
+                Effort::Light => true,
+                Effort::Bulk => is_gates_turn && *position < near,
+                Effort::Heavy | Effort::Huge => false,
+            };
             is_gates_turn &= !is_left;
             !is_left
         })
@@ -546,7 +550,7 @@ mod tests {
 
     #[test]
     fn the_gate_is_left_its_share_as_long_as_it_comes_to_it_soon() {
-        let mut plan = with_threads(&[Effort::Heavy; 60], 2);
+        let mut plan = with_threads(&[Effort::Bulk; 60], 2);
         let claimed: Vec<_> = std::iter::from_fn(|| plan.claim()).map(|turn| turn.stretch.get()).collect();
         let reach = plan.window.reach();
         let (near, far) = claimed.iter().partition::<Vec<usize>, _>(|position| **position < reach / 2);

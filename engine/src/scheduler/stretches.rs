@@ -23,6 +23,8 @@ pub(crate) struct Turn {
 pub(crate) enum Effort {
     /// Hardly more than speculation costs: it is left to the gate.
     Light,
+    /// Much of that: it is handed out as one, but the gate is left its share.
+    Bulk,
     /// More.
     Heavy,
     /// So much that it should be begun early: it may be what the block's end waits for.
