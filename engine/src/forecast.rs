@@ -27,7 +27,7 @@ const SHARE_WHERE_IT_PAYS: f64 = 0.8;
 const PAYMENTS_TOGETHER: usize = 16;
 const PAYMENTS_WORTH_IT: usize = 8;
 /// What of their gas counts as heavy: running one ahead takes nearly as long as it saves.
-const WEIGHT_OF_PAYMENTS: f64 = 0.3;
+const WEIGHT_OF_PAYMENTS: f64 = 0.5;
 /// How much gas transactions that go together ask for at most.
 const GAS_TOGETHER: u64 = 300_000;
 /// How many transactions stretches have in tests.

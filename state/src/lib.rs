@@ -12,6 +12,7 @@ mod index;
 mod location;
 mod memory;
 mod overlay;
+mod own_code;
 mod record;
 mod recorder;
 mod remembered;

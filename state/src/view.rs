@@ -14,9 +14,10 @@ use revm_database_interface::{DBErrorMarker, Database};
 use revm_state::{Account as EvmAccount, AccountId, AccountInfo, Bytecode, EvmState};
 
 use crate::{
-    AccountEffect, AccountObservation, AccountRead, AccountRecord, BalanceEffect, Base, Bounds, Existence,
-    Fate, Memory, Record, SlotObservation, SlotRead, SlotRecord, TxIndex,
+    Account, AccountEffect, AccountObservation, AccountRead, AccountRecord, BalanceEffect, Base, Bounds,
+    Existence, Fate, Memory, Record, SlotObservation, SlotRead, SlotRecord, TxIndex,
     cell::Exact,
+    own_code::OwnEmptyCode,
     record::code_of,
     sync::{AtomicBool, Ordering},
 };
@@ -63,6 +64,7 @@ pub struct View<'m, B> {
     needs_frontier: bool,
     /// Codes that were needed before, by this run or another.
     codes: B256Map<Bytecode>,
+    empty_code: OwnEmptyCode,
 }
 
 /// Who sends a transaction, and what the transaction says of it.
@@ -106,6 +108,7 @@ impl<'m, B: Base> View<'m, B> {
             created: Vec::new(),
             needs_frontier: false,
             codes: B256Map::default(),
+            empty_code: OwnEmptyCode::default(),
         }
     }
 
@@ -278,7 +281,10 @@ impl<'m, B: Base> View<'m, B> {
         }
         self.seen.push(seen);
         match &mut info {
-            Some(info) => info.account_id = Some(place),
+            Some(info) => {
+                info.account_id = Some(place);
+                self.empty_code.put_into(info);
+            }
             None => {
                 self.absent.insert(address, place);
             }
@@ -318,20 +324,23 @@ impl<'m, B: Base> View<'m, B> {
 
 impl Seen {
     fn new(address: Address, id: AccountId, base_id: Option<AccountId>, info: Option<&AccountInfo>) -> Self {
-        let absent = AccountInfo::default();
         let existence = Existence::of(info);
-        let info = info.unwrap_or(&absent);
+        let Account { balance, nonce, code_hash } = info.map_or(Account::EMPTY, |info| Account {
+            balance: info.balance,
+            nonce: info.nonce,
+            code_hash: info.code_hash,
+        });
         let mut seen = Self {
             address,
             id,
             base_id,
-            balance: info.balance,
-            nonce: info.nonce,
+            balance,
+            nonce,
             existence,
             needs: AccountObservation {
                 balance: Bounds { at_least: U256::ZERO, at_most: EXACT_ABOVE },
                 nonce: Bounds::<u64>::ALL,
-                code_hash: Some(info.code_hash),
+                code_hash: Some(code_hash),
                 existence: None,
             },
             effect: None,

@@ -1,0 +1,174 @@
+//! The parts that every transaction goes through, each for itself, so that a regression has an address.
+
+use std::hint::black_box;
+
+use alloy_primitives::{Address, KECCAK256_EMPTY, U256};
+use blockloom_bench::workloads::{Kind, Recipe, Shape, Workload};
+use blockloom_engine::{Config, Engine, Spread};
+use blockloom_state::{
+    AccountEffect, AccountObservation, AccountRecord, Allocation, BalanceEffect, Bounds, Existence, Fate,
+    Incarnation, Memory, MemoryStore, Origin, Overlay, Record, Sight, SlotObservation, SlotRead, SlotRecord,
+    TxIndex, Version, Writer,
+};
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// How many slots, or accounts, one measurement goes through.
+const COUNT: usize = 1000;
+/// The gas of a small block: some ten swaps.
+const SMALL: u64 = 1_000_000;
+
+fn address(number: usize) -> Address {
+    Address::left_padding_from(&(number as u64 + 1).to_be_bytes())
+}
+
+fn contract() -> MemoryStore {
+    let storage = (0..COUNT).map(|key| (U256::from(key), U256::ONE)).collect();
+    MemoryStore::from_genesis([(address(0), Allocation { nonce: 1, storage, ..Allocation::default() })])
+}
+
+fn payers() -> MemoryStore {
+    let rich = Allocation { balance: U256::from(1u64 << 60), ..Allocation::default() };
+    MemoryStore::from_genesis((0..COUNT).map(|number| (address(number), rich.clone())))
+}
+
+/// A memory in which the contract's slots are known.
+fn filled(store: &MemoryStore) -> Memory {
+    let mut memory = Memory::default();
+    memory.open(Address::ZERO, Sight::Clear);
+    read_slots(&memory, store, TxIndex::new(1));
+    memory
+}
+
+fn read_slots(memory: &Memory, store: &MemoryStore, reader: TxIndex) -> U256 {
+    let account = memory.account(store, address(0), reader).expect("a store can be read");
+    let slots = (0..COUNT).map(|key| {
+        let read = memory.slot(account.id, U256::from(key), reader, || Ok::<_, ()>(U256::ONE));
+        match read.expect("a store can be read") {
+            SlotRead::Value(value, _) => value,
+            SlotRead::Awaits(_) => unreachable!("nothing is predicted"),
+        }
+    });
+    slots.sum()
+}
+
+/// What a run would record that writes every slot of the contract.
+fn writing(memory: &Memory, store: &MemoryStore) -> Record {
+    let account = memory.account(store, address(0), TxIndex::new(1)).expect("a store can be read");
+    let touched = AccountRecord {
+        address: address(0),
+        id: Some(account.id),
+        observed: AccountObservation::NOTHING,
+        effect: None,
+    };
+    let key = |key: usize| U256::from(key);
+    let read = |slot| SlotObservation { account: 0, key: key(slot), value: U256::ONE, origin: Origin::Base };
+    let write = |slot| SlotRecord { account: 0, key: key(slot), original: U256::ONE, value: U256::from(2) };
+    Record {
+        accounts: vec![touched],
+        reads: (0..COUNT).map(read).collect(),
+        writes: (0..COUNT).map(write).collect(),
+    }
+}
+
+/// What a run would record in which everybody is paid.
+fn paying() -> Record {
+    let paid = |number| AccountRecord {
+        address: address(number),
+        id: None,
+        observed: AccountObservation {
+            balance: Bounds { at_least: U256::ONE, ..Bounds::<U256>::ALL },
+            nonce: Bounds::<u64>::ALL,
+            code_hash: Some(KECCAK256_EMPTY),
+            existence: Some(Existence::Exists),
+        },
+        effect: Some(AccountEffect {
+            fate: Fate::Lives,
+            balance: BalanceEffect::Add(U256::ONE),
+            nonce: None,
+            code: None,
+        }),
+    };
+    Record { accounts: (0..COUNT).map(paid).collect(), ..Record::default() }
+}
+
+fn commit<'s>(store: &'s MemoryStore, record: &Record) -> Overlay<&'s MemoryStore> {
+    let mut overlay = Overlay::with_room_for(store, record.accounts.len());
+    assert_eq!(overlay.staleness(record), Ok(None));
+    overlay.commit_record(record);
+    overlay
+}
+
+fn memory(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("memory, 1000 slots");
+    let store = contract();
+    group.bench_function("first read", |bench| {
+        bench.iter_batched_ref(
+            || {
+                let mut memory = Memory::default();
+                memory.open(Address::ZERO, Sight::Clear);
+                memory
+            },
+            |memory| black_box(read_slots(memory, &store, TxIndex::new(1))),
+            BatchSize::LargeInput,
+        );
+    });
+    let memory = filled(&store);
+    group.bench_function("read again", |bench| {
+        bench.iter(|| black_box(read_slots(&memory, &store, TxIndex::new(1))));
+    });
+    group.bench_function("publish", |bench| {
+        bench.iter_batched_ref(
+            || filled(&store),
+            |memory| {
+                let (record, mut stale) = (writing(memory, &store), Vec::new());
+                let version = Version { index: TxIndex::new(0), incarnation: Incarnation::FIRST };
+                memory.publish(Writer::Run(version), &record, None, &mut stale);
+                black_box(stale.len())
+            },
+            BatchSize::LargeInput,
+        );
+    });
+    group.finish();
+}
+
+fn gate(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("gate, judge and commit");
+    let store = contract();
+    let record = writing(&filled(&store), &store);
+    group.bench_function("1000 slots", |bench| {
+        bench.iter_with_large_drop(|| commit(&store, &record));
+    });
+    let (store, record) = (payers(), paying());
+    group.bench_function("1000 payments", |bench| {
+        bench.iter_with_large_drop(|| commit(&store, &record));
+    });
+    group.bench_function("changes of 1000 payments", |bench| {
+        bench.iter_batched(
+            || commit(&store, &record),
+            |overlay| overlay.into_changes(),
+            BatchSize::LargeInput,
+        );
+    });
+    group.finish();
+}
+
+fn blocks(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("a block of 1 Mgas");
+    let sequential = Engine::new(Config::sequential());
+    let parallel = Engine::new(Config { spread: Spread::Always, ..Config::with_threads(2) });
+    for kind in [Kind::Transfers, Kind::Swaps] {
+        let Workload { base, block } = Recipe::new(kind, Shape::Independent, SMALL).prepare();
+        for (side, engine) in [("sequential", &sequential), ("2 threads", &parallel)] {
+            group.bench_function(format!("{kind}, {side}"), |bench| {
+                bench.iter(|| engine.execute(&base, &block).expect("the block is valid"));
+            });
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(parts, memory, gate, blocks);
+criterion_main!(parts);
