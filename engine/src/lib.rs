@@ -9,11 +9,13 @@
 //!
 //! # What holds between threads
 //!
-//! 1. At most one run of a transaction counts at any time (`scheduler/plan.rs` asserts each change of
-//!    its state; the toys under the model checker hunt for a second one).
-//! 2. A run is published and recorded before it is reported (`worker.rs`).
-//! 3. Versions below the frontier do not change: who was taken over may not publish
-//!    (`Scheduler::finish`).
+//! Transactions are handed out in stretches of consecutive ones; most stretches have one.
+//!
+//! 1. At most one turn at a stretch counts at any time (`scheduler/plan.rs` asserts each change of its
+//!    state; the toys under the model checker hunt for a second one).
+//! 2. A run is published and recorded before its stretch is reported (`worker.rs`).
+//! 3. Versions below the frontier do not change: what is published after the gate took the transaction
+//!    is dropped (`records.rs`).
 //! 4. Commits come in order, once, without gaps (`Plan::committed`; the toys' committer asserts it).
 //! 5. The observations of a committed record hold in the committed state (`gate.rs`; `Overlay`
 //!    asserts that a record was judged before it is committed).
