@@ -135,12 +135,12 @@ impl Forecast {
     pub(crate) fn of(block: &Block) -> Self {
         let (mut gas, mut cuts) = (Gas::default(), Vec::with_capacity(block.transactions.len()));
         // What the stretch at the end asks for.
-        let mut asked = 0;
+        let mut asked = 0u64;
         for transaction in &block.transactions {
             let (effort, gas_limit) = (effort(transaction), transaction.env.gas_limit);
             gas.add(transaction);
             match cuts.last_mut() {
-                Some(cut) if has_room(cut, effort, asked + gas_limit) => {
+                Some(cut) if has_room(cut, effort, asked.saturating_add(gas_limit)) => {
                     cut.transactions += 1;
                     asked += gas_limit;
                 }
@@ -231,6 +231,14 @@ mod tests {
         let block = Block::without_body(Rules::mainnet(EthereumHardfork::Byzantium), &Header::default());
         let env = TxEnv { gas_limit: 100_000, data: [1].into(), ..TxEnv::default() };
         Block { transactions: vec![Transaction { hash: B256::ZERO, env }; count], ..block }
+    }
+
+    #[test]
+    fn a_transaction_may_ask_for_all_the_gas_there_is() {
+        let mut block = calls(3);
+        block.transactions[0].env.gas_limit = u64::MAX;
+        let lengths: Vec<_> = Forecast::of(&block).cuts.iter().map(|cut| cut.transactions).collect();
+        assert_eq!(lengths, [1, 2]);
     }
 
     #[test]

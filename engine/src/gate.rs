@@ -62,36 +62,41 @@ where
     fn take(&mut self, turn: Turn, audience: Audience) -> Result<Passed, C::Error> {
         self.loom.memory.set_audience(audience);
         self.keep(if audience == Audience::Nobody { Keeping::Forgotten } else { Keeping::Kept });
-        let mut passed = Passed::Recorded;
+        let (mut recorded, mut refused, mut all) = (0, 0, 0);
         for index in self.loom.scheduler.within(turn.stretch) {
+            all += 1;
             let taken = if turn.is_first() { Taken::Nothing } else { self.loom.records.take(index) };
             match taken {
-                Taken::Fresh(ran) if self.holds(&ran) => {
-                    self.tell_if(audience);
+                Taken::Fresh(ran) if self.holds(&ran, &mut refused) => {
+                    recorded += 1;
+                    // Told later, what ran here before would seem to come after the record.
+                    self.tell_of_untold();
                     self.commit(index, ran)?;
                 }
                 Taken::Fresh(ran) | Taken::Stale(ran) => {
                     self.run_here(turn.version(index))?;
                     self.tell(turn.version(index), Some(&ran.record));
-                    passed = Passed::RunAtGate;
                 }
-                Taken::Nothing => {
-                    self.run_here(turn.version(index))?;
-                    passed = Passed::RunAtGate;
-                }
+                Taken::Nothing => self.run_here(turn.version(index))?,
             }
             self.loom.memory.advance(index);
         }
-        self.tell_if(audience);
+        if audience == Audience::Somebody {
+            self.tell_of_untold();
+        }
+        let passed = if 2 * recorded >= all { Passed::Recorded } else { Passed::RunAtGate };
+        if refused > 0 && passed == Passed::RunAtGate {
+            self.loom.scheduler.refused();
+        }
         Ok(passed)
     }
 
-    /// Whether every observation of a run holds in the committed state.
-    fn holds(&mut self, ran: &Ran<S::Yield>) -> bool {
+    /// Whether every observation of a run holds in the committed state; counts it if not.
+    fn holds(&mut self, ran: &Ran<S::Yield>, refused: &mut usize) -> bool {
         let stale = self.committer.judge(&ran.record);
         if let Some(kind) = stale {
             self.worker.counts.stale.count(kind);
-            self.loom.scheduler.refused();
+            *refused += 1;
         }
         stale.is_none()
     }
@@ -118,8 +123,8 @@ where
         }
     }
 
-    fn tell_if(&mut self, audience: Audience) {
-        if let (Some(version), Audience::Somebody) = (self.untold, audience) {
+    fn tell_of_untold(&mut self) {
+        if let Some(version) = self.untold {
             self.tell(version, None);
         }
     }

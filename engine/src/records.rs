@@ -84,6 +84,9 @@ impl<Y> Records<Y> {
         }
         let before = place.kept.as_ref().map(|kept| &kept.1.record);
         memory.publish(Writer::Run(version), &ran.record, before, stale);
+        if place.state == State::Stale {
+            memory.predict(version, &ran.record);
+        }
         place.kept = Some(Box::new((version.incarnation, ran)));
     }
 

@@ -47,7 +47,8 @@ impl<'m, Y: Send> Loom<'m, Y> {
             return;
         }
         stale.iter().for_each(|index| self.records.spoil(*index));
-        self.scheduler.stale(stale, |index| self.records.predict(self.memory, index));
+        self.scheduler.stale(stale);
+        stale.drain(..).for_each(|index| self.records.predict(self.memory, index));
     }
 }
 
@@ -82,12 +83,12 @@ impl<'l, S: Speculator<'l>, F: Fn() -> S> Worker<'l, S, S::Yield, F> {
         let loom = self.loom;
         let unwanted = loom.scheduler.unwanted(turn.stretch);
         for index in loom.scheduler.within(turn.stretch) {
-            if loom.records.begin(index) == Need::None {
-                continue;
-            }
             // ORDER: Relaxed: a turn that learns of it later only takes longer.
             if unwanted.load(Ordering::Relaxed) {
                 return loom.scheduler.broke_off(turn);
+            }
+            if loom.records.begin(index) == Need::None {
+                continue;
             }
             match self.run(turn.version(index), unwanted) {
                 Ok(()) => {}
@@ -111,8 +112,6 @@ impl<'l, S: Speculator<'l>, F: Fn() -> S> Worker<'l, S, S::Yield, F> {
         }
         if loom.scheduler.ran(turn) == Standing::Void {
             self.counts.outdated += 1;
-            // Those of them that are stale will be run again.
-            loom.scheduler.within(turn.stretch).for_each(|index| loom.records.predict(loom.memory, index));
         }
     }
 

@@ -158,22 +158,18 @@ impl Scheduler {
         self.tell(state);
     }
 
-    /// What these transactions observed has changed; empties the list. The effects of those that it
-    /// gives to `predict` are predictions now.
-    pub(crate) fn stale(&self, indices: &mut Vec<TxIndex>, mut predict: impl FnMut(TxIndex)) {
-        for index in indices.drain(..) {
-            let stretch = self.stretches.of(index);
-            let mut state = self.state.lock();
-            let follows = state.plan.stale(stretch);
-            if follows == Stale::BreakOff {
+    /// What these transactions observed has changed.
+    pub(crate) fn stale(&self, indices: &[TxIndex]) {
+        let mut state = self.state.lock();
+        let mut before = None;
+        for stretch in indices.iter().map(|index| self.stretches.of(*index)) {
+            // Several of one stretch are mostly reported one after the other.
+            if before.replace(stretch) != Some(stretch) && state.plan.stale(stretch) == Stale::BreakOff {
                 // ORDER: Relaxed: a run that learns of it later only takes longer.
                 self.unwanted[stretch.get()].store(true, Ordering::Relaxed);
             }
-            self.tell(state);
-            if follows == Stale::Predict {
-                predict(index);
-            }
         }
+        self.tell(state);
     }
 
     /// A record of the frontier is stale, and nobody had said so: the gate runs it instead.

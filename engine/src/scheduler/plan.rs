@@ -87,9 +87,9 @@ pub(crate) enum Standing {
 /// How a stretch was committed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Passed {
-    /// All of it with what speculative runs recorded.
+    /// At least half of it with what speculative runs recorded.
     Recorded,
-    /// By running some of it at the gate.
+    /// By running most of it at the gate.
     RunAtGate,
 }
 
@@ -330,7 +330,7 @@ impl Plan {
             Status::Ran => {
                 self.window.wasted();
                 self.make_ready(stretch);
-                Stale::Predict
+                Stale::RunAgain
             }
             _ => Stale::Known,
         }
@@ -411,8 +411,8 @@ impl Plan {
 pub(super) enum Stale {
     /// The worker that runs it should break off.
     BreakOff,
-    /// The effects of what is stale in it are predictions now.
-    Predict,
+    /// It will be run again.
+    RunAgain,
     /// Nothing: nobody relied on it.
     Known,
 }
@@ -519,7 +519,7 @@ mod tests {
         let mut plan = heavy(2);
         let (first, second) = (plan.claim().unwrap(), plan.claim().unwrap());
         run(&mut plan, second);
-        assert_eq!(plan.stale(second.stretch), Stale::Predict);
+        assert_eq!(plan.stale(second.stretch), Stale::RunAgain);
         assert_eq!(plan.stale(second.stretch), Stale::Known);
         let again = plan.claim().unwrap();
         assert_eq!(again, turn(1, 1));

@@ -11,7 +11,7 @@ const FURTHEST: usize = 64;
 const LONGEST_REST: usize = 4096;
 
 /// From so many commits on a rest is a long one: little of what happens in it matters after it.
-const LONG_REST: usize = 64;
+const LONG_REST: usize = 512;
 
 /// Whether a window is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,7 +119,7 @@ mod tests {
     fn a_rest_is_a_long_one_when_several_tries_were_in_vain() {
         let mut window = Window::new(2);
         let mut closures = Vec::new();
-        for _ in 0..300 {
+        for _ in 0..3000 {
             if window.reach() > 0 {
                 window.wasted();
             }
