@@ -45,7 +45,7 @@ struct Threshold {
 
 impl Threshold {
     /// Where the thread is awake.
-    const AWAKE: Self = Self { gas: 1.4e6, nanos: 170e3, share: 0.25 };
+    const AWAKE: Self = Self { gas: 1.4e6, nanos: 230e3, share: 0.25 };
     /// Where it has to be woken up.
     const ASLEEP: Self = Self { gas: 5.5e6, nanos: 600e3, share: 0.4 };
 }
