@@ -45,24 +45,28 @@ fn count(size: usize, sign: isize) {
 #[expect(unsafe_code, reason = "an allocator is unsafe to write, and this one only counts")]
 // SAFETY: every call is handed on as it is.
 unsafe impl GlobalAlloc for Counting {
+    // SAFETY: asks of its caller what `GlobalAlloc::alloc` asks.
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size(), 1);
         // SAFETY: as the caller promises.
         unsafe { MiMalloc.alloc(layout) }
     }
 
+    // SAFETY: asks of its caller what `GlobalAlloc::dealloc` asks.
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         count(layout.size(), -1);
         // SAFETY: as the caller promises.
         unsafe { MiMalloc.dealloc(pointer, layout) }
     }
 
+    // SAFETY: asks of its caller what `GlobalAlloc::alloc_zeroed` asks.
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         count(layout.size(), 1);
         // SAFETY: as the caller promises.
         unsafe { MiMalloc.alloc_zeroed(layout) }
     }
 
+    // SAFETY: asks of its caller what `GlobalAlloc::realloc` asks.
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         count(size, 1);
         count(layout.size(), -1);

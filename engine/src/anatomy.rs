@@ -7,7 +7,7 @@
 use std::{cell::Cell, ops::ControlFlow, time::Duration};
 
 use alloy_primitives::{
-    Address, B256, KECCAK256_EMPTY, U256,
+    Address, B256, U256,
     map::{AddressMap, HashMap},
 };
 use blockloom_state::{
@@ -163,16 +163,12 @@ impl Past {
 
 impl AccountPast {
     fn add(&mut self, index: TxIndex, change: &AccountChange) {
-        let parts = |account: Option<Account>| {
-            account.map_or((U256::ZERO, 0, KECCAK256_EMPTY), |account| {
-                (account.balance, account.nonce, account.code_hash)
-            })
-        };
         let [before, after] = [change.account.before, change.account.after];
-        let ((balance, nonce, code_hash), now) = (parts(before), parts(after));
-        push_if(balance != now.0, &mut self.balance, index, balance);
-        push_if(nonce != now.1, &mut self.nonce, index, nonce);
-        push_if(code_hash != now.2, &mut self.code_hash, index, code_hash);
+        let Account { balance, nonce, code_hash } = before.unwrap_or(Account::EMPTY);
+        let now = after.unwrap_or(Account::EMPTY);
+        push_if(balance != now.balance, &mut self.balance, index, balance);
+        push_if(nonce != now.nonce, &mut self.nonce, index, nonce);
+        push_if(code_hash != now.code_hash, &mut self.code_hash, index, code_hash);
         let existed = Existence::of(before.as_ref());
         push_if(existed != Existence::of(after.as_ref()), &mut self.existence, index, existed);
         if change.life == Life::New || after.is_none() {
