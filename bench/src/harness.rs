@@ -128,13 +128,9 @@ impl Executor for Replay<'_> {
         block: &Block,
         on_step: Option<OnStep<'_>>,
     ) -> Result<Outcome, BlockError> {
-        match self.reference.take() {
+        match self.reference.clone() {
             None => self.repeat(base, block, on_step),
-            Some(reference) => {
-                let result = self.compare(&reference, base, block, on_step);
-                self.reference = Some(reference);
-                result
-            }
+            Some(reference) => self.compare(&reference, base, block, on_step),
         }
     }
 }
@@ -148,7 +144,7 @@ impl Replay<'_> {
         on_step: Option<OnStep<'_>>,
     ) -> Result<Outcome, BlockError> {
         let mut times = Times::default();
-        let first = times.take(|| execute(&self.engine, base, block, on_step));
+        let first = times.take(|| Executor::execute(&mut self.engine.clone(), base, block, on_step));
         for round in 1..self.plan.rounds {
             if is_interrupted() {
                 break;
@@ -169,7 +165,8 @@ impl Replay<'_> {
         block: &Block,
         on_step: Option<OnStep<'_>>,
     ) -> Result<Outcome, BlockError> {
-        let told = on_step.map(|on_step| execute(reference, base, block, Some(on_step)));
+        let told =
+            on_step.map(|on_step| Executor::execute(&mut reference.clone(), base, block, Some(on_step)));
         let sides = measure::Sides { sequential: reference, parallel: &self.engine };
         let (first, comparison) = sides.compare(base, block, self.plan.rounds, || !is_interrupted());
         self.unstable = comparison.difference.clone();
@@ -185,19 +182,6 @@ impl Replay<'_> {
 }
 
 type OnStep<'s> = &'s mut dyn FnMut(Step<'_>);
-
-fn execute(
-    engine: &Engine,
-    base: &MemoryStore,
-    block: &Block,
-    on_step: Option<OnStep<'_>>,
-) -> Result<Outcome, BlockError> {
-    let Some(on_step) = on_step else { return engine.execute(base, block) };
-    engine.execute_with(base, block, |step| {
-        on_step(step);
-        ControlFlow::Continue(())
-    })
-}
 
 impl Harness for Replay<'_> {
     fn report(&mut self, report: BlockReport) -> ControlFlow<()> {
