@@ -7,8 +7,8 @@ use blockloom_bench::workloads::{Kind, Recipe, Shape, Workload};
 use blockloom_engine::{Config, Engine, Spread};
 use blockloom_state::{
     AccountEffect, AccountObservation, AccountRecord, Allocation, BalanceEffect, Bounds, Existence, Fate,
-    Incarnation, Memory, MemoryStore, Origin, Overlay, Record, Sight, SlotObservation, SlotRead, SlotRecord,
-    TxIndex, Version, Writer,
+    Incarnation, Memory, MemoryStore, Origin, Overlay, Payment, Record, Sight, SlotObservation, SlotRead,
+    SlotRecord, TxIndex, Version, Writer,
 };
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 
@@ -70,32 +70,26 @@ fn writing(memory: &Memory, store: &MemoryStore) -> Record {
         accounts: vec![touched],
         reads: (0..COUNT).map(read).collect(),
         writes: (0..COUNT).map(write).collect(),
+        ..Record::default()
     }
 }
 
 /// What a run would record in which everybody is paid.
 fn paying() -> Record {
-    let paid = |number| AccountRecord {
-        address: address(number),
-        id: None,
-        observed: AccountObservation {
-            balance: Bounds { at_least: U256::ONE, ..Bounds::<U256>::ALL },
-            nonce: Bounds::<u64>::ALL,
-            code_hash: Some(KECCAK256_EMPTY),
-            existence: Some(Existence::Exists),
-        },
-        effect: Some(AccountEffect {
-            fate: Fate::Lives,
-            balance: BalanceEffect::Add(U256::ONE),
-            nonce: None,
-            code: None,
-        }),
+    let observed = AccountObservation {
+        balance: Bounds { at_least: U256::ONE, ..Bounds::<U256>::UNLESS_HUGE },
+        nonce: Bounds::<u64>::ALL,
+        code_hash: Some(KECCAK256_EMPTY),
+        existence: Some(Existence::Exists),
     };
-    Record { accounts: (0..COUNT).map(paid).collect(), ..Record::default() }
+    let effect =
+        AccountEffect { fate: Fate::Lives, balance: BalanceEffect::Add(U256::ONE), nonce: None, code: None };
+    let paid = |number| Payment::of(address(number), &observed, Some(&effect), None).expect("it is one");
+    Record { payments: (0..COUNT).map(paid).collect(), ..Record::default() }
 }
 
 fn commit<'s>(store: &'s MemoryStore, record: &Record) -> Overlay<&'s MemoryStore> {
-    let mut overlay = Overlay::with_room_for(store, record.accounts.len());
+    let mut overlay = Overlay::with_room_for(store, record.payments.len());
     assert_eq!(overlay.staleness(record), Ok(None));
     overlay.commit_record(record);
     overlay

@@ -104,8 +104,9 @@ fn observe<H: Handling>(store: &MemoryStore, block: &Block, handling: &H, index:
     memory.open(block.env.beneficiary, Sight::Clear);
     let wanted = AtomicBool::new(false);
     let mut speculator = EvmSpeculator::new(block, &memory, store, handling.clone());
-    match speculator.run(Version { index, incarnation: Incarnation::FIRST }, &wanted) {
-        Run::Ran(ran) => Some(ran.record),
+    let mut record = Record::default();
+    match speculator.run(Version { index, incarnation: Incarnation::FIRST }, &wanted, &mut record) {
+        Run::Ran(_) => Some(record),
         Run::Awaits(_) | Run::Unwanted | Run::GaveUp => None,
     }
 }
@@ -144,9 +145,11 @@ impl Past {
     /// Who made the observations of a record true that did not always hold.
     fn needs(&self, record: &Record, sender: Address) -> Vec<TxIndex> {
         let mut needs = Vec::new();
-        for account in &record.accounts {
-            if let Some(past) = self.accounts.get(&account.address) {
-                past.note_needs(&account.observed, account.address == sender, &mut needs);
+        let payments = record.payments.iter().map(|payment| (payment.address(), payment.observed()));
+        let others = record.accounts.iter().map(|account| (account.address, account.observed));
+        for (address, observed) in payments.chain(others) {
+            if let Some(past) = self.accounts.get(&address) {
+                past.note_needs(&observed, address == sender, &mut needs);
             }
         }
         for read in &record.reads {

@@ -15,7 +15,7 @@ use crate::{
     Block, Outcome, Receipt, Statistics, Transaction,
     error::{Invalid, Place, Reason, TransactionError},
     evm::{CommittedMachine, Failure, Handling},
-    machine::{Committer, Keeping, Ran},
+    machine::{Committer, Keeping},
     rules::{admission::Budgets, closing::close, opening::open},
 };
 
@@ -189,8 +189,8 @@ impl<B: Base, H: Handling> Committer for Course<'_, '_, B, H> {
         self.machine.overlay().staleness(record).unwrap_or(Some(Staleness::Unreadable))
     }
 
-    fn commit(&mut self, index: TxIndex, ran: Ran<ExecutionResult>) -> Result<(), Reason> {
-        self.take_over(index, &ran.record, ran.yielded)
+    fn commit(&mut self, index: TxIndex, record: &Record, yielded: ExecutionResult) -> Result<(), Reason> {
+        self.take_over(index, record, yielded)
     }
 }
 

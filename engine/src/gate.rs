@@ -8,8 +8,8 @@
 use blockloom_state::{Audience, Record, TxIndex, Version, Writer};
 
 use crate::{
-    machine::{Committer, Keeping, Ran, Speculator},
-    records::Taken,
+    machine::{Committer, Keeping, Speculator},
+    records::{Ran, Taken},
     scheduler::{GateTask, Passed, Turn},
     worker::{Loom, Worker},
 };
@@ -24,6 +24,8 @@ pub(crate) struct Gate<'g, 'l, C, S, Y, F> {
     /// The last run here, if nobody was told of its effects.
     untold: Option<Version>,
     keeping: Keeping,
+    /// Records that are done with.
+    done: Vec<Box<Ran<Y>>>,
 }
 
 impl<'g, 'l, C, S, F> Gate<'g, 'l, C, S, S::Yield, F>
@@ -37,7 +39,15 @@ where
         committer: &'g mut C,
         worker: Worker<'l, S, S::Yield, F>,
     ) -> Self {
-        Self { loom, committer, worker, effects: Record::default(), untold: None, keeping: Keeping::Kept }
+        Self {
+            loom,
+            committer,
+            worker,
+            effects: Record::default(),
+            untold: None,
+            keeping: Keeping::Kept,
+            done: Vec::new(),
+        }
     }
 
     /// Takes every transaction through, or as far as the committer wants to go on.
@@ -67,15 +77,17 @@ where
             all += 1;
             let taken = if turn.is_first() { Taken::Nothing } else { self.loom.records.take(index) };
             match taken {
-                Taken::Fresh(ran) if self.holds(&ran, &mut refused) => {
+                Taken::Fresh(mut ran) if self.holds(&ran.record, &mut refused) => {
                     recorded += 1;
                     // Told later, what ran here before would seem to come after the record.
                     self.tell_of_untold();
-                    self.commit(index, ran)?;
+                    self.commit(index, &mut ran)?;
+                    self.done_with(ran);
                 }
                 Taken::Fresh(ran) | Taken::Stale(ran) => {
                     self.run_here(turn.version(index))?;
                     self.tell(turn.version(index), Some(&ran.record));
+                    self.done_with(ran);
                 }
                 Taken::Nothing => self.run_here(turn.version(index))?,
             }
@@ -84,6 +96,7 @@ where
         if audience == Audience::Somebody {
             self.tell_of_untold();
         }
+        self.loom.records.give_back(&mut self.done);
         let passed = if 2 * recorded >= all { Passed::Recorded } else { Passed::RunAtGate };
         if refused > 0 && passed == Passed::RunAtGate {
             self.loom.scheduler.refused();
@@ -92,8 +105,8 @@ where
     }
 
     /// Whether every observation of a run holds in the committed state; counts it if not.
-    fn holds(&mut self, ran: &Ran<S::Yield>, refused: &mut usize) -> bool {
-        let stale = self.committer.judge(&ran.record);
+    fn holds(&mut self, record: &Record, refused: &mut usize) -> bool {
+        let stale = self.committer.judge(record);
         if let Some(kind) = stale {
             self.worker.counts.stale.count(kind);
             *refused += 1;
@@ -101,11 +114,17 @@ where
         stale.is_none()
     }
 
-    fn commit(&mut self, index: TxIndex, ran: Ran<S::Yield>) -> Result<(), C::Error> {
+    fn commit(&mut self, index: TxIndex, ran: &mut Ran<S::Yield>) -> Result<(), C::Error> {
         self.worker.counts.time_committed += ran.time;
-        self.committer.commit(index, ran)?;
+        let yielded = ran.yielded.take().expect("only runs that came to their end are kept");
+        self.committer.commit(index, &ran.record, yielded)?;
         self.worker.counts.committed += 1;
         Ok(())
+    }
+
+    fn done_with(&mut self, mut ran: Box<Ran<S::Yield>>) {
+        ran.clear();
+        self.done.push(ran);
     }
 
     fn run_here(&mut self, version: Version) -> Result<(), C::Error> {

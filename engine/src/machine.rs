@@ -2,8 +2,6 @@
 //!
 //! The scheduler, the gate and the workers know these two traits and no EVM.
 
-use std::time::Duration;
-
 use blockloom_state::{Memory, Record, Staleness, TxIndex, Version, sync::AtomicBool};
 
 /// Runs transactions ahead of the frontier, over the multi-version memory. Each worker has one.
@@ -11,16 +9,16 @@ pub(crate) trait Speculator<'m> {
     /// What a run returns beside its observations and effects.
     type Yield: Send;
 
-    /// Runs a transaction. Should break off soon after `unwanted` is set.
-    /// After a panic in a run it is not used again.
-    fn run(&mut self, version: Version, unwanted: &'m AtomicBool) -> Run<Self::Yield>;
+    /// Runs a transaction, and writes what it observed and does into `record`, which is empty. Should
+    /// break off soon after `unwanted` is set. After a panic in a run it is not used again.
+    fn run(&mut self, version: Version, unwanted: &'m AtomicBool, record: &mut Record) -> Run<Self::Yield>;
 }
 
 /// How a speculative run ended.
 #[derive(Debug)]
 pub(crate) enum Run<Y> {
-    /// It came to its end.
-    Ran(Ran<Y>),
+    /// It came to its end, and returned this.
+    Ran(Y),
     /// It needs what this transaction is expected to write.
     Awaits(TxIndex),
     /// It was told to break off.
@@ -28,17 +26,6 @@ pub(crate) enum Run<Y> {
     /// It failed, or needs what only the committed state has. Whether that is the block's fault
     /// turns out at the frontier.
     GaveUp,
-}
-
-/// What a speculative run observed, did and returned.
-#[derive(Debug)]
-pub(crate) struct Ran<Y> {
-    /// What it observed and does.
-    pub(crate) record: Record,
-    /// What it returned.
-    pub(crate) yielded: Y,
-    /// How long it took, if runs are timed.
-    pub(crate) time: Duration,
 }
 
 /// Whether somebody is to be told of effects.
@@ -70,6 +57,6 @@ pub(crate) trait Committer {
     /// What of a record does not hold in the committed state.
     fn judge(&mut self, record: &Record) -> Option<Staleness>;
 
-    /// Commits what a speculative run recorded. Its record was judged last, and holds.
-    fn commit(&mut self, index: TxIndex, ran: Ran<Self::Yield>) -> Result<(), Self::Error>;
+    /// Commits what a speculative run recorded and returned. Its record was judged last, and holds.
+    fn commit(&mut self, index: TxIndex, record: &Record, yielded: Self::Yield) -> Result<(), Self::Error>;
 }

@@ -2,23 +2,56 @@
 //!
 //! A record is published in the multi-version memory by whoever made it, and taken by the gate, once:
 //! what is published later is dropped. It stays when it is stale, so that the next run's effects can
-//! replace its own.
+//! replace its own. The room of those that are done with goes back to those who run ahead: what one
+//! thread allocates and another frees costs both.
 
-use blockloom_state::{Incarnation, Memory, TxIndex, Version, Writer, sync::Mutex};
+use std::time::Duration;
 
-use crate::machine::Ran;
+use blockloom_state::{Incarnation, Memory, Record, TxIndex, Version, Writer, sync::Mutex};
+
+/// A speculative run, and what it left.
+#[derive(Debug)]
+pub(crate) struct Ran<Y> {
+    pub(crate) incarnation: Incarnation,
+    /// What it observed and does.
+    pub(crate) record: Record,
+    /// What it returned; nothing before it has come to its end.
+    pub(crate) yielded: Option<Y>,
+    /// How long it took, if runs are timed.
+    pub(crate) time: Duration,
+}
+
+impl<Y> Default for Ran<Y> {
+    fn default() -> Self {
+        Self {
+            incarnation: Incarnation::FIRST,
+            record: Record::default(),
+            yielded: None,
+            time: Duration::ZERO,
+        }
+    }
+}
+
+impl<Y> Ran<Y> {
+    /// Forgets everything but the room.
+    pub(crate) fn clear(&mut self) {
+        self.record.clear();
+        self.yielded = None;
+    }
+}
 
 /// A place for each transaction's record.
 #[derive(Debug)]
 pub(crate) struct Records<Y> {
     places: Vec<Mutex<Place<Y>>>,
+    /// Those that are done with.
+    spare: Mutex<Vec<Box<Ran<Y>>>>,
 }
 
 #[derive(Debug)]
 struct Place<Y> {
-    /// What the latest run recorded, and which run it was. In a box: most places of a large block
-    /// are never used.
-    kept: Option<Box<(Incarnation, Ran<Y>)>>,
+    /// The latest run. In a box: most places of a large block are never used.
+    kept: Option<Box<Ran<Y>>>,
     state: State,
 }
 
@@ -40,9 +73,9 @@ enum State {
 #[derive(Debug)]
 pub(crate) enum Taken<Y> {
     /// A record that may hold.
-    Fresh(Ran<Y>),
+    Fresh(Box<Ran<Y>>),
     /// One that does not.
-    Stale(Ran<Y>),
+    Stale(Box<Ran<Y>>),
     /// Nothing.
     Nothing,
 }
@@ -56,7 +89,23 @@ impl<Y> Default for Place<Y> {
 impl<Y> Records<Y> {
     /// Places for so many transactions.
     pub(crate) fn new(transactions: usize) -> Self {
-        Self { places: (0..transactions).map(|_| Mutex::default()).collect() }
+        Self { places: (0..transactions).map(|_| Mutex::default()).collect(), spare: Mutex::default() }
+    }
+
+    /// Room for the next run: of one that is done with, if there is any. `own` is what the thread has
+    /// put aside.
+    pub(crate) fn blank(&self, own: &mut Vec<Box<Ran<Y>>>) -> Box<Ran<Y>> {
+        if own.is_empty() {
+            std::mem::swap(&mut *self.spare.lock(), own);
+        }
+        own.pop().unwrap_or_default()
+    }
+
+    /// Puts those that are done with where others find them.
+    pub(crate) fn give_back(&self, done: &mut Vec<Box<Ran<Y>>>) {
+        if !done.is_empty() {
+            self.spare.lock().append(done);
+        }
     }
 
     /// Begins a run, unless there is a record that may hold, or the gate has the transaction.
@@ -71,23 +120,31 @@ impl<Y> Records<Y> {
         }
     }
 
-    /// Publishes what a run did and keeps its record; tells who read what is no longer so.
-    pub(crate) fn publish(&self, memory: &Memory, version: Version, ran: Ran<Y>, stale: &mut Vec<TxIndex>) {
+    /// Publishes what a run did and keeps its record; tells who read what is no longer so. Answers what
+    /// is done with: the record of the run before, or this one if it comes too late.
+    pub(crate) fn publish(
+        &self,
+        memory: &Memory,
+        index: TxIndex,
+        ran: Box<Ran<Y>>,
+        stale: &mut Vec<TxIndex>,
+    ) -> Option<Box<Ran<Y>>> {
+        let version = Version { index, incarnation: ran.incarnation };
         // The lock of a record is taken before those of the memory.
-        let mut place = self.places[version.index.get()].lock();
+        let mut place = self.places[index.get()].lock();
         match place.state {
-            State::Taken => return,
+            State::Taken => return Some(ran),
             // It became stale while it ran.
             State::Stale => {}
             State::Open => place.state = State::Fresh,
             State::Fresh => unreachable!("one run of a transaction begins at a time"),
         }
-        let before = place.kept.as_ref().map(|kept| &kept.1.record);
+        let before = place.kept.as_ref().map(|kept| &kept.record);
         memory.publish(Writer::Run(version), &ran.record, before, stale);
         if place.state == State::Stale {
             memory.predict(version, &ran.record);
         }
-        place.kept = Some(Box::new((version.incarnation, ran)));
+        place.kept.replace(ran)
     }
 
     /// What a transaction observed has changed.
@@ -102,8 +159,7 @@ impl<Y> Records<Y> {
     pub(crate) fn predict(&self, memory: &Memory, index: TxIndex) {
         let place = self.places[index.get()].lock();
         if let (State::Stale, Some(kept)) = (place.state, &place.kept) {
-            let (incarnation, ran) = &**kept;
-            memory.predict(Version { index, incarnation: *incarnation }, &ran.record);
+            memory.predict(Version { index, incarnation: kept.incarnation }, &kept.record);
         }
     }
 
@@ -111,7 +167,7 @@ impl<Y> Records<Y> {
     pub(crate) fn take(&self, index: TxIndex) -> Taken<Y> {
         let mut place = self.places[index.get()].lock();
         let state = std::mem::replace(&mut place.state, State::Taken);
-        match (state, place.kept.take().map(|kept| kept.1)) {
+        match (state, place.kept.take()) {
             (State::Taken, _) => unreachable!("the gate takes each transaction once"),
             (_, None) => Taken::Nothing,
             (State::Fresh, Some(ran)) => Taken::Fresh(ran),
@@ -131,10 +187,6 @@ pub(crate) enum Need {
 
 #[cfg(all(test, not(feature = "shuttle")))]
 mod tests {
-    use std::time::Duration;
-
-    use blockloom_state::Record;
-
     use super::*;
 
     fn first() -> TxIndex {
@@ -142,9 +194,15 @@ mod tests {
     }
 
     fn publish(records: &Records<u32>, yielded: u32) {
-        let version = Version { index: first(), incarnation: Incarnation::FIRST };
-        let ran = Ran { record: Record::default(), yielded, time: Duration::ZERO };
-        records.publish(&Memory::default(), version, ran, &mut Vec::new());
+        let ran = Box::new(Ran { yielded: Some(yielded), ..Ran::default() });
+        records.publish(&Memory::default(), first(), ran, &mut Vec::new());
+    }
+
+    fn yielded(taken: Taken<u32>) -> Option<u32> {
+        match taken {
+            Taken::Fresh(ran) => ran.yielded,
+            Taken::Stale(_) | Taken::Nothing => None,
+        }
     }
 
     #[test]
@@ -156,7 +214,7 @@ mod tests {
         records.spoil(first());
         assert_eq!(records.begin(first()), Need::Run);
         publish(&records, 2);
-        assert!(matches!(records.take(first()), Taken::Fresh(Ran { yielded: 2, .. })));
+        assert_eq!(yielded(records.take(first())), Some(2));
     }
 
     #[test]
@@ -166,7 +224,7 @@ mod tests {
         records.spoil(first());
         publish(&records, 1);
         assert_eq!(records.begin(first()), Need::Run, "and one that is broken off is still needed");
-        assert!(matches!(records.take(first()), Taken::Stale(Ran { yielded: 1, .. })));
+        assert!(matches!(records.take(first()), Taken::Stale(_)));
     }
 
     #[test]

@@ -15,8 +15,8 @@ use blockloom_state::{
 
 use crate::{
     engine::Timing,
-    machine::{Ran, Run, Speculator},
-    records::{Need, Records},
+    machine::{Run, Speculator},
+    records::{Need, Ran, Records},
     scheduler::{Cut, Scheduler, Standing, Turn},
     stats::Counts,
     trace::Stopwatch,
@@ -60,13 +60,15 @@ pub(crate) struct Worker<'l, S, Y, F> {
     make: F,
     /// Whom a publication made stale; empty between two.
     pub(crate) stale: Vec<TxIndex>,
+    /// Room for records.
+    blank: Vec<Box<Ran<Y>>>,
     pub(crate) counts: Counts,
 }
 
 impl<'l, S: Speculator<'l>, F: Fn() -> S> Worker<'l, S, S::Yield, F> {
     /// A worker whose speculator `make` makes, again after each panic.
     pub(crate) fn new(loom: &'l Loom<'l, S::Yield>, make: F) -> Self {
-        Self { loom, speculator: None, make, stale: Vec::new(), counts: Counts::default() }
+        Self { loom, speculator: None, make, stale: Vec::new(), blank: Vec::new(), counts: Counts::default() }
     }
 
     /// Works until the block is over.
@@ -121,22 +123,34 @@ impl<'l, S: Speculator<'l>, F: Fn() -> S> Worker<'l, S, S::Yield, F> {
         let loom = self.loom;
         let watch = (loom.timing == Timing::Runs).then(Stopwatch::start);
         let speculator = self.speculator.get_or_insert_with(&self.make);
-        let run = catch_unwind(AssertUnwindSafe(|| speculator.run(version, unwanted)));
+        let mut ran = loom.records.blank(&mut self.blank);
+        let record = &mut ran.record;
+        let run = catch_unwind(AssertUnwindSafe(|| speculator.run(version, unwanted, record)));
         let time = watch.map_or(Duration::ZERO, |mut watch| watch.lap());
         self.counts.time_speculative += time;
-        let Ok(run) = run else {
-            self.speculator = None;
-            return Err(Shortfall::Panicked);
+        let shortfall = match run {
+            Ok(Run::Ran(yielded)) => {
+                (ran.incarnation, ran.yielded, ran.time) = (version.incarnation, Some(yielded), time);
+                let done = loom.records.publish(loom.memory, version.index, ran, &mut self.stale);
+                loom.report_stale(&mut self.stale);
+                done.into_iter().for_each(|ran| self.keep_room(ran));
+                return Ok(());
+            }
+            Ok(Run::Awaits(on)) => Shortfall::Awaits(on),
+            Ok(Run::Unwanted) => Shortfall::Unwanted,
+            Ok(Run::GaveUp) => Shortfall::GaveUp,
+            Err(_) => {
+                self.speculator = None;
+                Shortfall::Panicked
+            }
         };
-        let ran = match run {
-            Run::Ran(ran) => Ran { time, ..ran },
-            Run::Awaits(on) => return Err(Shortfall::Awaits(on)),
-            Run::Unwanted => return Err(Shortfall::Unwanted),
-            Run::GaveUp => return Err(Shortfall::GaveUp),
-        };
-        loom.records.publish(loom.memory, version, ran, &mut self.stale);
-        loom.report_stale(&mut self.stale);
-        Ok(())
+        self.keep_room(ran);
+        Err(shortfall)
+    }
+
+    fn keep_room(&mut self, mut ran: Box<Ran<S::Yield>>) {
+        ran.clear();
+        self.blank.push(ran);
     }
 }
 

@@ -23,6 +23,13 @@ pub(crate) struct AccountCell {
     base: Option<AccountInfo>,
     /// What the base calls this account, to be handed back when it is asked for a slot.
     pub(crate) base_id: Option<AccountId>,
+    /// What became of it. Of most accounts nothing is ever published.
+    story: Option<Box<AccountStory>>,
+}
+
+/// What is published of an account, and who is to be told of it.
+#[derive(Debug, Default)]
+struct AccountStory {
     /// In order. Most accounts are changed by one transaction of a block, or by none.
     versions: SmallVec<[AccountVersion; 1]>,
     /// Who needs something exactly; hardly ever anybody.
@@ -64,7 +71,7 @@ impl Exact {
 
 impl AccountCell {
     pub(crate) fn new(base: Option<AccountInfo>, base_id: Option<AccountId>) -> Self {
-        Self { base, base_id, versions: SmallVec::new(), readers: Vec::new() }
+        Self { base, base_id, story: None }
     }
 
     /// The account as the base has it.
@@ -72,18 +79,17 @@ impl AccountCell {
         self.base.as_ref()
     }
 
-    /// The account as it seems to be just before `reader`.
-    pub(crate) fn before(&self, reader: Moment) -> Option<&AccountInfo> {
-        self.newest_before(reader).map_or(self.base.as_ref(), |version| version.after.info.as_ref())
+    /// The account as it seems to be just before `reader`, and where that comes from.
+    pub(crate) fn before(&self, reader: Moment) -> (Option<&AccountInfo>, Origin) {
+        match self.story.as_ref().and_then(|story| story.newest_before(reader)) {
+            Some(version) => (version.after.info.as_ref(), Origin::Block),
+            None => (self.base.as_ref(), Origin::Base),
+        }
     }
 
     /// When the life that the account lives just before `reader` began, if a transaction began it.
     pub(crate) fn life_before(&self, reader: Moment) -> Option<Moment> {
-        self.newest_before(reader).and_then(|version| version.after.life)
-    }
-
-    fn newest_before(&self, reader: Moment) -> Option<&AccountVersion> {
-        self.versions.iter().rev().find(|version| version.moment < reader)
+        self.story.as_ref()?.newest_before(reader)?.after.life
     }
 
     /// Puts a version, in place of the one that an earlier run left, and tells who sees something
@@ -96,33 +102,50 @@ impl AccountCell {
         frontier: Moment,
         stale: &mut Vec<TxIndex>,
     ) {
-        let position = self.versions.partition_point(|version| version.moment < moment);
+        let story = self.story.get_or_insert_default();
+        let position = story.versions.partition_point(|version| version.moment < moment);
         let after = After { info: None, life: None };
         let version = AccountVersion { moment, incarnation, effect, after };
-        match self.versions.get_mut(position) {
+        match story.versions.get_mut(position) {
             Some(old) if old.moment == moment => *old = version,
-            _ => self.versions.insert(position, version),
+            _ => story.versions.insert(position, version),
         }
-        self.add_up_from(position);
-        self.find_stale(moment, stale);
-        self.forget(frontier);
+        story.add_up_from(position, self.base.as_ref());
+        story.find_stale(moment, self.base.as_ref(), stale);
+        story.forget(frontier);
     }
 
     /// Takes away what a run before `incarnation` left.
     pub(crate) fn withdraw(&mut self, moment: Moment, incarnation: Incarnation, stale: &mut Vec<TxIndex>) {
-        let position = self.versions.partition_point(|version| version.moment < moment);
+        let Some(story) = &mut self.story else { return };
+        let position = story.versions.partition_point(|version| version.moment < moment);
         let is_old = |version: &AccountVersion| version.moment == moment && version.incarnation < incarnation;
-        if self.versions.get(position).is_some_and(is_old) {
-            self.versions.remove(position);
-            self.add_up_from(position);
-            self.find_stale(moment, stale);
+        if story.versions.get(position).is_some_and(is_old) {
+            story.versions.remove(position);
+            story.add_up_from(position, self.base.as_ref());
+            story.find_stale(moment, self.base.as_ref(), stale);
         }
     }
 
+    /// Remembers what a reader needs exactly.
+    pub(crate) fn need(&mut self, reader: TxIndex, exact: Exact, frontier: Moment) {
+        let readers = &mut self.story.get_or_insert_default().readers;
+        if readers.len() == readers.capacity() {
+            readers.retain(|(reader, _)| Moment::from(*reader) >= frontier);
+        }
+        readers.push((reader, exact));
+    }
+}
+
+impl AccountStory {
+    fn newest_before(&self, reader: Moment) -> Option<&AccountVersion> {
+        self.versions.iter().rev().find(|version| version.moment < reader)
+    }
+
     /// Works out what the account is after the version at `position` and all that follow.
-    fn add_up_from(&mut self, position: usize) {
+    fn add_up_from(&mut self, position: usize, base: Option<&AccountInfo>) {
         let before = position.checked_sub(1).map(|before| &self.versions[before].after);
-        let mut after = before.cloned().unwrap_or_else(|| After { info: self.base.clone(), life: None });
+        let mut after = before.cloned().unwrap_or_else(|| After { info: base.cloned(), life: None });
         for version in &mut self.versions[position..] {
             version.effect.apply(&mut after.info);
             if version.effect.fate != Fate::Lives {
@@ -132,21 +155,15 @@ impl AccountCell {
         }
     }
 
-    /// Remembers what a reader needs exactly.
-    pub(crate) fn need(&mut self, reader: TxIndex, exact: Exact, frontier: Moment) {
-        if self.readers.len() == self.readers.capacity() {
-            self.readers.retain(|(reader, _)| Moment::from(*reader) >= frontier);
-        }
-        self.readers.push((reader, exact));
-    }
-
     /// Tells who sees something else than what it needs, now that the versions from `moment` on
     /// have changed.
-    fn find_stale(&mut self, moment: Moment, stale: &mut Vec<TxIndex>) {
+    fn find_stale(&mut self, moment: Moment, base: Option<&AccountInfo>, stale: &mut Vec<TxIndex>) {
         let mut readers = std::mem::take(&mut self.readers);
         readers.retain(|(reader, exact)| {
             let reader_moment = Moment::from(*reader);
-            let holds = reader_moment <= moment || exact.holds(self.before(reader_moment));
+            let seen =
+                || self.newest_before(reader_moment).map_or(base, |version| version.after.info.as_ref());
+            let holds = reader_moment <= moment || exact.holds(seen());
             if !holds {
                 stale.push(*reader);
             }
@@ -409,12 +426,12 @@ mod tests {
         let mut cell = AccountCell::new(None, None);
         for writer in 0..100 {
             cell.publish(at(writer), FIRST, gain(1), at(writer), &mut Vec::new());
-            let seen = cell.before(at(writer + 1)).unwrap();
+            let seen = cell.before(at(writer + 1)).0.unwrap();
             assert_eq!(seen.balance, word(writer as u64 + 1));
         }
-        assert!(cell.versions.len() <= FINAL_VERSIONS + 2);
+        assert!(cell.story.as_ref().unwrap().versions.len() <= FINAL_VERSIONS + 2);
         cell.withdraw(at(99), FIRST.next(), &mut Vec::new());
-        assert_eq!(cell.before(at(100)).unwrap().balance, word(99));
+        assert_eq!(cell.before(at(100)).0.unwrap().balance, word(99));
     }
 
     #[test]
@@ -441,9 +458,9 @@ mod tests {
         cell.publish(at(1), FIRST, AccountEffect { fate: Fate::Ends, ..gain(0) }, at(0), stale);
         let reborn = AccountEffect { fate: Fate::Begins, nonce: Some(1), ..gain(3) };
         cell.publish(at(3), FIRST, reborn, at(0), stale);
-        assert_eq!(cell.before(at(1)).unwrap().balance, word(5));
-        assert_eq!(cell.before(at(2)), None);
-        let reborn = cell.before(at(4)).unwrap();
+        assert_eq!(cell.before(at(1)).0.unwrap().balance, word(5));
+        assert_eq!(cell.before(at(2)), (None, Origin::Block));
+        let reborn = cell.before(at(4)).0.unwrap();
         assert_eq!((reborn.balance, reborn.nonce), (word(3), 1));
         let lives = [1, 2, 3, 4].map(|reader| cell.life_before(at(reader)));
         assert_eq!(lives, [None, Some(at(1)), Some(at(1)), Some(at(3))]);

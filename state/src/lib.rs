@@ -13,10 +13,12 @@ mod location;
 mod memory;
 mod overlay;
 mod own_code;
+mod payment;
 mod record;
 mod recorder;
 mod remembered;
 mod root;
+mod seen;
 mod shards;
 mod shelf;
 mod store;
@@ -32,6 +34,7 @@ pub use index::{Incarnation, Moment, TxIndex, Version};
 pub use location::{Location, Mismatch, Value};
 pub use memory::{AccountRead, Audience, Memory, Sight, SlotRead, Writer};
 pub use overlay::Overlay;
+pub use payment::Payment;
 pub use record::{
     AccountEffect, AccountObservation, AccountRecord, BalanceEffect, Bounds, Existence, Fate, Origin, Record,
     SlotObservation, SlotRecord, Staleness,

@@ -50,6 +50,8 @@ pub struct AccountRead {
     pub base_id: Option<AccountId>,
     /// The account, if it exists.
     pub info: Option<AccountInfo>,
+    /// Where that comes from.
+    pub origin: Origin,
 }
 
 /// What a slot holds for a reader.
@@ -150,10 +152,9 @@ impl Memory {
         address: Address,
         reader: TxIndex,
     ) -> Result<AccountRead, B::Error> {
-        self.look_up(base, address, |id, cell| AccountRead {
-            id,
-            base_id: cell.base_id,
-            info: cell.before(reader.into()).cloned(),
+        self.look_up(base, address, |id, cell| {
+            let (info, origin) = cell.before(reader.into());
+            AccountRead { id, base_id: cell.base_id, info: info.cloned(), origin }
         })
     }
 
@@ -195,8 +196,8 @@ impl Memory {
 
     /// Puts the effects of a run in place of what an earlier run of the same transaction left, and
     /// tells who read what is no longer so. The earlier run's effects that the new one does not
-    /// have are taken away: `before` is its record. What accounts without code pay and are paid is
-    /// left out: nearly every transaction changes some, and hardly any looks at one exactly.
+    /// have are taken away: `before` is its record. Payments are left out: nearly every transaction has
+    /// some, and hardly any looks at such an account exactly.
     pub fn publish(
         &self,
         writer: Writer,
@@ -232,7 +233,7 @@ impl Memory {
     }
 
     fn withdraw(&self, moment: Moment, incarnation: Incarnation, before: &Record, stale: &mut Vec<TxIndex>) {
-        let is_published = |account: &&AccountRecord| account.effect.is_some() && !account.is_payment_only();
+        let is_published = |account: &&AccountRecord| account.effect.is_some();
         for account in before.accounts.iter().filter(is_published) {
             self.accounts.with(id_of(account), |cell| cell.withdraw(moment, incarnation, stale));
         }
@@ -250,7 +251,7 @@ impl Memory {
         account: &AccountRecord,
         stale: &mut Vec<TxIndex>,
     ) {
-        let Some(effect) = account.effect.as_ref().filter(|_| !account.is_payment_only()) else { return };
+        let Some(effect) = &account.effect else { return };
         let mut effect = effect.clone();
         if account.address == self.coinbase {
             effect.balance = BalanceEffect::Keep;

@@ -137,6 +137,14 @@ impl<B: Base> Overlay<B> {
     /// If the base cannot be read.
     pub fn staleness(&mut self, record: &Record) -> Result<Option<Staleness>, B::Error> {
         self.judged.clear();
+        for payment in &record.payments {
+            let place = self.place_of(payment.address(), payment.base())?;
+            let stale = payment.staleness(self.accounts[place.get()].account.after.as_ref());
+            if stale.is_some() {
+                return Ok(stale);
+            }
+            self.judged.push(place);
+        }
         for account in &record.accounts {
             let place = self.place(account.address)?;
             let now = self.accounts[place.get()].account.after;
@@ -148,7 +156,7 @@ impl<B: Base> Overlay<B> {
             self.judged.push(place);
         }
         for slot in &record.reads {
-            if !self.is_slot(self.judged[slot.account as usize], slot)? {
+            if !self.is_slot(self.judged[record.payments.len() + slot.account as usize], slot)? {
                 return Ok(Some(Staleness::Slot));
             }
         }
@@ -161,19 +169,27 @@ impl<B: Base> Overlay<B> {
     ///
     /// If another record was judged last, or this one is stale.
     pub fn commit_record(&mut self, record: &Record) {
-        assert_eq!(self.judged.len(), record.accounts.len(), "a record is judged before it is committed");
-        for (account, place) in record.accounts.iter().zip(&self.judged) {
+        let all = record.payments.len() + record.accounts.len();
+        assert_eq!(self.judged.len(), all, "a record is judged before it is committed");
+        let Self { accounts, sides, recorder, .. } = self;
+        let (payers, others) = self.judged.split_at(record.payments.len());
+        for (payment, place) in record.payments.iter().zip(payers).filter(|(payment, _)| payment.is_any()) {
+            let entry = entry(accounts, sides, *place);
+            let recorded = record_account(recorder, &entry);
+            payment.apply_to(&mut entry.change.account.after);
+            entry.tell(recorded);
+        }
+        for (account, place) in record.accounts.iter().zip(others) {
             let Some(effect) = &account.effect else { continue };
-            let mut entry = entry(&mut self.accounts, &mut self.sides, *place);
-            let mut recorded = record_account(&mut self.recorder, &entry);
+            let mut entry = entry(accounts, sides, *place);
+            let mut recorded = record_account(recorder, &entry);
             entry.enter(effect.fate, &mut recorded);
             effect.apply_to(&mut entry.change.account.after, &mut entry.side.code);
             entry.tell(recorded);
         }
         for SlotRecord { account, key, original, value } in &record.writes {
-            let place = self.judged[*account as usize];
-            let mut entry = entry(&mut self.accounts, &mut self.sides, place);
-            let mut recorded = record_account(&mut self.recorder, &entry);
+            let mut entry = entry(accounts, sides, others[*account as usize]);
+            let mut recorded = record_account(recorder, &entry);
             entry.write(*key, *original, *value, &mut recorded);
         }
     }
@@ -251,19 +267,33 @@ impl<B: Base> Overlay<B> {
         entry.tell(recorded);
     }
 
+    #[inline]
     fn place(&mut self, address: Address) -> Result<AccountId, B::Error> {
+        self.place_of(address, None)
+    }
+
+    /// Where an account lies. It is put there if it is not here yet: as the base has it, which is
+    /// `known` or asked for.
+    #[inline]
+    fn place_of(&mut self, address: Address, known: Option<Option<Account>>) -> Result<AccountId, B::Error> {
         let vacant = match self.accounts.entry(address) {
-            IndexEntry::Occupied(known) => return Ok(account_id(known.index())),
+            IndexEntry::Occupied(here) => return Ok(account_id(here.index())),
             IndexEntry::Vacant(vacant) => vacant,
         };
-        let info = self.base.basic_ref(address)?;
-        // revm takes a zero hash for some code when it looks for collisions: this one does not.
-        let before = info.as_ref().map(Account::from);
+        let (before, side) = match known {
+            Some(before) => (before, Side::default()),
+            None => {
+                let info = self.base.basic_ref(address)?;
+                // revm takes a zero hash for some code when it looks for collisions: this one does not.
+                let before = info.as_ref().map(Account::from);
+                let base_id = info.as_ref().and_then(|info| info.account_id);
+                let code = info.and_then(|info| info.code);
+                (before, Side { code: code.clone(), code_before: code, base_id, ..Side::default() })
+            }
+        };
         let place = account_id(vacant.index());
         vacant.insert(AccountChange { account: Change { before, after: before }, ..Default::default() });
-        let base_id = info.as_ref().and_then(|info| info.account_id);
-        let code = info.and_then(|info| info.code);
-        self.sides.push(Side { code: code.clone(), code_before: code, base_id, ..Side::default() });
+        self.sides.push(side);
         Ok(place)
     }
 

@@ -3,10 +3,10 @@
 //! Plain data, made by a run and judged later. An observation says what the run needs: bounds
 //! rather than values wherever bounds are enough. An effect sets or adds.
 
-use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256};
+use alloy_primitives::{Address, B256, U256};
 use revm_state::{Account as EvmAccount, AccountId, AccountInfo, Bytecode};
 
-use crate::Account;
+use crate::{Account, Payment};
 
 /// Every value between two ends, both included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +48,9 @@ impl<T: Copy + Ord> Bounds<T> {
 impl Bounds<U256> {
     /// Every value.
     pub const ALL: Self = Self { at_least: U256::ZERO, at_most: U256::MAX };
+    /// Every balance that no transaction can make overflow. One above is observed as it is.
+    pub const UNLESS_HUGE: Self =
+        Self { at_least: U256::ZERO, at_most: U256::from_limbs([0, 0, 0, 1 << 63]) };
 }
 
 impl Bounds<u64> {
@@ -136,7 +139,7 @@ pub struct AccountEffect {
     pub code: Option<(B256, Bytecode)>,
 }
 
-/// An account of a [`Record`].
+/// An account of a [`Record`] of which more is needed than of a [`Payment`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountRecord {
     /// The account.
@@ -147,14 +150,6 @@ pub struct AccountRecord {
     pub observed: AccountObservation,
     /// What the run does to it.
     pub effect: Option<AccountEffect>,
-}
-
-impl AccountRecord {
-    /// Whether it has no code, and nothing happens to it but that it pays, or is paid.
-    pub(crate) fn is_payment_only(&self) -> bool {
-        let has_code = self.observed.code_hash != Some(KECCAK256_EMPTY);
-        !has_code && self.effect.as_ref().is_some_and(AccountEffect::is_payment)
-    }
 }
 
 /// Where a value comes from that a run read.
@@ -218,7 +213,9 @@ pub(crate) fn code_of(info: &AccountInfo) -> (B256, Bytecode) {
 /// What one run observed, and what it does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Record {
-    /// Every account that was looked at or changed, once.
+    /// Accounts that only pay or are paid. Nobody is told of what happens to them.
+    pub payments: Vec<Payment>,
+    /// Every other account that was looked at or changed, once.
     pub accounts: Vec<AccountRecord>,
     /// Every slot that was read from under the transaction.
     pub reads: Vec<SlotObservation>,
@@ -229,6 +226,7 @@ pub struct Record {
 impl Record {
     /// Forgets everything but the room.
     pub fn clear(&mut self) {
+        self.payments.clear();
         self.accounts.clear();
         self.reads.clear();
         self.writes.clear();

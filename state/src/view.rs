@@ -14,16 +14,13 @@ use revm_database_interface::{DBErrorMarker, Database};
 use revm_state::{Account as EvmAccount, AccountId, AccountInfo, Bytecode, EvmState};
 
 use crate::{
-    Account, AccountEffect, AccountObservation, AccountRead, AccountRecord, BalanceEffect, Base, Bounds,
-    Existence, Fate, Memory, Record, SlotObservation, SlotRead, SlotRecord, TxIndex,
+    Account, AccountRead, Base, Fate, Memory, Origin, Record, SlotObservation, SlotRead, SlotRecord, TxIndex,
     cell::Exact,
     own_code::OwnEmptyCode,
-    record::code_of,
+    seen::{Seen, write_down},
     sync::{AtomicBool, Ordering},
 };
 
-/// Above this a balance is observed as it is: below it, no transaction can overflow one.
-const EXACT_ABOVE: U256 = U256::from_limbs([0, 0, 0, 1 << 63]);
 /// Whoever moves so much at once has both balances observed as they are.
 const EXACT_TRANSFER: U256 = U256::from_limbs([0, 0, 0, 1 << 8]);
 
@@ -76,21 +73,6 @@ pub struct Sender {
     pub nonce: u64,
     /// What the transaction may cost it at most, the value that it sends included.
     pub cost: U256,
-}
-
-/// An account as the run found it, and what it needs of it.
-#[derive(Debug)]
-struct Seen {
-    address: Address,
-    id: AccountId,
-    /// What the base calls it.
-    base_id: Option<AccountId>,
-    balance: U256,
-    nonce: u64,
-    existence: Existence,
-    needs: AccountObservation,
-    /// What the run does to it, once it has ended.
-    effect: Option<AccountEffect>,
 }
 
 impl<'m, B: Base> View<'m, B> {
@@ -192,13 +174,17 @@ impl<'m, B: Base> View<'m, B> {
         }
     }
 
-    /// Ends the run and writes its record: what it observed, and what the accounts that it left say
-    /// that it does.
+    /// Ends the run and writes into `record`, which is empty, what it observed, and what the accounts
+    /// that it left say that it does.
     ///
     /// # Errors
     ///
     /// If what it observed is only known at the frontier.
-    pub fn finish(&mut self, accounts: &mut EvmState) -> Result<Record, Interrupt<B::Error>> {
+    pub fn finish(
+        &mut self,
+        accounts: &mut EvmState,
+        record: &mut Record,
+    ) -> Result<(), Interrupt<B::Error>> {
         for address in std::mem::take(&mut self.created) {
             let carried = accounts.get(&address).and_then(|account| account.info.account_id);
             if let Some(seen) = self.seen_mut(address, carried) {
@@ -207,7 +193,7 @@ impl<'m, B: Base> View<'m, B> {
                 seen.need_emptiness(seen.balance);
             }
         }
-        let mut writes = Vec::with_capacity(self.reads.len());
+        let writes = &mut record.writes;
         for (address, account) in accounts.iter_mut() {
             let is_touched = account.is_touched();
             // Before EIP-161 revm takes the touch back of who is empty and exists: that is to be
@@ -224,23 +210,18 @@ impl<'m, B: Base> View<'m, B> {
             let fate = Fate::of(account, seen.existence);
             seen.effect = seen.effect(fate, account);
             if fate != Fate::Ends {
+                let before = writes.len();
                 writes.extend(SlotRecord::changed(place.get(), account));
+                seen.has_slots |= writes.len() > before;
             }
             self.needs_frontier |= self.is_at_frontier_only(*address);
         }
         if self.needs_frontier {
             return Err(Interrupt::NeedsFrontier);
         }
-        let accounts = self.seen.drain(..).map(|seen| AccountRecord {
-            address: seen.address,
-            id: Some(seen.id),
-            observed: seen.needs,
-            effect: seen.effect,
-        });
-        // The next run is likely to read about as much.
-        let room = Vec::with_capacity(self.reads.len());
-        let reads = std::mem::replace(&mut self.reads, room);
-        Ok(Record { accounts: accounts.collect(), reads, writes })
+        std::mem::swap(&mut record.reads, &mut self.reads);
+        write_down(&mut self.seen, record);
+        Ok(())
     }
 
     /// Whether it is the coinbase and more is needed of it than what the memory knows: its balance
@@ -268,13 +249,14 @@ impl<'m, B: Base> View<'m, B> {
     fn look_up(&mut self, address: Address) -> Result<Option<AccountInfo>, Interrupt<B::Error>> {
         self.check_wanted()?;
         let read = self.memory.account(self.base, address, self.reader).map_err(Interrupt::Base)?;
-        let AccountRead { id, base_id, mut info } = read;
+        let AccountRead { id, base_id, mut info, origin } = read;
+        let base = (origin == Origin::Base).then(|| info.as_ref().map(Account::from));
         let is_sender = address == self.sender.address;
         if is_sender && (info.is_some() || self.sender.nonce != 0) {
             info.get_or_insert_default().nonce = self.sender.nonce;
         }
         let place = AccountId::new(self.seen.len()).expect("a transaction reads fewer than 2^32 accounts");
-        let mut seen = Seen::new(address, id, base_id, info.as_ref());
+        let mut seen = Seen::new(address, id, base_id, base, info.as_ref());
         if is_sender {
             seen.need_nonce();
             seen.needs.balance.need_at_least(self.sender.cost);
@@ -294,7 +276,8 @@ impl<'m, B: Base> View<'m, B> {
 
     fn slot(&mut self, place: AccountId, key: U256) -> Result<U256, Interrupt<B::Error>> {
         self.check_wanted()?;
-        let Seen { address, id, base_id, .. } = self.seen[place.get()];
+        let Seen { address, id, base_id, ref mut has_slots, .. } = self.seen[place.get()];
+        *has_slots = true;
         let ask = || match base_id {
             Some(base_id) => self.base.storage_by_account_id_ref(address, base_id, key),
             None => self.base.storage_ref(address, key),
@@ -319,115 +302,6 @@ impl<'m, B: Base> View<'m, B> {
         // ORDER: Relaxed: a run that learns of it later only takes longer.
         let is_unwanted = self.unwanted.is_some_and(|unwanted| unwanted.load(Ordering::Relaxed));
         if is_unwanted { Err(Interrupt::Unwanted) } else { Ok(()) }
-    }
-}
-
-impl Seen {
-    fn new(address: Address, id: AccountId, base_id: Option<AccountId>, info: Option<&AccountInfo>) -> Self {
-        let existence = Existence::of(info);
-        let Account { balance, nonce, code_hash } = info.map_or(Account::EMPTY, |info| Account {
-            balance: info.balance,
-            nonce: info.nonce,
-            code_hash: info.code_hash,
-        });
-        let mut seen = Self {
-            address,
-            id,
-            base_id,
-            balance,
-            nonce,
-            existence,
-            needs: AccountObservation {
-                balance: Bounds { at_least: U256::ZERO, at_most: EXACT_ABOVE },
-                nonce: Bounds::<u64>::ALL,
-                code_hash: Some(code_hash),
-                existence: None,
-            },
-            effect: None,
-        };
-        if seen.balance > EXACT_ABOVE {
-            seen.need_balance();
-        }
-        seen
-    }
-
-    fn need_balance(&mut self) {
-        self.needs.balance = Bounds::exactly(self.balance);
-    }
-
-    fn need_nonce(&mut self) {
-        self.needs.nonce = Bounds::exactly(self.nonce);
-    }
-
-    fn need_everything(&mut self) {
-        self.need_balance();
-        self.need_nonce();
-        self.needs.existence = Some(self.existence);
-    }
-
-    fn has_code(&self) -> bool {
-        self.needs.code_hash != Some(alloy_primitives::KECCAK256_EMPTY)
-    }
-
-    /// The run depends on whether the account is empty now that its balance is `balance`.
-    fn need_emptiness(&mut self, balance: U256) {
-        if self.has_code() {
-            // The code is observed, and an account with code is not empty.
-        } else if self.nonce > 0 {
-            self.needs.nonce.need_at_least(1);
-        } else if balance.is_zero() {
-            self.need_everything();
-        } else {
-            // It is not empty as long as one wei is left after what the run did to it.
-            let spent = self.balance.saturating_sub(balance);
-            self.needs.balance.need_at_least(if balance > self.balance {
-                U256::ZERO
-            } else {
-                spent + U256::ONE
-            });
-            if balance <= self.balance {
-                self.needs.existence = Some(self.existence);
-            }
-        }
-    }
-
-    /// What the run does to the account that it left so, and what it needs for that to be right.
-    fn effect(&mut self, fate: Fate, account: &mut EvmAccount) -> Option<AccountEffect> {
-        let info = &mut account.info;
-        if info.nonce != self.nonce || fate != Fate::Lives {
-            self.need_nonce();
-        }
-        match fate {
-            Fate::Ends => self.need_everything(),
-            // Before EIP-161 whoever is touched comes to be, if there is nobody yet.
-            Fate::Begins if info.is_empty() => self.need_everything(),
-            Fate::Begins => {}
-            // Whether a touched account is empty in the end decides whether it is cleared.
-            Fate::Lives if info.nonce == 0 && info.is_empty_code_hash() => self.need_emptiness(info.balance),
-            Fate::Lives if self.nonce > 0 && !self.has_code() => self.needs.nonce.need_at_least(1),
-            Fate::Lives => {}
-        }
-        let effect = AccountEffect {
-            fate,
-            balance: self.balance_effect(info.balance),
-            nonce: (info.nonce != self.nonce || fate == Fate::Begins).then_some(info.nonce),
-            code: (Some(info.code_hash) != self.needs.code_hash).then(|| code_of(info)),
-        };
-        effect.is_any().then_some(effect)
-    }
-
-    fn balance_effect(&mut self, balance: U256) -> BalanceEffect {
-        if balance == self.balance {
-            BalanceEffect::Keep
-        } else if self.needs.balance.are_exact() {
-            BalanceEffect::Set(balance)
-        } else if let Some(gain) = balance.checked_sub(self.balance) {
-            BalanceEffect::Add(gain)
-        } else {
-            let loss = self.balance - balance;
-            self.needs.balance.need_at_least(loss);
-            BalanceEffect::Subtract(loss)
-        }
     }
 }
 

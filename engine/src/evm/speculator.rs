@@ -1,8 +1,6 @@
 //! Runs transactions ahead of the frontier: one EVM on one view.
 
-use std::time::Duration;
-
-use blockloom_state::{Base, Interrupt, Memory, Sender, Version, View, sync::AtomicBool};
+use blockloom_state::{Base, Interrupt, Memory, Record, Sender, Version, View, sync::AtomicBool};
 use revm::{
     context::TxEnv,
     context_interface::{
@@ -15,7 +13,7 @@ use revm::{
 use super::{handling::Handling, machine::Machine};
 use crate::{
     Block,
-    machine::{Ran, Run, Speculator},
+    machine::{Run, Speculator},
 };
 
 /// The EVM of one worker.
@@ -54,7 +52,12 @@ impl<'m, B: Base, H: Handling> EvmSpeculator<'m, B, H> {
 impl<'m, B: Base, H: Handling> Speculator<'m> for EvmSpeculator<'m, B, H> {
     type Yield = ExecutionResult;
 
-    fn run(&mut self, version: Version, unwanted: &'m AtomicBool) -> Run<ExecutionResult> {
+    fn run(
+        &mut self,
+        version: Version,
+        unwanted: &'m AtomicBool,
+        record: &mut Record,
+    ) -> Run<ExecutionResult> {
         let env = &self.block.transactions[version.index.get()].env;
         let Some(cost) = self.handling.most_cost(env) else { return Run::GaveUp };
         let sender = Sender { address: env.caller, nonce: env.nonce, cost };
@@ -64,8 +67,8 @@ impl<'m, B: Base, H: Handling> Speculator<'m> for EvmSpeculator<'m, B, H> {
         let run = match result {
             Ok(yielded) => {
                 self.note_whole_accounts(env);
-                match self.machine.ground().finish(&mut touched) {
-                    Ok(record) => Run::Ran(Ran { record, yielded, time: Duration::ZERO }),
+                match self.machine.ground().finish(&mut touched, record) {
+                    Ok(()) => Run::Ran(yielded),
                     Err(interrupt) => broken_off(&interrupt),
                 }
             }

@@ -1,6 +1,6 @@
 //! The toy machine on the shipped view and overlay, through the same doors as the EVM.
 
-use std::{collections::hash_map::Entry, time::Duration};
+use std::collections::hash_map::Entry;
 
 use alloy_primitives::{Address, U256};
 use blockloom_state::{
@@ -16,7 +16,7 @@ use super::{
     dice::Dice,
     program::{Toy, Verdict, World, Yield, play},
 };
-use crate::machine::{Committer, Keeping, Ran, Run, Speculator};
+use crate::machine::{Committer, Keeping, Run, Speculator};
 
 /// A state that tells what a program looks at.
 trait Watch: Database {
@@ -172,7 +172,7 @@ impl<'m> ToySpeculator<'m> {
 impl<'m> Speculator<'m> for ToySpeculator<'m> {
     type Yield = Yield;
 
-    fn run(&mut self, version: Version, unwanted: &'m AtomicBool) -> Run<Yield> {
+    fn run(&mut self, version: Version, unwanted: &'m AtomicBool, record: &mut Record) -> Run<Yield> {
         self.view.begin(version.index, Sender::default(), unwanted);
         if let Some(run) = self.mood(version) {
             return run;
@@ -181,12 +181,12 @@ impl<'m> Speculator<'m> for ToySpeculator<'m> {
         let played = play(&self.toy.transactions[version.index.get()], &mut journal);
         let mut accounts = journal.accounts;
         let finished = match played {
-            Ok(Verdict::Valid(yielded)) => self.view.finish(&mut accounts).map(|record| (record, yielded)),
+            Ok(Verdict::Valid(yielded)) => self.view.finish(&mut accounts, record).map(|()| yielded),
             Ok(Verdict::Refused) => return Run::GaveUp,
             Err(interrupt) => Err(interrupt),
         };
         match finished {
-            Ok((record, yielded)) => Run::Ran(Ran { record, yielded, time: Duration::ZERO }),
+            Ok(yielded) => Run::Ran(yielded),
             Err(Interrupt::Awaits(on)) => Run::Awaits(on),
             Err(Interrupt::Unwanted) => Run::Unwanted,
             Err(Interrupt::NeedsFrontier) => Run::GaveUp,
@@ -232,10 +232,10 @@ impl Committer for ToyCommitter<'_> {
         self.overlay.staleness(record).expect("the store can be read")
     }
 
-    fn commit(&mut self, index: TxIndex, ran: Ran<Yield>) -> Result<(), usize> {
+    fn commit(&mut self, index: TxIndex, record: &Record, yielded: Yield) -> Result<(), usize> {
         assert_eq!(self.yields.len(), index.get(), "transactions are committed in order, once");
-        self.overlay.commit_record(&ran.record);
-        self.yields.push(ran.yielded);
+        self.overlay.commit_record(record);
+        self.yields.push(yielded);
         Ok(())
     }
 }

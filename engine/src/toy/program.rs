@@ -152,7 +152,7 @@ impl Toy {
             };
             let write =
                 SlotRecord { account: 0, key, original: U256::ZERO, value: U256::from(dice.below(5)) };
-            let record = Record { accounts: vec![account], reads: Vec::new(), writes: vec![write] };
+            let record = Record { accounts: vec![account], writes: vec![write], ..Record::default() };
             memory.publish(Writer::Run(version), &record, None, &mut Vec::new());
             if dice.once_in(2) {
                 memory.predict(version, &record);

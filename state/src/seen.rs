@@ -1,0 +1,186 @@
+//! An account as a speculative run found it, and what the run needs of it.
+//!
+//! Owns the rules of what is noted: bounds wherever bounds are enough. Whoever drives the run says
+//! what it looks at; what it does to the account adds what it needs for that to be right.
+
+use alloy_primitives::{Address, U256};
+use revm_state::{Account as EvmAccount, AccountId, AccountInfo};
+
+use crate::{
+    Account, AccountEffect, AccountObservation, AccountRecord, BalanceEffect, Bounds, Existence, Fate,
+    Payment, Record, record::code_of,
+};
+
+/// An account as the run found it, and what it needs of it.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(crate) address: Address,
+    pub(crate) id: AccountId,
+    /// What the base calls it.
+    pub(crate) base_id: Option<AccountId>,
+    /// The account as the base has it, if that is what the run found.
+    base: Option<Option<Account>>,
+    /// Whether any of its slots was looked at.
+    pub(crate) has_slots: bool,
+    pub(crate) balance: U256,
+    pub(crate) nonce: u64,
+    pub(crate) existence: Existence,
+    pub(crate) needs: AccountObservation,
+    /// What the run does to it, once it has ended.
+    pub(crate) effect: Option<AccountEffect>,
+}
+
+/// Writes into a record what a run has seen of accounts, and what it does to them. Slots in the record
+/// say the place of their account among the seen: from then on they say its position in the record.
+pub(crate) fn write_down(all: &mut Vec<Seen>, record: &mut Record) {
+    record.payments.reserve(all.len());
+    let is_moved = !(record.reads.is_empty() && record.writes.is_empty());
+    let mut positions = Vec::with_capacity(if is_moved { all.len() } else { 0 });
+    // Those who were seen are large: they are read where they lie.
+    for seen in all.iter_mut() {
+        if is_moved {
+            positions.push(record.accounts.len() as u32);
+        }
+        match seen.payment() {
+            Some(payment) => record.payments.push(payment),
+            None => record.accounts.push(AccountRecord {
+                address: seen.address,
+                id: Some(seen.id),
+                observed: seen.needs,
+                effect: seen.effect.take(),
+            }),
+        }
+    }
+    all.clear();
+    for read in &mut record.reads {
+        read.account = positions[read.account as usize];
+    }
+    for write in &mut record.writes {
+        write.account = positions[write.account as usize];
+    }
+}
+
+impl Seen {
+    pub(crate) fn new(
+        address: Address,
+        id: AccountId,
+        base_id: Option<AccountId>,
+        base: Option<Option<Account>>,
+        info: Option<&AccountInfo>,
+    ) -> Self {
+        let existence = Existence::of(info);
+        let Account { balance, nonce, code_hash } = info.map_or(Account::EMPTY, |info| Account {
+            balance: info.balance,
+            nonce: info.nonce,
+            code_hash: info.code_hash,
+        });
+        let mut seen = Self {
+            address,
+            id,
+            base_id,
+            base,
+            has_slots: false,
+            balance,
+            nonce,
+            existence,
+            needs: AccountObservation {
+                balance: Bounds::<U256>::UNLESS_HUGE,
+                nonce: Bounds::<u64>::ALL,
+                code_hash: Some(code_hash),
+                existence: None,
+            },
+            effect: None,
+        };
+        if !seen.needs.balance.contain(&seen.balance) {
+            seen.need_balance();
+        }
+        seen
+    }
+
+    pub(crate) fn need_balance(&mut self) {
+        self.needs.balance = Bounds::exactly(self.balance);
+    }
+
+    pub(crate) fn need_nonce(&mut self) {
+        self.needs.nonce = Bounds::exactly(self.nonce);
+    }
+
+    pub(crate) fn need_everything(&mut self) {
+        self.need_balance();
+        self.need_nonce();
+        self.needs.existence = Some(self.existence);
+    }
+
+    fn has_code(&self) -> bool {
+        self.needs.code_hash != Some(alloy_primitives::KECCAK256_EMPTY)
+    }
+
+    /// The run depends on whether the account is empty now that its balance is `balance`.
+    pub(crate) fn need_emptiness(&mut self, balance: U256) {
+        if self.has_code() {
+            // The code is observed, and an account with code is not empty.
+        } else if self.nonce > 0 {
+            self.needs.nonce.need_at_least(1);
+        } else if balance.is_zero() {
+            self.need_everything();
+        } else {
+            // It is not empty as long as one wei is left after what the run did to it.
+            let spent = self.balance.saturating_sub(balance);
+            self.needs.balance.need_at_least(if balance > self.balance {
+                U256::ZERO
+            } else {
+                spent + U256::ONE
+            });
+            if balance <= self.balance {
+                self.needs.existence = Some(self.existence);
+            }
+        }
+    }
+
+    /// What the run does to the account that it left so, and what it needs for that to be right.
+    pub(crate) fn effect(&mut self, fate: Fate, account: &mut EvmAccount) -> Option<AccountEffect> {
+        let info = &mut account.info;
+        if info.nonce != self.nonce || fate != Fate::Lives {
+            self.need_nonce();
+        }
+        match fate {
+            Fate::Ends => self.need_everything(),
+            // Before EIP-161 whoever is touched comes to be, if there is nobody yet.
+            Fate::Begins if info.is_empty() => self.need_everything(),
+            Fate::Begins => {}
+            // Whether a touched account is empty in the end decides whether it is cleared.
+            Fate::Lives if info.nonce == 0 && info.is_empty_code_hash() => self.need_emptiness(info.balance),
+            Fate::Lives if self.nonce > 0 && !self.has_code() => self.needs.nonce.need_at_least(1),
+            Fate::Lives => {}
+        }
+        let effect = AccountEffect {
+            fate,
+            balance: self.balance_effect(info.balance),
+            nonce: (info.nonce != self.nonce || fate == Fate::Begins).then_some(info.nonce),
+            code: (Some(info.code_hash) != self.needs.code_hash).then(|| code_of(info)),
+        };
+        effect.is_any().then_some(effect)
+    }
+
+    fn balance_effect(&mut self, balance: U256) -> BalanceEffect {
+        if balance == self.balance {
+            BalanceEffect::Keep
+        } else if self.needs.balance.are_exact() {
+            BalanceEffect::Set(balance)
+        } else if let Some(gain) = balance.checked_sub(self.balance) {
+            BalanceEffect::Add(gain)
+        } else {
+            let loss = self.balance - balance;
+            self.needs.balance.need_at_least(loss);
+            BalanceEffect::Subtract(loss)
+        }
+    }
+
+    /// What is to be noted of it as a payment, if it is one. Whoever has slots is looked up anyway.
+    fn payment(&self) -> Option<Payment> {
+        if self.has_slots {
+            return None;
+        }
+        Payment::of(self.address, &self.needs, self.effect.as_ref(), self.base)
+    }
+}
