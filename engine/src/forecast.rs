@@ -177,7 +177,7 @@ fn has_room(cut: &Cut, effort: Effort, gas: u64) -> bool {
         && match effort {
             Effort::Light => cut.transactions < PAYMENTS_TOGETHER,
             Effort::Heavy => gas <= GAS_TOGETHER,
-            Effort::Bulk | Effort::Huge => false,
+            Effort::Bulk | Effort::Huge { .. } => false,
         }
 }
 
@@ -210,7 +210,7 @@ fn effort(transaction: &Transaction) -> Effort {
     if is_payment(transaction) && gas_limit <= TRANSFER {
         Effort::Light
     } else if gas_limit >= HUGE {
-        Effort::Huge
+        Effort::Huge { asks: gas_limit }
     } else {
         Effort::Heavy
     }

@@ -15,7 +15,7 @@
 //! who is shelved runs at the gate only. A turn whose stretch the gate took over (doomed, then at
 //! the gate) reports to nobody: it is not the latest any more.
 
-use std::collections::BTreeSet;
+use std::{cmp::Reverse, collections::BTreeSet};
 
 use blockloom_state::{Audience, Incarnation};
 
@@ -60,7 +60,7 @@ struct Entry {
 enum Next {
     /// It is ready again.
     Again(usize),
-    /// It is the first of the huge ones.
+    /// It is the hugest.
     Huge,
     /// Nobody touched it.
     Untouched(usize),
@@ -102,8 +102,8 @@ pub(super) struct Plan {
     untouched: usize,
     /// Stretches before `untouched` that are ready again.
     again: BTreeSet<usize>,
-    /// Huge stretches that nobody touched, the last one first.
-    huge: Vec<usize>,
+    /// Huge stretches that nobody touched: who asks for the most comes first.
+    huge: BTreeSet<(Reverse<u64>, usize)>,
     efforts: Vec<Effort>,
     /// How many stretches in a row were claimed without one in between that is left to the gate.
     in_a_row: usize,
@@ -134,7 +134,7 @@ impl Plan {
             frontier: 0,
             untouched: 0,
             again: BTreeSet::new(),
-            huge: (0..efforts.len()).rev().filter(|position| efforts[*position] == Effort::Huge).collect(),
+            huge: (0..efforts.len()).filter_map(|position| huge(&efforts, position)).collect(),
             efforts,
             in_a_row: 0,
             most_in_a_row: threads.saturating_sub(1).max(1),
@@ -181,7 +181,7 @@ impl Plan {
                 self.again.remove(&position);
                 position
             }
-            Next::Huge => self.huge.pop().expect("it was found there"),
+            Next::Huge => self.huge.pop_first().expect("it was found there").1,
             Next::Untouched(position) => {
                 self.in_a_row = if position == self.untouched { self.in_a_row + 1 } else { 1 };
                 self.untouched = position + 1;
@@ -217,7 +217,7 @@ impl Plan {
                 _ if self.entries[*position].status != Status::Ready => true,
                 Effort::Light => true,
                 Effort::Bulk => is_gates_turn && *position < near,
-                Effort::Heavy | Effort::Huge => false,
+                Effort::Heavy | Effort::Huge { .. } => false,
             };
             is_gates_turn &= !is_left;
             !is_left
@@ -227,8 +227,8 @@ impl Plan {
     /// The frontier is at the gate: nobody else is to have it.
     fn withhold_frontier(&mut self) {
         self.again.remove(&self.frontier);
-        if self.huge.last() == Some(&self.frontier) {
-            self.huge.pop();
+        if let Some(huge) = huge(&self.efforts, self.frontier) {
+            self.huge.remove(&huge);
         }
         if self.untouched <= self.frontier {
             self.untouched = self.frontier + 1;
@@ -406,6 +406,14 @@ impl Plan {
     }
 }
 
+/// The place of a stretch among the huge ones, if it is one.
+fn huge(efforts: &[Effort], position: usize) -> Option<(Reverse<u64>, usize)> {
+    match efforts[position] {
+        Effort::Huge { asks } => Some((Reverse(asks), position)),
+        Effort::Light | Effort::Bulk | Effort::Heavy => None,
+    }
+}
+
 /// What follows from a stretch's being stale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stale {
@@ -541,11 +549,14 @@ mod tests {
     #[test]
     fn what_is_huge_is_begun_first_however_far_it_is() {
         let mut efforts = vec![Effort::Heavy; 300];
-        (efforts[0], efforts[250]) = (Effort::Huge, Effort::Huge);
+        for (position, asks) in [(0, 9), (200, 1), (250, 2), (270, 2)] {
+            efforts[position] = Effort::Huge { asks };
+        }
         let mut plan = plan(&efforts);
         assert_eq!(plan.at_gate(), AtGate::Take(turn(0, 0)));
-        assert_eq!(plan.claim(), Some(turn(250, 0)));
-        assert_eq!(plan.claim(), Some(turn(1, 0)));
+        for next in [250, 270, 200, 1] {
+            assert_eq!(plan.claim(), Some(turn(next, 0)));
+        }
     }
 
     #[test]

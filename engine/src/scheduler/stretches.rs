@@ -28,7 +28,10 @@ pub(crate) enum Effort {
     /// More.
     Heavy,
     /// So much that it should be begun early: it may be what the block's end waits for.
-    Huge,
+    Huge {
+        /// How much it may take, to be compared with others.
+        asks: u64,
+    },
 }
 
 /// How long a stretch is, and what it takes.

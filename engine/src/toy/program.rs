@@ -82,7 +82,7 @@ impl Toy {
         while let Some(first) = programs.first() {
             let effort = match first.len() {
                 1 => Effort::Light,
-                6 => Effort::Huge,
+                6 => Effort::Huge { asks: dice.below(3) },
                 _ => Effort::Heavy,
             };
             let transactions = (1 + dice.below(4).saturating_sub(1) as usize).min(programs.len());
