@@ -15,7 +15,7 @@ use blockloom_state::{
 };
 
 use crate::news::News;
-use plan::{AtGate, Plan, Stale};
+use plan::{AtGate, Claimant, Plan, Stale};
 pub(crate) use plan::{Passed, Standing};
 use stretches::Stretches;
 pub(crate) use stretches::{Cut, Effort, Stretch, Turn};
@@ -91,7 +91,7 @@ impl Scheduler {
     pub(crate) fn next(&self, waits: &mut u64) -> Option<Turn> {
         self.wait_for(waits, |plan| {
             plan.has_company();
-            let claimed = plan.claim();
+            let claimed = plan.claim(Claimant::Worker);
             claimed.inspect(|turn| self.want(*turn));
             (claimed.is_some() || plan.is_over()).then_some(claimed)
         })
@@ -120,7 +120,10 @@ impl Scheduler {
         }
         match plan.at_gate() {
             AtGate::Take(turn) => Some(GateTask::Take(turn, plan.audience())),
-            AtGate::Elsewhere => plan.claim().inspect(|turn| self.want(*turn)).map(GateTask::Speculate),
+            AtGate::Elsewhere => {
+                let claimed = plan.claim(Claimant::Gate);
+                claimed.inspect(|turn| self.want(*turn)).map(GateTask::Speculate)
+            }
         }
     }
 

@@ -66,6 +66,15 @@ enum Next {
     Untouched(usize),
 }
 
+/// Who is to run something ahead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Claimant {
+    /// A worker.
+    Worker,
+    /// The gate's own thread, while somebody else runs the frontier.
+    Gate,
+}
+
 /// What the gate is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AtGate {
@@ -171,12 +180,12 @@ impl Plan {
 
     /// Whether a worker would find something to do.
     pub(super) fn has_work(&self) -> bool {
-        self.next_ready().is_some()
+        self.next_ready(Claimant::Worker).is_some()
     }
 
-    /// Gives the lowest ready stretch in the window to a worker.
-    pub(super) fn claim(&mut self) -> Option<Turn> {
-        let position = match self.next_ready()? {
+    /// Gives somebody something to run ahead.
+    pub(super) fn claim(&mut self, who: Claimant) -> Option<Turn> {
+        let position = match self.next_ready(who)? {
             Next::Again(position) => {
                 self.again.remove(&position);
                 position
@@ -193,16 +202,20 @@ impl Plan {
 
     /// What is ready and may be run ahead: what was stale first, being lower than the rest; then
     /// what is huge, however far it is; then what nobody touched. The others are left to
-    /// the gate.
-    fn next_ready(&self) -> Option<Next> {
+    /// the gate. Its own thread takes what is huge last: nothing becomes final meanwhile.
+    fn next_ready(&self, who: Claimant) -> Option<Next> {
         if self.is_stopped || self.window.reach() == 0 {
             return None;
         }
         let end = self.entries.len().min(self.frontier + 1 + self.window.reach());
-        match self.again.first() {
-            Some(again) if *again < end => Some(Next::Again(*again)),
-            _ if !self.huge.is_empty() => Some(Next::Huge),
-            _ => self.next_untouched(end).map(Next::Untouched),
+        if let Some(again) = self.again.first().filter(|again| **again < end) {
+            return Some(Next::Again(*again));
+        }
+        let huge = || (!self.huge.is_empty()).then_some(Next::Huge);
+        let untouched = || self.next_untouched(end).map(Next::Untouched);
+        match who {
+            Claimant::Worker => huge().or_else(untouched),
+            Claimant::Gate => untouched().or_else(huge),
         }
     }
 
@@ -217,7 +230,9 @@ impl Plan {
                 _ if self.entries[*position].status != Status::Ready => true,
                 Effort::Light => true,
                 Effort::Bulk => is_gates_turn && *position < near,
-                Effort::Heavy | Effort::Huge { .. } => false,
+                // It is claimed as such.
+                Effort::Huge { .. } => true,
+                Effort::Heavy => false,
             };
             is_gates_turn &= !is_left;
             !is_left
@@ -453,7 +468,7 @@ mod tests {
     #[test]
     fn stretches_are_claimed_in_order_and_committed_in_order() {
         let mut plan = heavy(3);
-        let claimed: Vec<_> = std::iter::from_fn(|| plan.claim()).collect();
+        let claimed: Vec<_> = std::iter::from_fn(|| plan.claim(Claimant::Worker)).collect();
         assert_eq!(claimed, [turn(0, 0), turn(1, 0), turn(2, 0)]);
         run(&mut plan, claimed[1]);
         assert_eq!(plan.at_gate(), AtGate::Elsewhere);
@@ -469,7 +484,7 @@ mod tests {
     #[test]
     fn the_gate_takes_over_a_doomed_turn_which_reports_to_nobody() {
         let mut plan = heavy(2);
-        let doomed = plan.claim().unwrap();
+        let doomed = plan.claim(Claimant::Worker).unwrap();
         assert_eq!(plan.stale(doomed.stretch), Stale::BreakOff);
         assert_eq!(plan.at_gate(), AtGate::Take(turn(0, 1)));
         assert_eq!(plan.ran(doomed), Standing::Void);
@@ -477,73 +492,73 @@ mod tests {
         plan.gave_up(doomed);
         plan.broke_off(doomed);
         plan.committed(Passed::RunAtGate);
-        assert_eq!(plan.claim(), Some(turn(1, 0)));
+        assert_eq!(plan.claim(Claimant::Worker), Some(turn(1, 0)));
     }
 
     #[test]
     fn who_waits_is_ready_once_the_awaited_ran() {
         let mut plan = heavy(3);
-        let (first, second) = (plan.claim().unwrap(), plan.claim().unwrap());
+        let (first, second) = (plan.claim(Claimant::Worker).unwrap(), plan.claim(Claimant::Worker).unwrap());
         plan.blocked(second, first.stretch);
-        assert_eq!(plan.claim(), Some(turn(2, 0)));
-        assert_eq!(plan.claim(), None);
+        assert_eq!(plan.claim(Claimant::Worker), Some(turn(2, 0)));
+        assert_eq!(plan.claim(Claimant::Worker), None);
         run(&mut plan, first);
-        assert_eq!(plan.claim(), Some(turn(1, 1)));
+        assert_eq!(plan.claim(Claimant::Worker), Some(turn(1, 1)));
     }
 
     #[test]
     fn who_would_wait_for_what_is_there_is_ready_at_once() {
         let mut plan = heavy(2);
-        let (first, second) = (plan.claim().unwrap(), plan.claim().unwrap());
+        let (first, second) = (plan.claim(Claimant::Worker).unwrap(), plan.claim(Claimant::Worker).unwrap());
         run(&mut plan, first);
         plan.blocked(second, first.stretch);
-        assert_eq!(plan.claim(), Some(turn(1, 1)));
+        assert_eq!(plan.claim(Claimant::Worker), Some(turn(1, 1)));
     }
 
     #[test]
     fn who_waits_in_vain_is_left_to_the_gate() {
         let mut plan = heavy(2);
-        let (first, second) = (plan.claim().unwrap(), plan.claim().unwrap());
+        let (first, second) = (plan.claim(Claimant::Worker).unwrap(), plan.claim(Claimant::Worker).unwrap());
         run(&mut plan, first);
         plan.blocked(second, first.stretch);
-        let again = plan.claim().unwrap();
+        let again = plan.claim(Claimant::Worker).unwrap();
         plan.blocked(again, first.stretch);
-        assert_eq!(plan.claim(), None);
+        assert_eq!(plan.claim(Claimant::Worker), None);
     }
 
     #[test]
     fn who_waits_for_itself_is_left_to_the_gate_in_the_end() {
         let mut plan = heavy(1);
         for _ in 0..2 {
-            let turn = plan.claim().unwrap();
+            let turn = plan.claim(Claimant::Worker).unwrap();
             plan.blocked(turn, turn.stretch);
         }
-        assert_eq!(plan.claim(), None);
+        assert_eq!(plan.claim(Claimant::Worker), None);
         assert_eq!(plan.at_gate(), AtGate::Take(turn(0, 2)));
     }
 
     #[test]
     fn what_is_stale_is_run_again_whether_it_ran_or_runs() {
         let mut plan = heavy(2);
-        let (first, second) = (plan.claim().unwrap(), plan.claim().unwrap());
+        let (first, second) = (plan.claim(Claimant::Worker).unwrap(), plan.claim(Claimant::Worker).unwrap());
         run(&mut plan, second);
         assert_eq!(plan.stale(second.stretch), Stale::RunAgain);
         assert_eq!(plan.stale(second.stretch), Stale::Known);
-        let again = plan.claim().unwrap();
+        let again = plan.claim(Claimant::Worker).unwrap();
         assert_eq!(again, turn(1, 1));
         assert_eq!(plan.stale(again.stretch), Stale::BreakOff);
         assert_eq!(plan.stale(again.stretch), Stale::Known);
         assert_eq!(plan.ran(again), Standing::Void);
-        assert_eq!(plan.claim(), Some(turn(1, 2)));
+        assert_eq!(plan.claim(Claimant::Worker), Some(turn(1, 2)));
         run(&mut plan, first);
     }
 
     #[test]
     fn a_stopped_plan_gives_nothing_out() {
         let mut plan = heavy(3);
-        plan.claim();
+        plan.claim(Claimant::Worker);
         assert_eq!(plan.stop().collect::<Vec<_>>(), [Stretch::new(0)]);
-        assert!(plan.is_over() && !plan.has_work() && plan.claim().is_none());
+        assert!(plan.is_over() && !plan.has_work() && plan.claim(Claimant::Worker).is_none());
     }
 
     #[test]
@@ -555,14 +570,25 @@ mod tests {
         let mut plan = plan(&efforts);
         assert_eq!(plan.at_gate(), AtGate::Take(turn(0, 0)));
         for next in [250, 270, 200, 1] {
-            assert_eq!(plan.claim(), Some(turn(next, 0)));
+            assert_eq!(plan.claim(Claimant::Worker), Some(turn(next, 0)));
         }
+    }
+
+    #[test]
+    fn the_gates_thread_begins_something_huge_only_if_there_is_nothing_else() {
+        let mut plan = plan(&[Effort::Heavy, Effort::Huge { asks: 1 }, Effort::Heavy]);
+        plan.claim(Claimant::Gate);
+        assert_eq!(plan.at_gate(), AtGate::Elsewhere);
+        assert_eq!(plan.claim(Claimant::Gate), Some(turn(2, 0)));
+        assert_eq!(plan.claim(Claimant::Gate), Some(turn(1, 0)));
+        assert_eq!(plan.claim(Claimant::Gate), None);
     }
 
     #[test]
     fn the_gate_is_left_its_share_as_long_as_it_comes_to_it_soon() {
         let mut plan = with_threads(&[Effort::Bulk; 60], 2);
-        let claimed: Vec<_> = std::iter::from_fn(|| plan.claim()).map(|turn| turn.stretch.get()).collect();
+        let claimed: Vec<_> =
+            std::iter::from_fn(|| plan.claim(Claimant::Worker)).map(|turn| turn.stretch.get()).collect();
         let reach = plan.window.reach();
         let (near, far) = claimed.iter().partition::<Vec<usize>, _>(|position| **position < reach / 2);
         assert_eq!(near, (0..reach / 2).step_by(2).collect::<Vec<_>>(), "every other one");
@@ -572,9 +598,9 @@ mod tests {
     #[test]
     fn what_takes_little_is_left_to_the_gate() {
         let mut plan = plan(&[Effort::Heavy, Effort::Light, Effort::Heavy, Effort::Light]);
-        let (first, third) = (plan.claim().unwrap(), plan.claim().unwrap());
+        let (first, third) = (plan.claim(Claimant::Worker).unwrap(), plan.claim(Claimant::Worker).unwrap());
         assert_eq!((first, third), (turn(0, 0), turn(2, 0)));
-        assert_eq!(plan.claim(), None);
+        assert_eq!(plan.claim(Claimant::Worker), None);
         run(&mut plan, first);
         assert_eq!(plan.at_gate(), AtGate::Take(turn(0, 1)));
         plan.committed(Passed::Recorded);
