@@ -200,22 +200,28 @@ impl Plan {
         Some(self.start(position, Status::Running))
     }
 
-    /// What is ready and may be run ahead: what was stale first, being lower than the rest; then
-    /// what is huge, however far it is; then what nobody touched. The others are left to
-    /// the gate. Its own thread takes what is huge last: nothing becomes final meanwhile.
+    /// What is ready and may be run ahead: what was stale below all that nobody touched; then what is
+    /// huge, however far it is; then the lowest. What was huge and stale comes when its turn has
+    /// come: who is far ahead is soon stale again. The others are left to the gate. Its own thread
+    /// takes what is huge last: nothing becomes final meanwhile.
     fn next_ready(&self, who: Claimant) -> Option<Next> {
         if self.is_stopped || self.window.reach() == 0 {
             return None;
         }
         let end = self.entries.len().min(self.frontier + 1 + self.window.reach());
-        if let Some(again) = self.again.first().filter(|again| **again < end) {
-            return Some(Next::Again(*again));
+        let again = self.again.first().copied().filter(|again| *again < end);
+        if let Some(again) = again.filter(|again| *again < self.untouched) {
+            return Some(Next::Again(again));
         }
         let huge = || (!self.huge.is_empty()).then_some(Next::Huge);
-        let untouched = || self.next_untouched(end).map(Next::Untouched);
+        let lowest = || match (again, self.next_untouched(end)) {
+            (Some(again), Some(untouched)) if untouched < again => Some(Next::Untouched(untouched)),
+            (Some(again), _) => Some(Next::Again(again)),
+            (None, untouched) => untouched.map(Next::Untouched),
+        };
         match who {
-            Claimant::Worker => huge().or_else(untouched),
-            Claimant::Gate => untouched().or_else(huge),
+            Claimant::Worker => huge().or_else(lowest),
+            Claimant::Gate => lowest().or_else(huge),
         }
     }
 
@@ -571,6 +577,17 @@ mod tests {
         assert_eq!(plan.at_gate(), AtGate::Take(turn(0, 0)));
         for next in [250, 270, 200, 1] {
             assert_eq!(plan.claim(Claimant::Worker), Some(turn(next, 0)));
+        }
+    }
+
+    #[test]
+    fn what_was_huge_and_stale_is_run_again_when_its_turn_has_come() {
+        let mut plan = plan(&[Effort::Heavy, Effort::Heavy, Effort::Huge { asks: 1 }, Effort::Heavy]);
+        let huge = plan.claim(Claimant::Worker).unwrap();
+        run(&mut plan, huge);
+        plan.stale(huge.stretch);
+        for next in [turn(0, 0), turn(1, 0), turn(2, 1), turn(3, 0)] {
+            assert_eq!(plan.claim(Claimant::Worker), Some(next));
         }
     }
 
