@@ -238,7 +238,7 @@ impl Plan {
                 Effort::Bulk => is_gates_turn && *position < near,
                 // It is claimed as such.
                 Effort::Huge { .. } => true,
-                Effort::Heavy => false,
+                Effort::Heavy => is_gates_turn && *position < near && self.window.is_calm(),
             };
             is_gates_turn &= !is_left;
             !is_left

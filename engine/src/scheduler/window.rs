@@ -68,6 +68,11 @@ impl Window {
         self.widest
     }
 
+    /// Whether nothing was for nothing for a long time.
+    pub(super) fn is_calm(&self) -> bool {
+        self.reach == self.furthest
+    }
+
     /// A speculative run was committed.
     pub(super) fn paid(&mut self) {
         self.reach = (self.reach + self.step).min(self.furthest);
