@@ -7,10 +7,12 @@ use blockloom_bench::workloads::{Kind, Recipe, Shape, Workload};
 use blockloom_engine::{Config, Engine, Spread};
 use blockloom_state::{
     AccountEffect, AccountObservation, AccountRecord, Allocation, BalanceEffect, Bounds, Existence, Fate,
-    Incarnation, Memory, MemoryStore, Origin, Overlay, Payment, Record, Sight, SlotObservation, SlotRead,
-    SlotRecord, TxIndex, Version, Writer,
+    Incarnation, Memory, MemoryStore, Origin, Overlay, Payment, Recall, Record, Sight, SlotObservation,
+    SlotRead, SlotRecord, TxIndex, Version, Writer,
 };
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use revm_database_interface::DatabaseRef as _;
+use revm_state::AccountId;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -42,10 +44,15 @@ fn filled(store: &MemoryStore) -> Memory {
     memory
 }
 
+fn read_account(memory: &Memory, store: &MemoryStore, reader: TxIndex) -> AccountId {
+    let read = memory.account(address(0), reader, Recall::Everybody, || store.basic_ref(address(0)));
+    read.expect("a store can be read").id.expect("everybody is remembered")
+}
+
 fn read_slots(memory: &Memory, store: &MemoryStore, reader: TxIndex) -> U256 {
-    let account = memory.account(store, address(0), reader).expect("a store can be read");
+    let account = read_account(memory, store, reader);
     let slots = (0..COUNT).map(|key| {
-        let read = memory.slot(account.id, U256::from(key), reader, || Ok::<_, ()>(U256::ONE));
+        let read = memory.slot(account, U256::from(key), reader, || Ok::<_, ()>(U256::ONE));
         match read.expect("a store can be read") {
             SlotRead::Value(value, _) => value,
             SlotRead::Awaits(_) => unreachable!("nothing is predicted"),
@@ -56,10 +63,10 @@ fn read_slots(memory: &Memory, store: &MemoryStore, reader: TxIndex) -> U256 {
 
 /// What a run would record that writes every slot of the contract.
 fn writing(memory: &Memory, store: &MemoryStore) -> Record {
-    let account = memory.account(store, address(0), TxIndex::new(1)).expect("a store can be read");
+    let account = read_account(memory, store, TxIndex::new(1));
     let touched = AccountRecord {
         address: address(0),
-        id: Some(account.id),
+        id: Some(account),
         observed: AccountObservation::NOTHING,
         effect: None,
     };

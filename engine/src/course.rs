@@ -181,7 +181,8 @@ impl<B: Base, H: Handling> Committer for Course<'_, '_, B, H> {
     }
 
     fn take_effects(&mut self, memory: &Memory, effects: &mut Record) {
-        self.machine.overlay().take_trace(effects, |address, info| memory.introduce(address, info));
+        let introduce = |address, info| memory.introduce(address, info, None);
+        self.machine.overlay().take_trace(effects, introduce);
     }
 
     fn judge(&mut self, record: &Record) -> Option<Staleness> {

@@ -9,6 +9,7 @@ mod base;
 mod cell;
 mod changes;
 mod index;
+mod latency;
 mod location;
 mod memory;
 mod overlay;
@@ -32,7 +33,7 @@ pub use base::Base;
 pub use changes::{AccountChange, Change, Changes, Life};
 pub use index::{Incarnation, Moment, TxIndex, Version};
 pub use location::{Location, Mismatch, Value};
-pub use memory::{AccountRead, Audience, Memory, Sight, SlotRead, Writer};
+pub use memory::{AccountRead, Audience, Memory, Recall, Sight, SlotRead, Writer};
 pub use overlay::Overlay;
 pub use payment::Payment;
 pub use record::{

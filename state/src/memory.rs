@@ -33,6 +33,8 @@ pub struct Memory {
     block_hashes: Mutex<HashMap<u64, B256>>,
     /// Whether any life began or ended in this block: if none did, slots need not ask.
     has_lives: AtomicBool,
+    /// Whether anything but fees happened to the coinbase, as far as anybody told.
+    has_news_of_coinbase: AtomicBool,
     frontier: AtomicU32,
     /// Whether nobody runs ahead, so that nobody would find here what is remembered.
     is_alone: AtomicBool,
@@ -44,14 +46,23 @@ pub struct Memory {
 /// What an account is for a reader.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountRead {
-    /// What the memory calls it.
-    pub id: AccountId,
+    /// What the memory calls it, if it remembers it.
+    pub id: Option<AccountId>,
     /// What the base calls it.
     pub base_id: Option<AccountId>,
     /// The account, if it exists.
     pub info: Option<AccountInfo>,
     /// Where that comes from.
     pub origin: Origin,
+}
+
+/// Of whom the memory is to remember what the base says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recall {
+    /// Everybody: asking the base takes long.
+    Everybody,
+    /// Accounts with code. The others are many, and hardly one of them is needed twice.
+    WithCode,
 }
 
 /// What a slot holds for a reader.
@@ -119,6 +130,7 @@ impl Memory {
         self.block_hashes.get_mut().clear();
         // ORDER: Relaxed in all: nobody else has the memory.
         self.has_lives.store(false, Ordering::Relaxed);
+        self.has_news_of_coinbase.store(false, Ordering::Relaxed);
         self.frontier.store(0, Ordering::Relaxed);
         self.is_alone.store(false, Ordering::Relaxed);
     }
@@ -140,22 +152,47 @@ impl Memory {
         self.is_alone.store(audience != Audience::Somebody, Ordering::Relaxed);
     }
 
-    /// An account as it seems to be just before `reader`.
+    /// An account as it seems to be just before `reader`. `ask` asks the base, whose answer is
+    /// remembered if `recall` says so.
     ///
     /// # Errors
     ///
-    /// If the base cannot be read.
+    /// If `ask` fails.
     #[inline]
-    pub fn account<B: Base>(
+    pub fn account<E>(
         &self,
-        base: &B,
         address: Address,
         reader: TxIndex,
-    ) -> Result<AccountRead, B::Error> {
-        self.look_up(base, address, |id, cell| {
+        recall: Recall,
+        ask: impl FnOnce() -> Result<Option<AccountInfo>, E>,
+    ) -> Result<AccountRead, E> {
+        let look = |id, cell: &AccountCell| {
             let (info, origin) = cell.before(reader.into());
-            AccountRead { id, base_id: cell.base_id, info: info.cloned(), origin }
-        })
+            AccountRead { id: Some(id), base_id: cell.base_id, info: info.cloned(), origin }
+        };
+        if let Some(found) = self.accounts.find(address, look) {
+            return Ok(found);
+        }
+        let info = ask()?;
+        let base_id = info.as_ref().and_then(|info| info.account_id);
+        let info = info.map(|info| AccountInfo {
+            account_id: None,
+            // revm takes a zero hash for some code when it looks for collisions.
+            code_hash: Account::from(&info).code_hash,
+            ..info
+        });
+        let has_code = info.as_ref().is_some_and(|info| !info.is_empty_code_hash());
+        if recall == Recall::WithCode && !has_code {
+            return Ok(AccountRead { id: None, base_id, info, origin: Origin::Base });
+        }
+        // Somebody else may have asked at the same time: whoever comes first has the word.
+        Ok(self.accounts.enter(address, || AccountCell::new(info, base_id), look))
+    }
+
+    /// Whether nobody has told of anything but fees that happened to the coinbase.
+    pub(crate) fn is_coinbase_quiet(&self) -> bool {
+        // ORDER: Relaxed: who sees it late reads what was there before, and the gate finds that out.
+        !self.has_news_of_coinbase.load(Ordering::Relaxed)
     }
 
     /// `reader` needs something of an account exactly as it saw it.
@@ -255,6 +292,8 @@ impl Memory {
         let mut effect = effect.clone();
         if account.address == self.coinbase {
             effect.balance = BalanceEffect::Keep;
+            // ORDER: Relaxed: see `is_coinbase_quiet`.
+            self.has_news_of_coinbase.store(true, Ordering::Relaxed);
         }
         let is_life = effect.fate != Fate::Lives;
         let frontier = self.frontier();
@@ -265,32 +304,15 @@ impl Memory {
         }
     }
 
-    /// The name of an account that somebody else asked the base for; `info` is what the base said.
-    pub fn introduce(&self, address: Address, info: Option<AccountInfo>) -> AccountId {
-        self.accounts.enter(address, || AccountCell::new(info, None), |id, _| id)
-    }
-
-    /// Finds an account, asks the base for it the first time, and looks at its cell.
-    #[inline]
-    fn look_up<B: Base, R>(
+    /// The name of an account that somebody asked the base for; `info` is what the base said, and
+    /// `base_id` what it calls the account.
+    pub fn introduce(
         &self,
-        base: &B,
         address: Address,
-        look: impl Fn(AccountId, &AccountCell) -> R,
-    ) -> Result<R, B::Error> {
-        if let Some(found) = self.accounts.find(address, &look) {
-            return Ok(found);
-        }
-        let info = base.basic_ref(address)?;
-        let base_id = info.as_ref().and_then(|info| info.account_id);
-        let info = info.map(|info| AccountInfo {
-            account_id: None,
-            // revm takes a zero hash for some code when it looks for collisions.
-            code_hash: Account::from(&info).code_hash,
-            ..info
-        });
-        // Somebody else may have asked at the same time: whoever comes first has the word.
-        Ok(self.accounts.enter(address, || AccountCell::new(info, base_id), look))
+        info: Option<AccountInfo>,
+        base_id: Option<AccountId>,
+    ) -> AccountId {
+        self.accounts.enter(address, || AccountCell::new(info, base_id), |id, _| id)
     }
 
     /// An account as the base has it, if anybody asked.

@@ -93,7 +93,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
-    use crate::{AccountRead, Allocation, MemoryStore, MissingCode, Origin, SlotRead, TxIndex};
+    use crate::{AccountRead, Allocation, MemoryStore, MissingCode, Origin, Recall, SlotRead, TxIndex};
 
     const CONTRACT: Address = Address::with_last_byte(1);
     const KEY: U256 = U256::ZERO;
@@ -146,8 +146,9 @@ mod tests {
 
     fn read_ahead(memory: &Memory, base: &Counted) {
         let reader = TxIndex::new(3);
-        let AccountRead { id, .. } = memory.account(base, CONTRACT, reader).unwrap();
-        let slot = memory.slot(id, KEY, reader, || base.storage_ref(CONTRACT, KEY)).unwrap();
+        let ask = || base.basic_ref(CONTRACT);
+        let AccountRead { id, .. } = memory.account(CONTRACT, reader, Recall::Everybody, ask).unwrap();
+        let slot = memory.slot(id.unwrap(), KEY, reader, || base.storage_ref(CONTRACT, KEY)).unwrap();
         assert_eq!(slot, SlotRead::Value(U256::from(7), Origin::Base));
         memory.block_hash(base, 5).unwrap();
     }

@@ -8,14 +8,15 @@ use revm_state::{Account as EvmAccount, AccountId, AccountInfo};
 
 use crate::{
     Account, AccountEffect, AccountObservation, AccountRecord, BalanceEffect, Bounds, Existence, Fate,
-    Payment, Record, record::code_of,
+    Memory, Payment, Record, record::code_of,
 };
 
 /// An account as the run found it, and what it needs of it.
 #[derive(Debug)]
 pub(crate) struct Seen {
     pub(crate) address: Address,
-    pub(crate) id: AccountId,
+    /// What the memory calls it, if it remembers it.
+    id: Option<AccountId>,
     /// What the base calls it.
     pub(crate) base_id: Option<AccountId>,
     /// The account as the base has it, if that is what the run found.
@@ -32,7 +33,7 @@ pub(crate) struct Seen {
 
 /// Writes into a record what a run has seen of accounts, and what it does to them. Slots in the record
 /// say the place of their account among the seen: from then on they say its position in the record.
-pub(crate) fn write_down(all: &mut Vec<Seen>, record: &mut Record) {
+pub(crate) fn write_down(all: &mut Vec<Seen>, record: &mut Record, memory: &Memory) {
     record.payments.reserve(all.len());
     let is_moved = !(record.reads.is_empty() && record.writes.is_empty());
     let mut positions = Vec::with_capacity(if is_moved { all.len() } else { 0 });
@@ -43,12 +44,12 @@ pub(crate) fn write_down(all: &mut Vec<Seen>, record: &mut Record) {
         }
         match seen.payment() {
             Some(payment) => record.payments.push(payment),
-            None => record.accounts.push(AccountRecord {
-                address: seen.address,
-                id: Some(seen.id),
-                observed: seen.needs,
-                effect: seen.effect.take(),
-            }),
+            None => {
+                // Who has effects is told of by name.
+                let id = if seen.effect.is_some() { Some(seen.id(memory)) } else { seen.id };
+                let (observed, effect) = (seen.needs, seen.effect.take());
+                record.accounts.push(AccountRecord { address: seen.address, id, observed, effect });
+            }
         }
     }
     all.clear();
@@ -63,7 +64,7 @@ pub(crate) fn write_down(all: &mut Vec<Seen>, record: &mut Record) {
 impl Seen {
     pub(crate) fn new(
         address: Address,
-        id: AccountId,
+        id: Option<AccountId>,
         base_id: Option<AccountId>,
         base: Option<Option<Account>>,
         info: Option<&AccountInfo>,
@@ -95,6 +96,22 @@ impl Seen {
             seen.need_balance();
         }
         seen
+    }
+
+    /// What the memory calls it, which is told of it if it does not remember it.
+    pub(crate) fn id(&mut self, memory: &Memory) -> AccountId {
+        let Self { address, base, base_id, .. } = *self;
+        *self.id.get_or_insert_with(|| {
+            let known = base.expect("who is not remembered was found in the base");
+            let info = known.map(|known| AccountInfo {
+                balance: known.balance,
+                nonce: known.nonce,
+                code_hash: known.code_hash,
+                account_id: None,
+                code: None,
+            });
+            memory.introduce(address, info, base_id)
+        })
     }
 
     pub(crate) fn need_balance(&mut self) {

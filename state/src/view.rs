@@ -14,8 +14,10 @@ use revm_database_interface::{DBErrorMarker, Database};
 use revm_state::{Account as EvmAccount, AccountId, AccountInfo, Bytecode, EvmState};
 
 use crate::{
-    Account, AccountRead, Base, Fate, Memory, Origin, Record, SlotObservation, SlotRead, SlotRecord, TxIndex,
+    Account, AccountRead, Base, Fate, Memory, Origin, Recall, Record, SlotObservation, SlotRead, SlotRecord,
+    TxIndex,
     cell::Exact,
+    latency::Latency,
     own_code::OwnEmptyCode,
     seen::{Seen, write_down},
     sync::{AtomicBool, Ordering},
@@ -62,6 +64,9 @@ pub struct View<'m, B> {
     /// Codes that were needed before, by this run or another.
     codes: B256Map<Bytecode>,
     empty_code: OwnEmptyCode,
+    latency: Latency,
+    /// The coinbase as the base has it, once it was read: every run looks at it.
+    coinbase: Option<AccountRead>,
 }
 
 /// Who sends a transaction, and what the transaction says of it.
@@ -91,6 +96,8 @@ impl<'m, B: Base> View<'m, B> {
             needs_frontier: false,
             codes: B256Map::default(),
             empty_code: OwnEmptyCode::default(),
+            latency: Latency::default(),
+            coinbase: None,
         }
     }
 
@@ -131,11 +138,12 @@ impl<'m, B: Base> View<'m, B> {
 
     /// The run looks at the exact balance.
     pub fn looks_at_balance(&mut self, address: Address, account: &EvmAccount) {
+        let memory = self.memory;
         let Some(seen) = self.seen_mut(address, account.info.account_id) else { return };
         if !seen.needs.balance.are_exact() {
             seen.need_balance();
-            let (id, balance) = (seen.id, seen.balance);
-            self.memory.need(id, self.reader, Exact::Balance(balance));
+            let (id, balance) = (seen.id(memory), seen.balance);
+            memory.need(id, self.reader, Exact::Balance(balance));
             self.needs_frontier |= self.is_at_frontier_only(address);
         }
     }
@@ -149,13 +157,14 @@ impl<'m, B: Base> View<'m, B> {
 
     /// The run looks at the exact nonce.
     pub fn looks_at_nonce(&mut self, address: Address, account: &EvmAccount) {
+        let memory = self.memory;
         if address != self.sender.address
             && let Some(seen) = self.seen_mut(address, account.info.account_id)
             && !seen.needs.nonce.are_exact()
         {
             seen.need_nonce();
-            let (id, nonce) = (seen.id, seen.nonce);
-            self.memory.need(id, self.reader, Exact::Nonce(nonce));
+            let (id, nonce) = (seen.id(memory), seen.nonce);
+            memory.need(id, self.reader, Exact::Nonce(nonce));
         }
     }
 
@@ -220,7 +229,7 @@ impl<'m, B: Base> View<'m, B> {
             return Err(Interrupt::NeedsFrontier);
         }
         std::mem::swap(&mut record.reads, &mut self.reads);
-        write_down(&mut self.seen, record);
+        write_down(&mut self.seen, record, self.memory);
         Ok(())
     }
 
@@ -248,8 +257,7 @@ impl<'m, B: Base> View<'m, B> {
 
     fn look_up(&mut self, address: Address) -> Result<Option<AccountInfo>, Interrupt<B::Error>> {
         self.check_wanted()?;
-        let read = self.memory.account(self.base, address, self.reader).map_err(Interrupt::Base)?;
-        let AccountRead { id, base_id, mut info, origin } = read;
+        let AccountRead { id, base_id, mut info, origin } = self.read(address)?;
         let base = (origin == Origin::Base).then(|| info.as_ref().map(Account::from));
         let is_sender = address == self.sender.address;
         if is_sender && (info.is_some() || self.sender.nonce != 0) {
@@ -274,10 +282,29 @@ impl<'m, B: Base> View<'m, B> {
         Ok(info)
     }
 
+    fn read(&mut self, address: Address) -> Result<AccountRead, Interrupt<B::Error>> {
+        let is_coinbase = address == self.memory.coinbase();
+        if let Some(read) = &self.coinbase
+            && is_coinbase
+            && self.memory.is_coinbase_quiet()
+        {
+            return Ok(read.clone());
+        }
+        let Self { memory, base, latency, reader, .. } = self;
+        let recall = if latency.is_high() { Recall::Everybody } else { Recall::WithCode };
+        let ask = || latency.of(|| base.basic_ref(address));
+        let read = memory.account(address, *reader, recall, ask).map_err(Interrupt::Base)?;
+        if is_coinbase && read.origin == Origin::Base {
+            self.coinbase = Some(read.clone());
+        }
+        Ok(read)
+    }
+
     fn slot(&mut self, place: AccountId, key: U256) -> Result<U256, Interrupt<B::Error>> {
         self.check_wanted()?;
-        let Seen { address, id, base_id, ref mut has_slots, .. } = self.seen[place.get()];
-        *has_slots = true;
+        let seen = &mut self.seen[place.get()];
+        seen.has_slots = true;
+        let (id, address, base_id) = (seen.id(self.memory), seen.address, seen.base_id);
         let ask = || match base_id {
             Some(base_id) => self.base.storage_by_account_id_ref(address, base_id, key),
             None => self.base.storage_ref(address, key),

@@ -225,7 +225,7 @@ impl Committer for ToyCommitter<'_> {
     }
 
     fn take_effects(&mut self, memory: &Memory, effects: &mut Record) {
-        self.overlay.take_trace(effects, |address, info| memory.introduce(address, info));
+        self.overlay.take_trace(effects, |address, info| memory.introduce(address, info, None));
     }
 
     fn judge(&mut self, record: &Record) -> Option<Staleness> {

@@ -2,9 +2,11 @@
 
 use alloy_primitives::{Address, U256, map::AddressMap};
 use blockloom_state::{
-    AccountObservation, AccountRead, AccountRecord, Allocation, Incarnation, Memory, MemoryStore, Record,
-    SlotRecord, TxIndex, Version, Writer,
+    AccountObservation, AccountRead, AccountRecord, Allocation, Incarnation, Memory, MemoryStore, Recall,
+    Record, SlotRecord, TxIndex, Version, Writer,
 };
+
+use revm::DatabaseRef as _;
 
 use super::dice::Dice;
 use crate::scheduler::{Cut, Effort};
@@ -142,14 +144,11 @@ impl Toy {
             let index = TxIndex::new(dice.below(self.transactions.len() as u64) as usize);
             let version = Version { index, incarnation: Incarnation::FIRST };
             let (contract, key) = self.slot(dice.next());
-            let AccountRead { id, .. } =
-                memory.account(base, contract, index).expect("the store can be read");
-            let account = AccountRecord {
-                address: contract,
-                id: Some(id),
-                observed: AccountObservation::NOTHING,
-                effect: None,
-            };
+            let ask = || base.basic_ref(contract);
+            let read = memory.account(contract, index, Recall::Everybody, ask);
+            let AccountRead { id, .. } = read.expect("the store can be read");
+            let account =
+                AccountRecord { address: contract, id, observed: AccountObservation::NOTHING, effect: None };
             let write =
                 SlotRecord { account: 0, key, original: U256::ZERO, value: U256::from(dice.below(5)) };
             let record = Record { accounts: vec![account], writes: vec![write], ..Record::default() };
