@@ -33,11 +33,16 @@ const GAS_TOGETHER: u64 = 300_000;
 /// How many transactions stretches have in tests.
 const LENGTHS_IN_TESTS: [usize; 6] = [1, 1, 1, 2, 1, 3];
 
+/// What running ahead costs for each transaction, on both threads together: where many take hardly more,
+/// a second thread does not pay however many there are.
+const NANOS_OF_NOTES: f64 = 3e3;
+
 /// What the heavy transactions of a block must be expected to take for a second thread to pay. On
 /// real blocks that are below, keeping notes took longer than it helped, and waking the thread up as
 /// well where it slept.
 struct Threshold {
     gas: f64,
+    /// Beyond what the notes cost.
     nanos: f64,
     /// Their least share of all gas.
     share: f64,
@@ -45,7 +50,7 @@ struct Threshold {
 
 impl Threshold {
     /// Where the thread is awake.
-    const AWAKE: Self = Self { gas: 1.4e6, nanos: 230e3, share: 0.25 };
+    const AWAKE: Self = Self { gas: 1.4e6, nanos: 220e3, share: 0.25 };
     /// Where it has to be woken up.
     const ASLEEP: Self = Self { gas: 5.5e6, nanos: 600e3, share: 0.4 };
 }
@@ -78,10 +83,10 @@ impl Pace {
     const SLOWEST: f64 = 0.15;
 
     /// What a second thread would be worth to a block that takes so much.
-    pub(crate) fn gain(self, Gas { heavy, all }: Gas) -> Gain {
-        let exceeds = |least: &Threshold| {
-            heavy >= least.gas && heavy * self.nanos_per_gas >= least.nanos && heavy >= least.share * all
-        };
+    pub(crate) fn gain(self, Gas { heavy, all, noted }: Gas) -> Gain {
+        let nanos = heavy * self.nanos_per_gas - noted * NANOS_OF_NOTES;
+        let exceeds =
+            |least: &Threshold| heavy >= least.gas && nanos >= least.nanos && heavy >= least.share * all;
         if exceeds(&Threshold::ASLEEP) {
             Gain::Sure
         } else if exceeds(&Threshold::AWAKE) {
@@ -92,7 +97,7 @@ impl Pace {
     }
 
     /// Learns from a block that was expected to take so much, and took so long.
-    pub(crate) fn learn(&mut self, Gas { heavy, all }: Gas, time: Duration, statistics: &Statistics) {
+    pub(crate) fn learn(&mut self, Gas { heavy, all, .. }: Gas, time: Duration, statistics: &Statistics) {
         if heavy < Threshold::AWAKE.gas {
             return;
         }
@@ -128,6 +133,8 @@ pub(crate) struct Gas {
     heavy: f64,
     /// All of them.
     all: f64,
+    /// How many transactions are worth handing out one by one.
+    noted: f64,
 }
 
 impl Forecast {
@@ -167,6 +174,7 @@ impl Gas {
         self.all += expected;
         if !is_payment(transaction) {
             self.heavy += expected;
+            self.noted += 1.0;
         }
     }
 }
@@ -259,6 +267,6 @@ mod tests {
         assert_eq!(learn(100, 1, 0), Gain::None);
         assert_eq!(learn(400, 1, 0), Gain::IfAwake);
         assert_eq!(learn(200, 2, 10), Gain::None, "it would have taken less on one thread");
-        assert_eq!(learn(200, 2, 25), Gain::IfAwake);
+        assert_eq!(learn(250, 2, 25), Gain::IfAwake);
     }
 }
