@@ -5,6 +5,7 @@
 //! the gate gets the frontier and nothing else, and that nobody waits for what will not come:
 //! whoever changes the plan so that others find work wakes them.
 
+mod choice;
 mod plan;
 mod stretches;
 mod window;
@@ -15,7 +16,8 @@ use blockloom_state::{
 };
 
 use crate::news::News;
-use plan::{AtGate, Claimant, Plan, Stale};
+use choice::Claimant;
+use plan::{AtGate, Plan, Stale};
 pub(crate) use plan::{Passed, Standing};
 use stretches::Stretches;
 pub(crate) use stretches::{Cut, Effort, Stretch, Turn};

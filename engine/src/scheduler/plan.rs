@@ -15,12 +15,11 @@
 //! who is shelved runs at the gate only. A turn whose stretch the gate took over (doomed, then at
 //! the gate) reports to nobody: it is not the latest any more.
 
-use std::{cmp::Reverse, collections::BTreeSet};
-
 use blockloom_state::{Audience, Incarnation};
 
 use super::{
-    stretches::{Cut, Effort, Stretch, Turn},
+    choice::{Choice, Claimant, Next, Scope},
+    stretches::{Cut, Stretch, Turn},
     window::{Closure, Window},
 };
 
@@ -56,25 +55,6 @@ struct Entry {
     awaited: Option<Stretch>,
 }
 
-/// Where the next transaction for a worker comes from.
-enum Next {
-    /// It is ready again.
-    Again(usize),
-    /// It is the hugest.
-    Huge,
-    /// Nobody touched it.
-    Untouched(usize),
-}
-
-/// Who is to run something ahead.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Claimant {
-    /// A worker.
-    Worker,
-    /// The gate's own thread, while somebody else runs the frontier.
-    Gate,
-}
-
 /// What the gate is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AtGate {
@@ -107,17 +87,7 @@ pub(crate) enum Passed {
 pub(super) struct Plan {
     entries: Vec<Entry>,
     frontier: usize,
-    /// No stretch from here on was ever claimed or left to the gate.
-    untouched: usize,
-    /// Stretches before `untouched` that are ready again.
-    again: BTreeSet<usize>,
-    /// Huge stretches that nobody touched: who asks for the most comes first.
-    huge: BTreeSet<(Reverse<u64>, usize)>,
-    efforts: Vec<Effort>,
-    /// How many stretches in a row were claimed without one in between that is left to the gate.
-    in_a_row: usize,
-    /// How many may be: as many as there are threads beside the gate's.
-    most_in_a_row: usize,
+    choice: Choice,
     /// Who waits for whom.
     waiting: Vec<(Stretch, Stretch)>,
     pub(super) window: Window,
@@ -137,16 +107,10 @@ impl Plan {
             latest: Incarnation::FIRST,
             awaited: None,
         };
-        let efforts: Vec<_> = cuts.iter().map(|cut| cut.effort).collect();
         Self {
-            entries: vec![entry; efforts.len()],
+            entries: vec![entry; cuts.len()],
             frontier: 0,
-            untouched: 0,
-            again: BTreeSet::new(),
-            huge: (0..efforts.len()).filter_map(|position| huge(&efforts, position)).collect(),
-            efforts,
-            in_a_row: 0,
-            most_in_a_row: threads.saturating_sub(1).max(1),
+            choice: Choice::new(cuts, threads),
             waiting: Vec::new(),
             window: Window::new(threads),
             is_alone: true,
@@ -185,76 +149,22 @@ impl Plan {
 
     /// Gives somebody something to run ahead.
     pub(super) fn claim(&mut self, who: Claimant) -> Option<Turn> {
-        let position = match self.next_ready(who)? {
-            Next::Again(position) => {
-                self.again.remove(&position);
-                position
-            }
-            Next::Huge => self.huge.pop_first().expect("it was found there").1,
-            Next::Untouched(position) => {
-                self.in_a_row = if position == self.untouched { self.in_a_row + 1 } else { 1 };
-                self.untouched = position + 1;
-                position
-            }
-        };
+        let next = self.next_ready(who)?;
+        let position = self.choice.take(next);
         Some(self.start(position, Status::Running))
     }
 
-    /// What is ready and may be run ahead: what was stale below all that nobody touched; then what is
-    /// huge, however far it is; then the lowest. What was huge and stale comes when its turn has
-    /// come: who is far ahead is soon stale again. The others are left to the gate. Its own thread
-    /// takes what is huge last: nothing becomes final meanwhile.
     fn next_ready(&self, who: Claimant) -> Option<Next> {
-        if self.is_stopped || self.window.reach() == 0 {
+        let reach = self.window.reach();
+        if self.is_stopped || reach == 0 {
             return None;
         }
-        let end = self.entries.len().min(self.frontier + 1 + self.window.reach());
-        let again = self.again.first().copied().filter(|again| *again < end);
-        if let Some(again) = again.filter(|again| *again < self.untouched) {
-            return Some(Next::Again(again));
-        }
-        let huge = || (!self.huge.is_empty()).then_some(Next::Huge);
-        let lowest = || match (again, self.next_untouched(end)) {
-            (Some(again), Some(untouched)) if untouched < again => Some(Next::Untouched(untouched)),
-            (Some(again), _) => Some(Next::Again(again)),
-            (None, untouched) => untouched.map(Next::Untouched),
+        let scope = Scope {
+            near: self.frontier + reach / 2,
+            end: self.entries.len().min(self.frontier + 1 + reach),
+            is_calm: self.window.is_calm(),
         };
-        match who {
-            Claimant::Worker => huge().or_else(lowest),
-            Claimant::Gate => lowest().or_else(huge),
-        }
-    }
-
-    /// The next stretch that nobody touched and that is worth it. The gate is left its share of what
-    /// comes in bulk: what it runs itself needs no record and no judging. Far ahead of it there is no
-    /// need to.
-    fn next_untouched(&self, end: usize) -> Option<usize> {
-        let near = self.frontier + self.window.reach() / 2;
-        let mut is_gates_turn = self.in_a_row >= self.most_in_a_row;
-        (self.untouched..end).find(|position| {
-            let is_left = match self.efforts[*position] {
-                _ if self.entries[*position].status != Status::Ready => true,
-                Effort::Light => true,
-                Effort::Bulk => is_gates_turn && *position < near,
-                // It is claimed as such.
-                Effort::Huge { .. } => true,
-                Effort::Heavy => is_gates_turn && *position < near && self.window.is_calm(),
-            };
-            is_gates_turn &= !is_left;
-            !is_left
-        })
-    }
-
-    /// The frontier is at the gate: nobody else is to have it.
-    fn withhold_frontier(&mut self) {
-        self.again.remove(&self.frontier);
-        if let Some(huge) = huge(&self.efforts, self.frontier) {
-            self.huge.remove(&huge);
-        }
-        if self.untouched <= self.frontier {
-            self.untouched = self.frontier + 1;
-            self.in_a_row = 0;
-        }
+        self.choice.next(who, scope, |position| self.entries[position].status == Status::Ready)
     }
 
     fn start(&mut self, position: usize, status: Status) -> Turn {
@@ -273,7 +183,7 @@ impl Plan {
 
     fn make_ready(&mut self, stretch: Stretch) {
         self.entries[stretch.get()].status = Status::Ready;
-        self.again.insert(stretch.get());
+        self.choice.again(stretch.get());
     }
 
     /// A turn was broken off: it was doomed, or the block was stopped.
@@ -361,7 +271,7 @@ impl Plan {
     pub(super) fn at_gate(&mut self) -> AtGate {
         match self.entries[self.frontier].status {
             Status::Ran | Status::Ready | Status::Waiting(_) | Status::Shelved | Status::Doomed => {
-                self.withhold_frontier();
+                self.choice.withhold(self.frontier);
                 AtGate::Take(self.start(self.frontier, Status::AtGate))
             }
             Status::Running => {
@@ -427,14 +337,6 @@ impl Plan {
     }
 }
 
-/// The place of a stretch among the huge ones, if it is one.
-fn huge(efforts: &[Effort], position: usize) -> Option<(Reverse<u64>, usize)> {
-    match efforts[position] {
-        Effort::Huge { asks } => Some((Reverse(asks), position)),
-        Effort::Light | Effort::Bulk | Effort::Heavy => None,
-    }
-}
-
 /// What follows from a stretch's being stale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stale {
@@ -449,6 +351,7 @@ pub(super) enum Stale {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scheduler::Effort;
 
     fn plan(efforts: &[Effort]) -> Plan {
         with_threads(efforts, 9)
