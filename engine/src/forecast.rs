@@ -133,7 +133,7 @@ pub(crate) struct Gas {
     heavy: f64,
     /// All of them.
     all: f64,
-    /// How many transactions are worth handing out one by one.
+    /// How many transactions those are, payments apart.
     noted: f64,
 }
 

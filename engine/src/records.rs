@@ -237,4 +237,19 @@ mod tests {
         assert_eq!(records.begin(first()), Need::None);
         assert!(records.places[0].lock().kept.is_none());
     }
+
+    #[test]
+    fn who_runs_ahead_finds_the_room_of_what_is_done_with() {
+        let records = Records::new(1);
+        records.begin(first());
+        publish(&records, 1);
+        let Taken::Fresh(mut ran) = records.take(first()) else { panic!("it may hold") };
+        ran.record.payments.reserve(100);
+        ran.clear();
+        records.give_back(&mut vec![ran]);
+        let mut own = Vec::new();
+        let again = records.blank(&mut own);
+        assert!(again.record.payments.capacity() >= 100 && again.yielded.is_none());
+        assert_eq!(records.blank(&mut own).record.payments.capacity(), 0, "there was one");
+    }
 }

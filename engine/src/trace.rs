@@ -1,4 +1,4 @@
-//! The only clock of the library: how long things take, for the statistics.
+//! The only clock of the engine: how long things take, for the statistics and the forecast.
 
 use std::time::{Duration, Instant};
 

@@ -63,6 +63,12 @@ fn only_one_file_of_the_engine_names_rayon() {
 }
 
 #[test]
+fn there_are_two_clocks_and_each_has_one_file() {
+    assert_eq!(who_names("engine/src", &["Instant", "SystemTime"], "trace.rs"), NOBODY);
+    assert_eq!(who_names("state/src", &["Instant", "SystemTime"], "latency.rs"), NOBODY);
+}
+
+#[test]
 fn every_file_starts_by_saying_what_it_is() {
     for folder in ["state/src", "engine/src", "fixtures/src", "bench/src", "fuzz/src"] {
         for (path, text) in sources(folder) {

@@ -1,7 +1,7 @@
 //! The multi-version memory: what the transactions of a block read and write before they are final.
 //!
-//! Owns the versions of every location, who read which slot, and what the base said, so that those
-//! who run ahead ask it once. Promises that a reader sees the newest version before it, or is told
+//! Owns the versions of every location, who read which slot, and what the base said where that is worth
+//! remembering, so that those who run ahead ask it once. Promises that a reader sees the newest version before it, or is told
 //! whom to await; and that who publishes learns whose reads that breaks. Nothing here is ever
 //! believed: a wrong version costs a run, never an outcome.
 //!
@@ -292,6 +292,9 @@ impl Memory {
         let mut effect = effect.clone();
         if account.address == self.coinbase {
             effect.balance = BalanceEffect::Keep;
+            if !effect.is_any() {
+                return;
+            }
             // ORDER: Relaxed: see `is_coinbase_quiet`.
             self.has_news_of_coinbase.store(true, Ordering::Relaxed);
         }

@@ -1,5 +1,5 @@
-//! The base as whoever commits reads it: through what those who run ahead have asked for already,
-//! where anybody runs ahead.
+//! The base as whoever commits reads it: through what is remembered of what those who run ahead asked
+//! for, where anybody runs ahead.
 
 use alloy_primitives::{Address, B256, U256};
 use revm_database_interface::DatabaseRef;
@@ -7,8 +7,7 @@ use revm_state::{AccountId, AccountInfo, Bytecode};
 
 use crate::{Base, Memory};
 
-/// A base seen through a memory: what those who run ahead have asked for is not asked again. What
-/// is asked for here is not remembered there, for the one reader that there is remembers it itself.
+/// A base seen through a memory: what is remembered there is not asked for again. What is asked for here is not remembered there, for the one reader that there is remembers it itself.
 /// While nobody runs ahead the base alone is asked. Names of accounts are the memory's.
 ///
 /// Without a memory it is the base. That is one type with the other, so that one interpreter is
@@ -171,5 +170,20 @@ mod tests {
         memory.reset();
         read_ahead(&memory, &base);
         assert_eq!(base.asked.load(Ordering::Relaxed), 6, "asked again");
+    }
+
+    #[test]
+    fn who_has_no_code_is_asked_for_again_unless_that_takes_long() {
+        let nobody = Address::with_last_byte(9);
+        for (recall, questions) in [(Recall::WithCode, 2), (Recall::Everybody, 1)] {
+            let (base, memory) = (Counted::new(), Memory::default());
+            for reader in [1, 2] {
+                let ask = || base.basic_ref(nobody);
+                let read = memory.account(nobody, TxIndex::new(reader), recall, ask).unwrap();
+                assert_eq!((read.info, read.origin), (None, Origin::Base));
+                assert_eq!(read.id.is_some(), recall == Recall::Everybody);
+            }
+            assert_eq!(base.asked.into_inner(), questions);
+        }
     }
 }

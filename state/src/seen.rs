@@ -21,7 +21,7 @@ pub(crate) struct Seen {
     pub(crate) base_id: Option<AccountId>,
     /// The account as the base has it, if that is what the run found.
     base: Option<Option<Account>>,
-    /// Whether any of its slots was looked at.
+    /// Whether any of its slots was looked at, or written.
     pub(crate) has_slots: bool,
     pub(crate) balance: U256,
     pub(crate) nonce: u64,
@@ -45,8 +45,9 @@ pub(crate) fn write_down(all: &mut Vec<Seen>, record: &mut Record, memory: &Memo
         match seen.payment() {
             Some(payment) => record.payments.push(payment),
             None => {
-                // Who has effects is told of by name.
-                let id = if seen.effect.is_some() { Some(seen.id(memory)) } else { seen.id };
+                // Who has effects, or slots, is told of by name.
+                let is_told = seen.effect.is_some() || seen.has_slots;
+                let id = if is_told { Some(seen.id(memory)) } else { seen.id };
                 let (observed, effect) = (seen.needs, seen.effect.take());
                 record.accounts.push(AccountRecord { address: seen.address, id, observed, effect });
             }

@@ -77,7 +77,7 @@ impl Choice {
             return Some(Next::Again(again));
         }
         let huge = || (!self.huge.is_empty()).then_some(Next::Huge);
-        let lowest = || match (again, self.next_untouched(scope, is_ready)) {
+        let lowest = || match (again, self.next_untouched(who, scope, is_ready)) {
             (Some(again), Some(untouched)) if untouched < again => Some(Next::Untouched(untouched)),
             (Some(again), _) => Some(Next::Again(again)),
             (None, untouched) => untouched.map(Next::Untouched),
@@ -91,8 +91,8 @@ impl Choice {
     /// The next stretch that nobody touched and that is worth it. The gate is left its share of what
     /// comes in bulk, and of all while nothing is for nothing: what it runs itself needs no record and
     /// no judging. Far ahead of it there is no need to.
-    fn next_untouched(&self, scope: Scope, is_ready: impl Fn(usize) -> bool) -> Option<usize> {
-        let mut is_gates_turn = self.in_a_row >= self.most_in_a_row;
+    fn next_untouched(&self, who: Claimant, scope: Scope, is_ready: impl Fn(usize) -> bool) -> Option<usize> {
+        let mut is_gates_turn = who == Claimant::Worker && self.in_a_row >= self.most_in_a_row;
         (self.untouched..scope.end).find(|position| {
             let is_left = match self.efforts[*position] {
                 _ if !is_ready(*position) => true,
@@ -146,5 +146,28 @@ fn huge(efforts: &[Effort], position: usize) -> Option<(Reverse<u64>, usize)> {
     match efforts[position] {
         Effort::Huge { asks } => Some((Reverse(asks), position)),
         Effort::Light | Effort::Bulk | Effort::Heavy => None,
+    }
+}
+
+#[cfg(all(test, not(feature = "shuttle")))]
+mod tests {
+    use super::*;
+
+    fn claimed(who: Claimant, is_calm: bool) -> Vec<usize> {
+        let mut choice = Choice::new(&[Cut::single(Effort::Heavy); 8], 2);
+        let scope = Scope { near: 5, end: 8, is_calm };
+        let next = |choice: &Choice| choice.next(who, scope, |_| true);
+        let mut claimed = Vec::new();
+        while let Some(next) = next(&choice) {
+            claimed.push(choice.take(next));
+        }
+        claimed
+    }
+
+    #[test]
+    fn while_nothing_is_for_nothing_a_worker_leaves_the_gate_its_share_of_what_is_near() {
+        assert_eq!(claimed(Claimant::Worker, false), (0..8).collect::<Vec<_>>());
+        assert_eq!(claimed(Claimant::Worker, true), [0, 2, 4, 5, 6, 7]);
+        assert_eq!(claimed(Claimant::Gate, true), (0..8).collect::<Vec<_>>(), "it is its own share");
     }
 }
