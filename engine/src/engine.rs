@@ -209,7 +209,7 @@ impl<H: Handling> Engine<H> {
     fn go<B: Base>(&self, base: &B, block: &Block, observer: Observer<'_>) -> Result<Outcome, BlockError> {
         let place = Cell::new(Place::Opening);
         let forecast = self.has_choice().then(|| Forecast::of(block));
-        let gas = forecast.as_ref().map(|forecast| forecast.gas);
+        let gas = forecast.as_ref().map(|forecast| self.look_closer(forecast.gas, base, block));
         let help = self.help_for(gas);
         let watch = Stopwatch::start();
         let result = catch_unwind(AssertUnwindSafe(|| match help {
@@ -266,6 +266,15 @@ impl<H: Handling> Engine<H> {
     /// Whether it depends on the block how many threads execute it.
     fn has_choice(&self) -> bool {
         self.threads() > 1 && self.shared.config.spread == Spread::WhereItPays
+    }
+
+    /// What a block takes, asking the base if it seems too little for a second thread. A base that
+    /// panics is met again, and reported, when the block is executed.
+    fn look_closer<B: Base>(&self, gas: Gas, base: &B, block: &Block) -> Gas {
+        if self.shared.history.lock().pace.gain(gas) != Gain::None {
+            return gas;
+        }
+        catch_unwind(AssertUnwindSafe(|| gas.looking_closer(base, block))).unwrap_or(gas)
     }
 
     /// Who helps with a block, if it is worth it: one that takes so much, or any if nothing is said.

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use blockloom_state::{Account, Base};
+
 use crate::{
     Block, Statistics, Transaction,
     scheduler::{Cut, Effort},
@@ -16,9 +18,10 @@ const MOST_EXPECTED: u64 = 300_000;
 const TRANSFER: u64 = 21_000;
 /// Who asks for so much may take as long as many others together.
 const HUGE: u64 = 350_000;
-/// How much longer a block would have taken on one thread than it took on several, about: where
-/// nearly all runs ahead of the gate were committed, and where they were not.
-const RATIO_WHERE_IT_PAID: f64 = 1.4;
+/// How many threads' worth of work was done at a time, notes included, where nearly all runs ahead of
+/// the gate were committed.
+const TOGETHER_WHERE_IT_PAID: f64 = 1.7;
+/// How much longer a block would have taken on one thread than it took on several where they were not.
 const RATIO_WHERE_IT_DID_NOT: f64 = 0.7;
 /// The share of runs ahead of the gate that are committed where it pays.
 const SHARE_WHERE_IT_PAYS: f64 = 0.8;
@@ -27,7 +30,9 @@ const SHARE_WHERE_IT_PAYS: f64 = 0.8;
 const PAYMENTS_TOGETHER: usize = 16;
 const PAYMENTS_WORTH_IT: usize = 8;
 /// What of their gas counts as heavy: running one ahead takes nearly as long as it saves.
-const WEIGHT_OF_PAYMENTS: f64 = 0.5;
+const WEIGHT_OF_PAYMENTS: f64 = 0.3;
+/// What is asked of the base about calls without input before a block is left to one thread.
+const QUESTIONS: usize = 8;
 /// How much gas transactions that go together ask for at most.
 const GAS_TOGETHER: u64 = 300_000;
 /// How many transactions stretches have in tests.
@@ -35,7 +40,9 @@ const LENGTHS_IN_TESTS: [usize; 6] = [1, 1, 1, 2, 1, 3];
 
 /// What running ahead costs for each transaction, on both threads together: where many take hardly more,
 /// a second thread does not pay however many there are.
-const NANOS_OF_NOTES: f64 = 3e3;
+const NANOS_OF_NOTES: f64 = 4e3;
+/// The same for a payment in a stretch of them.
+const NANOS_OF_A_PAYMENT: f64 = 1e3;
 
 /// What the heavy transactions of a block must be expected to take for a second thread to pay. On
 /// real blocks that are below, keeping notes took longer than it helped, and waking the thread up as
@@ -50,7 +57,7 @@ struct Threshold {
 
 impl Threshold {
     /// Where the thread is awake.
-    const AWAKE: Self = Self { gas: 1.4e6, nanos: 220e3, share: 0.25 };
+    const AWAKE: Self = Self { gas: 1.4e6, nanos: 200e3, share: 0.25 };
     /// Where it has to be woken up.
     const ASLEEP: Self = Self { gas: 5.5e6, nanos: 600e3, share: 0.4 };
 }
@@ -83,7 +90,7 @@ impl Pace {
     const SLOWEST: f64 = 0.15;
 
     /// What a second thread would be worth to a block that takes so much.
-    pub(crate) fn gain(self, Gas { heavy, all, noted }: Gas) -> Gain {
+    pub(crate) fn gain(self, Gas { heavy, all, noted, .. }: Gas) -> Gain {
         let nanos = heavy * self.nanos_per_gas - noted * NANOS_OF_NOTES;
         let exceeds =
             |least: &Threshold| heavy >= least.gas && nanos >= least.nanos && heavy >= least.share * all;
@@ -97,25 +104,25 @@ impl Pace {
     }
 
     /// Learns from a block that was expected to take so much, and took so long.
-    pub(crate) fn learn(&mut self, Gas { heavy, all, .. }: Gas, time: Duration, statistics: &Statistics) {
-        if heavy < Threshold::AWAKE.gas {
+    pub(crate) fn learn(&mut self, gas: Gas, time: Duration, statistics: &Statistics) {
+        if gas.heavy < Threshold::AWAKE.gas {
             return;
         }
-        let alone = time.as_secs_f64() * ratio_of(statistics);
-        let seen = (alone * 1e9 / all).min(Self::SLOWEST);
+        let seen = (nanos_alone(gas, time, statistics) / gas.all).clamp(0.0, Self::SLOWEST);
         self.nanos_per_gas = (self.nanos_per_gas + seen) / 2.0;
     }
 }
 
-/// How much longer a block would have taken on one thread, going by its runs.
-fn ratio_of(statistics: &Statistics) -> f64 {
+/// How long a block would have taken on one thread, going by its runs.
+fn nanos_alone(gas: Gas, time: Duration, statistics: &Statistics) -> f64 {
     let ahead = statistics.incarnations - statistics.at_gate;
+    let nanos = time.as_secs_f64() * 1e9;
     if statistics.threads == 1 {
-        1.0
+        nanos
     } else if statistics.committed as f64 > SHARE_WHERE_IT_PAYS * ahead as f64 {
-        RATIO_WHERE_IT_PAID
+        TOGETHER_WHERE_IT_PAID * nanos - gas.noted * NANOS_OF_NOTES - gas.bulk * NANOS_OF_A_PAYMENT
     } else {
-        RATIO_WHERE_IT_DID_NOT
+        RATIO_WHERE_IT_DID_NOT * nanos
     }
 }
 
@@ -135,6 +142,8 @@ pub(crate) struct Gas {
     all: f64,
     /// How many transactions those are, payments apart.
     noted: f64,
+    /// How many payments are in stretches of them.
+    bulk: f64,
 }
 
 impl Forecast {
@@ -161,6 +170,7 @@ impl Forecast {
             if cut.effort == Effort::Light && cut.transactions >= PAYMENTS_WORTH_IT {
                 cut.effort = Effort::Bulk;
                 gas.heavy += WEIGHT_OF_PAYMENTS * (TRANSFER * cut.transactions as u64) as f64;
+                gas.bulk += cut.transactions as f64;
             }
         }
         Self { gas, cuts }
@@ -168,6 +178,30 @@ impl Forecast {
 }
 
 impl Gas {
+    /// The same gas, where calls without input are no payments if all of some that are called have
+    /// code. Whoever pays may leave more gas than a payment takes, so only the base can tell; it is
+    /// asked if that may matter. An answer that does not come changes nothing.
+    pub(crate) fn looking_closer<B: Base>(mut self, base: &B, block: &Block) -> Self {
+        let doubtful =
+            |transaction: &&Transaction| is_payment(transaction) && transaction.env.gas_limit > TRANSFER;
+        let calls: Vec<_> = block.transactions.iter().filter(doubtful).collect();
+        let most: f64 = calls.iter().map(|call| most_gas(call) as f64).sum();
+        if self.heavy + most < Threshold::AWAKE.gas {
+            return self;
+        }
+        let mut asked = calls.iter().step_by(calls.len().div_ceil(QUESTIONS).max(1));
+        let has_code = |call: &Transaction| {
+            let callee = call.env.kind.to().and_then(|callee| base.basic_ref(*callee).ok().flatten());
+            callee.is_some_and(|callee| Account::from(&callee).has_code())
+        };
+        if asked.all(|call| has_code(call)) {
+            self.heavy += most;
+            self.noted += calls.len() as f64;
+            self.all += most - (TRANSFER * calls.len() as u64) as f64;
+        }
+        self
+    }
+
     /// Adds what a transaction takes. Payments are worth something only where many come in a row.
     fn add(&mut self, transaction: &Transaction) {
         let expected = expected_gas(transaction) as f64;
@@ -204,7 +238,11 @@ pub(crate) fn cuts_in_tests(block: &Block) -> Vec<Cut> {
 }
 
 fn expected_gas(transaction: &Transaction) -> u64 {
-    transaction.env.gas_limit.min(if is_payment(transaction) { TRANSFER } else { MOST_EXPECTED })
+    if is_payment(transaction) { transaction.env.gas_limit.min(TRANSFER) } else { most_gas(transaction) }
+}
+
+fn most_gas(transaction: &Transaction) -> u64 {
+    transaction.env.gas_limit.min(MOST_EXPECTED)
 }
 
 fn is_payment(transaction: &Transaction) -> bool {
@@ -228,7 +266,8 @@ fn effort(transaction: &Transaction) -> Effort {
 mod tests {
     use alloy_consensus::Header;
     use alloy_hardforks::EthereumHardfork;
-    use alloy_primitives::B256;
+    use alloy_primitives::{B256, Bytes};
+    use blockloom_state::{Allocation, MemoryStore};
     use revm::context::TxEnv;
 
     use super::*;
@@ -256,6 +295,21 @@ mod tests {
     }
 
     #[test]
+    fn calls_without_input_are_payments_unless_whoever_is_called_has_code() {
+        let mut block = calls(100);
+        for transaction in &mut block.transactions {
+            transaction.env.data = Default::default();
+        }
+        let callee = *block.transactions[0].env.kind.to().expect("it is called");
+        let gain = |code: Bytes| {
+            let store = MemoryStore::from_genesis([(callee, Allocation { code, ..Allocation::default() })]);
+            Pace::default().gain(Forecast::of(&block).gas.looking_closer(&store, &block))
+        };
+        assert_eq!(gain(Bytes::new()), Gain::None);
+        assert_eq!(gain([1].into()), Gain::Sure);
+    }
+
+    #[test]
     fn blocks_that_take_hardly_any_time_are_left_to_one_thread_until_others_come() {
         let (mut pace, gas) = (Pace::default(), Forecast::of(&calls(30)).gas);
         let mut learn = |micros, threads, committed| {
@@ -267,6 +321,6 @@ mod tests {
         assert_eq!(learn(100, 1, 0), Gain::None);
         assert_eq!(learn(400, 1, 0), Gain::IfAwake);
         assert_eq!(learn(200, 2, 10), Gain::None, "it would have taken less on one thread");
-        assert_eq!(learn(250, 2, 25), Gain::IfAwake);
+        assert_eq!(learn(300, 2, 25), Gain::IfAwake);
     }
 }
