@@ -59,7 +59,7 @@ impl Threshold {
     /// Where the thread is awake.
     const AWAKE: Self = Self { gas: 1.4e6, nanos: 200e3, share: 0.25 };
     /// Where it has to be woken up.
-    const ASLEEP: Self = Self { gas: 5.5e6, nanos: 600e3, share: 0.4 };
+    const ASLEEP: Self = Self { gas: 5.5e6, nanos: 600e3, share: 0.28 };
 }
 
 /// Whether a second thread pays.
@@ -292,6 +292,15 @@ mod tests {
     fn the_larger_a_block_the_more_a_second_thread_is_worth() {
         let gains = [5, 20, 100].map(|count| Pace::default().gain(Forecast::of(&calls(count)).gas));
         assert_eq!(gains, [Gain::None, Gain::IfAwake, Gain::Sure]);
+    }
+
+    #[test]
+    fn a_large_block_of_payments_is_worth_waking_somebody_up() {
+        let mut block = calls(2000);
+        for transaction in &mut block.transactions {
+            (transaction.env.data, transaction.env.gas_limit) = (Bytes::new(), TRANSFER);
+        }
+        assert_eq!(Pace::default().gain(Forecast::of(&block).gas), Gain::Sure);
     }
 
     #[test]
