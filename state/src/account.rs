@@ -1,7 +1,7 @@
 //! An account without its storage: the plain facts that the state trie holds about it.
 
 use alloy_primitives::{B256, KECCAK256_EMPTY, U256};
-use revm_state::AccountInfo;
+use revm_state::{AccountId, AccountInfo, Bytecode};
 
 /// Balance, nonce and code hash of an account.
 ///
@@ -32,6 +32,14 @@ impl Account {
     /// Whether it has code.
     pub fn has_code(&self) -> bool {
         self.code_hash != KECCAK256_EMPTY
+    }
+}
+
+impl Account {
+    /// The account as revm has it, with its code where that is at hand, and what it is called.
+    pub(crate) fn into_info(self, code: Option<Bytecode>, account_id: Option<AccountId>) -> AccountInfo {
+        let Self { balance, nonce, code_hash } = self;
+        AccountInfo { balance, nonce, code_hash, account_id, code }
     }
 }
 

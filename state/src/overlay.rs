@@ -123,7 +123,7 @@ impl<B: Base> Overlay<B> {
             side.traced = None;
             account.id.get_or_insert_with(|| {
                 let before = accounts[place.get()].account.before;
-                let info = before.map(|before| info_of(before, side.code_before.clone(), None));
+                let info = before.map(|before| before.into_info(side.code_before.clone(), None));
                 introduce(account.address, info)
             });
         });
@@ -340,11 +340,6 @@ fn account_id(place: usize) -> AccountId {
     AccountId::new(place).expect("a block reads fewer than 2^32 accounts")
 }
 
-fn info_of(account: Account, code: Option<Bytecode>, place: Option<AccountId>) -> AccountInfo {
-    let Account { balance, nonce, code_hash } = account;
-    AccountInfo { balance, nonce, code_hash, account_id: place, code }
-}
-
 /// Opens the recorder's page of an account, if there is a recorder.
 fn record_account<'r>(recorder: &'r mut Option<Recorder>, entry: &Entry<'_>) -> Option<&'r mut Recorded> {
     let recorder = recorder.as_mut()?;
@@ -397,7 +392,7 @@ impl<B: Base> Database for Overlay<B> {
     fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, B::Error> {
         let place = self.place(address)?;
         let code = || self.sides[place.get()].code.clone();
-        Ok(self.accounts[place.get()].account.after.map(|now| info_of(now, code(), Some(place))))
+        Ok(self.accounts[place.get()].account.after.map(|now| now.into_info(code(), Some(place))))
     }
 
     fn code_by_hash(&mut self, code_hash: B256) -> Result<Bytecode, B::Error> {

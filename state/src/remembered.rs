@@ -7,7 +7,8 @@ use revm_state::{AccountId, AccountInfo, Bytecode};
 
 use crate::{Base, Memory};
 
-/// A base seen through a memory: what is remembered there is not asked for again. What is asked for here is not remembered there, for the one reader that there is remembers it itself.
+/// A base seen through a memory: what is remembered there is not asked for again. What is asked for
+/// here is not remembered there, for the one reader that there is remembers it itself.
 /// While nobody runs ahead the base alone is asked. Names of accounts are the memory's.
 ///
 /// Without a memory it is the base. That is one type with the other, so that one interpreter is

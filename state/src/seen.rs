@@ -104,14 +104,7 @@ impl Seen {
         let Self { address, base, base_id, .. } = *self;
         *self.id.get_or_insert_with(|| {
             let known = base.expect("who is not remembered was found in the base");
-            let info = known.map(|known| AccountInfo {
-                balance: known.balance,
-                nonce: known.nonce,
-                code_hash: known.code_hash,
-                account_id: None,
-                code: None,
-            });
-            memory.introduce(address, info, base_id)
+            memory.introduce(address, known.map(|known| known.into_info(None, None)), base_id)
         })
     }
 

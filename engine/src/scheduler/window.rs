@@ -155,4 +155,14 @@ mod tests {
         assert_eq!(window.reach(), 2 * FURTHEST);
         assert_eq!(window.widest(), 2 * FURTHEST);
     }
+
+    #[test]
+    fn it_is_calm_once_it_cannot_grow_any_more_and_until_something_is_wasted() {
+        let mut window = Window::new(2);
+        assert!(!window.is_calm());
+        (0..FURTHEST).for_each(|_| window.paid());
+        assert!(window.is_calm());
+        window.wasted();
+        assert!(!window.is_calm());
+    }
 }
