@@ -28,8 +28,9 @@ use crate::{
 /// How an engine executes.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// How many threads execute a block, the calling one among them; by default as many as the
-    /// machine runs at once. With one, transactions run one after the other on the calling thread.
+    /// How many threads execute a block at most, the calling one among them; by default as many as
+    /// the machine runs at once. More only help while a base takes its time to answer, and wait for
+    /// that. With one, transactions run one after the other on the calling thread.
     pub threads: Option<NonZeroUsize>,
     /// The pool that the other threads are taken from; by default the engine makes one of its own
     /// when it first needs it.
@@ -135,6 +136,8 @@ struct Shared {
 #[derive(Debug, Default)]
 struct History {
     pace: Pace,
+    /// Whether the base took its time to answer.
+    is_base_slow: bool,
     /// Since when the last one is done.
     last: Option<Stopwatch>,
 }
@@ -158,9 +161,21 @@ impl<H: Handling> Engine<H> {
         Self { shared: Arc::new(Shared { config, ..Shared::default() }), handling }
     }
 
-    /// How many threads execute a block.
+    /// How many threads execute a block at most.
     pub fn threads(&self) -> usize {
         self.shared.config.threads.map_or_else(machine_threads, NonZeroUsize::get)
+    }
+
+    /// How many threads execute the next block. More than the machine runs at once take the cores
+    /// away from each other, and from the gate; where the base takes its time, though, they wait for
+    /// more answers at once.
+    fn crew(&self) -> usize {
+        let is_slow = || self.shared.history.lock().is_base_slow;
+        if self.shared.config.spread != Spread::WhereItPays || is_slow() {
+            self.threads()
+        } else {
+            self.threads().min(machine_threads().max(2))
+        }
     }
 
     /// Executes a block on `base`, the state before it. The base is not changed: the outcome says
@@ -246,12 +261,13 @@ impl<H: Handling> Engine<H> {
         let Config { timing, spread, .. } = self.shared.config;
         let sight = if spread == Spread::Blindfolded { Sight::Blindfolded } else { Sight::Clear };
         memory.open(block.env.beneficiary, sight);
-        let threads = self.threads().min(1 + workers.threads());
+        let threads = self.crew().min(1 + workers.threads());
         let handling = &self.handling;
         let table = Table { base, handling, memory: &memory, workers, threads, timing };
         let remembered = Remembered::new(&memory, base);
         let course = Course::new(block, remembered, handling.clone(), observer, place);
         let result = parallel::execute(&table, block, cuts, course);
+        self.shared.history.lock().is_base_slow = memory.is_base_slow();
         // Forgetting takes time in which this thread has better to do.
         let shared = Arc::downgrade(&self.shared);
         workers.spawn(move || {

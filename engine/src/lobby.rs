@@ -198,12 +198,15 @@ mod tests {
     fn who_finds_the_job_taken_stays_for_the_next_one_until_the_lobby_closes() {
         let lobby = Arc::new(Lobby::new(2, LONG));
         let (done, jobs) = channel();
-        let threads = [1, 2].map(|number| {
-            let started = lobby.leave(note(&done, number));
-            assert_eq!(started, Call::Somebody);
+        let (go, gate) = channel();
+        // The first thread is at its job until the second one has come.
+        let blocked: Job = Box::new(move || gate.recv_timeout(LONG).expect("it is let go"));
+        let threads = [blocked, note(&done, 2)].map(|job| {
+            assert_eq!(lobby.leave(job), Call::Somebody);
             let called = Arc::clone(&lobby);
             thread::spawn(move || called.stay())
         });
+        go.send(()).expect("somebody waits");
         for number in 3..50 {
             jobs.recv_timeout(LONG).expect("it is done");
             assert_eq!(lobby.leave(note(&done, number)), Call::Nobody, "both are here");

@@ -1,6 +1,11 @@
 //! Spreads work over threads. The only file that names rayon.
 
-use std::{cell::Cell, fmt, sync::Arc, time::Duration};
+use std::{
+    cell::Cell,
+    fmt,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use rayon::prelude::*;
 
@@ -142,9 +147,11 @@ fn busily<R>(work: impl FnOnce() -> R) -> R {
     work()
 }
 
-/// How many threads the machine runs at once.
+/// How many threads the machine runs at once. It is asked once: finding out may take as long as a
+/// transaction does.
 pub(crate) fn machine_threads() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+    static THREADS: OnceLock<usize> = OnceLock::new();
+    *THREADS.get_or_init(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get))
 }
 
 /// Applies `work` to every item, in parallel; the answers stand in the order of the items.

@@ -1,9 +1,9 @@
 //! The multi-version memory: what the transactions of a block read and write before they are final.
 //!
-//! Owns the versions of every location, who read which slot, and what the base said where that is worth
-//! remembering, so that those who run ahead ask it once. Promises that a reader sees the newest version before it, or is told
-//! whom to await; and that who publishes learns whose reads that breaks. Nothing here is ever
-//! believed: a wrong version costs a run, never an outcome.
+//! Owns the versions of every location, who read which slot, and what the base said where that is
+//! worth remembering, so that those who run ahead ask it once. Promises that a reader sees the newest
+//! version before it, or is told whom to await; and that who publishes learns whose reads that breaks.
+//! Nothing here is ever believed: a wrong version costs a run, never an outcome.
 //!
 //! No two locations are locked at once, and none while the base is read.
 
@@ -38,6 +38,8 @@ pub struct Memory {
     frontier: AtomicU32,
     /// Whether nobody runs ahead, so that nobody would find here what is remembered.
     is_alone: AtomicBool,
+    /// Whether somebody found that the base takes its time.
+    is_base_slow: AtomicBool,
     sight: Sight,
     /// Its balance is not kept up: nearly every transaction adds to it, and hardly one looks.
     coinbase: Address,
@@ -133,6 +135,7 @@ impl Memory {
         self.has_news_of_coinbase.store(false, Ordering::Relaxed);
         self.frontier.store(0, Ordering::Relaxed);
         self.is_alone.store(false, Ordering::Relaxed);
+        self.is_base_slow.store(false, Ordering::Relaxed);
     }
 
     /// Where the fees go.
@@ -150,6 +153,20 @@ impl Memory {
     pub fn set_audience(&self, audience: Audience) {
         // ORDER: Relaxed: only the gate looks at it.
         self.is_alone.store(audience != Audience::Somebody, Ordering::Relaxed);
+    }
+
+    /// Whether anybody found that the base takes its time to answer.
+    pub fn is_base_slow(&self) -> bool {
+        // ORDER: Relaxed: who learns of it late has waited a little longer.
+        self.is_base_slow.load(Ordering::Relaxed)
+    }
+
+    /// The base takes its time to answer.
+    pub(crate) fn note_slow_base(&self) {
+        if !self.is_base_slow() {
+            // ORDER: Relaxed: see `is_base_slow`.
+            self.is_base_slow.store(true, Ordering::Relaxed);
+        }
     }
 
     /// An account as it seems to be just before `reader`. `ask` asks the base, whose answer is
@@ -383,4 +400,39 @@ impl fmt::Debug for Memory {
 
 fn id_of(account: &AccountRecord) -> AccountId {
     account.id.expect("an account is introduced before it has effects")
+}
+
+#[cfg(all(test, not(feature = "shuttle")))]
+mod tests {
+    use super::*;
+    use crate::{AccountEffect, AccountObservation};
+
+    const COINBASE: Address = Address::with_last_byte(1);
+
+    /// Whether the coinbase is quiet after a transaction that leaves it with this nonce, and a fee.
+    fn is_quiet_after(nonce: Option<u64>) -> bool {
+        let mut memory = Memory::default();
+        memory.open(COINBASE, Sight::Clear);
+        let effect =
+            AccountEffect { fate: Fate::Lives, balance: BalanceEffect::Add(U256::ONE), nonce, code: None };
+        let coinbase = AccountRecord {
+            address: COINBASE,
+            id: Some(memory.introduce(COINBASE, None, None)),
+            observed: AccountObservation::NOTHING,
+            effect: Some(effect),
+        };
+        let record = Record { accounts: vec![coinbase], ..Record::default() };
+        let version = Version { index: TxIndex::new(0), incarnation: Incarnation::FIRST };
+        memory.publish(Writer::Run(version), &record, None, &mut Vec::new());
+        let quiet = memory.is_coinbase_quiet();
+        memory.reset();
+        assert!(memory.is_coinbase_quiet(), "the next block begins anew");
+        quiet
+    }
+
+    #[test]
+    fn fees_are_no_news_of_the_coinbase_and_what_else_happens_to_it_is() {
+        assert!(is_quiet_after(None));
+        assert!(!is_quiet_after(Some(1)));
+    }
 }

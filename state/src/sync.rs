@@ -53,6 +53,11 @@ impl Condvar {
         self.0.wait(guard).unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
+    /// Wakes one of those who wait.
+    pub fn notify_one(&self) {
+        self.0.notify_one();
+    }
+
     /// Wakes whoever waits.
     pub fn notify_all(&self) {
         self.0.notify_all();

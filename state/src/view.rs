@@ -292,6 +292,9 @@ impl<'m, B: Base> View<'m, B> {
         }
         let Self { memory, base, latency, reader, .. } = self;
         let recall = if latency.is_high() { Recall::Everybody } else { Recall::WithCode };
+        if recall == Recall::Everybody {
+            memory.note_slow_base();
+        }
         let ask = || latency.of(|| base.basic_ref(address));
         let read = memory.account(address, *reader, recall, ask).map_err(Interrupt::Base)?;
         if is_coinbase && read.origin == Origin::Base {
