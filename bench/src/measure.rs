@@ -27,6 +27,9 @@ pub struct Comparison {
     pub sequential: Duration,
     /// The median time of the parallel side.
     pub parallel: Duration,
+    /// The best times of both, the sequential side's first: what other programs on the machine took
+    /// away is least in them.
+    pub best: [Duration; 2],
     /// The runs of transactions in the last parallel round.
     pub incarnations: u64,
     /// Processor time of the parallel side over that of the sequential one, over all rounds.
@@ -71,6 +74,7 @@ impl Sides<'_> {
         }
         comparison.sequential = alone.median();
         comparison.parallel = together.median();
+        comparison.best = [alone.best(), together.best()];
         comparison.cpu_ratio = processor.ratio();
         (first, comparison)
     }
@@ -87,6 +91,11 @@ impl Times {
         let result = work();
         self.0.push(start.elapsed());
         result
+    }
+
+    /// The least time; none at all if there are none.
+    pub fn best(&self) -> Duration {
+        self.0.iter().min().copied().unwrap_or_default()
     }
 
     /// The time in the middle; none at all if there are none.
@@ -177,6 +186,7 @@ mod tests {
     fn the_median_is_the_time_in_the_middle() {
         let times = Times([9, 1, 5].map(Duration::from_millis).into());
         assert_eq!(times.median(), Duration::from_millis(5));
+        assert_eq!(times.best(), Duration::from_millis(1));
         assert_eq!(Times::default().median(), Duration::ZERO);
     }
 }

@@ -129,6 +129,8 @@ impl Row {
             txs: self.txs,
             threads: self.method.threads.get(),
             compared: ComparedLine::new(&self.comparison, self.limits.as_ref()),
+            sequential_best_micros: rounded(micros(self.comparison.best[0])),
+            parallel_best_micros: rounded(micros(self.comparison.best[1])),
             incarnations: self.comparison.incarnations,
             cpu_ratio: rounded(self.comparison.cpu_ratio),
             peak_bytes: self.peak,
@@ -147,6 +149,8 @@ pub(crate) struct BenchLine<'a> {
     threads: usize,
     #[serde(flatten)]
     compared: ComparedLine,
+    sequential_best_micros: f64,
+    parallel_best_micros: f64,
     incarnations: u64,
     cpu_ratio: f64,
     peak_bytes: usize,

@@ -23,15 +23,17 @@ fn rows(output: &Output) -> Vec<Value> {
 }
 
 /// The keys of a line of JSON, as the README lists them.
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 16] = [
     "cpu_ratio",
     "gas",
     "incarnations",
     "limit",
     "limits",
+    "parallel_best_micros",
     "parallel_micros",
     "peak_bytes",
     "ratio",
+    "sequential_best_micros",
     "sequential_micros",
     "sequential_peak_bytes",
     "shape",

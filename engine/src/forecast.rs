@@ -40,7 +40,7 @@ const LENGTHS_IN_TESTS: [usize; 6] = [1, 1, 1, 2, 1, 3];
 
 /// What running ahead costs for each transaction, on both threads together: where many take hardly more,
 /// a second thread does not pay however many there are.
-const NANOS_OF_NOTES: f64 = 4e3;
+const NANOS_OF_NOTES: f64 = 2e3;
 /// The same for a payment in a stretch of them.
 const NANOS_OF_A_PAYMENT: f64 = 1e3;
 

@@ -99,7 +99,7 @@ impl AccountCell {
         moment: Moment,
         incarnation: Incarnation,
         effect: AccountEffect,
-        frontier: Moment,
+        frontier: impl FnOnce() -> Moment,
         stale: &mut Vec<TxIndex>,
     ) {
         let story = self.story.get_or_insert_default();
@@ -128,9 +128,10 @@ impl AccountCell {
     }
 
     /// Remembers what a reader needs exactly.
-    pub(crate) fn need(&mut self, reader: TxIndex, exact: Exact, frontier: Moment) {
+    pub(crate) fn need(&mut self, reader: TxIndex, exact: Exact, frontier: impl FnOnce() -> Moment) {
         let readers = &mut self.story.get_or_insert_default().readers;
         if readers.len() == readers.capacity() {
+            let frontier = frontier();
             readers.retain(|(reader, _)| Moment::from(*reader) >= frontier);
         }
         readers.push((reader, exact));
@@ -174,8 +175,10 @@ impl AccountStory {
 
     /// Forgets all versions below the frontier but the newest: nobody who still counts reads
     /// between them.
-    fn forget(&mut self, frontier: Moment) {
-        if self.versions.get(FINAL_VERSIONS).is_some_and(|version| version.moment < frontier) {
+    fn forget(&mut self, frontier: impl FnOnce() -> Moment) {
+        let Some(version) = self.versions.get(FINAL_VERSIONS) else { return };
+        let frontier = frontier();
+        if version.moment < frontier {
             let final_ones = self.versions.partition_point(|version| version.moment < frontier);
             self.versions.drain(..final_ones - 1);
         }
@@ -185,7 +188,7 @@ impl AccountStory {
 /// One slot.
 #[derive(Debug, Default)]
 pub(crate) struct SlotCell {
-    /// What the base holds, once it was asked.
+    /// What the base holds, if that is worth remembering. Who saw it without is told of every version.
     pub(crate) base: Option<U256>,
     versions: SmallVec<[SlotVersion; 1]>,
     readers: SmallVec<[SlotReader; 2]>,
@@ -222,14 +225,21 @@ pub(crate) enum Found {
     Value(U256, Origin),
     /// Nothing yet, but this transaction is expected to write it.
     Awaited(TxIndex),
-    /// The value of the base, which was not asked yet.
+    /// The value of the base, for which nobody asked yet.
     AskBase,
+    /// The value of the base, for which somebody asked already.
+    AskBaseAgain,
 }
 
 impl SlotCell {
     /// What `reader` sees, and that it saw it. `life` is when the life of the account that `reader`
     /// sees began.
-    pub(crate) fn read(&mut self, reader: TxIndex, life: Option<Moment>, frontier: Moment) -> Found {
+    pub(crate) fn read(
+        &mut self,
+        reader: TxIndex,
+        life: Option<Moment>,
+        frontier: impl FnOnce() -> Moment,
+    ) -> Found {
         let moment = Moment::from(reader);
         let newest = self.versions.iter().rev().find(|version| version.moment < moment);
         let (source, value) = match newest.filter(|version| life <= Some(version.moment)) {
@@ -238,16 +248,26 @@ impl SlotCell {
             }
             Some(version) => (Some(version.moment), version.value),
             None if life.is_some() => (life, U256::ZERO),
-            None => match self.base {
-                Some(value) => (None, value),
-                None => return Found::AskBase,
-            },
+            None => {
+                let is_first = self.readers.is_empty();
+                self.note(SlotReader { reader, source: None }, frontier);
+                return match self.base {
+                    Some(value) => Found::Value(value, Origin::Base),
+                    None if is_first => Found::AskBase,
+                    None => Found::AskBaseAgain,
+                };
+            }
         };
+        self.note(SlotReader { reader, source }, frontier);
+        Found::Value(value, Origin::Block)
+    }
+
+    fn note(&mut self, reader: SlotReader, frontier: impl FnOnce() -> Moment) {
         if self.readers.len() == self.readers.capacity() {
+            let frontier = frontier();
             self.readers.retain(|reader| Moment::from(reader.reader) >= frontier);
         }
-        self.readers.push(SlotReader { reader, source });
-        Found::Value(value, if source.is_none() { Origin::Base } else { Origin::Block })
+        self.readers.push(reader);
     }
 
     /// Puts a version, in place of the one that an earlier run left, and tells who saw another value
@@ -338,13 +358,13 @@ mod tests {
     }
 
     fn read(cell: &mut SlotCell, reader: usize) -> Option<U256> {
-        value(cell.read(TxIndex::new(reader), None, Moment::OPENING))
+        value(cell.read(TxIndex::new(reader), None, || Moment::OPENING))
     }
 
     fn value(found: Found) -> Option<U256> {
         match found {
             Found::Value(value, _) => Some(value),
-            Found::Awaited(_) | Found::AskBase => None,
+            Found::Awaited(_) | Found::AskBase | Found::AskBaseAgain => None,
         }
     }
 
@@ -384,7 +404,7 @@ mod tests {
         cell.predict(at(2), FIRST.next());
         assert_eq!(read(&mut cell, 3), Some(word(20)), "that run is not the one that was stale");
         cell.predict(at(2), FIRST);
-        assert_eq!(cell.read(TxIndex::new(5), None, Moment::OPENING), Found::Awaited(TxIndex::new(2)));
+        assert_eq!(cell.read(TxIndex::new(5), None, || Moment::OPENING), Found::Awaited(TxIndex::new(2)));
         assert_eq!(publish(&mut cell, 2, FIRST.next(), 21), [3]);
         assert_eq!(read(&mut cell, 5), Some(word(21)));
         let mut stale = Vec::new();
@@ -398,16 +418,16 @@ mod tests {
         let mut cell = slot();
         publish(&mut cell, 2, FIRST, 20);
         let born = Some(at(3));
-        assert_eq!(value(cell.read(TxIndex::new(4), born, Moment::OPENING)), Some(U256::ZERO));
+        assert_eq!(value(cell.read(TxIndex::new(4), born, || Moment::OPENING)), Some(U256::ZERO));
         publish(&mut cell, 3, FIRST, 30);
-        assert_eq!(value(cell.read(TxIndex::new(5), born, Moment::OPENING)), Some(word(30)));
+        assert_eq!(value(cell.read(TxIndex::new(5), born, || Moment::OPENING)), Some(word(30)));
     }
 
     #[test]
     fn readers_below_the_frontier_are_forgotten() {
         let mut cell = slot();
         for reader in 0..10_000 {
-            cell.read(TxIndex::new(reader), None, at(reader.saturating_sub(8)));
+            cell.read(TxIndex::new(reader), None, || at(reader.saturating_sub(8)));
         }
         assert!(cell.readers.capacity() < 64, "{} readers remembered", cell.readers.capacity());
     }
@@ -425,7 +445,7 @@ mod tests {
     fn additions_add_up_and_final_versions_are_forgotten() {
         let mut cell = AccountCell::new(None, None);
         for writer in 0..100 {
-            cell.publish(at(writer), FIRST, gain(1), at(writer), &mut Vec::new());
+            cell.publish(at(writer), FIRST, gain(1), || at(writer), &mut Vec::new());
             let seen = cell.before(at(writer + 1)).0.unwrap();
             assert_eq!(seen.balance, word(writer as u64 + 1));
         }
@@ -439,12 +459,12 @@ mod tests {
         let mut cell = AccountCell::new(Some(AccountInfo::from_balance(word(5))), None);
         let publish = |cell: &mut AccountCell, writer, amount| {
             let mut stale = Vec::new();
-            cell.publish(at(writer), FIRST, gain(amount), at(0), &mut stale);
+            cell.publish(at(writer), FIRST, gain(amount), || at(0), &mut stale);
             stale.into_iter().map(TxIndex::get).collect::<Vec<_>>()
         };
         for reader in [2, 4] {
-            cell.need(TxIndex::new(reader), Exact::Balance(word(5)), at(0));
-            cell.need(TxIndex::new(reader), Exact::Nonce(0), at(0));
+            cell.need(TxIndex::new(reader), Exact::Balance(word(5)), || at(0));
+            cell.need(TxIndex::new(reader), Exact::Nonce(0), || at(0));
         }
         assert_eq!(publish(&mut cell, 1, 0), [0; 0], "an equal balance breaks nothing");
         assert_eq!(publish(&mut cell, 3, 1), [4]);
@@ -455,9 +475,9 @@ mod tests {
     fn an_account_that_ends_is_absent_until_it_begins_anew() {
         let mut cell = AccountCell::new(Some(AccountInfo::from_balance(word(5))), None);
         let stale = &mut Vec::new();
-        cell.publish(at(1), FIRST, AccountEffect { fate: Fate::Ends, ..gain(0) }, at(0), stale);
+        cell.publish(at(1), FIRST, AccountEffect { fate: Fate::Ends, ..gain(0) }, || at(0), stale);
         let reborn = AccountEffect { fate: Fate::Begins, nonce: Some(1), ..gain(3) };
-        cell.publish(at(3), FIRST, reborn, at(0), stale);
+        cell.publish(at(3), FIRST, reborn, || at(0), stale);
         assert_eq!(cell.before(at(1)).0.unwrap().balance, word(5));
         assert_eq!(cell.before(at(2)), (None, Origin::Block));
         let reborn = cell.before(at(4)).0.unwrap();

@@ -13,7 +13,7 @@ mod latency;
 mod location;
 mod memory;
 mod overlay;
-mod own_code;
+mod own_codes;
 mod payment;
 mod record;
 mod recorder;

@@ -35,14 +35,22 @@ pub struct Memory {
     has_lives: AtomicBool,
     /// Whether anything but fees happened to the coinbase, as far as anybody told.
     has_news_of_coinbase: AtomicBool,
-    frontier: AtomicU32,
-    /// Whether nobody runs ahead, so that nobody would find here what is remembered.
-    is_alone: AtomicBool,
+    front: Front,
     /// Whether somebody found that the base takes its time.
     is_base_slow: AtomicBool,
     sight: Sight,
     /// Its balance is not kept up: nearly every transaction adds to it, and hardly one looks.
     coinbase: Address,
+}
+
+/// What the gate says of itself, on a cache line of its own: it does so all the time, and those who
+/// run ahead look at what else is here all the time.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Front {
+    frontier: AtomicU32,
+    /// Whether nobody runs ahead, so that nobody would find here what is remembered.
+    is_alone: AtomicBool,
 }
 
 /// What an account is for a reader.
@@ -133,8 +141,8 @@ impl Memory {
         // ORDER: Relaxed in all: nobody else has the memory.
         self.has_lives.store(false, Ordering::Relaxed);
         self.has_news_of_coinbase.store(false, Ordering::Relaxed);
-        self.frontier.store(0, Ordering::Relaxed);
-        self.is_alone.store(false, Ordering::Relaxed);
+        self.front.frontier.store(0, Ordering::Relaxed);
+        self.front.is_alone.store(false, Ordering::Relaxed);
         self.is_base_slow.store(false, Ordering::Relaxed);
     }
 
@@ -146,13 +154,13 @@ impl Memory {
     /// All transactions before this one are final: nobody reads between them any more.
     pub fn advance(&self, frontier: TxIndex) {
         // ORDER: Relaxed: a reader that sees an older frontier keeps more than it needs to.
-        self.frontier.store(Moment::from(frontier).get(), Ordering::Relaxed);
+        self.front.frontier.store(Moment::from(frontier).get(), Ordering::Relaxed);
     }
 
     /// Says who reads what the gate remembers from now on.
     pub fn set_audience(&self, audience: Audience) {
         // ORDER: Relaxed: only the gate looks at it.
-        self.is_alone.store(audience != Audience::Somebody, Ordering::Relaxed);
+        self.front.is_alone.store(audience != Audience::Somebody, Ordering::Relaxed);
     }
 
     /// Whether anybody found that the base takes its time to answer.
@@ -183,9 +191,22 @@ impl Memory {
         recall: Recall,
         ask: impl FnOnce() -> Result<Option<AccountInfo>, E>,
     ) -> Result<AccountRead, E> {
+        self.account_as(address, reader, recall, AccountInfo::clone, ask)
+    }
+
+    /// The same for a reader that wants the account `copied` in a way of its own.
+    #[inline]
+    pub(crate) fn account_as<E>(
+        &self,
+        address: Address,
+        reader: TxIndex,
+        recall: Recall,
+        copied: impl Fn(&AccountInfo) -> AccountInfo,
+        ask: impl FnOnce() -> Result<Option<AccountInfo>, E>,
+    ) -> Result<AccountRead, E> {
         let look = |id, cell: &AccountCell| {
             let (info, origin) = cell.before(reader.into());
-            AccountRead { id: Some(id), base_id: cell.base_id, info: info.cloned(), origin }
+            AccountRead { id: Some(id), base_id: cell.base_id, info: info.map(&copied), origin }
         };
         if let Some(found) = self.accounts.find(address, look) {
             return Ok(found);
@@ -214,8 +235,7 @@ impl Memory {
 
     /// `reader` needs something of an account exactly as it saw it.
     pub(crate) fn need(&self, id: AccountId, reader: TxIndex, exact: Exact) {
-        let frontier = self.frontier();
-        self.accounts.with(id, |cell| cell.need(reader, exact, frontier));
+        self.accounts.with(id, |cell| cell.need(reader, exact, || self.frontier()));
     }
 
     /// What `reader` sees of a slot; it is remembered as a reader. `ask` asks the base.
@@ -231,21 +251,20 @@ impl Memory {
         reader: TxIndex,
         ask: impl FnOnce() -> Result<U256, E>,
     ) -> Result<SlotRead, E> {
-        let (life, frontier) = (self.life(account, reader.into()), self.frontier());
-        let read = |cell: &mut SlotCell| cell.read(reader, life, frontier);
-        let mut found = self.slots.find(account, key, read).unwrap_or(Found::AskBase);
-        if found == Found::AskBase {
-            let value = ask()?;
-            found = self.slots.enter(account, key, |cell| {
-                cell.base.get_or_insert(value);
-                read(cell)
-            });
-        }
+        let life = self.life(account, reader.into());
+        let read = |cell: &mut SlotCell| cell.read(reader, life, || self.frontier());
+        let found = self.slots.enter(account, key, read);
         match found {
-            Found::Value(value, origin) => Ok(SlotRead::Value(value, origin)),
-            Found::Awaited(index) => Ok(SlotRead::Awaits(index)),
-            Found::AskBase => unreachable!("the base was asked"),
+            Found::Value(value, origin) => return Ok(SlotRead::Value(value, origin)),
+            Found::Awaited(index) => return Ok(SlotRead::Awaits(index)),
+            Found::AskBase | Found::AskBaseAgain => {}
         }
+        let value = ask()?;
+        // Most slots are read once. Of them, what is at hand in the base is not worth a second look.
+        if found == Found::AskBaseAgain || self.is_base_slow() {
+            self.slots.enter(account, key, |cell| cell.base = Some(value));
+        }
+        Ok(SlotRead::Value(value, Origin::Base))
     }
 
     /// Puts the effects of a run in place of what an earlier run of the same transaction left, and
@@ -316,7 +335,7 @@ impl Memory {
             self.has_news_of_coinbase.store(true, Ordering::Relaxed);
         }
         let is_life = effect.fate != Fate::Lives;
-        let frontier = self.frontier();
+        let frontier = || self.frontier();
         self.accounts.with(id_of(account), |cell| cell.publish(moment, incarnation, effect, frontier, stale));
         if is_life {
             // ORDER: Release pairs with the Acquire in `life`: who sees the flag finds the life.
@@ -364,13 +383,13 @@ impl Memory {
     #[inline]
     pub(crate) fn is_alone(&self) -> bool {
         // ORDER: Relaxed: see `set_audience`.
-        self.is_alone.load(Ordering::Relaxed)
+        self.front.is_alone.load(Ordering::Relaxed)
     }
 
     #[inline]
     fn frontier(&self) -> Moment {
         // ORDER: Relaxed, see `advance`.
-        Moment::from_number(self.frontier.load(Ordering::Relaxed))
+        Moment::from_number(self.front.frontier.load(Ordering::Relaxed))
     }
 
     /// The code with this hash, from the base.

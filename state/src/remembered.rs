@@ -159,8 +159,25 @@ mod tests {
         // Of what the gate asked for first only the hash of a block is remembered.
         for (order, questions) in [(ahead_first, 3), (gate_first, 3 + 2)] {
             let (base, memory) = (Counted::new(), Memory::default());
+            memory.note_slow_base();
             order.iter().chain(&order).for_each(|read| read(&memory, &base));
             assert_eq!(base.asked.into_inner(), questions, "an account, a slot and a hash");
+        }
+    }
+
+    #[test]
+    fn a_slot_is_remembered_from_the_second_reader_on_or_at_once_where_answers_take_long() {
+        for (is_slow, questions) in [(false, 2), (true, 1)] {
+            let (base, memory) = (Counted::new(), Memory::default());
+            if is_slow {
+                memory.note_slow_base();
+            }
+            let id = memory.introduce(CONTRACT, None, None);
+            for reader in (1..6).map(TxIndex::new) {
+                let slot = memory.slot(id, KEY, reader, || base.storage_ref(CONTRACT, KEY)).unwrap();
+                assert_eq!(slot, SlotRead::Value(U256::from(7), Origin::Base));
+            }
+            assert_eq!(base.asked.into_inner(), questions);
         }
     }
 

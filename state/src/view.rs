@@ -6,10 +6,7 @@
 //! ([`spends`](View::spends), [`looks_at_emptiness`](View::looks_at_emptiness), ...). Promises that
 //! two states in which the record's observations hold are the same to the run.
 
-use alloy_primitives::{
-    Address, B256, U256,
-    map::{AddressMap, B256Map, hash_map::Entry as MapEntry},
-};
+use alloy_primitives::{Address, B256, U256, map::AddressMap};
 use revm_database_interface::{DBErrorMarker, Database};
 use revm_state::{Account as EvmAccount, AccountId, AccountInfo, Bytecode, EvmState};
 
@@ -18,7 +15,7 @@ use crate::{
     TxIndex,
     cell::Exact,
     latency::Latency,
-    own_code::OwnEmptyCode,
+    own_codes::OwnCodes,
     seen::{Seen, write_down},
     sync::{AtomicBool, Ordering},
 };
@@ -62,8 +59,7 @@ pub struct View<'m, B> {
     created: Vec<Address>,
     needs_frontier: bool,
     /// Codes that were needed before, by this run or another.
-    codes: B256Map<Bytecode>,
-    empty_code: OwnEmptyCode,
+    codes: OwnCodes,
     latency: Latency,
     /// The coinbase as the base has it, once it was read: every run looks at it.
     coinbase: Option<AccountRead>,
@@ -94,8 +90,7 @@ impl<'m, B: Base> View<'m, B> {
             reads: Vec::new(),
             created: Vec::new(),
             needs_frontier: false,
-            codes: B256Map::default(),
-            empty_code: OwnEmptyCode::default(),
+            codes: OwnCodes::default(),
             latency: Latency::default(),
             coinbase: None,
         }
@@ -273,7 +268,7 @@ impl<'m, B: Base> View<'m, B> {
         match &mut info {
             Some(info) => {
                 info.account_id = Some(place);
-                self.empty_code.put_into(info);
+                self.codes.put_into(info);
             }
             None => {
                 self.absent.insert(address, place);
@@ -290,13 +285,19 @@ impl<'m, B: Base> View<'m, B> {
         {
             return Ok(read.clone());
         }
-        let Self { memory, base, latency, reader, .. } = self;
+        let Self { memory, base, latency, reader, codes, .. } = self;
+        let codes = &*codes;
         let recall = if latency.is_high() { Recall::Everybody } else { Recall::WithCode };
         if recall == Recall::Everybody {
             memory.note_slow_base();
         }
         let ask = || latency.of(|| base.basic_ref(address));
-        let read = memory.account(address, *reader, recall, ask).map_err(Interrupt::Base)?;
+        // What counts references to a code that this thread has is not cloned.
+        let copied = |info: &AccountInfo| match codes.are_with(&info.code_hash) {
+            true => info.copy_without_code(),
+            false => info.clone(),
+        };
+        let read = memory.account_as(address, *reader, recall, copied, ask).map_err(Interrupt::Base)?;
         if is_coinbase && read.origin == Origin::Base {
             self.coinbase = Some(read.clone());
         }
@@ -344,13 +345,11 @@ impl<B: Base> Database for View<'_, B> {
     }
 
     fn code_by_hash(&mut self, code_hash: B256) -> Result<Bytecode, Self::Error> {
-        match self.codes.entry(code_hash) {
-            MapEntry::Occupied(code) => Ok(code.get().clone()),
-            MapEntry::Vacant(vacant) => {
-                let code = self.memory.code(self.base, code_hash).map_err(Interrupt::Base)?;
-                Ok(vacant.insert(code).clone())
-            }
+        if let Some(known) = self.codes.get(&code_hash) {
+            return Ok(known);
         }
+        let code = self.memory.code(self.base, code_hash).map_err(Interrupt::Base)?;
+        Ok(self.codes.add(code_hash, code))
     }
 
     fn storage(&mut self, address: Address, key: U256) -> Result<U256, Self::Error> {
