@@ -10,6 +10,7 @@ use blockloom_state::{Account, Base};
 use crate::{
     Block, Statistics, Transaction,
     scheduler::{Cut, Effort},
+    trial::{Kind, Trials, Way},
 };
 
 /// The most gas that a transaction is expected to take, whatever its limit is.
@@ -39,8 +40,10 @@ const GAS_TOGETHER: u64 = 300_000;
 const LENGTHS_IN_TESTS: [usize; 6] = [1, 1, 1, 2, 1, 3];
 
 /// What running ahead costs for each transaction, on both threads together: where many take hardly more,
-/// a second thread does not pay however many there are.
-const NANOS_OF_NOTES: f64 = 2e3;
+/// a second thread does not pay however many there are. It depends on the machine; this is much.
+const NANOS_OF_NOTES: f64 = 4e3;
+/// This is little.
+const LEAST_NANOS_OF_NOTES: f64 = 1e3;
 /// The same for a payment in a stretch of them.
 const NANOS_OF_A_PAYMENT: f64 = 1e3;
 
@@ -53,13 +56,19 @@ struct Threshold {
     nanos: f64,
     /// Their least share of all gas.
     share: f64,
+    /// What the notes on each transaction cost.
+    notes: f64,
 }
 
 impl Threshold {
     /// Where the thread is awake.
-    const AWAKE: Self = Self { gas: 1.4e6, nanos: 200e3, share: 0.25 };
+    const AWAKE: Self = Self { gas: 1.4e6, nanos: 200e3, share: 0.25, notes: NANOS_OF_NOTES };
     /// Where it has to be woken up.
-    const ASLEEP: Self = Self { gas: 5.5e6, nanos: 600e3, share: 0.28 };
+    const ASLEEP: Self = Self { gas: 5.5e6, nanos: 600e3, share: 0.28, notes: NANOS_OF_NOTES };
+    /// Where it may pay on some machine.
+    const DOUBT: Self = Self { gas: 0.7e6, nanos: 100e3, share: 0.15, notes: LEAST_NANOS_OF_NOTES };
+    /// Where it may pay even to wake it up.
+    const DOUBT_ASLEEP: Self = Self { gas: 2.8e6, nanos: 400e3, ..Self::DOUBT };
 }
 
 /// Whether a second thread pays.
@@ -73,16 +82,17 @@ pub(crate) enum Gain {
     None,
 }
 
-/// How long gas takes, going by the last blocks.
-#[derive(Clone, Copy, Debug)]
+/// How long gas takes, going by the last blocks, and which kinds of them were worth a second thread.
+#[derive(Clone, Debug)]
 pub(crate) struct Pace {
     nanos_per_gas: f64,
+    trials: Trials,
 }
 
 impl Default for Pace {
     /// That of many contracts. Some take longer; those blocks are well above the thresholds anyway.
     fn default() -> Self {
-        Self { nanos_per_gas: Self::SLOWEST }
+        Self { nanos_per_gas: Self::SLOWEST, trials: Trials::default() }
     }
 }
 
@@ -90,21 +100,43 @@ impl Pace {
     const SLOWEST: f64 = 0.15;
 
     /// What a second thread would be worth to a block that takes so much.
-    pub(crate) fn gain(self, Gas { heavy, all, noted, .. }: Gas) -> Gain {
-        let nanos = heavy * self.nanos_per_gas - noted * NANOS_OF_NOTES;
-        let exceeds =
-            |least: &Threshold| heavy >= least.gas && nanos >= least.nanos && heavy >= least.share * all;
-        if exceeds(&Threshold::ASLEEP) {
+    pub(crate) fn gain(&self, gas: Gas) -> Gain {
+        let guess = self.guess(gas, &Threshold::ASLEEP, &Threshold::AWAKE);
+        let Some(kind) = self.doubt(gas) else { return guess };
+        let way = if guess == Gain::None { Way::Alone } else { Way::Together };
+        match self.trials.way(kind, way) {
+            Way::Alone => Gain::None,
+            Way::Together => self.guess(gas, &Threshold::DOUBT_ASLEEP, &Threshold::DOUBT),
+        }
+    }
+
+    /// What kind of block it is, if only measuring tells what a second thread is worth to it.
+    fn doubt(&self, gas: Gas) -> Option<Kind> {
+        let is_doubtful = self.exceeds(gas, &Threshold::DOUBT) && !self.exceeds(gas, &Threshold::ASLEEP);
+        is_doubtful.then(|| Kind::of(gas.heavy, gas.noted))
+    }
+
+    fn guess(&self, gas: Gas, asleep: &Threshold, awake: &Threshold) -> Gain {
+        if self.exceeds(gas, asleep) {
             Gain::Sure
-        } else if exceeds(&Threshold::AWAKE) {
+        } else if self.exceeds(gas, awake) {
             Gain::IfAwake
         } else {
             Gain::None
         }
     }
 
+    fn exceeds(&self, Gas { heavy, all, noted, .. }: Gas, least: &Threshold) -> bool {
+        let nanos = heavy * self.nanos_per_gas - noted * least.notes;
+        heavy >= least.gas && nanos >= least.nanos && heavy >= least.share * all
+    }
+
     /// Learns from a block that was expected to take so much, and took so long.
     pub(crate) fn learn(&mut self, gas: Gas, time: Duration, statistics: &Statistics) {
+        if let Some(kind) = self.doubt(gas) {
+            let way = if statistics.threads == 1 { Way::Alone } else { Way::Together };
+            self.trials.learn(kind, way, time, gas.all);
+        }
         if gas.heavy < Threshold::AWAKE.gas {
             return;
         }
@@ -324,12 +356,12 @@ mod tests {
         let mut learn = |micros, threads, committed| {
             let statistics =
                 Statistics { threads, incarnations: 30, at_gate: 5, committed, ..Statistics::default() };
-            (0..10).for_each(|_| pace.learn(gas, Duration::from_micros(micros), &statistics));
+            (0..4).for_each(|_| pace.learn(gas, Duration::from_micros(micros), &statistics));
             pace.gain(gas)
         };
         assert_eq!(learn(100, 1, 0), Gain::None);
-        assert_eq!(learn(400, 1, 0), Gain::IfAwake);
-        assert_eq!(learn(200, 2, 10), Gain::None, "it would have taken less on one thread");
+        assert_eq!(learn(400, 1, 0), Gain::IfAwake, "nobody knows how long it would take on two");
+        assert_eq!(learn(600, 2, 25), Gain::None, "it took longer");
         assert_eq!(learn(300, 2, 25), Gain::IfAwake);
     }
 }

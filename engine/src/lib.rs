@@ -56,6 +56,7 @@ mod stats;
 #[cfg(test)]
 mod toy;
 mod trace;
+mod trial;
 mod worker;
 
 pub use anatomy::{Anatomy, Part};

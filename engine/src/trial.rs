@@ -1,0 +1,206 @@
+//! Which kinds of blocks were worth a second thread, as far as that was measured.
+//!
+//! Guessing is good enough for most blocks. Of those in between, what running ahead costs on this
+//! machine decides, and that no guess knows. So blocks of one kind are executed both ways at first,
+//! and then the way that took less; now and then the other way again, ever more seldom while it does
+//! not change its mind. A kind is how much a block takes, and how much each of its transactions does.
+
+use std::{collections::BTreeMap, time::Duration};
+
+/// How many of the last blocks count.
+const RECENT: usize = 5;
+/// How many blocks are executed each way before any way is preferred.
+const AT_FIRST: usize = 2;
+/// After so many blocks the other way is tried again: at first, and at most.
+const FIRST_INTERVAL: u32 = 4;
+const LONGEST_INTERVAL: u32 = 64;
+
+/// How a block is executed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// On one thread.
+    Alone,
+    /// On several.
+    Together,
+}
+
+/// What blocks have in common that take about as much in about as large pieces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Kind {
+    size: i32,
+    weight: i32,
+}
+
+/// What was measured of each kind.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Trials(BTreeMap<Kind, Trial>);
+
+#[derive(Clone, Debug)]
+struct Trial {
+    alone: Times,
+    together: Times,
+    /// How many blocks went the better way since the other one was tried.
+    since: u32,
+    interval: u32,
+}
+
+/// How long the last blocks took for their gas.
+#[derive(Clone, Debug, Default)]
+struct Times {
+    nanos_per_gas: Vec<f64>,
+    next: usize,
+}
+
+impl Way {
+    fn other(self) -> Self {
+        match self {
+            Self::Alone => Self::Together,
+            Self::Together => Self::Alone,
+        }
+    }
+}
+
+impl Kind {
+    /// The kind of blocks that are expected to take so much gas, in so many pieces.
+    pub(crate) fn of(gas: f64, pieces: f64) -> Self {
+        // Twice the size, or 1.4 times the weight, is another kind.
+        let weight = gas / pieces.max(1.0);
+        Self { size: gas.max(1.0).log2() as i32, weight: (2.0 * weight.max(1.0).log2()) as i32 }
+    }
+}
+
+impl Trials {
+    /// Which way a block of a kind should go. While nobody knows, `guess` goes first.
+    pub(crate) fn way(&self, kind: Kind, guess: Way) -> Way {
+        self.0.get(&kind).map_or(guess, |trial| trial.way(guess))
+    }
+
+    /// A block of a kind went this way, and took so long for its gas.
+    pub(crate) fn learn(&mut self, kind: Kind, way: Way, time: Duration, gas: f64) {
+        let trial = self.0.entry(kind).or_default();
+        trial.learn(way, time.as_secs_f64() * 1e9 / gas.max(1.0));
+    }
+}
+
+impl Default for Trial {
+    fn default() -> Self {
+        Self { alone: Times::default(), together: Times::default(), since: 0, interval: FIRST_INTERVAL }
+    }
+}
+
+impl Trial {
+    fn way(&self, guess: Way) -> Way {
+        let [alone, together] =
+            [&self.alone, &self.together].map(|times| times.nanos_per_gas.len().min(AT_FIRST));
+        match self.better() {
+            Some(better) if self.since >= self.interval => better.other(),
+            Some(better) => better,
+            None if alone == together => guess,
+            None if alone < together => Way::Alone,
+            None => Way::Together,
+        }
+    }
+
+    /// The way that took less, if both are known.
+    fn better(&self) -> Option<Way> {
+        let [alone, together] = [self.alone.middle()?, self.together.middle()?];
+        Some(if together < alone { Way::Together } else { Way::Alone })
+    }
+
+    fn learn(&mut self, way: Way, nanos_per_gas: f64) {
+        let before = self.better();
+        match way {
+            Way::Alone => self.alone.add(nanos_per_gas),
+            Way::Together => self.together.add(nanos_per_gas),
+        }
+        if before == Some(way) {
+            self.since += 1;
+        } else {
+            self.since = 0;
+            let is_confirmed = before.is_some() && before == self.better();
+            self.interval =
+                if is_confirmed { (2 * self.interval).min(LONGEST_INTERVAL) } else { FIRST_INTERVAL };
+        }
+    }
+}
+
+impl Times {
+    fn add(&mut self, nanos_per_gas: f64) {
+        match self.nanos_per_gas.get_mut(self.next) {
+            Some(oldest) => *oldest = nanos_per_gas,
+            None => self.nanos_per_gas.push(nanos_per_gas),
+        }
+        self.next = (self.next + 1) % RECENT;
+    }
+
+    /// The time in the middle, of two the lesser: what else the machine does only adds to it. Nothing
+    /// while there are too few.
+    fn middle(&self) -> Option<f64> {
+        let mut times = self.nanos_per_gas.clone();
+        times.sort_unstable_by(f64::total_cmp);
+        (times.len() >= AT_FIRST).then(|| times[(times.len() - 1) / 2])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Which ways so many blocks of one kind go that take so long.
+    fn ways(guess: Way, alone: u64, together: u64, blocks: usize) -> Vec<Way> {
+        let (mut trials, kind) = (Trials::default(), Kind::of(1e6, 10.0));
+        let mut go = || {
+            let way = trials.way(kind, guess);
+            let micros = if way == Way::Alone { alone } else { together };
+            trials.learn(kind, way, Duration::from_micros(micros), 1e6);
+            way
+        };
+        (0..blocks).map(|_| go()).collect()
+    }
+
+    fn count(ways: &[Way], way: Way) -> usize {
+        ways.iter().filter(|other| **other == way).count()
+    }
+
+    #[test]
+    fn blocks_go_both_ways_at_first_and_then_the_one_that_takes_less() {
+        for guess in [Way::Alone, Way::Together] {
+            let other = guess.other();
+            assert_eq!(ways(guess, 300, 200, 4), [guess, other, guess, other]);
+            assert_eq!(count(&ways(guess, 300, 200, 20)[4..], Way::Alone), 2);
+            assert_eq!(count(&ways(guess, 200, 300, 20)[4..], Way::Together), 2);
+        }
+    }
+
+    #[test]
+    fn the_worse_way_is_tried_ever_more_seldom() {
+        let ways = ways(Way::Alone, 200, 300, 1000);
+        assert_eq!(count(&ways[4..40], Way::Together), 3);
+        assert!(count(&ways[500..], Way::Together) <= 8, "{ways:?}");
+    }
+
+    #[test]
+    fn a_machine_that_changes_is_noticed() {
+        let (mut trials, kind) = (Trials::default(), Kind::of(1e6, 10.0));
+        let mut last = Way::Alone;
+        for block in 0..300 {
+            last = trials.way(kind, Way::Alone);
+            let micros = if (last == Way::Alone) == (block < 50) { 200 } else { 300 };
+            trials.learn(kind, last, Duration::from_micros(micros), 1e6);
+        }
+        assert_eq!(last, Way::Together);
+    }
+
+    #[test]
+    fn each_kind_is_known_for_itself() {
+        let mut trials = Trials::default();
+        let (known, others) = (Kind::of(1.2e6, 12.0), [Kind::of(1.2e6, 120.0), Kind::of(1.2e8, 1200.0)]);
+        for way in [Way::Alone, Way::Together].into_iter().cycle().take(4) {
+            let micros = if way == Way::Alone { 200 } else { 300 };
+            trials.learn(known, way, Duration::from_micros(micros), 1e6);
+        }
+        assert_eq!(trials.way(known, Way::Together), Way::Alone);
+        assert!(others.iter().all(|other| trials.way(*other, Way::Together) == Way::Together));
+        assert_eq!(Kind::of(1.3e6, 13.0), known);
+    }
+}
