@@ -10,6 +10,7 @@ mod cell;
 mod changes;
 mod index;
 mod latency;
+mod listing;
 mod location;
 mod memory;
 mod overlay;
@@ -37,8 +38,8 @@ pub use memory::{AccountRead, Audience, Memory, Recall, Sight, SlotRead, Writer}
 pub use overlay::Overlay;
 pub use payment::Payment;
 pub use record::{
-    AccountEffect, AccountObservation, AccountRecord, BalanceEffect, Bounds, Existence, Fate, Origin, Record,
-    SlotObservation, SlotRecord, Staleness,
+    AccountEffect, AccountObservation, AccountRecord, BalanceEffect, Bounds, CreatedSlot, Existence, Fate,
+    Origin, Record, SlotObservation, SlotRecord, Staleness,
 };
 pub use remembered::Remembered;
 pub use store::{Allocation, MemoryStore, MissingCode, StoredAccount};

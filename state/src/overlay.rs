@@ -7,6 +7,7 @@
 
 use std::fmt;
 
+use alloy_eip7928::{BlockAccessIndex, BlockAccessList};
 use alloy_primitives::{
     Address, B256, U256,
     map::{AddressIndexMap, AddressMap, B256Map, HashMap, IndexEntry, hash_map::Entry as MapEntry},
@@ -17,6 +18,7 @@ use revm_state::{Account as EvmAccount, AccountId, AccountInfo, Bytecode, EvmSta
 use crate::{
     Account, AccountChange, Base, Change, Changes, Existence, Fate, Life, Origin, Record, SlotObservation,
     SlotRecord, Staleness,
+    listing::Listing,
     recorder::{Recorded, Recorder},
     trace::{Trace, Traced},
 };
@@ -34,6 +36,7 @@ pub struct Overlay<B> {
     codes: B256Map<Bytecode>,
     block_hashes: HashMap<u64, B256>,
     recorder: Option<Recorder>,
+    listing: Option<Listing>,
     trace: Option<Trace>,
     /// Where the accounts of the record lie that was judged last.
     judged: Vec<AccountId>,
@@ -76,6 +79,7 @@ impl<B: Base> Overlay<B> {
             codes: B256Map::default(),
             block_hashes: HashMap::default(),
             recorder: None,
+            listing: None,
             trace: None,
             judged: Vec::new(),
         }
@@ -93,6 +97,32 @@ impl<B: Base> Overlay<B> {
     /// the overlay is [`recording`](Self::recording).
     pub fn take_recorded(&mut self) -> Changes {
         self.recorder.as_mut().map(Recorder::take).unwrap_or_default()
+    }
+
+    /// From now on what is accessed and changed is kept, for [`take_list`](Self::take_list).
+    pub fn list(&mut self) {
+        self.listing.get_or_insert_default();
+    }
+
+    /// What is committed from now on belongs to this index of the list.
+    #[inline]
+    pub fn list_at(&mut self, index: BlockAccessIndex) {
+        if let Some(listing) = &mut self.listing {
+            listing.enter(index);
+        }
+    }
+
+    /// The access list (EIP-7928) of all that was committed since the overlay was told to
+    /// [`list`](Self::list) it; nothing if it was not.
+    ///
+    /// Accounts and slots are accessed by runs that are committed: what is read from this overlay
+    /// besides is not in it. Where an account is destroyed that had slots before, only those are told
+    /// to be zero that the run accessed.
+    pub fn take_list(&mut self) -> Option<BlockAccessList> {
+        let accounts = &self.accounts;
+        let address =
+            |place: AccountId| *accounts.get_index(place.get()).expect("an account stays in its place").0;
+        self.listing.take().map(|listing| listing.into_list(address))
     }
 
     /// From now on the effects of what is committed after runs on this overlay are kept, for
@@ -171,21 +201,28 @@ impl<B: Base> Overlay<B> {
     pub fn commit_record(&mut self, record: &Record) {
         let all = record.payments.len() + record.accounts.len();
         assert_eq!(self.judged.len(), all, "a record is judged before it is committed");
-        let Self { accounts, sides, recorder, .. } = self;
+        let Self { accounts, sides, recorder, listing, .. } = self;
+        if let Some(listing) = listing {
+            listing.commit_record(record, &self.judged);
+        }
         let (payers, others) = self.judged.split_at(record.payments.len());
         for (payment, place) in record.payments.iter().zip(payers).filter(|(payment, _)| payment.is_any()) {
             let entry = entry(accounts, sides, *place);
+            let before = entry.change.account.after;
             let recorded = record_account(recorder, &entry);
             payment.apply_to(&mut entry.change.account.after);
             entry.tell(recorded);
+            entry.list(listing, *place, before);
         }
         for (account, place) in record.accounts.iter().zip(others) {
             let Some(effect) = &account.effect else { continue };
             let mut entry = entry(accounts, sides, *place);
+            let before = entry.change.account.after;
             let mut recorded = record_account(recorder, &entry);
             entry.enter(effect.fate, &mut recorded);
             effect.apply_to(&mut entry.change.account.after, &mut entry.side.code);
             entry.tell(recorded);
+            entry.list(listing, *place, before);
         }
         for SlotRecord { account, key, original, value } in &record.writes {
             let mut entry = entry(accounts, sides, others[*account as usize]);
@@ -232,15 +269,13 @@ impl<B: Base> Overlay<B> {
 
     fn commit_account(&mut self, address: Address, account: &mut EvmAccount) {
         if !account.is_touched() {
+            if self.listing.is_some() {
+                let place = self.place_of_committed(address, account);
+                self.listing.iter_mut().for_each(|listing| listing.look(place, account));
+            }
             return;
         }
-        // The account says its place, unless somebody else numbered it or it was made anew.
-        let is_its_own = |place: &AccountId| {
-            self.accounts.get_index(place.get()).is_some_and(|(known, _)| *known == address)
-        };
-        let known = || self.accounts.get_index_of(&address).map(account_id);
-        let place = account.info.account_id.filter(is_its_own).or_else(known);
-        let place = place.expect("an account is read from the overlay before it is committed");
+        let place = self.place_of_committed(address, account);
         let mut entry = entry(&mut self.accounts, &mut self.sides, place);
 
         let now = entry.change.account.after;
@@ -265,6 +300,22 @@ impl<B: Base> Overlay<B> {
             (entry.change.account.after, entry.side.code) = (None, None);
         }
         entry.tell(recorded);
+        if let Some(listing) = &mut self.listing {
+            let change = Change { before: now, after: entry.change.account.after };
+            listing.commit(place, change, entry.side.code.as_ref(), fate, account);
+        }
+    }
+
+    /// Where an account lies that a run left so.
+    #[inline]
+    fn place_of_committed(&self, address: Address, account: &EvmAccount) -> AccountId {
+        // The account says its place, unless somebody else numbered it or it was made anew.
+        let is_its_own = |place: &AccountId| {
+            self.accounts.get_index(place.get()).is_some_and(|(known, _)| *known == address)
+        };
+        let known = || self.accounts.get_index_of(&address).map(account_id);
+        let place = account.info.account_id.filter(is_its_own).or_else(known);
+        place.expect("an account is read from the overlay before it is committed")
     }
 
     #[inline]
@@ -375,6 +426,14 @@ impl Entry<'_> {
         side.idle_slots -= usize::from(!known.is_change());
         known.after = value;
         side.idle_slots += usize::from(!known.is_change());
+    }
+
+    /// Tells the listing, if there is one, what the account was and what it is now.
+    fn list(&self, listing: &mut Option<Listing>, place: AccountId, before: Option<Account>) {
+        if let Some(listing) = listing {
+            let change = Change { before, after: self.change.account.after };
+            listing.change(place, change, self.side.code.as_ref());
+        }
     }
 
     /// Tells the recorder what the account is now.

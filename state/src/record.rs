@@ -200,6 +200,15 @@ impl SlotRecord {
     }
 }
 
+/// A slot that a run accessed in an account that it created, or tried to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CreatedSlot {
+    /// The position of its account in the record.
+    pub account: u32,
+    /// The slot.
+    pub key: U256,
+}
+
 /// The code of an account whose code was changed.
 ///
 /// # Panics
@@ -219,6 +228,9 @@ pub struct Record {
     pub accounts: Vec<AccountRecord>,
     /// Every slot that was read from under the transaction.
     pub reads: Vec<SlotObservation>,
+    /// Every slot that was accessed in accounts that the run created, or tried to. Once they were made
+    /// it was empty, whatever lay under the transaction: such a slot need not be among the reads.
+    pub created: Vec<CreatedSlot>,
     /// Every slot that changes.
     pub writes: Vec<SlotRecord>,
 }
@@ -229,6 +241,7 @@ impl Record {
         self.payments.clear();
         self.accounts.clear();
         self.reads.clear();
+        self.created.clear();
         self.writes.clear();
     }
 }

@@ -35,7 +35,7 @@ pub(crate) struct Seen {
 /// say the place of their account among the seen: from then on they say its position in the record.
 pub(crate) fn write_down(all: &mut Vec<Seen>, record: &mut Record, memory: &Memory) {
     record.payments.reserve(all.len());
-    let is_moved = !(record.reads.is_empty() && record.writes.is_empty());
+    let is_moved = !(record.reads.is_empty() && record.created.is_empty() && record.writes.is_empty());
     let mut positions = Vec::with_capacity(if is_moved { all.len() } else { 0 });
     // Those who were seen are large: they are read where they lie.
     for seen in all.iter_mut() {
@@ -56,6 +56,9 @@ pub(crate) fn write_down(all: &mut Vec<Seen>, record: &mut Record, memory: &Memo
     all.clear();
     for read in &mut record.reads {
         read.account = positions[read.account as usize];
+    }
+    for slot in &mut record.created {
+        slot.account = positions[slot.account as usize];
     }
     for write in &mut record.writes {
         write.account = positions[write.account as usize];

@@ -11,8 +11,8 @@ use revm_database_interface::{DBErrorMarker, Database};
 use revm_state::{Account as EvmAccount, AccountId, AccountInfo, Bytecode, EvmState};
 
 use crate::{
-    Account, AccountRead, Base, Fate, Memory, Origin, Recall, Record, SlotObservation, SlotRead, SlotRecord,
-    TxIndex,
+    Account, AccountRead, Base, CreatedSlot, Fate, Memory, Origin, Recall, Record, SlotObservation, SlotRead,
+    SlotRecord, TxIndex,
     cell::Exact,
     latency::Latency,
     own_codes::OwnCodes,
@@ -190,12 +190,17 @@ impl<'m, B: Base> View<'m, B> {
         record: &mut Record,
     ) -> Result<(), Interrupt<B::Error>> {
         for address in std::mem::take(&mut self.created) {
-            let carried = accounts.get(&address).and_then(|account| account.info.account_id);
-            if let Some(seen) = self.seen_mut(address, carried) {
-                seen.need_nonce();
-                // From EIP-8037 on a new account costs more than one that was paid before.
-                seen.need_emptiness(seen.balance);
-            }
+            let Some(account) = accounts.get(&address) else { continue };
+            let Some(place) = self.place_of(address, account.info.account_id) else { continue };
+            let seen = &mut self.seen[place.get()];
+            seen.need_nonce();
+            // From EIP-8037 on a new account costs more than one that was paid before.
+            seen.need_emptiness(seen.balance);
+            // revm does not ask for the slots of an account that it has just made.
+            seen.has_slots |= !account.storage.is_empty();
+            let slots =
+                account.storage.keys().map(|key| CreatedSlot { account: place.get() as u32, key: *key });
+            record.created.extend(slots);
         }
         let writes = &mut record.writes;
         for (address, account) in accounts.iter_mut() {
