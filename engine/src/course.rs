@@ -8,15 +8,16 @@
 use std::ops::ControlFlow;
 
 use alloy_consensus::Eip658Value;
+use alloy_eips::eip7928::BlockAccessIndex;
 use blockloom_state::{Base, Changes, Memory, Overlay, Record, Staleness, TxIndex};
 use revm::context_interface::result::{ExecutionResult, ResultGas};
 
 use crate::{
-    Block, Outcome, Receipt, Statistics, Transaction,
+    Block, Lists, Outcome, Receipt, Statistics, Transaction,
     error::{Invalid, Place, Reason, TransactionError},
     evm::{CommittedMachine, Failure, Handling},
     machine::{Committer, Keeping},
-    rules::{admission::Budgets, closing::close, opening::open},
+    rules::{AccessLists, admission::Budgets, closing::close, opening::open},
 };
 
 /// How many accounts a transaction of a mainnet block adds to those that the block has read, with
@@ -82,6 +83,14 @@ impl<'a, 'o, B: Base, H: Handling> Course<'a, 'o, B, H> {
         }
     }
 
+    /// The same course, which also yields the block's access list where `lists` says so.
+    pub(crate) fn listing(mut self, lists: Lists) -> Self {
+        if lists == Lists::Always || self.block.rules.access_lists == AccessLists::Committed {
+            self.machine.overlay().list();
+        }
+        self
+    }
+
     /// What happens before the transactions.
     pub(crate) fn open(&mut self) -> Result<(), Reason> {
         open(&mut self.machine, self.block)?;
@@ -107,8 +116,9 @@ impl<'a, 'o, B: Base, H: Handling> Course<'a, 'o, B, H> {
         self.settle(index, transaction, result)
     }
 
-    fn enter(&self, index: TxIndex) -> &'a Transaction {
+    fn enter(&mut self, index: TxIndex) -> &'a Transaction {
         let transaction = &self.block.transactions[index.get()];
+        self.machine.overlay().list_at(BlockAccessIndex::from_tx_index(index.get() as u64));
         self.place.set(Place::Transaction(index, transaction.hash));
         transaction
     }
@@ -139,6 +149,8 @@ impl<'a, 'o, B: Base, H: Handling> Course<'a, 'o, B, H> {
     /// What happens after the transactions, and what came of it all.
     pub(crate) fn close(mut self) -> Result<Outcome, Reason> {
         self.place.set(Place::Closing);
+        let after_all = BlockAccessIndex::from_tx_index(self.block.transactions.len() as u64);
+        self.machine.overlay().list_at(after_all);
         let requests = close(&mut self.machine, self.block, &self.receipts)?;
         self.tell(Place::Closing, ResultGas::default())?;
         Ok(Outcome {
@@ -146,6 +158,7 @@ impl<'a, 'o, B: Base, H: Handling> Course<'a, 'o, B, H> {
             gas_used: self.budgets.gas_used(),
             blob_gas_used: self.budgets.blob_gas_used(),
             requests,
+            access_list: self.machine.overlay().take_list(),
             changes: self.machine.into_changes(),
             statistics: Statistics::default(),
         })

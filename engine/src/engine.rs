@@ -44,6 +44,8 @@ pub struct Config {
     pub spread: Spread,
     /// Whether every run is timed, for the statistics; that takes two looks at a clock for each.
     pub timing: Timing,
+    /// Which blocks' outcomes have an access list.
+    pub lists: Lists,
 }
 
 /// Which blocks are executed with more than one thread.
@@ -68,6 +70,16 @@ pub enum Timing {
     Runs,
 }
 
+/// Which blocks' access lists (EIP-7928) are produced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Lists {
+    /// Those of blocks whose headers commit to one.
+    #[default]
+    WhereCommitted,
+    /// All of them, under whatever fork.
+    Always,
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -76,6 +88,7 @@ impl Default for Config {
             patience: Self::PATIENCE,
             spread: Spread::default(),
             timing: Timing::default(),
+            lists: Lists::default(),
         }
     }
 }
@@ -235,6 +248,7 @@ impl<H: Handling> Engine<H> {
             Help::NextTime | Help::None => {
                 let base = Remembered::alone(base);
                 let course = Course::new(block, base, self.handling.clone(), observer, &place);
+                let course = course.listing(self.shared.config.lists);
                 sequential::execute(course, block.transactions.len())
             }
         }));
@@ -258,7 +272,7 @@ impl<H: Handling> Engine<H> {
         workers: &Workers,
     ) -> Result<Outcome, Reason> {
         let mut memory = self.shared.memories.lock().pop().unwrap_or_default();
-        let Config { timing, spread, .. } = self.shared.config;
+        let Config { timing, spread, lists, .. } = self.shared.config;
         let sight = if spread == Spread::Blindfolded { Sight::Blindfolded } else { Sight::Clear };
         memory.open(block.env.beneficiary, sight);
         let threads = self.crew().min(1 + workers.threads());
@@ -266,7 +280,7 @@ impl<H: Handling> Engine<H> {
         let table = Table { base, handling, memory: &memory, workers, threads, timing };
         let remembered = Remembered::new(&memory, base);
         let course = Course::new(block, remembered, handling.clone(), observer, place);
-        let result = parallel::execute(&table, block, cuts, course);
+        let result = parallel::execute(&table, block, cuts, course.listing(lists));
         self.shared.history.lock().is_base_slow = memory.is_base_slow();
         // Forgetting takes time in which this thread has better to do.
         let shared = Arc::downgrade(&self.shared);

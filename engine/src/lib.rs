@@ -62,7 +62,7 @@ mod worker;
 pub use anatomy::{Anatomy, Part};
 pub use block::{Block, Frame, SignedBlock, SignedTransaction, Transaction};
 pub use course::Step;
-pub use engine::{Config, Engine, Spread, Timing};
+pub use engine::{Config, Engine, Lists, Spread, Timing};
 pub use error::{BlockError, DepositError, Invalid, Place, Reason, SystemCallError, TransactionError};
 pub use evm::{Handling, HandlingError, Mainnet};
 pub use executor::{Obstacle, ParallelExecutor, ParallelExecutorFactory};

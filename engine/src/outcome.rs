@@ -1,7 +1,7 @@
 //! What a block yields.
 
 use alloy_consensus::{Eip658Value, ReceiptEnvelope, TxType};
-use alloy_eips::eip7685::Requests;
+use alloy_eips::{eip7685::Requests, eip7928::BlockAccessList};
 use alloy_primitives::{B256, Log};
 use blockloom_state::Changes;
 
@@ -22,18 +22,22 @@ pub struct Outcome {
     pub requests: Option<Requests>,
     /// What the block did to its base, the system calls, withdrawals and rewards included.
     pub changes: Changes,
+    /// What the block accessed and changed, index by index (EIP-7928); `None` unless the block's rules
+    /// commit to it or [`Config::lists`](crate::Config::lists) asks for it.
+    pub access_list: Option<BlockAccessList>,
     /// What executing the block took.
     pub statistics: Statistics,
 }
 
 impl PartialEq for Outcome {
     fn eq(&self, other: &Self) -> bool {
-        let Self { receipts, gas_used, blob_gas_used, requests, changes, statistics: _ } = self;
+        let Self { receipts, gas_used, blob_gas_used, requests, changes, access_list, statistics: _ } = self;
         *receipts == other.receipts
             && *gas_used == other.gas_used
             && *blob_gas_used == other.blob_gas_used
             && *requests == other.requests
             && *changes == other.changes
+            && *access_list == other.access_list
     }
 }
 

@@ -12,7 +12,7 @@ use revm::{
     primitives::hardfork::SpecId,
 };
 
-use crate::Rules;
+use crate::{AccessLists, Rules};
 
 /// Why an executor runs a block's transactions one after the other. The result is the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,6 +47,8 @@ pub(super) fn rules(cfg: &CfgEnv) -> Option<Rules> {
             max_blobs_per_tx,
             ..BlobParams::cancun()
         }),
+        // What happens around the transactions is not executed here, so the list would not be whole.
+        access_lists: AccessLists::Absent,
         ..Rules::mainnet(fork(cfg.spec)?)
     };
     (rules.cfg_env() == *cfg).then_some(rules)

@@ -1,11 +1,14 @@
 //! What a header says of a block's outcome, compared with the outcome.
 
 use alloy_consensus::{Header, ReceiptEnvelope, proofs::calculate_receipt_root};
-use alloy_eips::eip7685::Requests;
+use alloy_eips::{
+    eip7685::Requests,
+    eip7928::{ITEM_COST, compute_block_access_list_hash, total_bal_items},
+};
 use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::{B256, Bloom};
 
-use super::Rules;
+use super::{AccessLists, Rules};
 use crate::{Outcome, Receipt, spread::spread};
 
 /// Which field of a header execution contradicts, with what the header says and what came out.
@@ -59,6 +62,22 @@ pub enum OutcomeError {
         /// What execution yields.
         found: B256,
     },
+    /// The access list (EIP-7928) has more accounts and slots than the gas limit pays for.
+    #[error("access list: the gas limit allows {limit} accounts and slots, execution yields {found}")]
+    AccessListItems {
+        /// The most that may be there.
+        limit: u64,
+        /// How many there are.
+        found: u64,
+    },
+    /// The hash of the access list (EIP-7928).
+    #[error("access list hash: the header says {expected:?}, execution yields {found:?}")]
+    AccessListHash {
+        /// What the header says, if it says anything.
+        expected: Option<B256>,
+        /// What execution yields; nothing if the outcome has no list.
+        found: Option<B256>,
+    },
 }
 
 /// Compares all that a header says of a block's outcome with the outcome; `state_root` is the root
@@ -99,7 +118,21 @@ pub fn check_outcome(
         let expected = header.state_root;
         equal(expected, found, |expected, found| OutcomeError::StateRoot { expected, found })?;
     }
-    Ok(())
+    match rules.access_lists {
+        AccessLists::Absent => Ok(()),
+        AccessLists::Committed => check_access_list(header, outcome),
+    }
+}
+
+/// Compares the access list, last of all: whatever else is wrong with a block parts the lists, too.
+fn check_access_list(header: &Header, outcome: &Outcome) -> Result<(), OutcomeError> {
+    let list = outcome.access_list.as_deref();
+    let (limit, found) = (header.gas_limit / ITEM_COST as u64, list.map_or(0, total_bal_items));
+    if found > limit {
+        return Err(OutcomeError::AccessListItems { limit, found });
+    }
+    let (expected, found) = (header.block_access_list_hash, list.map(compute_block_access_list_hash));
+    equal(expected, found, |expected, found| OutcomeError::AccessListHash { expected, found })
 }
 
 fn equal<T: PartialEq>(
@@ -118,7 +151,8 @@ fn has_known_root(rules: &Rules, receipts: &[Receipt]) -> bool {
 #[cfg(test)]
 mod tests {
     use alloy_consensus::{Eip658Value, TxType};
-    use alloy_primitives::{Address, Log, bytes};
+    use alloy_eips::eip7928::AccountChanges;
+    use alloy_primitives::{Address, Log, U256, bytes};
 
     use super::*;
 
@@ -187,6 +221,34 @@ mod tests {
         assert!(matches!(error, OutcomeError::BlobGasUsed { expected: 0, .. }), "{error}");
         let error = check(|header| header.state_root = wrong).unwrap_err();
         assert_eq!(error, OutcomeError::StateRoot { expected: wrong, found: B256::repeat_byte(7) });
+    }
+
+    #[test]
+    fn a_list_that_a_header_commits_to_is_compared_last_and_may_not_be_too_long() {
+        let slots = (0..3).map(U256::from).collect();
+        let account = AccountChanges { storage_reads: slots, ..AccountChanges::new(Address::ZERO) };
+        let outcome = Outcome { access_list: Some(vec![account]), ..outcome() };
+        let right = Header {
+            gas_limit: 4 * 2000,
+            block_access_list_hash: outcome.access_list.as_deref().map(compute_block_access_list_hash),
+            ..header(&outcome)
+        };
+        let mut rules = Rules::mainnet(EthereumHardfork::Osaka);
+        let wrong = Header { block_access_list_hash: Some(B256::ZERO), ..right.clone() };
+        assert_eq!(check_outcome(&rules, &wrong, &outcome, None), Ok(()), "nobody commits to it");
+
+        rules.access_lists = AccessLists::Committed;
+        let check = |header: &Header, outcome: &Outcome| check_outcome(&rules, header, outcome, None);
+        assert_eq!(check(&right, &outcome), Ok(()));
+        let (expected, found) = (Some(B256::ZERO), right.block_access_list_hash);
+        assert_eq!(check(&wrong, &outcome), Err(OutcomeError::AccessListHash { expected, found }));
+        let short = Header { gas_limit: right.gas_limit - 1, ..wrong };
+        assert_eq!(check(&short, &outcome), Err(OutcomeError::AccessListItems { limit: 3, found: 4 }));
+        let spent = Header { gas_used: 1, ..short };
+        assert_eq!(check(&spent, &outcome), Err(OutcomeError::GasUsed { expected: 1, found: 21_000 }));
+        let without = Outcome { access_list: None, ..outcome };
+        let error = check(&right, &without);
+        assert_eq!(error, Err(OutcomeError::AccessListHash { expected: found, found: None }));
     }
 
     #[test]
