@@ -2,12 +2,14 @@
 
 use std::{ops::ControlFlow, thread, time::Duration};
 
-use blockloom_engine::{BlockError, Config, Engine, Outcome, Place, Receipt, Spread};
+use alloy_eips::eip7928::AccountChanges;
+use blockloom_engine::{BlockError, Config, Engine, Lists, Outcome, Place, Receipt, Spread};
 use blockloom_state::Changes;
 
 use crate::HostileBlock;
 
-/// An engine that executes every block on so many threads, whether that pays or not.
+/// An engine that executes every block on so many threads, whether that pays or not, and lists what
+/// it accesses.
 ///
 /// # Panics
 ///
@@ -26,9 +28,11 @@ pub fn blindfolded_on(threads: usize) -> Engine {
     Engine::new(Config { spread: Spread::Blindfolded, ..impatient(threads) })
 }
 
-/// Tests have many engines at once, whose threads would keep the others' from working.
+/// Tests have many engines at once, whose threads would keep the others' from working. Access lists are
+/// part of what is compared.
 fn impatient(threads: usize) -> Config {
-    Config { patience: Duration::from_micros(100), ..Config::with_threads(threads) }
+    let patience = Duration::from_micros(100);
+    Config { patience, lists: Lists::Always, ..Config::with_threads(threads) }
 }
 
 /// Engines that execute every block on several threads, each in its own way.
@@ -115,5 +119,17 @@ fn difference_of_outcomes(left: &Outcome, right: &Outcome) -> String {
     if let Some(difference) = left.changes.first_difference(&right.changes) {
         return format!("changes: {difference:?}");
     }
+    let lists = (left.access_list.as_deref(), right.access_list.as_deref());
+    if let (Some(left), Some(right)) = lists
+        && left != right
+    {
+        return format!("access list: {}", difference_of_lists(left, right));
+    }
     format!("{left:?}, but {right:?}")
+}
+
+/// The first account in which two access lists differ, as either has it.
+fn difference_of_lists(left: &[AccountChanges], right: &[AccountChanges]) -> String {
+    let same = left.iter().zip(right).take_while(|(left, right)| left == right).count();
+    format!("{:?}, but {:?}", left.get(same), right.get(same))
 }
