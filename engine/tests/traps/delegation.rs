@@ -1,6 +1,6 @@
 //! Delegations (EIP-7702): set, used, cleared, by others and by the authority itself.
 
-use alloy_eips::eip7702::{Authorization, RecoveredAuthority, RecoveredAuthorization};
+use alloy_eips::eip7702::{Authorization, RecoveredAuthority, RecoveredAuthorization, SignedAuthorization};
 use alloy_hardforks::EthereumHardfork::*;
 use alloy_primitives::{Address, U256, keccak256};
 use revm::{
@@ -14,10 +14,10 @@ use crate::{
     scene::*,
 };
 
-const AUTHORITY: Address = Address::repeat_byte(0xa7);
+pub(crate) const AUTHORITY: Address = Address::repeat_byte(0xa7);
 
 /// A transaction that delegates on behalf of `authority`, whose nonce is stated.
-fn delegating(
+pub(crate) fn delegating(
     scene: &Scene,
     from: Address,
     to: Address,
@@ -25,15 +25,24 @@ fn delegating(
     code: Address,
     nonce: u64,
 ) -> TxEnv {
-    let authorization = Authorization { chain_id: U256::ONE, address: code, nonce };
-    let recovered =
-        RecoveredAuthorization::new_unchecked(authorization, RecoveredAuthority::Valid(authority));
     TxEnv {
         tx_type: 4,
         gas_priority_fee: Some(u128::from(PRICE - BASE_FEE)),
-        authorization_list: vec![Either::Right(recovered)],
+        authorization_list: vec![authorization(1, authority, code, nonce)],
         ..scene.to(from, to, 0)
     }
+}
+
+/// What `authority` signed for a chain.
+pub(crate) fn authorization(
+    chain: u64,
+    authority: Address,
+    code: Address,
+    nonce: u64,
+) -> Either<SignedAuthorization, RecoveredAuthorization> {
+    let authorization = Authorization { chain_id: word(chain), address: code, nonce };
+    let authority = RecoveredAuthority::Valid(authority);
+    Either::Right(RecoveredAuthorization::new_unchecked(authorization, authority))
 }
 
 fn delegate(scene: &mut Scene, from: Address, authority: Address, code: Address, nonce: u64) -> usize {
@@ -41,7 +50,7 @@ fn delegate(scene: &mut Scene, from: Address, authority: Address, code: Address,
     scene.send(transaction)
 }
 
-fn designation(code: Address) -> Vec<u8> {
+pub(crate) fn designation(code: Address) -> Vec<u8> {
     [&[0xef, 0x01, 0x00], code.as_slice()].concat()
 }
 

@@ -3,8 +3,8 @@
 
 use std::{ops::ControlFlow, sync::LazyLock};
 
-use blockloom_engine::{Block, BlockError, Config, Engine, Outcome, Place, Receipt, Step};
-use blockloom_fuzz::{Dawdling, difference, engines};
+use blockloom_engine::{Block, BlockError, Engine, Outcome, Place, Receipt, Step};
+use blockloom_fuzz::{Dawdling, difference, engine_on, engines};
 use blockloom_state::{Changes, MemoryStore};
 use revm::context_interface::result::ResultGas;
 
@@ -33,7 +33,7 @@ pub(crate) struct Told {
 
 /// Executes a block in every way there is and returns what all of them say.
 pub(crate) fn agree(base: &MemoryStore, block: &Block) -> Reference {
-    let sequential = Engine::new(Config::sequential());
+    let sequential = engine_on(1);
     let reference = told(&sequential, base, block);
     let untold = sequential.execute(base, block);
     assert_eq!(difference(&reference.result, &untold), None, "one thread, nobody told");
