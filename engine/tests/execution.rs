@@ -18,8 +18,8 @@ use alloy_evm::eth::dao_fork::{DAO_HARDFORK_ACCOUNTS, DAO_HARDFORK_BENEFICIARY};
 use alloy_hardforks::EthereumHardfork::{self, *};
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256, bytes, keccak256};
 use blockloom_engine::{
-    Block, BlockError, Config, CustomPrecompiles, Engine, Frame, Invalid, Outcome, Place, Reason, Rules,
-    Spread, SystemCallError, Transaction, TransactionError,
+    AccessLists, Block, BlockError, Config, CustomPrecompiles, Engine, Frame, Invalid, Lists, Outcome, Place,
+    Reason, Rules, Spread, SystemCallError, Transaction, TransactionError,
 };
 use blockloom_state::{Allocation, Life, MemoryStore};
 use revm::{
@@ -113,6 +113,29 @@ fn a_chain_may_have_precompiled_contracts_of_its_own() {
         let config = Config { spread: Spread::Always, ..Config::with_threads(threads) };
         let outcome = Engine::new(config).execute(&store([]), &block).unwrap();
         assert_eq!(outcome.gas_used, 5 * (21_000 + 1234), "{threads} threads");
+    }
+}
+
+#[test]
+fn a_list_is_produced_where_the_rules_commit_to_one_or_the_configuration_asks_for_it() {
+    let transfers = || (0..5).map(|nonce| call(nonce, SOMEBODY, 1)).collect();
+    let plain = block(Shanghai, transfers());
+    let mut committed = block(Shanghai, transfers());
+    committed.rules.access_lists = AccessLists::Committed;
+    for threads in [1, 2] {
+        let list_of = |block: &Block, lists| {
+            let config = Config { spread: Spread::Always, lists, ..Config::with_threads(threads) };
+            Engine::new(config).execute(&store([]), block).unwrap().access_list
+        };
+        assert_eq!(list_of(&plain, Lists::WhereCommitted), None, "{threads} threads");
+        let list = list_of(&plain, Lists::Always).expect("it was asked for");
+        let somebody = list.iter().find(|account| account.address == SOMEBODY).unwrap();
+        let changes = somebody.balance_changes.iter();
+        let balances: Vec<_> =
+            changes.map(|change| (change.block_access_index.get(), change.post_balance)).collect();
+        let expected: Vec<_> = (1..=5).map(|index| (index, word(index))).collect();
+        assert_eq!(balances, expected, "{threads} threads");
+        assert_eq!(list_of(&committed, Lists::WhereCommitted), Some(list), "{threads} threads");
     }
 }
 

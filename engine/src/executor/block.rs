@@ -61,8 +61,8 @@ const PARALLEL_FROM: usize = 2;
 ///   not while others still run. [`Engine::execute_with`] tells of each as soon as it is final.
 /// - What is committed, and what the hook hears, are the accounts and slots that changed. Those that
 ///   were only read are not among them, so the database cannot build a complete block-level access
-///   list (EIP-7928) out of it, and does not hear of a contract that comes and goes within one
-///   transaction.
+///   list (EIP-7928) out of it, as [`Engine::execute`] does, and does not hear of a contract that
+///   comes and goes within one transaction.
 /// - A receipt builder sees a result whose status, logs and gas are true and whose output is empty;
 ///   a transaction that failed looks reverted, whatever halted it.
 /// - A precompile lookup that was set on the EVM goes unnoticed.
