@@ -1,8 +1,9 @@
 //! What commits to an overlay access and change, index by index: a block's access list (EIP-7928).
 //!
-//! Owns flat logs that grow with each commit. They are sorted, and what they say twice is left out,
-//! once, when the list is taken. A change says what stood there before it: several commits may
-//! share an index, and what is listed is what they change together.
+//! Owns logs that grow with each commit, in which each entry names the one before it on the same
+//! account. They are put in order, and what they say twice is left out, once, when the list is taken.
+//! A change says what stood there before it: several commits may share an index, and what is listed
+//! is what they change together.
 
 use alloy_eip7928::{
     AccountChanges, BalanceChange, BlockAccessIndex, BlockAccessList, CodeChange, NonceChange, SlotChanges,
@@ -17,27 +18,37 @@ use crate::{Account, Change, Fate, Record};
 #[derive(Debug, Default)]
 pub(crate) struct Listing {
     at: BlockAccessIndex,
-    /// Of the account in each place, whether it was accessed.
-    accessed: Vec<bool>,
-    balances: Vec<Step<AccountId, U256>>,
-    nonces: Vec<Step<AccountId, u64>>,
-    code_hashes: Vec<Step<AccountId, B256>>,
+    /// By place, the last entries on each account that was accessed.
+    accounts: Vec<Option<Last>>,
+    balances: Log<Step<U256>>,
+    nonces: Log<Step<u64>>,
+    code_hashes: Log<Step<B256>>,
     codes: B256Map<Bytes>,
     /// Every slot that was accessed, written or not, as often as that happened.
-    slots: Vec<Slot>,
-    writes: Vec<Step<Slot, U256>>,
+    slots: Log<U256>,
+    writes: Log<(U256, Step<U256>)>,
 }
 
-/// The place of an account, and a slot of it.
-type Slot = (AccountId, U256);
+/// Where the last entries on an account stand in the logs.
+#[derive(Clone, Copy, Debug, Default)]
+struct Last {
+    balance: Option<u32>,
+    nonce: Option<u32>,
+    code_hash: Option<u32>,
+    slot: Option<u32>,
+    write: Option<u32>,
+}
 
-/// What one commit changes.
-#[derive(Debug)]
-struct Step<L, T> {
-    location: L,
+/// What happens at an index.
+#[derive(Clone, Copy, Debug)]
+struct Step<T> {
     at: BlockAccessIndex,
     change: Change<T>,
 }
+
+/// Entries, each with the position of the one before it on the same account.
+#[derive(Debug)]
+struct Log<T>(Vec<(Option<u32>, T)>);
 
 impl Listing {
     /// What is committed from now on belongs to this index of the list.
@@ -47,11 +58,11 @@ impl Listing {
 
     /// An account was looked at, and so were the slots that it has.
     pub(crate) fn look(&mut self, place: AccountId, account: &EvmAccount) {
-        self.access(place);
-        self.slots.extend(account.storage.keys().map(|key| (place, *key)));
+        let last = last_of(&mut self.accounts, place);
+        account.storage.keys().for_each(|key| self.slots.push(&mut last.slot, *key));
     }
 
-    /// A run left an account so, and its slots.
+    /// A run left an account so, and its slots; `code` is its code now.
     pub(crate) fn commit(
         &mut self,
         place: AccountId,
@@ -61,150 +72,184 @@ impl Listing {
         account: &EvmAccount,
     ) {
         self.change(place, change, code);
+        let last = last_of(&mut self.accounts, place);
         for (key, slot) in &account.storage {
+            self.slots.push(&mut last.slot, *key);
             let after = if fate == Fate::Ends { U256::ZERO } else { slot.present_value };
-            self.slots.push((place, *key));
-            self.write((place, *key), Change { before: slot.original_value, after });
+            self.writes.add(&mut last.write, *key, self.at, Change { before: slot.original_value, after });
         }
     }
 
     /// A record is committed whose accounts lie in these places: payments first, then the others.
     /// What happens to accounts is told apart, by [`change`](Self::change).
     pub(crate) fn commit_record(&mut self, record: &Record, places: &[AccountId]) {
-        places.iter().for_each(|place| self.access(*place));
+        for place in places {
+            last_of(&mut self.accounts, *place);
+        }
         let others = &places[record.payments.len()..];
         for read in &record.reads {
-            let slot = (others[read.account as usize], read.key);
-            self.slots.push(slot);
+            let last = last_of(&mut self.accounts, others[read.account as usize]);
+            self.slots.push(&mut last.slot, read.key);
             let effect = record.accounts[read.account as usize].effect.as_ref();
             if effect.is_some_and(|effect| effect.fate == Fate::Ends) {
-                self.write(slot, Change { before: read.value, after: U256::ZERO });
+                let change = Change { before: read.value, after: U256::ZERO };
+                self.writes.add(&mut last.write, read.key, self.at, change);
             }
         }
-        let created = record.created.iter().map(|slot| (others[slot.account as usize], slot.key));
-        self.slots.extend(created);
+        for slot in &record.created {
+            let last = last_of(&mut self.accounts, others[slot.account as usize]);
+            self.slots.push(&mut last.slot, slot.key);
+        }
         for write in &record.writes {
+            let last = last_of(&mut self.accounts, others[write.account as usize]);
             let change = Change { before: write.original, after: write.value };
-            self.write((others[write.account as usize], write.key), change);
+            self.writes.add(&mut last.write, write.key, self.at, change);
         }
     }
 
-    /// An account was accessed, and this happened to it; `code` is its code now.
+    /// This happened to an account; `code` is its code now.
     pub(crate) fn change(
         &mut self,
         place: AccountId,
         change: Change<Option<Account>>,
         code: Option<&Bytecode>,
     ) {
-        self.access(place);
+        let last = last_of(&mut self.accounts, place);
         let before = change.before.unwrap_or(Account::EMPTY);
         let after = change.after.unwrap_or(Account::EMPTY);
-        self.balances.extend(Step::of(place, self.at, before.balance, after.balance));
-        self.nonces.extend(Step::of(place, self.at, before.nonce, after.nonce));
-        if let Some(step) = Step::of(place, self.at, before.code_hash, after.code_hash) {
-            self.code_hashes.push(step);
-            if after.has_code() {
-                let code = code.expect("a code that changed is at hand");
-                self.codes.entry(after.code_hash).or_insert_with(|| code.original_bytes());
-            }
+        self.balances.add(&mut last.balance, self.at, before.balance, after.balance);
+        self.nonces.add(&mut last.nonce, self.at, before.nonce, after.nonce);
+        self.code_hashes.add(&mut last.code_hash, self.at, before.code_hash, after.code_hash);
+        if before.code_hash != after.code_hash && after.has_code() {
+            let code = code.expect("a code that changed is at hand");
+            self.codes.entry(after.code_hash).or_insert_with(|| code.original_bytes());
         }
-    }
-
-    fn access(&mut self, place: AccountId) {
-        if self.accessed.len() <= place.get() {
-            self.accessed.resize(place.get() + 1, false);
-        }
-        self.accessed[place.get()] = true;
-    }
-
-    fn write(&mut self, slot: Slot, change: Change<U256>) {
-        self.writes.extend(Step::of(slot, self.at, change.before, change.after));
     }
 
     /// The list of all that was committed; `address` tells who lies in a place.
-    pub(crate) fn into_list(mut self, address: impl Fn(AccountId) -> Address) -> BlockAccessList {
-        self.balances.sort_by_key(|step| step.location);
-        self.nonces.sort_by_key(|step| step.location);
-        self.code_hashes.sort_by_key(|step| step.location);
-        self.writes.sort_by_key(|step| step.location);
-        self.slots.sort_unstable();
-        self.slots.dedup();
-        let mut rest = Rest {
-            balances: &self.balances,
-            nonces: &self.nonces,
-            code_hashes: &self.code_hashes,
-            writes: &self.writes,
-            slots: &self.slots,
-        };
-        let places = self.accessed.iter().enumerate().filter(|(_, accessed)| **accessed);
-        let places = places.filter_map(|(place, _)| AccountId::new(place));
-        let mut list: Vec<_> = places.map(|place| rest.next(place, address(place), &self.codes)).collect();
-        list.sort_unstable_by_key(|account| account.address);
-        list
-    }
-}
-
-impl<L, T: PartialEq> Step<L, T> {
-    /// The step that leads from one value to another, if they differ.
-    #[inline]
-    fn of(location: L, at: BlockAccessIndex, before: T, after: T) -> Option<Self> {
-        (before != after).then_some(Self { location, at, change: Change { before, after } })
-    }
-}
-
-/// What is left of sorted logs.
-struct Rest<'l> {
-    balances: &'l [Step<AccountId, U256>],
-    nonces: &'l [Step<AccountId, u64>],
-    code_hashes: &'l [Step<AccountId, B256>],
-    writes: &'l [Step<Slot, U256>],
-    slots: &'l [Slot],
-}
-
-impl Rest<'_> {
-    /// Takes what the logs say of the account in the first place that is left.
-    fn next(&mut self, place: AccountId, address: Address, codes: &B256Map<Bytes>) -> AccountChanges {
-        let balances = split_off(&mut self.balances, |step| step.location == place);
-        let nonces = split_off(&mut self.nonces, |step| step.location == place);
-        let code_hashes = split_off(&mut self.code_hashes, |step| step.location == place);
-        let writes = split_off(&mut self.writes, |step| step.location.0 == place);
-        let slots = split_off(&mut self.slots, |slot| slot.0 == place);
-
-        let slot_changes = writes.chunk_by(|step, next| step.location == next.location).map(|steps| {
-            let changes = together(steps).map(|(at, value)| StorageChange::new(at, value));
-            SlotChanges::new(steps[0].location.1, changes.collect())
+    pub(crate) fn into_list(self, address: impl Fn(AccountId) -> Address) -> BlockAccessList {
+        let accessed = self.accounts.iter().enumerate().filter_map(|(place, last)| {
+            let last = last.as_ref()?;
+            AccountId::new(place).map(|place| (address(place), last))
         });
-        let storage_changes: Vec<_> = slot_changes.filter(|slot| !slot.is_empty()).collect();
-        let is_read = |key: &U256| storage_changes.binary_search_by_key(key, |slot| slot.slot).is_err();
-        let code_of = |hash| if hash == KECCAK256_EMPTY { Bytes::new() } else { codes[&hash].clone() };
+        let mut accessed: Vec<_> = accessed.collect();
+        accessed.sort_unstable_by_key(|(address, _)| *address);
+        let mut room = (Vec::new(), Vec::new());
+        accessed.into_iter().map(|(address, last)| self.account(address, last, &mut room)).collect()
+    }
+
+    /// What the logs say of an account. What is in `room` means nothing.
+    fn account(&self, address: Address, last: &Last, room: &mut Room) -> AccountChanges {
+        let code_of = |hash| if hash == KECCAK256_EMPTY { Bytes::new() } else { self.codes[&hash].clone() };
+        let storage_changes = self.slot_changes(last, &mut room.0);
         AccountChanges {
             address,
-            storage_reads: slots.iter().map(|slot| slot.1).filter(is_read).collect(),
-            balance_changes: together(balances).map(|(at, wei)| BalanceChange::new(at, wei)).collect(),
-            nonce_changes: together(nonces).map(|(at, nonce)| NonceChange::new(at, nonce)).collect(),
-            code_changes: together(code_hashes)
-                .map(|(at, hash)| CodeChange::new(at, code_of(hash)))
-                .collect(),
+            storage_reads: self.slot_reads(last, &storage_changes, &mut room.1),
             storage_changes,
+            balance_changes: self.balances.list(last.balance, BalanceChange::new),
+            nonce_changes: self.nonces.list(last.nonce, NonceChange::new),
+            code_changes: self
+                .code_hashes
+                .list(last.code_hash, |at, hash| CodeChange::new(at, code_of(hash))),
+        }
+    }
+
+    fn slot_changes(&self, last: &Last, room: &mut Vec<(U256, Step<U256>)>) -> Vec<SlotChanges> {
+        room.clear();
+        room.extend(self.writes.back_from(last.write));
+        room.reverse();
+        room.sort_by_key(|(key, _)| *key);
+        let slots = room.chunk_by(|write, next| write.0 == next.0);
+        let slots = slots.map(|writes| SlotChanges::new(writes[0].0, together(writes)));
+        slots.filter(|slot| !slot.is_empty()).collect()
+    }
+
+    fn slot_reads(&self, last: &Last, changed: &[SlotChanges], room: &mut Vec<U256>) -> Vec<U256> {
+        room.clear();
+        room.extend(self.slots.back_from(last.slot));
+        room.sort_unstable();
+        room.dedup();
+        let is_read = |key: &U256| changed.binary_search_by_key(key, |slot| slot.slot).is_err();
+        room.iter().copied().filter(is_read).collect()
+    }
+}
+
+/// Room for the writes and accesses of one account's slots.
+type Room = (Vec<(U256, Step<U256>)>, Vec<U256>);
+
+/// The last entries on an account, which was accessed.
+#[inline]
+fn last_of(accounts: &mut Vec<Option<Last>>, place: AccountId) -> &mut Last {
+    if accounts.len() <= place.get() {
+        accounts.resize(place.get() + 1, None);
+    }
+    accounts[place.get()].get_or_insert_default()
+}
+
+/// What writes of one slot, in order, change together at each index.
+fn together(writes: &[(U256, Step<U256>)]) -> Vec<StorageChange> {
+    let indices = writes.chunk_by(|(_, step), (_, next)| step.at == next.at);
+    let changes = indices.filter_map(|writes| {
+        let ((_, first), (_, last)) = (writes.first()?, writes.last()?);
+        let is_change = first.change.before != last.change.after;
+        is_change.then(|| StorageChange::new(last.at, last.change.after))
+    });
+    changes.collect()
+}
+
+impl<T> Default for Log<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T> Log<T> {
+    #[inline]
+    fn push(&mut self, last: &mut Option<u32>, entry: T) {
+        let position = u32::try_from(self.0.len()).expect("a block makes fewer than 2^32 accesses");
+        self.0.push((last.replace(position), entry));
+    }
+
+    /// The entries on one account, from its last one back.
+    fn back_from(&self, last: Option<u32>) -> impl Iterator<Item = T>
+    where
+        T: Copy,
+    {
+        let entry = |position: u32| &self.0[position as usize];
+        std::iter::successors(last.map(entry), move |(before, _)| before.map(entry)).map(|(_, entry)| *entry)
+    }
+}
+
+impl Log<(U256, Step<U256>)> {
+    /// Adds a write, if it changes anything.
+    #[inline]
+    fn add(&mut self, last: &mut Option<u32>, key: U256, at: BlockAccessIndex, change: Change<U256>) {
+        if change.is_change() {
+            self.push(last, (key, Step { at, change }));
         }
     }
 }
 
-/// Splits off the elements at the start that belong together.
-fn split_off<'l, T>(rest: &mut &'l [T], belongs: impl Fn(&T) -> bool) -> &'l [T] {
-    let length = rest.iter().position(|element| !belongs(element)).unwrap_or(rest.len());
-    let (first, others) = rest.split_at(length);
-    *rest = others;
-    first
-}
+impl<T: Copy + PartialEq> Log<Step<T>> {
+    /// Adds what happened, in one with what happened at the same index before.
+    #[inline]
+    fn add(&mut self, last: &mut Option<u32>, at: BlockAccessIndex, before: T, after: T) {
+        if before == after {
+            return;
+        }
+        match last.map(|last| &mut self.0[last as usize].1) {
+            Some(step) if step.at == at => step.change.after = after,
+            _ => self.push(last, Step { at, change: Change { before, after } }),
+        }
+    }
 
-/// What the steps of each index change together, and to what, if they do. All steps are of one
-/// location, in order.
-fn together<L, T: Copy + PartialEq>(steps: &[Step<L, T>]) -> impl Iterator<Item = (BlockAccessIndex, T)> {
-    steps.chunk_by(|step, next| step.at == next.at).filter_map(|steps| {
-        let (first, last) = (steps.first()?, steps.last()?);
-        (first.change.before != last.change.after).then_some((last.at, last.change.after))
-    })
+    /// What changed, and when.
+    fn list<C>(&self, last: Option<u32>, make: impl Fn(BlockAccessIndex, T) -> C) -> Vec<C> {
+        let steps = self.back_from(last).filter(|step| step.change.is_change());
+        let mut list: Vec<_> = steps.map(|step| make(step.at, step.change.after)).collect();
+        list.reverse();
+        list
+    }
 }
 
 #[cfg(test)]
@@ -253,10 +298,10 @@ mod tests {
         let mut listing = Listing::default();
         let mut write = |at, key: u64, before: u64, after: u64| {
             listing.enter(BlockAccessIndex(at));
-            let slot = (place(0), U256::from(key));
-            listing.access(place(0));
-            listing.slots.push(slot);
-            listing.write(slot, Change { before: U256::from(before), after: U256::from(after) });
+            let last = last_of(&mut listing.accounts, place(0));
+            listing.slots.push(&mut last.slot, U256::from(key));
+            let change = Change { before: U256::from(before), after: U256::from(after) };
+            listing.writes.add(&mut last.write, U256::from(key), listing.at, change);
         };
         write(1, 9, 0, 0);
         write(1, 2, 0, 5);
@@ -275,7 +320,9 @@ mod tests {
     #[test]
     fn accounts_are_in_order_of_their_addresses() {
         let mut listing = Listing::default();
-        [4, 0, 2, 2].into_iter().for_each(|number| listing.access(place(number)));
+        for number in [4, 0, 2, 2] {
+            last_of(&mut listing.accounts, place(number));
+        }
         let list = listing.into_list(address);
         let addresses: Vec<_> = list.iter().map(|account| account.address).collect();
         assert_eq!(addresses, [4, 2, 0].map(|number| address(place(number))));
