@@ -1,11 +1,13 @@
 //! A block: the environment, the recovered transactions, and what happens before and after them.
 
+use std::sync::Arc;
+
 use alloy_consensus::{EthereumTxEnvelope, Header, TxEip4844, TxType, transaction::SignerRecoverable};
 use alloy_eips::eip4895::Withdrawal;
 use alloy_evm::{EvmEnv, FromRecoveredTx};
 use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::B256;
-use blockloom_state::TxIndex;
+use blockloom_state::{Foresight, TxIndex};
 use revm::context::{BlockEnv, TxEnv};
 
 use crate::{
@@ -39,6 +41,33 @@ pub struct Block {
     pub withdrawals: Option<Vec<Withdrawal>>,
     /// Whether anything happens before and after its transactions.
     pub frame: Frame,
+    /// What somebody says that it reads and writes.
+    pub list: GivenList,
+}
+
+/// An access list (EIP-7928) that comes with a block.
+///
+/// Whoever it comes from, it only decides how soon the block is done: transactions start on what it
+/// says that those before them wrote, and what was wrong is run again.
+#[derive(Clone, Debug, Default)]
+pub enum GivenList {
+    /// There is none.
+    #[default]
+    Nothing,
+    /// One that nobody commits to, as that of an earlier execution. If it is wrong, that costs time.
+    Hint(Arc<Foresight>),
+    /// The one that the block's header commits to. If it is wrong, the block is invalid.
+    Claim(Arc<Foresight>),
+}
+
+impl GivenList {
+    /// What it says.
+    pub fn foresight(&self) -> Option<&Arc<Foresight>> {
+        match self {
+            Self::Nothing => None,
+            Self::Hint(foresight) | Self::Claim(foresight) => Some(foresight),
+        }
+    }
 }
 
 /// Whether anything happens before and after a block's transactions.
@@ -78,6 +107,7 @@ impl Block {
             ommers: Vec::new(),
             withdrawals: has_withdrawals.then(Vec::new),
             frame: Frame::Full,
+            list: GivenList::Nothing,
             rules,
         }
     }

@@ -13,11 +13,17 @@ use blockloom_state::{Base, Changes, Memory, Overlay, Record, Staleness, TxIndex
 use revm::context_interface::result::{ExecutionResult, ResultGas};
 
 use crate::{
-    Block, Lists, Outcome, Receipt, Statistics, Transaction,
+    Block, GivenList, Lists, Outcome, Receipt, Statistics, Transaction,
     error::{Invalid, Place, Reason, TransactionError},
     evm::{CommittedMachine, Failure, Handling},
     machine::{Committer, Keeping},
-    rules::{AccessLists, admission::Budgets, closing::close, opening::open},
+    rules::{
+        AccessLists,
+        admission::Budgets,
+        closing::close,
+        list::{Claimed, check_claim},
+        opening::open,
+    },
 };
 
 /// How many accounts a transaction of a mainnet block adds to those that the block has read, with
@@ -54,6 +60,8 @@ pub(crate) struct Course<'a, 'o, B: Base, H> {
     budgets: Budgets,
     receipts: Vec<Receipt>,
     observer: Observer<'o>,
+    /// What the list that came with the block has to be justified by, if the block must be as it says.
+    claimed: Option<Claimed>,
     /// What is being executed, or told.
     place: &'a std::cell::Cell<Place>,
 }
@@ -79,13 +87,19 @@ impl<'a, 'o, B: Base, H: Handling> Course<'a, 'o, B, H> {
             budgets: Budgets::new(block),
             receipts: Vec::with_capacity(block.transactions.len()),
             observer,
+            claimed: match &block.list {
+                GivenList::Claim(claim) => Some(Claimed::new(claim)),
+                GivenList::Hint(_) | GivenList::Nothing => None,
+            },
             place,
         }
     }
 
-    /// The same course, which also yields the block's access list where `lists` says so.
+    /// The same course, which also yields the block's access list where `lists` says so, or where
+    /// another one is to be compared with it.
     pub(crate) fn listing(mut self, lists: Lists) -> Self {
-        if lists == Lists::Always || self.block.rules.access_lists == AccessLists::Committed {
+        let is_committed = self.block.rules.access_lists == AccessLists::Committed;
+        if lists == Lists::Always || is_committed || self.claimed.is_some() {
             self.machine.overlay().list();
         }
         self
@@ -99,7 +113,7 @@ impl<'a, 'o, B: Base, H: Handling> Course<'a, 'o, B, H> {
 
     /// Admits a transaction, runs it on what is committed, and commits it.
     pub(crate) fn run(&mut self, index: TxIndex) -> Result<(), Reason> {
-        let transaction = self.enter(index);
+        let transaction = self.enter(index)?;
         let result = self
             .admit(transaction)
             .and_then(|()| self.machine.run(&transaction.env).map_err(StepError::Failed));
@@ -110,17 +124,22 @@ impl<'a, 'o, B: Base, H: Handling> Course<'a, 'o, B, H> {
 
     /// Admits a transaction and commits what a run of it recorded. The record was judged last.
     fn take_over(&mut self, index: TxIndex, record: &Record, result: ExecutionResult) -> Result<(), Reason> {
-        let transaction = self.enter(index);
+        let transaction = self.enter(index)?;
         self.admit(transaction).map_err(|error: StepError<B::Error>| explain(error, index, transaction))?;
         self.machine.overlay().commit_record(record);
         self.settle(index, transaction, result)
     }
 
-    fn enter(&mut self, index: TxIndex) -> &'a Transaction {
+    fn enter(&mut self, index: TxIndex) -> Result<&'a Transaction, Reason> {
         let transaction = &self.block.transactions[index.get()];
-        self.machine.overlay().list_at(BlockAccessIndex::from_tx_index(index.get() as u64));
+        let overlay = self.machine.overlay();
+        if let Some(claimed) = self.claimed {
+            let checked = claimed.check_gas(index, overlay.listed_accesses(), self.budgets.left());
+            checked.map_err(Invalid::from)?;
+        }
+        overlay.list_at(BlockAccessIndex::from_tx_index(index.get() as u64));
         self.place.set(Place::Transaction(index, transaction.hash));
-        transaction
+        Ok(transaction)
     }
 
     fn admit(&mut self, transaction: &Transaction) -> Result<(), StepError<B::Error>> {
@@ -152,13 +171,17 @@ impl<'a, 'o, B: Base, H: Handling> Course<'a, 'o, B, H> {
         let after_all = BlockAccessIndex::from_tx_index(self.block.transactions.len() as u64);
         self.machine.overlay().list_at(after_all);
         let requests = close(&mut self.machine, self.block, &self.receipts)?;
+        let access_list = self.machine.overlay().take_list();
+        if let (GivenList::Claim(claim), Some(actual)) = (&self.block.list, &access_list) {
+            check_claim(claim, actual).map_err(Invalid::from)?;
+        }
         self.tell(Place::Closing, ResultGas::default())?;
         Ok(Outcome {
             receipts: self.receipts,
             gas_used: self.budgets.gas_used(),
             blob_gas_used: self.budgets.blob_gas_used(),
             requests,
-            access_list: self.machine.overlay().take_list(),
+            access_list,
             changes: self.machine.into_changes(),
             statistics: Statistics::default(),
         })

@@ -273,7 +273,11 @@ impl<H: Handling> Engine<H> {
     ) -> Result<Outcome, Reason> {
         let mut memory = self.shared.memories.lock().pop().unwrap_or_default();
         let Config { timing, spread, lists, .. } = self.shared.config;
-        let sight = if spread == Spread::Blindfolded { Sight::Blindfolded } else { Sight::Clear };
+        let sight = match block.list.foresight() {
+            _ if spread == Spread::Blindfolded => Sight::Blindfolded,
+            Some(foresight) => Sight::Foreseen(Arc::clone(foresight)),
+            None => Sight::Clear,
+        };
         memory.open(block.env.beneficiary, sight);
         let threads = self.crew().min(1 + workers.threads());
         let handling = &self.handling;

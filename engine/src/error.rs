@@ -9,7 +9,9 @@ use alloy_primitives::{Address, B256};
 use blockloom_state::TxIndex;
 use revm::context_interface::result::InvalidTransaction;
 
-use crate::rules::{body::BodyError, header::HeaderError, ommers::OmmerError, verify::OutcomeError};
+use crate::rules::{
+    body::BodyError, header::HeaderError, list::ListError, ommers::OmmerError, verify::OutcomeError,
+};
 
 /// Why a block was not executed, or not accepted. Nothing of it has any effect.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -108,6 +110,9 @@ pub enum Invalid {
     /// The block's environment lacks what its fork needs.
     #[error("environment: {0}")]
     Environment(String),
+    /// The access list that came with the block is not the block's.
+    #[error("access list: {0}")]
+    List(#[from] ListError),
     /// What execution yields is not what the header says.
     #[error("outcome: {0}")]
     Outcome(#[from] OutcomeError),

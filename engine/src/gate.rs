@@ -71,7 +71,8 @@ where
     /// as well.
     fn take(&mut self, turn: Turn, audience: Audience) -> Result<Passed, C::Error> {
         self.loom.memory.set_audience(audience);
-        self.keep(if audience == Audience::Nobody { Keeping::Forgotten } else { Keeping::Kept });
+        let is_told = audience != Audience::Nobody && self.loom.memory.is_told();
+        self.keep(if is_told { Keeping::Kept } else { Keeping::Forgotten });
         let (mut recorded, mut refused, mut all) = (0, 0, 0);
         for index in self.loom.scheduler.within(turn.stretch) {
             all += 1;

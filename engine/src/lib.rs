@@ -60,7 +60,7 @@ mod trial;
 mod worker;
 
 pub use anatomy::{Anatomy, Part};
-pub use block::{Block, Frame, SignedBlock, SignedTransaction, Transaction};
+pub use block::{Block, Frame, GivenList, SignedBlock, SignedTransaction, Transaction};
 pub use course::Step;
 pub use engine::{Config, Engine, Lists, Spread, Timing};
 pub use error::{BlockError, DepositError, Invalid, Place, Reason, SystemCallError, TransactionError};
@@ -74,6 +74,7 @@ pub use rules::{
     chain::{ChainSpec, merge_at},
     difficulty::next_difficulty,
     header::{HeaderError, HeaderField, check_header},
+    list::{ListError, decode_list},
     ommers::{Ancestor, OmmerError, check_ommers},
     verify::{OutcomeError, check_outcome},
 };

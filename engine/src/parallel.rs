@@ -75,10 +75,12 @@ fn lead<'l, B: Base, H: Handling, F: Fn() -> EvmSpeculator<'l, B, H>>(
 ) -> Result<(Outcome, Phases), Reason> {
     let mut watch = Stopwatch::start();
     course.open()?;
-    let (mut effects, mut stale) = (Record::default(), Vec::new());
-    course.take_effects(loom.memory, &mut effects);
-    loom.memory.publish(Writer::Opening, &effects, None, &mut stale);
-    loom.report_stale(&mut stale);
+    if loom.memory.is_told() {
+        let (mut effects, mut stale) = (Record::default(), Vec::new());
+        course.take_effects(loom.memory, &mut effects);
+        loom.memory.publish(Writer::Opening, &effects, None, &mut stale);
+        loom.report_stale(&mut stale);
+    }
     let opening = watch.lap();
     let mut gate = Gate::new(loom, &mut course, worker);
     gate.run()?;

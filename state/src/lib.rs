@@ -8,6 +8,7 @@ mod account;
 mod base;
 mod cell;
 mod changes;
+mod foresight;
 mod index;
 mod latency;
 mod listing;
@@ -15,6 +16,7 @@ mod location;
 mod memory;
 mod overlay;
 mod own_codes;
+mod parting;
 mod payment;
 mod record;
 mod recorder;
@@ -32,10 +34,12 @@ mod view;
 pub use account::Account;
 pub use base::Base;
 pub use changes::{AccountChange, Change, Changes, Life};
+pub use foresight::Foresight;
 pub use index::{Incarnation, Moment, TxIndex, Version};
 pub use location::{Location, Mismatch, Value};
 pub use memory::{AccountRead, Audience, Memory, Recall, Sight, SlotRead, Writer};
 pub use overlay::Overlay;
+pub use parting::{ListItem, ListValue, Parting, partings};
 pub use payment::Payment;
 pub use record::{
     AccountEffect, AccountObservation, AccountRecord, BalanceEffect, Bounds, CreatedSlot, Existence, Fate,

@@ -56,6 +56,11 @@ impl Listing {
         self.at = at;
     }
 
+    /// How many accesses of slots there were; a slot counts once for each commit, or twice.
+    pub(crate) fn accesses(&self) -> u64 {
+        self.slots.0.len() as u64
+    }
+
     /// An account was looked at, and so were the slots that it has.
     pub(crate) fn look(&mut self, place: AccountId, account: &EvmAccount) {
         let last = last_of(&mut self.accounts, place);

@@ -7,7 +7,7 @@
 //!
 //! No two locations are locked at once, and none while the base is read.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use alloy_primitives::{
     Address, B256, U256,
@@ -16,7 +16,7 @@ use alloy_primitives::{
 use revm_state::{AccountId, AccountInfo, Bytecode};
 
 use crate::{
-    Account, Base, Record, TxIndex, Version,
+    Account, Base, Foresight, Record, TxIndex, Version,
     cell::{AccountCell, Exact, Found, SlotCell},
     index::{Incarnation, Moment},
     record::{AccountRecord, BalanceEffect, Fate, Origin, SlotRecord},
@@ -85,11 +85,13 @@ pub enum SlotRead {
 }
 
 /// What transactions see of each other before they are final.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub enum Sight {
     /// What they publish.
     #[default]
     Clear,
+    /// What somebody said beforehand that they write. Nobody publishes anything.
+    Foreseen(Arc<Foresight>),
     /// Nothing: for tests of what they observe, which has to hold whatever they see.
     Blindfolded,
 }
@@ -144,6 +146,22 @@ impl Memory {
         self.front.frontier.store(0, Ordering::Relaxed);
         self.front.is_alone.store(false, Ordering::Relaxed);
         self.is_base_slow.store(false, Ordering::Relaxed);
+        self.sight = Sight::Clear;
+    }
+
+    /// Whether transactions see of each other what is published here: otherwise nobody need tell.
+    #[inline]
+    pub fn is_told(&self) -> bool {
+        matches!(self.sight, Sight::Clear)
+    }
+
+    /// What somebody said beforehand of what the transactions write.
+    #[inline]
+    pub(crate) fn foresight(&self) -> Option<&Foresight> {
+        match &self.sight {
+            Sight::Foreseen(foresight) => Some(foresight),
+            Sight::Clear | Sight::Blindfolded => None,
+        }
     }
 
     /// Where the fees go.
@@ -278,7 +296,7 @@ impl Memory {
         before: Option<&Record>,
         stale: &mut Vec<TxIndex>,
     ) {
-        if self.sight == Sight::Blindfolded {
+        if !self.is_told() {
             return;
         }
         let (moment, incarnation) = writer.parts();
@@ -298,6 +316,9 @@ impl Memory {
     /// A run is stale: what it wrote into slots becomes a prediction that its transaction writes
     /// there again. What it did to accounts stays as a guess.
     pub fn predict(&self, version: Version, record: &Record) {
+        if !self.is_told() {
+            return;
+        }
         for SlotRecord { account, key, .. } in &record.writes {
             let account = id_of(&record.accounts[*account as usize]);
             let predict = |cell: &mut SlotCell| cell.predict(version.index.into(), version.incarnation);
@@ -380,10 +401,12 @@ impl Memory {
         self.accounts.with(id, |cell| cell.life_before(reader))
     }
 
+    /// Whether the gate may find here what those who run ahead asked the base for. Who has foresight
+    /// enters here what takes long to ask for, and hardly anything else.
     #[inline]
-    pub(crate) fn is_alone(&self) -> bool {
+    pub(crate) fn is_worth_asking(&self) -> bool {
         // ORDER: Relaxed: see `set_audience`.
-        self.front.is_alone.load(Ordering::Relaxed)
+        !self.front.is_alone.load(Ordering::Relaxed) && (self.foresight().is_none() || self.is_base_slow())
     }
 
     #[inline]

@@ -112,6 +112,11 @@ impl<B: Base> Overlay<B> {
         }
     }
 
+    /// How many accesses of slots were listed so far; a slot counts once for each commit, or twice.
+    pub fn listed_accesses(&self) -> u64 {
+        self.listing.as_ref().map_or(0, Listing::accesses)
+    }
+
     /// The access list (EIP-7928) of all that was committed since the overlay was told to
     /// [`list`](Self::list) it; nothing if it was not.
     ///

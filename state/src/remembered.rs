@@ -32,7 +32,7 @@ impl<'m, B> Remembered<'m, B> {
 
     #[inline]
     fn memory(&self) -> Option<&Memory> {
-        self.memory.filter(|memory| !memory.is_alone())
+        self.memory.filter(|memory| memory.is_worth_asking())
     }
 }
 

@@ -8,7 +8,7 @@ use revm_state::{Account as EvmAccount, AccountId, AccountInfo};
 
 use crate::{
     Account, AccountEffect, AccountObservation, AccountRecord, BalanceEffect, Bounds, Existence, Fate,
-    Memory, Payment, Record, record::code_of,
+    Memory, Payment, Record, foresight::ForeseenId, record::code_of,
 };
 
 /// An account as the run found it, and what it needs of it.
@@ -21,6 +21,8 @@ pub(crate) struct Seen {
     pub(crate) base_id: Option<AccountId>,
     /// The account as the base has it, if that is what the run found.
     base: Option<Option<Account>>,
+    /// What was said of it beforehand.
+    pub(crate) foreseen: Option<ForeseenId>,
     /// Whether any of its slots was looked at, or written.
     pub(crate) has_slots: bool,
     pub(crate) balance: U256,
@@ -46,7 +48,7 @@ pub(crate) fn write_down(all: &mut Vec<Seen>, record: &mut Record, memory: &Memo
             Some(payment) => record.payments.push(payment),
             None => {
                 // Who has effects, or slots, is told of by name.
-                let is_told = seen.effect.is_some() || seen.has_slots;
+                let is_told = memory.is_told() && (seen.effect.is_some() || seen.has_slots);
                 let id = if is_told { Some(seen.id(memory)) } else { seen.id };
                 let (observed, effect) = (seen.needs, seen.effect.take());
                 record.accounts.push(AccountRecord { address: seen.address, id, observed, effect });
@@ -84,6 +86,7 @@ impl Seen {
             id,
             base_id,
             base,
+            foreseen: None,
             has_slots: false,
             balance,
             nonce,

@@ -137,8 +137,10 @@ impl<'m, B: Base> View<'m, B> {
         let Some(seen) = self.seen_mut(address, account.info.account_id) else { return };
         if !seen.needs.balance.are_exact() {
             seen.need_balance();
-            let (id, balance) = (seen.id(memory), seen.balance);
-            memory.need(id, self.reader, Exact::Balance(balance));
+            if memory.is_told() {
+                let (id, balance) = (seen.id(memory), seen.balance);
+                memory.need(id, self.reader, Exact::Balance(balance));
+            }
             self.needs_frontier |= self.is_at_frontier_only(address);
         }
     }
@@ -158,8 +160,10 @@ impl<'m, B: Base> View<'m, B> {
             && !seen.needs.nonce.are_exact()
         {
             seen.need_nonce();
-            let (id, nonce) = (seen.id(memory), seen.nonce);
-            memory.need(id, self.reader, Exact::Nonce(nonce));
+            if memory.is_told() {
+                let (id, nonce) = (seen.id(memory), seen.nonce);
+                memory.need(id, self.reader, Exact::Nonce(nonce));
+            }
         }
     }
 
@@ -236,7 +240,7 @@ impl<'m, B: Base> View<'m, B> {
     /// Whether it is the coinbase and more is needed of it than what the memory knows: its balance
     /// is not kept up there.
     fn is_at_frontier_only(&self, address: Address) -> bool {
-        let is_coinbase = address == self.memory.coinbase();
+        let is_coinbase = address == self.memory.coinbase() && self.memory.foresight().is_none();
         is_coinbase && self.seen.iter().any(|seen| seen.address == address && seen.needs.balance.are_exact())
     }
 
@@ -259,12 +263,17 @@ impl<'m, B: Base> View<'m, B> {
         self.check_wanted()?;
         let AccountRead { id, base_id, mut info, origin } = self.read(address)?;
         let base = (origin == Origin::Base).then(|| info.as_ref().map(Account::from));
+        let foresight = self.memory.foresight().and_then(|all| Some((all, all.find(&address)?)));
+        if let Some((all, id)) = foresight {
+            all.apply(id, self.reader, &mut info);
+        }
         let is_sender = address == self.sender.address;
         if is_sender && (info.is_some() || self.sender.nonce != 0) {
             info.get_or_insert_default().nonce = self.sender.nonce;
         }
         let place = AccountId::new(self.seen.len()).expect("a transaction reads fewer than 2^32 accounts");
         let mut seen = Seen::new(address, id, base_id, base, info.as_ref());
+        seen.foreseen = foresight.map(|(_, id)| id);
         if is_sender {
             seen.need_nonce();
             seen.needs.balance.need_at_least(self.sender.cost);
@@ -313,12 +322,22 @@ impl<'m, B: Base> View<'m, B> {
         self.check_wanted()?;
         let seen = &mut self.seen[place.get()];
         seen.has_slots = true;
-        let (id, address, base_id) = (seen.id(self.memory), seen.address, seen.base_id);
+        let (address, base_id) = (seen.address, seen.base_id);
         let ask = || match base_id {
             Some(base_id) => self.base.storage_by_account_id_ref(address, base_id, key),
             None => self.base.storage_ref(address, key),
         };
-        match self.memory.slot(id, key, self.reader, ask) {
+        let foresight = self.memory.foresight();
+        let foreseen = foresight.and_then(|all| all.slot(seen.foreseen?, key, self.reader));
+        let read = match foreseen {
+            Some(value) => Ok(SlotRead::Value(value, Origin::Block)),
+            // Where nobody is told who reads what, only what takes long need be entered anywhere.
+            None if !self.memory.is_told() && !self.memory.is_base_slow() => {
+                ask().map(|value| SlotRead::Value(value, Origin::Base))
+            }
+            None => self.memory.slot(seen.id(self.memory), key, self.reader, ask),
+        };
+        match read {
             Ok(SlotRead::Value(value, origin)) => {
                 self.reads.push(SlotObservation { account: place.get() as u32, key, value, origin });
                 Ok(value)

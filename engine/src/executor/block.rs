@@ -29,7 +29,7 @@ use super::{
     environment::{Obstacle, is_builtin, is_no_inspector, rules},
     run::{Done, Run, Runner, run_lent, run_locked},
 };
-use crate::{Block, BlockError, Engine, Frame, Invalid, Place, Reason, Rules, Transaction};
+use crate::{Block, BlockError, Engine, Frame, GivenList, Invalid, Place, Reason, Rules, Transaction};
 
 /// Below this many transactions there is nothing to run in parallel.
 const PARALLEL_FROM: usize = 2;
@@ -144,6 +144,7 @@ where
             ommers: Vec::new(),
             withdrawals: None,
             frame: Frame::TransactionsOnly,
+            list: GivenList::Nothing,
         }
     }
 

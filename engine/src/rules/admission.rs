@@ -81,6 +81,14 @@ impl Budgets {
         self.paid
     }
 
+    /// The gas that transactions may still spend on execution.
+    pub(crate) fn left(&self) -> u64 {
+        self.gas_limit.saturating_sub(match self.split {
+            Split::OneBudget => self.paid,
+            Split::StateApart => self.execution,
+        })
+    }
+
     /// The gas that counts against the block's limit.
     pub(crate) fn gas_used(&self) -> u64 {
         match self.split {

@@ -10,6 +10,7 @@ pub(crate) mod closing;
 mod deposits;
 pub(crate) mod difficulty;
 pub(crate) mod header;
+pub(crate) mod list;
 pub(crate) mod ommers;
 pub(crate) mod opening;
 pub(crate) mod verify;
