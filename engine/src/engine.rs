@@ -10,15 +10,16 @@ use std::{
     time::Duration,
 };
 
-use blockloom_state::{Base, Memory, MemoryStore, Remembered, Sight, sync::Mutex};
+use blockloom_state::{Base, Foresight, Memory, MemoryStore, Remembered, Sight, is_slow, sync::Mutex};
 
 use crate::{
-    Anatomy, Block, BlockError, Outcome, Place, Reason,
+    Anatomy, Block, BlockError, Outcome, Place, Reason, Transaction,
     anatomy::dissect,
     course::{Course, Observer, Step},
     evm::{Handling, Mainnet},
     forecast::{Forecast, Gain, Gas, Pace, cuts_in_tests},
     parallel::{self, Table},
+    readers::Readers,
     scheduler::Cut,
     sequential,
     spread::{Workers, machine_threads},
@@ -46,6 +47,12 @@ pub struct Config {
     pub timing: Timing,
     /// Which blocks' outcomes have an access list.
     pub lists: Lists,
+    /// Which hints about what a block reads and writes are used.
+    pub hints: Hints,
+    /// How many accounts and slots are read ahead at once, as far as hints tell of them, from a base
+    /// that takes its time to answer. That many threads of the engine's own mostly wait; none is there
+    /// while bases answer at once.
+    pub readers: usize,
 }
 
 /// Which blocks are executed with more than one thread.
@@ -70,6 +77,29 @@ pub enum Timing {
     Runs,
 }
 
+/// Which hints about what a block reads and writes are used. All of them cost or save time, and change
+/// nothing else.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hints {
+    /// The access list that comes with a block: transactions start on what it says that those before
+    /// them wrote, and what it names is read ahead.
+    pub given_lists: Use,
+    /// Transactions' own access lists (EIP-2930): what they name is read ahead.
+    pub access_lists: Use,
+    /// The senders and recipients of transactions: they are read ahead.
+    pub parties: Use,
+}
+
+/// Whether something is used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Use {
+    /// It is.
+    #[default]
+    On,
+    /// It is not.
+    Off,
+}
+
 /// Which blocks' access lists (EIP-7928) are produced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Lists {
@@ -89,6 +119,8 @@ impl Default for Config {
             spread: Spread::default(),
             timing: Timing::default(),
             lists: Lists::default(),
+            hints: Hints::default(),
+            readers: Self::READERS,
         }
     }
 }
@@ -97,6 +129,9 @@ impl Config {
     /// Long enough for what most clients do between two blocks that they import, and next to
     /// nothing beside the time between two new blocks of a chain.
     pub const PATIENCE: Duration = Duration::from_millis(5);
+
+    /// As many reads as a disk answers at once.
+    pub const READERS: usize = 16;
 
     /// As many threads as said.
     ///
@@ -140,6 +175,8 @@ struct Shared {
     config: Config,
     /// The engine's own pool, once it was needed; `None` in it if there could be none.
     workers: OnceLock<Option<Workers>>,
+    /// The threads that read ahead, once they were needed; `None` in it if there could be none.
+    readers: OnceLock<Option<Workers>>,
     history: Mutex<History>,
     /// Memories that no block uses now.
     memories: Mutex<Vec<Memory>>,
@@ -236,6 +273,7 @@ impl<H: Handling> Engine<H> {
 
     fn go<B: Base>(&self, base: &B, block: &Block, observer: Observer<'_>) -> Result<Outcome, BlockError> {
         let place = Cell::new(Place::Opening);
+        self.look_at_base(base, block);
         let forecast = self.has_choice().then(|| Forecast::of(block));
         let gas = forecast.as_ref().map(|forecast| self.look_closer(forecast.gas, base, block));
         let help = self.help_for(gas);
@@ -273,10 +311,10 @@ impl<H: Handling> Engine<H> {
     ) -> Result<Outcome, Reason> {
         let mut memory = self.shared.memories.lock().pop().unwrap_or_default();
         let Config { timing, spread, lists, .. } = self.shared.config;
-        let sight = match block.list.foresight() {
-            _ if spread == Spread::Blindfolded => Sight::Blindfolded,
-            Some(foresight) => Sight::Foreseen(Arc::clone(foresight)),
-            None => Sight::Clear,
+        let sight = match (spread, self.foresight(block)) {
+            (Spread::Blindfolded, _) => Sight::Blindfolded,
+            (_, Some(foresight)) => Sight::Foreseen(Arc::clone(foresight)),
+            (_, None) => Sight::Clear,
         };
         memory.open(block.env.beneficiary, sight);
         let threads = self.crew().min(1 + workers.threads());
@@ -284,8 +322,8 @@ impl<H: Handling> Engine<H> {
         let table = Table { base, handling, memory: &memory, workers, threads, timing };
         let remembered = Remembered::new(&memory, base);
         let course = Course::new(block, remembered, handling.clone(), observer, place);
-        let result = parallel::execute(&table, block, cuts, course.listing(lists));
-        self.shared.history.lock().is_base_slow = memory.is_base_slow();
+        let course = course.listing(lists);
+        let result = self.reading_ahead(&table, block, || parallel::execute(&table, block, cuts, course));
         // Forgetting takes time in which this thread has better to do.
         let shared = Arc::downgrade(&self.shared);
         workers.spawn(move || {
@@ -295,6 +333,61 @@ impl<H: Handling> Engine<H> {
             }
         });
         result
+    }
+
+    /// Executes a block while what it is going to need is read ahead, if the base takes its time.
+    fn reading_ahead<B: Base>(
+        &self,
+        table: &Table<'_, B, H>,
+        block: &Block,
+        execute: impl FnOnce() -> Result<Outcome, Reason>,
+    ) -> Result<Outcome, Reason> {
+        let was_slow = self.shared.history.lock().is_base_slow;
+        let Table { base, memory, .. } = *table;
+        if was_slow {
+            memory.note_slow_base();
+        }
+        let Config { hints, readers: threads, .. } = self.shared.config;
+        let readers = was_slow.then(|| Readers::of(block, hints)).filter(|readers| !readers.are_idle());
+        let start = || Workers::start(threads, Duration::ZERO);
+        let crew = || self.shared.readers.get_or_init(start).as_ref().filter(|_| threads > 0);
+        let result = match readers.and_then(|readers| Some((readers, crew()?))) {
+            None => execute(),
+            Some((readers, crew)) => {
+                let lead = || {
+                    let _over = readers.until_dropped();
+                    execute()
+                };
+                let result = crew.together(threads, || readers.work(memory, base), lead);
+                result.map(|mut outcome| {
+                    outcome.statistics.read_ahead = readers.taken();
+                    outcome
+                })
+            }
+        };
+        // What a run found slow that nobody expected to be: the next block is ready for it.
+        self.shared.history.lock().is_base_slow = memory.is_base_slow() && !was_slow;
+        result
+    }
+
+    /// What is known beforehand of a block's writes, if that is to be used.
+    fn foresight<'b>(&self, block: &'b Block) -> Option<&'b Arc<Foresight>> {
+        block.list.foresight().filter(|_| self.shared.config.hints.given_lists == Use::On)
+    }
+
+    /// Looks whether the base takes its time, with a few questions that the block asks anyway. A base
+    /// that panics is met again, and reported, when the block is executed.
+    fn look_at_base<B: Base>(&self, base: &B, block: &Block) {
+        if self.threads() < 2 {
+            return;
+        }
+        let parties = |transaction: &Transaction| {
+            [transaction.env.caller].into_iter().chain(transaction.env.kind.to().copied())
+        };
+        let [first, last] = [block.transactions.first(), block.transactions.last()];
+        let accounts = first.into_iter().chain(last).flat_map(parties);
+        let is_slow = catch_unwind(AssertUnwindSafe(|| is_slow(base, accounts))).unwrap_or(false);
+        self.shared.history.lock().is_base_slow |= is_slow;
     }
 
     /// Whether it depends on the block how many threads execute it.
@@ -316,7 +409,9 @@ impl<H: Handling> Engine<H> {
         if self.threads() < 2 {
             return Help::None;
         }
-        let gain = gas.map_or(Gain::Sure, |gas| self.shared.history.lock().pace.gain(gas));
+        let history = self.shared.history.lock();
+        let gain = gas.filter(|_| !history.is_base_slow).map_or(Gain::Sure, |gas| history.pace.gain(gas));
+        drop(history);
         if gain == Gain::None {
             return Help::None;
         }

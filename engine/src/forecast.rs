@@ -113,7 +113,7 @@ impl Pace {
     /// What kind of block it is, if only measuring tells what a second thread is worth to it.
     fn doubt(&self, gas: Gas) -> Option<Kind> {
         let is_doubtful = self.exceeds(gas, &Threshold::DOUBT) && !self.exceeds(gas, &Threshold::ASLEEP);
-        is_doubtful.then(|| Kind::of(gas.heavy, gas.noted))
+        is_doubtful.then(|| Kind::of(gas.heavy, gas.noted, gas.known))
     }
 
     fn guess(&self, gas: Gas, asleep: &Threshold, awake: &Threshold) -> Gain {
@@ -176,12 +176,26 @@ pub(crate) struct Gas {
     noted: f64,
     /// How many payments are in stretches of them.
     bulk: f64,
+    /// What those who run ahead know of each other.
+    known: Known,
+}
+
+/// What those who run ahead know of what the others write.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Known {
+    /// What they tell each other: each run is noted for that.
+    #[default]
+    AsTold,
+    /// All of it beforehand.
+    Beforehand,
 }
 
 impl Forecast {
     /// Going by what the transactions ask for: who takes little goes together with others of its kind.
     pub(crate) fn of(block: &Block) -> Self {
-        let (mut gas, mut cuts) = (Gas::default(), Vec::with_capacity(block.transactions.len()));
+        let known = if block.list.foresight().is_some() { Known::Beforehand } else { Known::AsTold };
+        let (mut gas, mut cuts) =
+            (Gas { known, ..Gas::default() }, Vec::with_capacity(block.transactions.len()));
         // What the stretch at the end asks for.
         let mut asked = 0u64;
         for transaction in &block.transactions {

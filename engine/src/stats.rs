@@ -32,6 +32,8 @@ pub struct Statistics {
     pub waits: u64,
     /// How far past the frontier speculation ran at most.
     pub widest_window: usize,
+    /// Accounts and slots that were read ahead of their need, from a base that takes its time.
+    pub read_ahead: u64,
     /// The time before the first transaction, in the transactions, and after the last.
     pub phases: Phases,
     /// The time of all speculative runs; zero unless the engine is configured to time runs.

@@ -7,6 +7,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use crate::forecast::Known;
+
 /// How many of the last blocks count.
 const RECENT: usize = 5;
 /// How many blocks are executed each way before any way is preferred.
@@ -29,6 +31,7 @@ pub(crate) enum Way {
 pub(crate) struct Kind {
     size: i32,
     weight: i32,
+    known: Known,
 }
 
 /// What was measured of each kind.
@@ -62,10 +65,10 @@ impl Way {
 
 impl Kind {
     /// The kind of blocks that are expected to take so much gas, in so many pieces.
-    pub(crate) fn of(gas: f64, pieces: f64) -> Self {
+    pub(crate) fn of(gas: f64, pieces: f64, known: Known) -> Self {
         // Twice the size, or 1.4 times the weight, is another kind.
         let weight = gas / pieces.max(1.0);
-        Self { size: gas.max(1.0).log2() as i32, weight: (2.0 * weight.max(1.0).log2()) as i32 }
+        Self { size: gas.max(1.0).log2() as i32, weight: (2.0 * weight.max(1.0).log2()) as i32, known }
     }
 }
 
@@ -148,7 +151,7 @@ mod tests {
 
     /// Which ways so many blocks of one kind go that take so long.
     fn ways(guess: Way, alone: u64, together: u64, blocks: usize) -> Vec<Way> {
-        let (mut trials, kind) = (Trials::default(), Kind::of(1e6, 10.0));
+        let (mut trials, kind) = (Trials::default(), Kind::of(1e6, 10.0, Known::AsTold));
         let mut go = || {
             let way = trials.way(kind, guess);
             let micros = if way == Way::Alone { alone } else { together };
@@ -181,7 +184,7 @@ mod tests {
 
     #[test]
     fn a_machine_that_changes_is_noticed() {
-        let (mut trials, kind) = (Trials::default(), Kind::of(1e6, 10.0));
+        let (mut trials, kind) = (Trials::default(), Kind::of(1e6, 10.0, Known::AsTold));
         let mut last = Way::Alone;
         for block in 0..300 {
             last = trials.way(kind, Way::Alone);
@@ -193,14 +196,16 @@ mod tests {
 
     #[test]
     fn each_kind_is_known_for_itself() {
+        let kind = |gas, pieces| Kind::of(gas, pieces, Known::AsTold);
         let mut trials = Trials::default();
-        let (known, others) = (Kind::of(1.2e6, 12.0), [Kind::of(1.2e6, 120.0), Kind::of(1.2e8, 1200.0)]);
+        let (known, others) = (kind(1.2e6, 12.0), [kind(1.2e6, 120.0), kind(1.2e8, 1200.0)]);
         for way in [Way::Alone, Way::Together].into_iter().cycle().take(4) {
             let micros = if way == Way::Alone { 200 } else { 300 };
             trials.learn(known, way, Duration::from_micros(micros), 1e6);
         }
         assert_eq!(trials.way(known, Way::Together), Way::Alone);
         assert!(others.iter().all(|other| trials.way(*other, Way::Together) == Way::Together));
-        assert_eq!(Kind::of(1.3e6, 13.0), known);
+        assert_eq!(kind(1.3e6, 13.0), known);
+        assert_ne!(Kind::of(1.2e6, 12.0, Known::Beforehand), known);
     }
 }

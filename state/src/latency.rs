@@ -7,6 +7,10 @@
 
 use std::time::{Duration, Instant};
 
+use alloy_primitives::Address;
+
+use crate::Base;
+
 /// The first so many questions are timed, and then one in so many.
 const FIRST: u32 = 4;
 const ONE_IN: u32 = 32;
@@ -14,6 +18,16 @@ const ONE_IN: u32 = 32;
 const SLOW: Duration = Duration::from_micros(2);
 /// One that takes longer counts as one that takes so long: a thread may have lost its core meanwhile.
 const LONGEST: Duration = Duration::from_micros(32);
+
+/// Whether a base takes its time to answer, as far as a few questions for these accounts tell.
+pub fn is_slow<B: Base>(base: &B, accounts: impl Iterator<Item = Address>) -> bool {
+    let mut latency = Latency::default();
+    for account in accounts.take(FIRST as usize) {
+        // What fails here is met again by whoever needs it.
+        let _ = latency.of(|| base.basic_ref(account));
+    }
+    latency.is_high()
+}
 
 /// How long the answers took so far.
 #[derive(Debug, Default)]

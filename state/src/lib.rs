@@ -36,6 +36,7 @@ pub use base::Base;
 pub use changes::{AccountChange, Change, Changes, Life};
 pub use foresight::Foresight;
 pub use index::{Incarnation, Moment, TxIndex, Version};
+pub use latency::is_slow;
 pub use location::{Location, Mismatch, Value};
 pub use memory::{AccountRead, Audience, Memory, Recall, Sight, SlotRead, Writer};
 pub use overlay::Overlay;

@@ -10,7 +10,7 @@
 use std::{fmt, sync::Arc};
 
 use alloy_primitives::{
-    Address, B256, U256,
+    Address, B256, KECCAK256_EMPTY, U256,
     map::{B256Map, HashMap},
 };
 use revm_state::{AccountId, AccountInfo, Bytecode};
@@ -188,7 +188,7 @@ impl Memory {
     }
 
     /// The base takes its time to answer.
-    pub(crate) fn note_slow_base(&self) {
+    pub fn note_slow_base(&self) {
         if !self.is_base_slow() {
             // ORDER: Relaxed: see `is_base_slow`.
             self.is_base_slow.store(true, Ordering::Relaxed);
@@ -231,12 +231,7 @@ impl Memory {
         }
         let info = ask()?;
         let base_id = info.as_ref().and_then(|info| info.account_id);
-        let info = info.map(|info| AccountInfo {
-            account_id: None,
-            // revm takes a zero hash for some code when it looks for collisions.
-            code_hash: Account::from(&info).code_hash,
-            ..info
-        });
+        let info = info.map(without_place);
         let has_code = info.as_ref().is_some_and(|info| !info.is_empty_code_hash());
         if recall == Recall::WithCode && !has_code {
             return Ok(AccountRead { id: None, base_id, info, origin: Origin::Base });
@@ -375,6 +370,40 @@ impl Memory {
         self.accounts.enter(address, || AccountCell::new(info, base_id), |id, _| id)
     }
 
+    /// Asks the base for an account and its code before anybody needs them.
+    ///
+    /// # Errors
+    ///
+    /// If the base cannot be read.
+    pub fn fetch_account<B: Base>(&self, base: &B, address: Address) -> Result<AccountId, B::Error> {
+        if let Some(id) = self.id(address) {
+            return Ok(id);
+        }
+        let info = base.basic_ref(address)?;
+        let base_id = info.as_ref().and_then(|info| info.account_id);
+        let info = info.map(without_place);
+        if let Some(AccountInfo { code: None, code_hash, .. }) = &info
+            && *code_hash != KECCAK256_EMPTY
+        {
+            self.code(base, *code_hash)?;
+        }
+        Ok(self.introduce(address, info, base_id))
+    }
+
+    /// Asks the base for a slot, and first for its account, before anybody needs them.
+    ///
+    /// # Errors
+    ///
+    /// If the base cannot be read.
+    pub fn fetch_slot<B: Base>(&self, base: &B, address: Address, key: U256) -> Result<(), B::Error> {
+        let id = self.fetch_account(base, address)?;
+        if self.base_slot(id, key).is_none() {
+            let value = base.storage_ref(address, key)?;
+            self.slots.enter(id, key, |cell| cell.base.get_or_insert(value).to_owned());
+        }
+        Ok(())
+    }
+
     /// An account as the base has it, if anybody asked.
     #[inline]
     pub(crate) fn base_account(&self, address: Address) -> Option<(AccountId, Option<AccountInfo>)> {
@@ -438,6 +467,12 @@ impl fmt::Debug for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Memory").finish_non_exhaustive()
     }
+}
+
+/// An account as the base has it, but for what the base calls it. revm takes a zero hash for some code
+/// when it looks for collisions.
+fn without_place(info: AccountInfo) -> AccountInfo {
+    AccountInfo { account_id: None, code_hash: Account::from(&info).code_hash, ..info }
 }
 
 fn id_of(account: &AccountRecord) -> AccountId {

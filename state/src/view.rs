@@ -301,10 +301,10 @@ impl<'m, B: Base> View<'m, B> {
         }
         let Self { memory, base, latency, reader, codes, .. } = self;
         let codes = &*codes;
-        let recall = if latency.is_high() { Recall::Everybody } else { Recall::WithCode };
-        if recall == Recall::Everybody {
+        if latency.is_high() {
             memory.note_slow_base();
         }
+        let recall = if memory.is_base_slow() { Recall::Everybody } else { Recall::WithCode };
         let ask = || latency.of(|| base.basic_ref(address));
         // What counts references to a code that this thread has is not cloned.
         let copied = |info: &AccountInfo| match codes.are_with(&info.code_hash) {

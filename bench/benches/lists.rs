@@ -1,0 +1,172 @@
+//! What access lists (EIP-7928) bring, and what they cost, on real blocks.
+//!
+//! Five ways to execute each block, in one process and in turn, on warm blocks: sequentially, in
+//! parallel, and in parallel with the list given; and then the first two with and without producing the
+//! list. Medians are compared, and outcomes whole. The bars are what the project asks of a machine with two cores: the
+//! benchmark fails below them. `THREADS`, `ROUNDS` and `ONLY` are those of the benchmark `parallel`;
+//! `READ_LATENCY_US` lets each read of the base take so long, and then one bar alone counts.
+
+#![expect(clippy::print_stdout, reason = "printing is what a benchmark is for")]
+
+use std::{
+    env,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use blockloom_bench::slow::Slow;
+use blockloom_engine::{Block, Config, Engine, Lists, Outcome};
+use blockloom_fuzz::suites::{RealBlock, Suites};
+use blockloom_state::Base;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The least ratio of all blocks together with their lists.
+const TOTAL_BAR: f64 = 1.60;
+/// What a block with its list may take at most, beside the same one without.
+const WITH_LIST_BAR: f64 = 1.03;
+/// What producing lists may add at most.
+const PRODUCING_BAR: f64 = 1.05;
+/// The least ratio with lists on a slow base.
+const SLOW_BAR: f64 = 3.0;
+
+/// How often each block is executed in each way.
+const ROUNDS: usize = 21;
+
+/// What a block, or all, took in each way.
+#[derive(Clone, Copy, Debug, Default)]
+struct Took {
+    sequential: f64,
+    parallel: f64,
+    with_list: f64,
+    /// Producing the list beside not producing it, in turn.
+    producing: [[f64; 2]; 2],
+}
+
+/// Whoever executes.
+struct Engines {
+    sequential: Engine,
+    parallel: Engine,
+    sequential_listing: Engine,
+    parallel_listing: Engine,
+}
+
+impl Engines {
+    fn new(threads: usize) -> Self {
+        let engine = |threads, lists| Engine::new(Config { lists, ..Config::with_threads(threads) });
+        Self {
+            sequential: engine(1, Lists::WhereCommitted),
+            parallel: engine(threads, Lists::WhereCommitted),
+            sequential_listing: engine(1, Lists::Always),
+            parallel_listing: engine(threads, Lists::Always),
+        }
+    }
+
+    /// The median times of a block in each way, and the runs of the last round with the list.
+    fn measure<B: Base>(&self, base: &B, block: &Block, rounds: usize) -> (Took, u64) {
+        let Self { sequential, parallel, sequential_listing, parallel_listing } = self;
+        let expected = sequential_listing.execute(base, block).expect("real blocks are valid");
+        let list = expected.access_list.clone().expect("it was asked for");
+        let listed = block.clone().with_hint(list).expect("what was produced is in order");
+        let (times, runs) =
+            in_turn(base, &expected, [(sequential, block), (parallel, block), (parallel, &listed)], rounds);
+        let producing = [[sequential_listing, sequential], [parallel_listing, parallel]]
+            .map(|engines| in_turn(base, &expected, engines.map(|engine| (engine, block)), rounds).0);
+        (Took { sequential: times[0], parallel: times[1], with_list: times[2], producing }, runs)
+    }
+}
+
+/// The median times of all ways, and the runs of the last one.
+fn in_turn<B: Base, const N: usize>(
+    base: &B,
+    expected: &Outcome,
+    ways: [(&Engine, &Block); N],
+    rounds: usize,
+) -> ([f64; N], u64) {
+    let (mut times, mut runs) = ([const { Vec::new() }; N], 0);
+    for _ in 0..rounds {
+        for (times, (engine, block)) in times.iter_mut().zip(ways) {
+            let start = Instant::now();
+            let outcome = engine.execute(base, block).expect("real blocks are valid");
+            times.push(start.elapsed().as_secs_f64());
+            assert_eq!(outcome.changes, expected.changes, "every way does the same");
+            assert_eq!(outcome.receipts, expected.receipts);
+            runs = outcome.statistics.incarnations;
+        }
+    }
+    let median = |mut times: Vec<f64>| {
+        times.sort_unstable_by(f64::total_cmp);
+        times[times.len() / 2]
+    };
+    (times.map(median), runs)
+}
+
+impl Took {
+    fn add(&mut self, other: Self) {
+        self.sequential += other.sequential;
+        self.parallel += other.parallel;
+        self.with_list += other.with_list;
+        for (sum, other) in self.producing.iter_mut().flatten().zip(other.producing.iter().flatten()) {
+            *sum += other;
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let suites = Suites::find().expect("the suites can be unpacked");
+    let Some(mut blocks) = suites.real_blocks() else {
+        println!("skipped: there is no suite of mainnet blocks; {suites}");
+        return ExitCode::SUCCESS;
+    };
+    let number = |name| env::var(name).ok().and_then(|number| number.parse().ok());
+    let engines = Engines::new(number("THREADS").unwrap_or(2));
+    let rounds = number("ROUNDS").unwrap_or(ROUNDS);
+    let latency = number("READ_LATENCY_US").map(|micros| Duration::from_micros(micros as u64));
+    let only = number("ONLY").map(|number| number as u64);
+    blocks.retain(|real| real.block.transactions.len() > 1);
+    blocks.retain(|real| only.is_none_or(|only| only == real.block.number()));
+    let (mut total, mut worst) = (Took::default(), (0.0, ""));
+    for RealBlock { name, block, base } in &blocks {
+        let (took, runs) = match latency {
+            Some(latency) => engines.measure(&Slow::new(base, latency), block, rounds),
+            None => engines.measure(base, block, rounds),
+        };
+        let transactions = block.transactions.len();
+        println!(
+            "{name:>10}  {transactions:>4} transactions  sequential {:>9.0} us  parallel {:.3}  with its list {:.3}  runs {:.3}",
+            1e6 * took.sequential,
+            took.sequential / took.parallel,
+            took.sequential / took.with_list,
+            runs as f64 / transactions as f64
+        );
+        total.add(took);
+        let beside = took.with_list / took.parallel;
+        if beside > worst.0 {
+            worst = (beside, name);
+        }
+    }
+    verdict(total, worst, latency.is_some())
+}
+
+fn verdict(total: Took, worst: (f64, &str), is_slow: bool) -> ExitCode {
+    let ratio = total.sequential / total.with_list;
+    let producing = total.producing.map(|[listing, without]| listing / without);
+    println!(
+        "parallel {:.3} in total, with lists {ratio:.3} (at least {}); producing takes {:.3} sequentially, {:.3} in parallel (at most {PRODUCING_BAR}); the worst block takes {:.3} times as long with its list as without ({}, at most {WITH_LIST_BAR})",
+        total.sequential / total.parallel,
+        if is_slow { SLOW_BAR } else { TOTAL_BAR },
+        producing[0],
+        producing[1],
+        worst.0,
+        worst.1
+    );
+    let is_reached = if is_slow {
+        ratio >= SLOW_BAR
+    } else {
+        ratio >= TOTAL_BAR
+            && worst.0 <= WITH_LIST_BAR
+            && producing.iter().all(|producing| *producing <= PRODUCING_BAR)
+    };
+    if is_reached { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
