@@ -34,6 +34,7 @@
 
 mod anatomy;
 mod block;
+mod config;
 mod course;
 mod engine;
 mod error;
@@ -62,8 +63,9 @@ mod worker;
 
 pub use anatomy::{Anatomy, Part};
 pub use block::{Block, Frame, GivenList, SignedBlock, SignedTransaction, Transaction};
+pub use config::{Config, Hints, Lists, Spread, Timing, Use};
 pub use course::Step;
-pub use engine::{Config, Engine, Hints, Lists, Spread, Timing, Use};
+pub use engine::Engine;
 pub use error::{BlockError, DepositError, Invalid, Place, Reason, SystemCallError, TransactionError};
 pub use evm::{Handling, HandlingError, Mainnet};
 pub use executor::{Obstacle, ParallelExecutor, ParallelExecutorFactory};

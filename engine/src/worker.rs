@@ -14,7 +14,7 @@ use blockloom_state::{
 };
 
 use crate::{
-    engine::Timing,
+    config::Timing,
     machine::{Run, Speculator},
     records::{Need, Ran, Records},
     scheduler::{Cut, Scheduler, Standing, Turn},
