@@ -23,6 +23,12 @@ impl<'a> Choices<'a> {
         options[usize::from(self.below(options.len() as u8))].clone()
     }
 
+    /// A position in something so long, if it is not empty.
+    pub(crate) fn position(&mut self, length: usize) -> Option<usize> {
+        let chosen = usize::from(self.below(255)) << 8 | usize::from(self.below(255));
+        (length > 0).then(|| chosen * length / (1 << 16))
+    }
+
     /// True once in so many times.
     pub(crate) fn one_in(&mut self, times: u8) -> bool {
         self.below(times) == times - 1

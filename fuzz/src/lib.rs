@@ -1,5 +1,5 @@
-//! What the tests of all crates share: random blocks, hostile ones among them, an oracle to compare
-//! with, and the way to the official suites.
+//! What the tests of all crates share: random blocks, hostile ones among them, wrong access lists, an
+//! oracle to compare with, and the way to the official suites.
 //!
 //! Few accounts, few slots, and contracts that do what makes execution hard: they destroy
 //! themselves and are created again, delegate, read balances, pay the coinbase, call each other and
@@ -11,6 +11,7 @@ mod cast;
 mod choices;
 mod dawdling;
 mod disagreement;
+mod mutation;
 mod oracle;
 mod plan;
 mod program;
@@ -23,5 +24,6 @@ pub use assemble::assemble;
 pub use block::{FORKS, HostileBlock, hostile_block, hostile_block_of};
 pub use dawdling::Dawdling;
 pub use disagreement::{blindfolded_on, difference, disagreement, engine_on, engines};
+pub use mutation::mutated;
 pub use oracle::bare_loop;
 pub use program::{Act, Birth, Reading, Then, Whom};
