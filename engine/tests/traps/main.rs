@@ -16,6 +16,7 @@ mod coinbase;
 mod creation;
 mod delegation;
 mod destruction;
+mod given;
 mod lists;
 mod senders;
 mod slots;
