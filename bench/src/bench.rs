@@ -19,7 +19,7 @@ use crate::{
     Status,
     interrupt::{self, is_interrupted, say},
     report::{JsonLines, Ratios, Table, check_is_no_input, json_failure},
-    row::{HEADER, Method, Row},
+    row::{HEADER, Hints, Method, Row},
 };
 
 /// Measure parallel against sequential execution.
@@ -60,6 +60,10 @@ pub(crate) struct Arguments {
     /// Let each read of the base take U microseconds, as if it lay on a disk.
     #[arg(long, value_name = "U", default_value = "0")]
     read_latency_us: u64,
+    /// Execute each block in parallel with its access list (EIP-7928), too, which an execution beforehand
+    /// yields.
+    #[arg(long)]
+    with_lists: bool,
     /// Of fixtures only blocks with at least N transactions.
     #[arg(long, value_name = "N", default_value = "2")]
     min_txs: usize,
@@ -176,13 +180,14 @@ impl Session<'_> {
 
     /// One for each number of threads.
     fn methods(&self) -> Vec<Method> {
-        let Arguments { rounds, read_latency_us, .. } = *self.arguments;
+        let Arguments { rounds, read_latency_us, with_lists, .. } = *self.arguments;
         let mut threads = self.arguments.threads.clone();
         if threads.is_empty() {
             threads.push(std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN));
         }
         let latency = Duration::from_micros(read_latency_us);
-        let method = |threads| Method { threads, rounds: rounds.get(), latency };
+        let lists = if with_lists { Hints::Lists } else { Hints::Nothing };
+        let method = |threads| Method { threads, rounds: rounds.get(), latency, lists };
         threads.into_iter().map(method).collect()
     }
 
@@ -204,7 +209,8 @@ impl Session<'_> {
     }
 
     fn run_fixtures(&mut self, path: &Path, method: Method) -> io::Result<()> {
-        let mut blocks = Blocks { session: self, method, ratios: Ratios::default(), row: None, error: None };
+        let (ratios, listed) = Default::default();
+        let mut blocks = Blocks { session: self, method, ratios, listed, row: None, error: None };
         for source in Sources::new([path]) {
             let cases = source.and_then(|source| read(&source)).map(|fixture| fixture.cases);
             let flow = match cases {
@@ -219,10 +225,13 @@ impl Session<'_> {
                 break;
             }
         }
-        let Blocks { ratios, error, .. } = blocks;
+        let Blocks { ratios, listed, error, .. } = blocks;
         error.map_or(Ok(()), Err)?;
         if ratios.blocks > 0 {
             writeln!(self.output, "{}, {} threads: {ratios}", path.display(), method.threads)?;
+        }
+        if listed.blocks > 0 {
+            writeln!(self.output, "with access lists, {listed}")?;
         }
         Ok(())
     }
@@ -262,6 +271,8 @@ struct Blocks<'s, 'a> {
     session: &'s mut Session<'a>,
     method: Method,
     ratios: Ratios,
+    /// With access lists.
+    listed: Ratios,
     /// Of the block that was measured last.
     row: Option<Row>,
     error: Option<io::Error>,
@@ -295,6 +306,7 @@ impl Harness for Blocks<'_, '_> {
         } else if let Some(row) = self.row.take() {
             let limit = row.limits.as_ref().map_or(f64::NAN, |limits| limits.here);
             self.ratios.add_block(&row.comparison, limit, || name.clone());
+            self.listed.add_listed(&row.comparison, || name.clone());
             if let Err(error) = self.session.tell(&row, &name, "fixture") {
                 self.error = Some(error);
                 return ControlFlow::Break(());

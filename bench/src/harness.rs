@@ -11,7 +11,9 @@ use blockloom_fixtures::{BlockReport, Compared, Executor, Harness};
 use blockloom_state::MemoryStore;
 
 use crate::{
+    given::{Given, GivenLists, without_list},
     interrupt::is_interrupted,
+    list_files::BlockName,
     report::{ComparedLine, Counts, Failure, JsonLines, Line, micros, rounded},
 };
 
@@ -49,20 +51,37 @@ impl Threads {
         }
     }
 
-    fn engine(self) -> Engine {
-        Engine::new(match self {
+    pub(crate) fn config(self) -> Config {
+        match self {
             Self::Sequential => Config::sequential(),
             Self::Parallel(threads) => Config { threads: Some(threads), ..Config::default() },
-        })
+        }
     }
 }
 
-/// Whether a block is executed in one way or in two.
+/// More threads than this are a slip of the finger.
+const MOST_THREADS: usize = 1024;
+
+/// Reads how many threads somebody wants.
+pub(crate) fn threads(text: &str) -> Result<Threads, String> {
+    match text.parse() {
+        Ok(threads) if threads > MOST_THREADS => Err(format!("at most {MOST_THREADS} threads are started")),
+        Ok(threads) => Ok(NonZeroUsize::new(threads).map_or(Threads::Sequential, Threads::Parallel)),
+        Err(_) => Err("a number of threads is wanted".to_owned()),
+    }
+}
+
+/// As many threads as the machine runs at once.
+pub(crate) fn machine_threads() -> Threads {
+    Threads::Parallel(std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))
+}
+
+/// Whether a block is executed in one way or in several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sides {
     /// As the threads say.
     One,
-    /// Sequentially and as the threads say, in turn.
+    /// Sequentially and as the threads say, and so with an access list if there are any, in turn.
     Compared,
 }
 
@@ -82,8 +101,11 @@ pub(crate) struct Replay<'a> {
     /// The sequential executor, if it is compared with.
     reference: Option<Engine>,
     plan: Plan,
+    /// The access lists that blocks are executed with, if they are.
+    pub(crate) lists: Option<GivenLists>,
     json: &'a mut JsonLines,
     fixture: String,
+    case: String,
     /// What the block took that was executed last.
     measured: Measured,
     /// The first execution that yielded another outcome than the first, and where they part.
@@ -94,13 +116,15 @@ pub(crate) struct Replay<'a> {
 }
 
 impl<'a> Replay<'a> {
-    pub(crate) fn new(plan: Plan, json: &'a mut JsonLines) -> Self {
+    pub(crate) fn new(plan: Plan, lists: Option<GivenLists>, json: &'a mut JsonLines) -> Self {
         Self {
-            engine: plan.threads.engine(),
+            engine: Engine::new(plan.threads.config()),
             reference: (plan.sides == Sides::Compared).then(|| Engine::new(Config::sequential())),
             plan,
+            lists,
             json,
             fixture: String::new(),
+            case: String::new(),
             measured: Measured::default(),
             unstable: None,
             counts: Counts::default(),
@@ -113,6 +137,12 @@ impl<'a> Replay<'a> {
     pub(crate) fn enter(&mut self, fixture: String) {
         self.fixture = fixture;
         self.counts.fixtures += 1;
+    }
+
+    /// Says which of its cases they are about.
+    pub(crate) fn enter_case(&mut self, case: &str) {
+        case.clone_into(&mut self.case);
+        self.counts.cases += 1;
     }
 
     /// Hands out what was counted since the last call.
@@ -128,10 +158,18 @@ impl Executor for Replay<'_> {
         block: &Block,
         on_step: Option<OnStep<'_>>,
     ) -> Result<Outcome, BlockError> {
-        match self.reference.clone() {
-            None => self.repeat(base, block, on_step),
-            Some(reference) => self.compare(&reference, base, block, on_step),
+        let name = || BlockName::new(&self.fixture, &self.case, block);
+        let given = self.lists.as_mut().map_or(Given::Nothing, |lists| lists.give(block, name));
+        let bare = without_list(block);
+        let result = match (self.reference.clone(), &given) {
+            (None, Given::Listed(listed)) => self.repeat(base, listed, on_step),
+            (None, Given::Missing(_) | Given::Nothing) => self.repeat(base, &bare, on_step),
+            (Some(reference), _) => self.compare(&reference, base, &bare, given.listed(), on_step),
+        };
+        if let (Some(lists), Given::Missing(file), Ok(_)) = (&mut self.lists, given, &result) {
+            lists.miss(file);
         }
+        result
     }
 }
 
@@ -157,17 +195,18 @@ impl Replay<'_> {
         first
     }
 
-    /// Executes a block both ways, as often as planned.
+    /// Executes a block both ways, and with its access list if it has one, as often as planned.
     fn compare(
         &mut self,
         reference: &Engine,
         base: &MemoryStore,
         block: &Block,
+        listed: Option<&Block>,
         on_step: Option<OnStep<'_>>,
     ) -> Result<Outcome, BlockError> {
         let told =
             on_step.map(|on_step| Executor::execute(&mut reference.clone(), base, block, Some(on_step)));
-        let sides = measure::Sides { sequential: reference, parallel: &self.engine };
+        let sides = measure::Sides { sequential: reference, parallel: &self.engine, listed };
         let (first, comparison) = sides.compare(base, block, self.plan.rounds, || !is_interrupted());
         self.unstable = comparison.difference.clone();
         // A block that is refused has no limit.
@@ -202,7 +241,7 @@ impl Harness for Replay<'_> {
         }
         self.counts.micros += micros;
         if let Some((comparison, limits)) = &compared {
-            self.counts.compared.add_block(comparison, limits.here, || {
+            self.counts.add_comparison(comparison, limits.here, || {
                 format!("{}: {}, block {}", self.fixture, report.case, report.number)
             });
         }

@@ -2,8 +2,12 @@
 
 mod allocator;
 mod bench;
+mod diff;
+mod given;
 mod harness;
 mod interrupt;
+mod list;
+mod list_files;
 mod replay;
 mod report;
 mod row;
@@ -27,6 +31,8 @@ struct Arguments {
 enum Command {
     Replay(replay::Arguments),
     Bench(bench::Arguments),
+    List(list::Arguments),
+    Diff(diff::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -34,6 +40,8 @@ fn main() -> ExitCode {
     let result = match command {
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::List(arguments) => list::run(&arguments),
+        Command::Diff(arguments) => diff::run(&arguments),
     };
     match result {
         Ok(status) => ExitCode::from(status as u8),
@@ -49,7 +57,7 @@ fn main() -> ExitCode {
 enum Status {
     /// Everything was verified.
     Verified = 0,
-    /// A block failed verification.
+    /// A block failed verification, or two lists differ.
     Failed = 1,
     /// Nothing failed, but some input or argument was unusable.
     Unusable = 2,

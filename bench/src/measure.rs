@@ -3,12 +3,13 @@
 //! The sequential side is the sequential executor, which a benchmark of its own holds to a bare revm
 //! loop. Times are medians over the rounds. Of the processor time that the process used between the
 //! first round and the last, all is the parallel side's that this thread did not use outside it:
-//! threads that wait for the next block are counted.
+//! threads that wait for the next block are counted. Where there is an access list, parallel execution
+//! with it is measured beside both sides, on the threads of the parallel one.
 
 use std::time::{Duration, Instant};
 
-use blockloom_engine::{Block, BlockError, Engine, Outcome};
-use blockloom_state::Base;
+use blockloom_engine::{Block, BlockError, Engine, Invalid, Outcome, Reason};
+use blockloom_state::{Base, partings};
 use rustix::time::{ClockId, clock_gettime};
 
 /// Who executes a block both ways.
@@ -18,6 +19,8 @@ pub struct Sides<'e> {
     pub sequential: &'e Engine,
     /// The parallel one.
     pub parallel: &'e Engine,
+    /// The same block with an access list, where the parallel side executes that, too.
+    pub listed: Option<&'e Block>,
 }
 
 /// What executing a block both ways took.
@@ -34,14 +37,34 @@ pub struct Comparison {
     pub incarnations: u64,
     /// Processor time of the parallel side over that of the sequential one, over all rounds.
     pub cpu_ratio: f64,
+    /// What the block with its access list took, if there is one.
+    pub with_list: Option<WithList>,
     /// The first execution that yielded another outcome than the first, and where they part.
     pub difference: Option<String>,
+}
+
+/// What executing a block in parallel and with its access list took.
+#[derive(Clone, Copy, Debug)]
+pub struct WithList {
+    /// The median time.
+    pub time: Duration,
+    /// The runs of transactions in the last round.
+    pub incarnations: u64,
 }
 
 impl Comparison {
     /// How many times as fast the parallel side is; nothing if it took no time that can be measured.
     pub fn ratio(&self) -> Option<f64> {
-        let ratio = self.sequential.as_secs_f64() / self.parallel.as_secs_f64();
+        self.ratio_to(self.parallel)
+    }
+
+    /// How many times as fast the parallel side is with the block's access list.
+    pub fn with_list_ratio(&self) -> Option<f64> {
+        self.with_list.and_then(|with_list| self.ratio_to(with_list.time))
+    }
+
+    fn ratio_to(&self, time: Duration) -> Option<f64> {
+        let ratio = self.sequential.as_secs_f64() / time.as_secs_f64();
         ratio.is_finite().then_some(ratio)
     }
 }
@@ -56,27 +79,104 @@ impl Sides<'_> {
         rounds: usize,
         go_on: impl Fn() -> bool,
     ) -> (Result<Outcome, BlockError>, Comparison) {
-        let (mut comparison, mut processor) = (Comparison::default(), Processor::start());
-        let (mut alone, mut together) = (Times::default(), Times::default());
-        let first = processor.alone(|| alone.take(|| self.sequential.execute(base, block)));
+        let mut session = Session::new(self, base, block);
+        let first = session.alone();
         for round in 0..rounds.max(1) {
-            let differs = &mut comparison.difference;
             if round > 0 {
                 if !go_on() {
                     break;
                 }
-                let again = processor.alone(|| alone.take(|| self.sequential.execute(base, block)));
-                *differs = differs.take().or_else(|| difference(&first, &again, "sequentially", round));
+                let again = session.alone();
+                session.expect(&first, &again, "sequentially", round);
             }
-            let again = processor.together(|| together.take(|| self.parallel.execute(base, block)));
-            comparison.incarnations = again.as_ref().map_or(0, |outcome| outcome.statistics.incarnations);
-            *differs = differs.take().or_else(|| difference(&first, &again, "in parallel", round));
+            // Who comes right after the other finds its threads awake: that falls to each as often.
+            if round.is_multiple_of(2) {
+                session.together(&first, round);
+                session.with_list(&first, round);
+            } else {
+                session.with_list(&first, round);
+                session.together(&first, round);
+            }
         }
-        comparison.sequential = alone.median();
-        comparison.parallel = together.median();
-        comparison.best = [alone.best(), together.best()];
-        comparison.cpu_ratio = processor.ratio();
-        (first, comparison)
+        (first, session.comparison())
+    }
+}
+
+/// A comparison under way.
+#[derive(Debug)]
+struct Session<'s, B> {
+    sides: &'s Sides<'s>,
+    base: &'s B,
+    block: &'s Block,
+    processor: Processor,
+    /// What the rounds took: sequentially, in parallel, and in parallel with the list.
+    alone: Times,
+    together: Times,
+    listed: Times,
+    incarnations: u64,
+    listed_incarnations: u64,
+    difference: Option<String>,
+}
+
+impl<'s, B: Base> Session<'s, B> {
+    fn new(sides: &'s Sides<'s>, base: &'s B, block: &'s Block) -> Self {
+        Self {
+            sides,
+            base,
+            block,
+            processor: Processor::start(),
+            alone: Times::default(),
+            together: Times::default(),
+            listed: Times::default(),
+            incarnations: 0,
+            listed_incarnations: 0,
+            difference: None,
+        }
+    }
+
+    fn alone(&mut self) -> Result<Outcome, BlockError> {
+        let Self { sides, base, block, .. } = *self;
+        self.processor.alone(|| self.alone.take(|| sides.sequential.execute(base, block)))
+    }
+
+    fn together(&mut self, first: &Result<Outcome, BlockError>, round: usize) {
+        let Self { sides, base, block, .. } = *self;
+        let again = self.processor.together(|| self.together.take(|| sides.parallel.execute(base, block)));
+        self.incarnations = again.as_ref().map_or(0, |outcome| outcome.statistics.incarnations);
+        self.expect(first, &again, "in parallel", round);
+    }
+
+    fn with_list(&mut self, first: &Result<Outcome, BlockError>, round: usize) {
+        let Self { sides, base, .. } = *self;
+        let Some(block) = sides.listed else { return };
+        let again = self.processor.aside(|| self.listed.take(|| sides.parallel.execute(base, block)));
+        self.listed_incarnations = again.as_ref().map_or(0, |outcome| outcome.statistics.incarnations);
+        self.expect(first, &again, "with the access list", round);
+    }
+
+    /// Notes where an execution parts from the first, unless an earlier one did.
+    fn expect(
+        &mut self,
+        first: &Result<Outcome, BlockError>,
+        again: &Result<Outcome, BlockError>,
+        how: &str,
+        round: usize,
+    ) {
+        self.difference = self.difference.take().or_else(|| difference(first, again, how, round));
+    }
+
+    fn comparison(self) -> Comparison {
+        let Self { sides, processor, alone, together, listed, .. } = self;
+        let with_list = WithList { time: listed.median(), incarnations: self.listed_incarnations };
+        Comparison {
+            sequential: alone.median(),
+            parallel: together.median(),
+            best: [alone.best(), together.best()],
+            incarnations: self.incarnations,
+            cpu_ratio: processor.ratio(),
+            with_list: sides.listed.map(|_| with_list),
+            difference: self.difference,
+        }
     }
 }
 
@@ -114,6 +214,8 @@ pub struct Processor {
     outside: Duration,
     /// What it used for the sequential side.
     alone: Duration,
+    /// What other threads used for neither side.
+    aside: Duration,
     thread_after_last: Duration,
 }
 
@@ -124,6 +226,7 @@ impl Processor {
             process_at_start: used(ClockId::ProcessCPUTime),
             outside: Duration::ZERO,
             alone: Duration::ZERO,
+            aside: Duration::ZERO,
             thread_after_last: used(ClockId::ThreadCPUTime),
         }
     }
@@ -144,10 +247,21 @@ impl Processor {
         result
     }
 
+    /// Does work that takes several threads and is of neither side. What it leaves to other threads after it
+    /// returns counts as the parallel side's.
+    pub fn aside<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        let used_by_others = || used(ClockId::ProcessCPUTime).saturating_sub(used(ClockId::ThreadCPUTime));
+        let before = used_by_others();
+        let result = work();
+        self.aside += used_by_others().saturating_sub(before);
+        result
+    }
+
     /// What the parallel side used so far over what the sequential one did.
     pub fn ratio(&self) -> f64 {
         let outside = self.outside + (used(ClockId::ThreadCPUTime) - self.thread_after_last);
-        let together = (used(ClockId::ProcessCPUTime) - self.process_at_start).saturating_sub(outside);
+        let together =
+            (used(ClockId::ProcessCPUTime) - self.process_at_start).saturating_sub(outside + self.aside);
         if self.alone.is_zero() { 0.0 } else { together.as_secs_f64() / self.alone.as_secs_f64() }
     }
 }
@@ -159,7 +273,15 @@ pub fn used(clock: ClockId) -> Duration {
     Duration::new(seconds, u32::try_from(time.tv_nsec).expect("there are 10^9 nanoseconds in a second"))
 }
 
-/// Where two executions of one block part.
+/// Where the access lists of two executions part.
+fn parting(first: &Outcome, again: &Outcome) -> Option<String> {
+    let (first, again) = (first.access_list.as_ref()?, again.access_list.as_ref()?);
+    let parting = partings(first, again).into_iter().next()?;
+    Some(format!("the access lists part, first at {parting}"))
+}
+
+/// Where two executions of one block part. That one refuses the access list that it was given and the
+/// other had none is no difference: what the list is compared with is the same.
 pub fn difference(
     first: &Result<Outcome, BlockError>,
     again: &Result<Outcome, BlockError>,
@@ -170,12 +292,17 @@ pub fn difference(
         (Ok(first), Ok(again)) if first == again => None,
         (Ok(first), Ok(again)) => Some(match first.changes.first_difference(&again.changes) {
             Some(mismatch) => mismatch.to_string(),
-            None => "the receipts or the gas differ".to_owned(),
+            None => parting(first, again).unwrap_or("the receipts or the gas differ".to_owned()),
         }),
+        (_, Err(error)) if is_of_list(error) => None,
         (Err(first), Err(again)) if first.to_string() == again.to_string() => None,
         (Err(error), _) | (_, Err(error)) => Some(format!("only one of two executions fails: {error}")),
     };
     place.map(|place| format!("{how} in round {round}: {place}"))
+}
+
+fn is_of_list(error: &BlockError) -> bool {
+    matches!(error.reason, Reason::Invalid(Invalid::List(_)))
 }
 
 #[cfg(test)]

@@ -13,9 +13,13 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::{
     Status,
-    harness::{OnFailure, Plan, Replay, Sides, Threads},
+    given::GivenLists,
+    harness::{OnFailure, Plan, Replay, Sides, Threads, machine_threads, threads},
     interrupt::{self, is_interrupted, say},
-    report::{Counts, Failure, JsonLines, check_is_no_input, json_failure, write_table, write_verdict},
+    report::{
+        Counts, Failure, JsonLines, check_is_no_input, is_worth_a_word, json_failure, write_sides,
+        write_table, write_verdict,
+    },
 };
 
 /// Execute blocks and verify them against whatever their fixtures say.
@@ -38,6 +42,11 @@ pub(crate) struct Arguments {
     /// how many times as fast parallel is.
     #[arg(long)]
     compare: bool,
+    /// Execute blocks with access lists (EIP-7928): with those that come with them and, where DIR is said, with
+    /// those that `blockloom list --out DIR` wrote for blocks that come with none. With `--compare`, each
+    /// block is executed a third time, in parallel and with its list, and else without it.
+    #[arg(long, value_name = "DIR", num_args = 0..=1)]
+    with_lists: Option<Option<PathBuf>>,
     /// Execute each block N times, compare what comes out, and report the median time. The first time
     /// is the slowest: caches are cold.
     #[arg(long, value_name = "N", default_value = "1", value_parser = at_least_one::<NonZeroU32>, allow_negative_numbers = true)]
@@ -55,22 +64,6 @@ pub(crate) struct Arguments {
     /// output, and the table then goes to standard error.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-}
-
-/// More threads than this are a slip of the finger.
-const MOST_THREADS: usize = 1024;
-
-fn threads(text: &str) -> Result<Threads, String> {
-    match text.parse() {
-        Ok(threads) if threads > MOST_THREADS => Err(format!("at most {MOST_THREADS} threads are started")),
-        Ok(threads) => Ok(NonZeroUsize::new(threads).map_or(Threads::Sequential, Threads::Parallel)),
-        Err(_) => Err("a number of threads is wanted".to_owned()),
-    }
-}
-
-/// As many threads as the machine runs at once.
-fn machine_threads() -> Threads {
-    Threads::Parallel(std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))
 }
 
 fn at_least_one<N: std::str::FromStr>(text: &str) -> Result<N, String> {
@@ -94,10 +87,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Status, Box<dyn Error>> {
     let threads = arguments.threads.unwrap_or_else(machine_threads);
     let sides = if arguments.compare { Sides::Compared } else { Sides::One };
     let plan = Plan { threads, sides, rounds: arguments.rounds.get() as usize, failures };
+    let lists = arguments.with_lists.as_ref().map(|folder| GivenLists::new(folder.as_deref())).transpose()?;
     let mut session = Session {
         arguments,
         progress: ProgressBar::hidden(),
-        replay: Replay::new(plan, &mut json),
+        replay: Replay::new(plan, lists, &mut json),
         cases_left: arguments.limit.map_or(usize::MAX, NonZeroUsize::get),
         rows: Vec::new(),
         unusable: 0,
@@ -106,13 +100,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Status, Box<dyn Error>> {
     session.progress.finish_and_clear();
     let Session { replay, rows, unusable, .. } = session;
     let is_interrupted = is_interrupted();
-    let (failures, json_error) = (replay.failures, replay.json_error);
+    let (failures, lists, json_error) = (replay.failures, replay.lists, replay.json_error);
     let mut total = Counts::default();
     rows.iter().for_each(|(_, counts)| total.add(counts));
 
     // What was found out is told even if the file for it is lost.
     let json_error = json_error.or_else(|| json.finish(&total).err());
-    let report = Report { rows: &rows, total: &total, failures: &failures, unusable };
+    let lists = lists.as_ref();
+    let report = Report { rows: &rows, total: &total, failures: &failures, lists, unusable };
     let told = if json_path == Some(Path::new("-")) {
         report.write(&mut io::stderr())
     } else {
@@ -127,16 +122,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Status, Box<dyn Error>> {
         Status::Failed
     } else if is_interrupted {
         Status::Interrupted
-    } else if unusable > 0 || total.cases == 0 || lost.is_some() {
+    } else if unusable > 0
+        || total.cases == 0
+        || lost.is_some()
+        || lists.is_some_and(GivenLists::are_elsewhere)
+    {
         Status::Unusable
     } else {
         Status::Verified
     })
-}
-
-/// Whoever closed the pipe does not want to hear more.
-fn is_worth_a_word(error: &io::Error) -> bool {
-    error.kind() != io::ErrorKind::BrokenPipe
 }
 
 /// All that a person is told in the end.
@@ -144,19 +138,22 @@ struct Report<'a> {
     rows: &'a [(String, Counts)],
     total: &'a Counts,
     failures: &'a [Failure],
+    lists: Option<&'a GivenLists>,
     unusable: usize,
 }
 
 impl Report<'_> {
     fn write(&self, output: &mut dyn Write) -> io::Result<()> {
         write_table(output, self.rows, self.total)?;
+        write_sides(output, self.rows, self.total)?;
         for failure in self.failures {
             writeln!(output, "{failure}")?;
         }
         if self.total.cases == 0 && self.unusable == 0 {
             writeln!(output, "no case matches")?;
         }
-        write_verdict(output, self.total, self.unusable)
+        write_verdict(output, self.total, self.unusable)?;
+        self.lists.map_or(Ok(()), |lists| write!(output, "{lists}"))
     }
 }
 
@@ -239,10 +236,23 @@ impl Session<'_> {
                 self.replay.enter(path.clone());
                 is_entered = true;
             }
-            self.replay.counts.cases += 1;
-            check(case, &mut self.replay)?;
+            self.replay.enter_case(case.name());
+            let flow = check(case, &mut self.replay);
+            self.tell_of_lists()?;
+            flow?;
         }
         ControlFlow::Continue(())
+    }
+
+    /// Says which files with lists were unusable.
+    fn tell_of_lists(&mut self) -> ControlFlow<()> {
+        let errors = self.replay.lists.as_mut().map(GivenLists::take_unusable).unwrap_or_default();
+        for error in &errors {
+            self.unusable += 1;
+            self.progress.suspend(|| say(&format!("unusable: {error}")));
+        }
+        let stop = self.arguments.fail_fast && !errors.is_empty();
+        if stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }
 

@@ -29,6 +29,8 @@ pub(crate) struct Counts {
     pub(crate) micros: f64,
     /// What was executed sequentially beside.
     pub(crate) compared: Ratios,
+    /// What was executed sequentially beside, and in parallel with its access list.
+    pub(crate) listed: Ratios,
     /// Why cases were left out, and how many for each reason.
     pub(crate) reasons: BTreeMap<String, usize>,
 }
@@ -46,9 +48,16 @@ impl Counts {
         self.only_executed += other.only_executed;
         self.micros += other.micros;
         self.compared.add(&other.compared);
+        self.listed.add(&other.listed);
         for (reason, count) in &other.reasons {
             *self.reasons.entry(reason.clone()).or_default() += count;
         }
+    }
+
+    /// Counts what was measured of a block that cannot be faster than `limit` says, by its transactions.
+    pub(crate) fn add_comparison(&mut self, comparison: &Comparison, limit: f64, name: impl Fn() -> String) {
+        self.compared.add_block(comparison, limit, &name);
+        self.listed.add_listed(comparison, name);
     }
 
     /// Gas in a microsecond is Mgas in a second.
@@ -63,7 +72,7 @@ pub(crate) struct Ratios {
     pub(crate) blocks: usize,
     sequential: f64,
     parallel: f64,
-    /// What a perfect crew of as many threads would have taken.
+    /// What a perfect crew of as many threads would have taken; no number if nobody knows.
     perfect: f64,
     /// The sum of the ratios' logarithms.
     logarithms: f64,
@@ -75,10 +84,28 @@ impl Ratios {
     /// Counts a block, which cannot be faster than `limit` says.
     pub(crate) fn add_block(&mut self, comparison: &Comparison, limit: f64, name: impl FnOnce() -> String) {
         let Some(ratio) = comparison.ratio() else { return };
-        self.blocks += 1;
-        self.sequential += micros(comparison.sequential);
-        self.parallel += micros(comparison.parallel);
         self.perfect += micros(comparison.sequential) / limit;
+        self.add_times(comparison.sequential, comparison.parallel, ratio, name);
+    }
+
+    /// Counts a block with its access list, if it was executed so. What limits it is another matter:
+    /// with a list no transaction waits for one before it.
+    pub(crate) fn add_listed(&mut self, comparison: &Comparison, name: impl FnOnce() -> String) {
+        if let (Some(with_list), Some(ratio)) = (comparison.with_list, comparison.with_list_ratio()) {
+            self.add_times(comparison.sequential, with_list.time, ratio, name);
+        }
+    }
+
+    fn add_times(
+        &mut self,
+        sequential: Duration,
+        parallel: Duration,
+        ratio: f64,
+        name: impl FnOnce() -> String,
+    ) {
+        self.blocks += 1;
+        self.sequential += micros(sequential);
+        self.parallel += micros(parallel);
         self.logarithms += ratio.ln();
         if self.worst.as_ref().is_none_or(|(worst, _)| ratio < *worst) {
             self.worst = Some((ratio, name()));
@@ -115,10 +142,13 @@ impl fmt::Display for Ratios {
         write!(
             f,
             "sequential time / parallel time of {} blocks: {total:.2} in total, geometric mean {mean:.2}, worst \
-             {worst:.2} ({name}); {:.0} % of the {limit:.2} that a perfect crew would reach",
+             {worst:.2} ({name})",
             self.blocks,
-            100.0 * total / limit,
-        )
+        )?;
+        if !limit.is_finite() {
+            return Ok(());
+        }
+        write!(f, "; {:.0} % of the {limit:.2} that a perfect crew would reach", 100.0 * total / limit)
     }
 }
 
@@ -172,6 +202,9 @@ pub(crate) struct ComparedLine {
     pub(crate) sequential_micros: Option<f64>,
     pub(crate) parallel_micros: Option<f64>,
     pub(crate) ratio: Option<f64>,
+    pub(crate) with_list_micros: Option<f64>,
+    pub(crate) with_list_ratio: Option<f64>,
+    pub(crate) with_list_incarnations: Option<u64>,
     pub(crate) limit: Option<f64>,
     pub(crate) limits: Option<BTreeMap<&'static str, f64>>,
 }
@@ -182,6 +215,9 @@ impl ComparedLine {
             sequential_micros: Some(rounded(micros(comparison.sequential))),
             parallel_micros: Some(rounded(micros(comparison.parallel))),
             ratio: comparison.ratio().map(rounded),
+            with_list_micros: comparison.with_list.map(|with_list| rounded(micros(with_list.time))),
+            with_list_ratio: comparison.with_list_ratio().map(rounded),
+            with_list_incarnations: comparison.with_list.map(|with_list| with_list.incarnations),
             limit: limits.map(|limits| rounded(limits.here)),
             limits: limits.map(|limits| {
                 limits.with_more.iter().map(|(name, limit)| (*name, rounded(*limit))).collect()
@@ -208,6 +244,8 @@ struct Summary {
     sequential_micros: Option<f64>,
     parallel_micros: Option<f64>,
     ratio: Option<f64>,
+    with_list_micros: Option<f64>,
+    with_list_ratio: Option<f64>,
     limit: Option<f64>,
 }
 
@@ -235,7 +273,7 @@ impl JsonLines {
 
     /// Writes the last line.
     pub(crate) fn finish(&mut self, counts: &Counts) -> io::Result<()> {
-        let is_compared = counts.compared.blocks > 0;
+        let (is_compared, is_listed) = (counts.compared.blocks > 0, counts.listed.blocks > 0);
         let summary = Summary {
             fixtures: counts.fixtures,
             cases: counts.cases,
@@ -248,6 +286,8 @@ impl JsonLines {
             sequential_micros: is_compared.then(|| rounded(counts.compared.sequential)),
             parallel_micros: is_compared.then(|| rounded(counts.compared.parallel)),
             ratio: is_compared.then(|| rounded(counts.compared.total())),
+            with_list_micros: is_listed.then(|| rounded(counts.listed.parallel)),
+            with_list_ratio: is_listed.then(|| rounded(counts.listed.total())),
             limit: is_compared.then(|| rounded(counts.compared.limit())),
         };
         self.write(&SummaryLine { summary })?;
@@ -258,6 +298,11 @@ impl JsonLines {
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         self.output.as_mut().map_or(Ok(()), |output| output.flush())
     }
+}
+
+/// Whoever closed the pipe does not want to hear more.
+pub(crate) fn is_worth_a_word(error: &io::Error) -> bool {
+    error.kind() != io::ErrorKind::BrokenPipe
 }
 
 /// Why JSON is not where it should be.
@@ -291,9 +336,49 @@ pub(crate) fn write_table(
     if sets.len() > 1 {
         rows.push(row("all", total));
     }
+    write_rows(output, &rows)
+}
+
+/// Writes the table of what all sets took three ways, if some of their blocks were executed so.
+pub(crate) fn write_sides(
+    output: &mut dyn Write,
+    sets: &[(String, Counts)],
+    total: &Counts,
+) -> io::Result<()> {
+    if total.listed.blocks == 0 {
+        return Ok(());
+    }
+    let header =
+        ["set", "blocks with lists", "sequential ms", "parallel ms", "with lists ms", "ratio", "with lists"];
+    let mut rows = vec![header.map(str::to_owned)];
+    rows.extend(sets.iter().map(|(name, counts)| sides_row(name, counts)));
+    if sets.len() > 1 {
+        rows.push(sides_row("all", total));
+    }
+    writeln!(output)?;
+    write_rows(output, &rows)?;
+    writeln!(output)
+}
+
+fn write_rows<const N: usize>(output: &mut dyn Write, rows: &[[String; N]]) -> io::Result<()> {
     let mut table = Table::default();
     rows.iter().for_each(|row| table.make_room(row));
     rows.iter().try_for_each(|row| table.write(output, row))
+}
+
+fn sides_row(name: &str, counts: &Counts) -> [String; 7] {
+    let Counts { compared, listed, .. } = counts;
+    let millis = |micros: f64| format!("{:.1}", micros / 1000.0);
+    let decimal = |number: f64| if number.is_finite() { format!("{number:.2}") } else { "-".to_owned() };
+    [
+        name.to_owned(),
+        listed.blocks.to_string(),
+        millis(compared.sequential),
+        millis(compared.parallel),
+        millis(listed.parallel),
+        decimal(compared.total()),
+        decimal(listed.total()),
+    ]
 }
 
 /// Writes what it all comes to: what was verified, how far, and what was not looked at.
@@ -302,6 +387,9 @@ pub(crate) fn write_verdict(output: &mut dyn Write, total: &Counts, unusable: us
     writeln!(output, "{} of {blocks} blocks in {cases} cases are as they should be", blocks - failed)?;
     if total.compared.blocks > 0 {
         writeln!(output, "{}", total.compared)?;
+    }
+    if total.listed.blocks > 0 {
+        writeln!(output, "with access lists, {}", total.listed)?;
     }
     for (reason, count) in &total.reasons {
         writeln!(output, "{count} of {left_out} cases left out: {reason}")?;

@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::{
     allocator::with_peak,
+    given::{with_own_list, without_list},
     interrupt::is_interrupted,
     report::{ComparedLine, micros, rounded},
 };
@@ -24,6 +25,15 @@ pub(crate) struct Method {
     pub(crate) rounds: usize,
     /// How long each read of the base takes.
     pub(crate) latency: Duration,
+    pub(crate) lists: Hints,
+}
+
+/// Whether blocks are also executed with their access lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hints {
+    Nothing,
+    /// With the list that an execution before the first round yields.
+    Lists,
 }
 
 /// What was measured of one block.
@@ -48,10 +58,14 @@ impl Method {
     ///
     /// If the block is invalid.
     pub(crate) fn measure(self, base: &MemoryStore, block: &Block) -> Result<(Outcome, Row), BlockError> {
+        // A list that came with the block would make all sides the same.
+        let bare = without_list(block);
+        let listed = (self.lists == Hints::Lists).then(|| with_own_list(base, &bare)).transpose()?;
+        let listed = listed.as_ref();
         if self.latency.is_zero() {
-            self.measure_on(base, base, block)
+            self.measure_on(base, base, &bare, listed)
         } else {
-            self.measure_on(&Slow::new(base, self.latency), base, block)
+            self.measure_on(&Slow::new(base, self.latency), base, &bare, listed)
         }
     }
 
@@ -60,14 +74,15 @@ impl Method {
         base: &B,
         store: &MemoryStore,
         block: &Block,
+        listed: Option<&Block>,
     ) -> Result<(Outcome, Row), BlockError> {
-        let Self { threads, rounds, latency } = self;
+        let Self { threads, rounds, latency, lists: _ } = self;
         let parallel = || Engine::new(Config::with_threads(threads.get()));
         let sequential = || Engine::new(Config::sequential());
         let (_, sequential_peak) = with_peak(|| sequential().execute(base, block));
         let (_, peak) = with_peak(|| parallel().execute(base, block));
         let (sequential, parallel) = (sequential(), parallel());
-        let sides = Sides { sequential: &sequential, parallel: &parallel };
+        let sides = Sides { sequential: &sequential, parallel: &parallel, listed };
         let (outcome, comparison) = sides.compare(base, block, rounds, || !is_interrupted());
         let outcome = outcome?;
         let limits = latency.is_zero().then(|| Limits::of(&parallel, store, block, rounds)).transpose()?;
@@ -77,7 +92,7 @@ impl Method {
 }
 
 /// The names of the columns.
-pub(crate) const HEADER: [&str; 13] = [
+pub(crate) const HEADER: [&str; 14] = [
     "workload",
     "shape",
     "gas",
@@ -86,6 +101,7 @@ pub(crate) const HEADER: [&str; 13] = [
     "Mgas/s alone",
     "together",
     "ratio",
+    "with list",
     "limit",
     "reached",
     "runs/tx",
@@ -112,6 +128,7 @@ impl Row {
             speed(comparison.sequential),
             speed(comparison.parallel),
             decimal(ratio),
+            decimal(comparison.with_list_ratio()),
             decimal(limit),
             reached.unwrap_or("-".to_owned()),
             decimal(Some(comparison.incarnations as f64 / self.txs as f64)),

@@ -23,7 +23,7 @@ fn rows(output: &Output) -> Vec<Value> {
 }
 
 /// The keys of a line of JSON, as the README lists them.
-const KEYS: [&str; 16] = [
+const KEYS: [&str; 19] = [
     "cpu_ratio",
     "gas",
     "incarnations",
@@ -39,6 +39,9 @@ const KEYS: [&str; 16] = [
     "shape",
     "threads",
     "txs",
+    "with_list_incarnations",
+    "with_list_micros",
+    "with_list_ratio",
     "workload",
 ];
 
@@ -72,6 +75,20 @@ fn fixtures_have_a_row_for_each_block_and_a_sum() {
     let table = text(&output.stdout);
     let fixtures = table.lines().filter(|line| line.contains(" fixture ")).count();
     assert!(fixtures > 0 && table.lines().last().unwrap().contains("geometric mean"), "{table}");
+}
+
+#[test]
+fn with_lists_each_block_is_executed_a_third_time() {
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/blocks");
+    let arguments =
+        ["transfers", samples.to_str().unwrap(), "--gas", "1M", "--rounds", "2", "--threads", "2"];
+    let rows = rows(&bench(&[&arguments[..], &["--with-lists", "--json", "-"]].concat()));
+    for row in &rows {
+        let number = |key: &str| row[key].as_f64().unwrap();
+        let ratio = number("sequential_micros") / number("with_list_micros");
+        assert!((number("with_list_ratio") - ratio).abs() < 0.01, "{row}");
+        assert!(number("with_list_incarnations") >= number("txs"), "{row}");
+    }
 }
 
 #[test]

@@ -42,7 +42,7 @@ fn without_a_path_the_samples_are_verified() {
 }
 
 /// The keys of a line of JSON, as the README lists them.
-const KEYS: [&str; 16] = [
+const KEYS: [&str; 19] = [
     "block",
     "case",
     "error",
@@ -59,6 +59,9 @@ const KEYS: [&str; 16] = [
     "sequential_micros",
     "threads",
     "txs",
+    "with_list_incarnations",
+    "with_list_micros",
+    "with_list_ratio",
 ];
 
 #[test]
