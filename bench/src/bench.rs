@@ -129,7 +129,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Status, Box<dyn Error>> {
             What::Fixtures(path) => Some(path.clone()),
             What::Workload(_) => None,
         });
-        check_is_no_input(path, &inputs.collect::<Vec<_>>())?;
+        check_is_no_input("--json", path, &inputs.collect::<Vec<_>>())?;
     }
     let json = JsonLines::to(json_path).map_err(|error| json_failure(json_path, &error))?;
     let output: Box<dyn Write> =

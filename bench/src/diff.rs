@@ -8,7 +8,7 @@ use std::{
     path::PathBuf,
 };
 
-use alloy_eips::eip7928::{AccountChanges, BlockAccessList, validate_block_access_list};
+use alloy_eips::eip7928::{AccountChanges, BlockAccessIndex, BlockAccessList, validate_block_access_list};
 use alloy_primitives::Address;
 use blockloom_fixtures::read_list;
 use blockloom_state::{ListItem, ListValue, Parting, partings};
@@ -48,7 +48,9 @@ const SHOWN: usize = 20;
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Status, Box<dyn Error>> {
     let (first, second) = (read_list(&arguments.first)?, read_list(&arguments.second)?);
-    let comparison = Comparison { arguments, partings: partings(&first, &second), lists: [first, second] };
+    let last = last_index(&first).max(last_index(&second));
+    let partings = partings(&first, &second);
+    let comparison = Comparison { arguments, lists: [first, second], partings, last };
     match comparison.write(&mut BufWriter::new(io::stdout().lock())) {
         Err(error) if is_worth_a_word(&error) => Err(error.into()),
         _ if comparison.lists[0] == comparison.lists[1] => Ok(Status::Verified),
@@ -61,6 +63,8 @@ struct Comparison<'a> {
     arguments: &'a Arguments,
     lists: [BlockAccessList; 2],
     partings: Vec<Parting>,
+    /// The last index at which either says that something happens.
+    last: BlockAccessIndex,
 }
 
 impl Comparison<'_> {
@@ -76,10 +80,10 @@ impl Comparison<'_> {
             let verdict = if same == other { "are equal" } else { "say the same, but not in the same way" };
             return writeln!(output, "{first} and {second} {verdict}");
         };
-        let place = Group::of(Grouping::Index, parting);
+        let place = self.group(Grouping::Index, parting);
         writeln!(output, "{first} and {second} part first {place}, account {}:", parting.address)?;
         writeln!(output, "  {}", Row(parting))?;
-        writeln!(output, "They part in {}: {}", places(self.partings.len()), Kinds::of(&self.partings))?;
+        writeln!(output, "they part in {}: {}", places(self.partings.len()), Kinds::of(&self.partings))?;
         writeln!(output, "\nleft of the bar: {first}, right of it: {second}")?;
         self.write_groups(output)?;
         output.flush()
@@ -91,7 +95,7 @@ impl Comparison<'_> {
         let mut groups: Vec<(Group, Vec<&Parting>)> = Vec::new();
         let mut places_of = BTreeMap::new();
         for parting in &self.partings {
-            let group = Group::of(by, parting);
+            let group = self.group(by, parting);
             let place = *places_of.entry(group).or_insert(groups.len());
             if place == groups.len() {
                 groups.push((group, Vec::new()));
@@ -108,7 +112,7 @@ impl Comparison<'_> {
                 match by {
                     Grouping::Index => writeln!(output, "  {}  {}", parting.address, Row(parting))?,
                     Grouping::Account => {
-                        writeln!(output, "  {}, {}", Group::of(Grouping::Index, parting), Row(parting))?;
+                        writeln!(output, "  {}, {}", self.group(Grouping::Index, parting), Row(parting))?;
                     }
                 }
             }
@@ -120,10 +124,32 @@ impl Comparison<'_> {
         }
     }
 
+    fn group(&self, by: Grouping, parting: &Parting) -> Group {
+        match (by, parting.index) {
+            (Grouping::Account, _) => Group::Account(parting.address),
+            (Grouping::Index, None) => Group::Accessed,
+            (Grouping::Index, Some(index)) if index == self.last => Group::Last(index.0),
+            (Grouping::Index, Some(index)) => Group::Index(index.0),
+        }
+    }
+
     /// What the lists are called: their paths.
     fn names(&self) -> [String; 2] {
         [&self.arguments.first, &self.arguments.second].map(|path| path.display().to_string())
     }
+}
+
+/// The last index at which something happens.
+fn last_index(list: &[AccountChanges]) -> BlockAccessIndex {
+    let of_account = |account: &AccountChanges| {
+        let balances = account.balance_changes.iter().map(|change| change.block_access_index);
+        let nonces = account.nonce_changes.iter().map(|change| change.block_access_index);
+        let codes = account.code_changes.iter().map(|change| change.block_access_index);
+        let slots = account.storage_changes.iter().flat_map(|slot| &slot.changes);
+        let slots = slots.map(|change| change.block_access_index);
+        balances.chain(nonces).chain(codes).chain(slots).max()
+    };
+    list.iter().filter_map(of_account).max().unwrap_or_default()
 }
 
 /// What is wrong with the order of a list, or said twice in it. How many transactions its block has is not
@@ -138,28 +164,21 @@ fn fault(list: &[AccountChanges]) -> Option<String> {
 enum Group {
     /// What happens at an index.
     Index(u64),
+    /// What happens at the last index of both lists: nobody knows whether that is a transaction's.
+    Last(u64),
     /// What is only accessed.
     Accessed,
     /// What happens to an account.
     Account(Address),
 }
 
-impl Group {
-    fn of(by: Grouping, parting: &Parting) -> Self {
-        match (by, parting.index) {
-            (Grouping::Account, _) => Self::Account(parting.address),
-            (Grouping::Index, Some(index)) => Self::Index(index.0),
-            (Grouping::Index, None) => Self::Accessed,
-        }
-    }
-}
-
 impl fmt::Display for Group {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Index(0) => f.write_str("at index 0 (before the transactions)"),
-            Self::Index(index) => {
-                write!(f, "at index {index} (transaction {}, or after the last)", index - 1)
+            Self::Index(0) | Self::Last(0) => f.write_str("at index 0 (before the transactions)"),
+            Self::Index(index) => write!(f, "at index {index} (transaction {})", index - 1),
+            Self::Last(index) => {
+                write!(f, "at index {index} (transaction {}, or after the last one)", index - 1)
             }
             Self::Accessed => f.write_str("at no index (only accessed)"),
             Self::Account(address) => write!(f, "account {address}"),

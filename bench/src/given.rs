@@ -52,7 +52,7 @@ pub(crate) struct GivenLists {
 #[derive(Debug)]
 pub(crate) enum Given {
     /// The block with its list.
-    Listed(Block),
+    Listed(Box<Block>),
     /// No list; the folder should have one in this file.
     Missing(PathBuf),
     /// No list, which is nothing to speak of.
@@ -83,7 +83,7 @@ impl GivenLists {
     pub(crate) fn give(&mut self, block: &Block, name: impl FnOnce() -> BlockName) -> Given {
         if block.list.foresight().is_some() {
             self.given += 1;
-            return Given::Listed(block.clone());
+            return Given::Listed(Box::new(block.clone()));
         }
         let Some(folder) = &self.folder else { return Given::Nothing };
         let (file, found) = folder.read(&name());
@@ -98,7 +98,7 @@ impl GivenLists {
         match listed {
             Ok(listed) => {
                 self.given += 1;
-                Given::Listed(listed)
+                Given::Listed(Box::new(listed))
             }
             Err(error) => {
                 self.unusable.push(format!("{}: {error}", file.display()));

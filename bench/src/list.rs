@@ -20,7 +20,7 @@ use crate::{
     harness::{Threads, machine_threads, threads},
     interrupt::{self, is_interrupted, say},
     list_files::{BlockName, ListFolder},
-    report::{Failure, is_worth_a_word},
+    report::{Failure, check_is_no_input, is_worth_a_word},
 };
 
 /// Execute blocks and write their access lists (EIP-7928).
@@ -51,6 +51,9 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Status, Box<dyn Error>> {
     interrupt::listen()?;
+    if let Some(path) = &arguments.out {
+        check_is_no_input("--out", path, &arguments.paths)?;
+    }
     let folder = arguments.out.as_deref().map(ListFolder::make).transpose()?;
     let threads = arguments.threads.unwrap_or_else(machine_threads);
     let config = Config { lists: Lists::Always, ..threads.config() };

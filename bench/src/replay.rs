@@ -80,7 +80,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Status, Box<dyn Error>> {
     interrupt::listen()?;
     let json_path = arguments.json.as_deref();
     if let Some(path) = json_path {
-        check_is_no_input(path, &arguments.paths)?;
+        check_is_no_input("--json", path, &arguments.paths)?;
     }
     let mut json = JsonLines::to(json_path).map_err(|error| json_failure(json_path, &error))?;
     let failures = if arguments.fail_fast { OnFailure::Stop } else { OnFailure::GoOn };

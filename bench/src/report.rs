@@ -310,15 +310,15 @@ pub(crate) fn json_failure(path: Option<&Path>, error: &io::Error) -> String {
     format!("--json {}: {error}", path.unwrap_or(Path::new("-")).display())
 }
 
-/// Refuses to write where fixtures are read: the one would destroy the other, or be read as one.
-pub(crate) fn check_is_no_input(json: &Path, inputs: &[PathBuf]) -> Result<(), String> {
-    let folder = json.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let (Ok(folder), Some(name)) = (folder.canonicalize(), json.file_name()) else { return Ok(()) };
+/// Refuses to write where fixtures are read, as an option asks for it: the one would destroy the other, or be read as one.
+pub(crate) fn check_is_no_input(option: &str, output: &Path, inputs: &[PathBuf]) -> Result<(), String> {
+    let folder = output.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let (Ok(folder), Some(name)) = (folder.canonicalize(), output.file_name()) else { return Ok(()) };
     let target = folder.join(name);
     let is_under = |input: &&PathBuf| input.canonicalize().is_ok_and(|input| target.starts_with(input));
     match inputs.iter().find(is_under) {
         Some(input) => {
-            Err(format!("--json {}: that is in {}, which is read", json.display(), input.display()))
+            Err(format!("{option} {}: that is in {}, which is read", output.display(), input.display()))
         }
         None => Ok(()),
     }

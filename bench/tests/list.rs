@@ -88,6 +88,30 @@ fn lists_are_written_as_rlp_and_as_json_under_names_that_say_whose_they_are() {
 }
 
 #[test]
+fn a_block_that_fails_has_a_list_all_the_same() {
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/blocks/transfers.json");
+    let mut fixture: Value = serde_json::from_str(&fs::read_to_string(sample).unwrap()).unwrap();
+    fixture["transfers"]["lastblockhash"] = format!("0x{}", "00".repeat(32)).into();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("spoiled.json");
+    fs::write(&path, fixture.to_string()).unwrap();
+    let (path, out) = (path.to_str().unwrap(), folder.path().join("lists"));
+    let output = blockloom(&["list", path, "--out", out.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("transfers, block 3"), "{}", text(&output.stderr));
+    assert_eq!(files(&out, "rlp").len(), 3);
+}
+
+#[test]
+fn lists_are_not_written_among_fixtures_that_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, out) = (folder.path().to_str().unwrap(), folder.path().join("lists"));
+    let output = blockloom(&["list", path, "--out", out.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("--out") && !out.exists(), "{}", text(&output.stderr));
+}
+
+#[test]
 fn comparing_with_lists_shows_three_sides() {
     let folder = tempfile::tempdir().unwrap();
     let lists = lists(folder.path());
