@@ -56,7 +56,7 @@ impl Listing {
         self.at = at;
     }
 
-    /// How many accesses of slots there were; a slot counts once for each commit, or twice.
+    /// How many accesses of slots there were; a slot counts once for each commit.
     pub(crate) fn accesses(&self) -> u64 {
         self.slots.0.len() as u64
     }

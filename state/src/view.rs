@@ -193,6 +193,9 @@ impl<'m, B: Base> View<'m, B> {
         accounts: &mut EvmState,
         record: &mut Record,
     ) -> Result<(), Interrupt<B::Error>> {
+        // Who could not be created may have been tried again, and its slots are to be counted once.
+        self.created.sort_unstable();
+        self.created.dedup();
         for address in std::mem::take(&mut self.created) {
             let Some(account) = accounts.get(&address) else { continue };
             let Some(place) = self.place_of(address, account.info.account_id) else { continue };

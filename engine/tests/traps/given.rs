@@ -269,6 +269,25 @@ fn reads_that_the_gas_just_pays_for_are_justified() {
 }
 
 #[test]
+fn the_slots_of_who_is_created_twice_in_one_transaction_are_counted_once() {
+    let mut scene = Scene::new(Osaka, 0);
+    scene.header.gas_limit = 1_500_000;
+    let init = (0..20).fold(Code::new(), |code, key| code.sstore(key, 1)).push(0).push(0).ops([REVERT]);
+    let twice = Code::new().create2(&init.bytes(), 0).create2(&init.bytes(), 0);
+    scene.contract(CONTRACT, &twice, &[]);
+    let calls = vec![TxEnv { gas_limit: 1_000_000, ..scene.to(sender(0), CONTRACT, 0) }];
+    let calls = calls.into_iter().map(|call| scene.send(call)).collect();
+    scene.strangers(10);
+    let played = Played::of(scene, calls);
+    let left = 1_500_000 - played.outcome.receipts[14].cumulative_gas_used;
+    // Before transaction 15 all reads are justified but those of the creations, which the list has too.
+    let reads = left / ITEM_COST as u64 + 1;
+    let error = played.refusal(played.list(|list| add_reads(list, HEIR, reads)));
+    let expected = ListError::Unjustified { index: TxIndex::new(15), reads, gas: left };
+    assert_eq!(error, expected);
+}
+
+#[test]
 fn a_malformed_list_is_refused_before_execution() {
     use BlockAccessListValidationError as E;
     let played = Played::new();
