@@ -47,8 +47,8 @@ pub struct Block {
 
 /// An access list (EIP-7928) that comes with a block.
 ///
-/// Whoever it comes from, it only decides how soon the block is done: transactions start on what it
-/// says that those before them wrote, and what was wrong is run again.
+/// Transactions start on what it says that those before them wrote, and what was wrong is run again: so
+/// what the block does never depends on it. Whether the block is valid depends on a claim.
 #[derive(Clone, Debug, Default)]
 pub enum GivenList {
     /// There is none.

@@ -64,8 +64,8 @@ struct Shared {
 #[derive(Debug, Default)]
 struct History {
     pace: Pace,
-    /// Whether the base took its time to answer.
-    is_base_slow: bool,
+    /// Whether the last block's base turned out to take its time, and nobody had expected it.
+    was_base_slow: bool,
     /// Since when the last one is done.
     last: Option<Stopwatch>,
 }
@@ -94,12 +94,11 @@ impl<H: Handling> Engine<H> {
         self.shared.config.threads.map_or_else(machine_threads, NonZeroUsize::get)
     }
 
-    /// How many threads execute the next block. More than the machine runs at once take the cores
+    /// How many threads execute a block. More than the machine runs at once take the cores
     /// away from each other, and from the gate; where the base takes its time, though, they wait for
     /// more answers at once.
-    fn crew(&self) -> usize {
-        let is_slow = || self.shared.history.lock().is_base_slow;
-        if self.shared.config.spread != Spread::WhereItPays || is_slow() {
+    fn crew(&self, speed: Speed) -> usize {
+        if self.shared.config.spread != Spread::WhereItPays || speed == Speed::Slow {
             self.threads()
         } else {
             self.threads().min(machine_threads().max(2))
@@ -151,15 +150,17 @@ impl<H: Handling> Engine<H> {
 
     fn go<B: Base>(&self, base: &B, block: &Block, observer: Observer<'_>) -> Result<Outcome, BlockError> {
         let place = Cell::new(Place::Opening);
-        self.look_at_base(base, block);
+        let speed = self.speed_of(base, block);
         let forecast = self.has_choice().then(|| Forecast::of(block));
-        let gas = forecast.as_ref().map(|forecast| self.look_closer(forecast.gas, base, block));
+        let gas = forecast.as_ref().filter(|_| speed == Speed::AtHand);
+        let gas = gas.map(|forecast| self.look_closer(forecast.gas, base, block));
         let help = self.help_for(gas);
         let watch = Stopwatch::start();
         let result = catch_unwind(AssertUnwindSafe(|| match help {
             Help::Now(workers) => {
                 let cuts = forecast.map_or_else(|| cuts_in_tests(block), |forecast| forecast.cuts);
-                self.weave(base, block, &cuts, observer, &place, workers)
+                let setting = Setting { base, block, cuts: &cuts, workers, speed };
+                self.weave(&setting, observer, &place)
             }
             Help::NextTime | Help::None => {
                 let base = Remembered::alone(base);
@@ -177,16 +178,14 @@ impl<H: Handling> Engine<H> {
         result.map_err(|reason| reason.of(block.number()))
     }
 
-    /// Executes a block in parallel that is cut so.
+    /// Executes a block in parallel.
     fn weave<B: Base>(
         &self,
-        base: &B,
-        block: &Block,
-        cuts: &[Cut],
+        setting: &Setting<'_, B>,
         observer: Observer<'_>,
         place: &Cell<Place>,
-        workers: &Workers,
     ) -> Result<Outcome, Reason> {
+        let Setting { base, block, cuts, workers, speed } = *setting;
         let mut memory = self.shared.memories.lock().pop().unwrap_or_default();
         let Config { timing, spread, lists, .. } = self.shared.config;
         let sight = match (spread, self.foresight(block)) {
@@ -195,13 +194,17 @@ impl<H: Handling> Engine<H> {
             (_, None) => Sight::Clear,
         };
         memory.open(block.env.beneficiary, sight);
-        let threads = self.crew().min(1 + workers.threads());
+        if speed == Speed::Slow {
+            memory.note_slow_base();
+        }
+        let threads = self.crew(speed).min(1 + workers.threads());
         let handling = &self.handling;
         let table = Table { base, handling, memory: &memory, workers, threads, timing };
         let remembered = Remembered::new(&memory, base);
-        let course = Course::new(block, remembered, handling.clone(), observer, place);
-        let course = course.listing(lists);
-        let result = self.reading_ahead(&table, block, || parallel::execute(&table, block, cuts, course));
+        let course = Course::new(block, remembered, handling.clone(), observer, place).listing(lists);
+        let result = self.reading_ahead(setting, &memory, || parallel::execute(&table, block, cuts, course));
+        // The next block is ready for what nobody expected of this one.
+        self.shared.history.lock().was_base_slow = speed == Speed::AtHand && memory.is_base_slow();
         // Forgetting takes time in which this thread has better to do.
         let shared = Arc::downgrade(&self.shared);
         workers.spawn(move || {
@@ -216,36 +219,26 @@ impl<H: Handling> Engine<H> {
     /// Executes a block while what it is going to need is read ahead, if the base takes its time.
     fn reading_ahead<B: Base>(
         &self,
-        table: &Table<'_, B, H>,
-        block: &Block,
+        setting: &Setting<'_, B>,
+        memory: &Memory,
         execute: impl FnOnce() -> Result<Outcome, Reason>,
     ) -> Result<Outcome, Reason> {
-        let was_slow = self.shared.history.lock().is_base_slow;
-        let Table { base, memory, .. } = *table;
-        if was_slow {
-            memory.note_slow_base();
-        }
+        let Setting { base, block, speed, .. } = *setting;
         let Config { hints, readers: threads, .. } = self.shared.config;
-        let readers = was_slow.then(|| Readers::of(block, hints)).filter(|readers| !readers.are_idle());
+        if speed == Speed::AtHand || threads == 0 {
+            return execute();
+        }
+        let readers = Readers::of(block, hints);
         let start = || Workers::start(threads, Duration::ZERO);
-        let crew = || self.shared.readers.get_or_init(start).as_ref().filter(|_| threads > 0);
-        let result = match readers.and_then(|readers| Some((readers, crew()?))) {
-            None => execute(),
-            Some((readers, crew)) => {
-                let lead = || {
-                    let _over = readers.until_dropped();
-                    execute()
-                };
-                let result = crew.together(threads, || readers.work(memory, base), lead);
-                result.map(|mut outcome| {
-                    outcome.statistics.read_ahead = readers.taken();
-                    outcome
-                })
-            }
+        let crew = || self.shared.readers.get_or_init(start).as_ref();
+        let Some(crew) = (!readers.are_idle()).then(crew).flatten() else { return execute() };
+        let lead = || {
+            let _over = readers.until_dropped();
+            execute()
         };
-        // What a run found slow that nobody expected to be: the next block is ready for it.
-        self.shared.history.lock().is_base_slow = memory.is_base_slow() && !was_slow;
-        result
+        let mut outcome = crew.together(threads, || readers.work(memory, base), lead)?;
+        outcome.statistics.read_ahead = readers.taken();
+        Ok(outcome)
     }
 
     /// What is known beforehand of a block's writes, if that is to be used.
@@ -255,17 +248,18 @@ impl<H: Handling> Engine<H> {
 
     /// Looks whether the base takes its time, with a few questions that the block asks anyway. A base
     /// that panics is met again, and reported, when the block is executed.
-    fn look_at_base<B: Base>(&self, base: &B, block: &Block) {
+    fn speed_of<B: Base>(&self, base: &B, block: &Block) -> Speed {
         if self.threads() < 2 {
-            return;
+            return Speed::AtHand;
         }
         let parties = |transaction: &Transaction| {
             [transaction.env.caller].into_iter().chain(transaction.env.kind.to().copied())
         };
         let [first, last] = [block.transactions.first(), block.transactions.last()];
         let accounts = first.into_iter().chain(last).flat_map(parties);
-        let is_slow = catch_unwind(AssertUnwindSafe(|| is_slow(base, accounts))).unwrap_or(false);
-        self.shared.history.lock().is_base_slow |= is_slow;
+        let was_slow = std::mem::take(&mut self.shared.history.lock().was_base_slow);
+        let is_slow = was_slow || catch_unwind(AssertUnwindSafe(|| is_slow(base, accounts))).unwrap_or(false);
+        if is_slow { Speed::Slow } else { Speed::AtHand }
     }
 
     /// Whether it depends on the block how many threads execute it.
@@ -287,9 +281,7 @@ impl<H: Handling> Engine<H> {
         if self.threads() < 2 {
             return Help::None;
         }
-        let history = self.shared.history.lock();
-        let gain = gas.filter(|_| !history.is_base_slow).map_or(Gain::Sure, |gas| history.pace.gain(gas));
-        drop(history);
+        let gain = gas.map_or(Gain::Sure, |gas| self.shared.history.lock().pace.gain(gas));
         if gain == Gain::None {
             return Help::None;
         }
@@ -331,6 +323,26 @@ impl<H: Handling> Engine<H> {
             workers.spawn(|| ());
         }
     }
+}
+
+/// What a block is executed in parallel with.
+#[derive(Clone, Copy)]
+struct Setting<'s, B> {
+    base: &'s B,
+    block: &'s Block,
+    /// How it is cut into stretches.
+    cuts: &'s [Cut],
+    workers: &'s Workers,
+    speed: Speed,
+}
+
+/// How soon a base answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Speed {
+    /// What it has is at hand.
+    AtHand,
+    /// It takes its time: many answers are to be on their way at once, and none is asked for twice.
+    Slow,
 }
 
 /// Who helps with a block.

@@ -20,7 +20,7 @@
 //! 5. The observations of a committed record hold in the committed state (`gate.rs`; `Overlay`
 //!    asserts that a record was judged before it is committed).
 //! 6. Who waits is woken: whoever changes the plan tells the sleepers if there is work
-//!    (`Scheduler::tell`; the model checker finds a deadlock).
+//!    (`Locked::tell`; the model checker finds a deadlock).
 //! 7. Predictions change nothing but time (the toys start with wrong ones), and neither does what runs
 //!    see of each other (blindfolded engines in all tests of outcomes).
 //! 8. The frontier never waits for a run that is known to be for nothing: the gate takes it over.

@@ -89,7 +89,9 @@ fn needs(block: &Block, hints: Hints) -> Vec<Need> {
         let known = first.entry(need).or_insert(when);
         *known = when.min(*known);
     };
-    add(Need::Account(block.env.beneficiary), 0);
+    if hints.parties == Use::On {
+        add(Need::Account(block.env.beneficiary), 0);
+    }
     // Transaction `i` is index `i + 1` of a list.
     for (when, transaction) in (1..).zip(&block.transactions) {
         if hints.parties == Use::On {
@@ -188,7 +190,7 @@ mod tests {
         let all = [0, 1, 2, 3].map(account).into_iter().chain([slot, account(4), account(5)]);
         assert_eq!(needs(&block(), Hints::default()), all.collect::<Vec<_>>());
         let hints = Hints { parties: Use::Off, ..Hints::default() };
-        assert_eq!(needs(&block(), hints), [account(0), account(3), slot]);
+        assert_eq!(needs(&block(), hints), [account(3), slot]);
         let hints = Hints { access_lists: Use::Off, ..Hints::default() };
         assert_eq!(needs(&block(), hints), [0, 1, 2, 4, 5].map(account));
     }
@@ -201,9 +203,9 @@ mod tests {
         let block = block().with_hint(vec![changed, read]).expect("it is in order");
         let only_lists = Hints { parties: Use::Off, access_lists: Use::Off, ..Hints::default() };
         let slot = Need::Slot(address(8), U256::from(1));
-        assert_eq!(needs(&block, only_lists), [account(0), account(8), slot, account(7)]);
+        assert_eq!(needs(&block, only_lists), [account(8), slot, account(7)]);
         let none = Hints { given_lists: Use::Off, ..only_lists };
-        assert_eq!(needs(&block, none), [account(0)]);
+        assert_eq!(needs(&block, none), []);
     }
 
     #[test]

@@ -22,6 +22,16 @@ pub struct Foresight {
     places: AddressMap<ForeseenId>,
     /// For each account that gets code, in the order of the list: its codes, once they are needed.
     codes: Vec<Codes>,
+    delegations: Delegations,
+}
+
+/// Whether a code may be one that delegates to another account (EIP-7702).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delegations {
+    /// It is, if it looks like one.
+    Known,
+    /// No: such bytes are instructions like any others, under forks in which they may be deployed.
+    Unknown,
 }
 
 /// Where an account is in the list.
@@ -53,12 +63,17 @@ macro_rules! dated {
 dated!(BalanceChange, NonceChange, CodeChange, StorageChange);
 
 impl Foresight {
-    /// An index of `list`, which is to be that of a block with so many transactions.
+    /// An index of `list`, which is to be that of a block with so many transactions under a fork that
+    /// knows delegations or does not.
     ///
     /// # Errors
     ///
     /// If the list is not in order, says something twice, or speaks of what the block does not have.
-    pub fn new(list: BlockAccessList, transactions: usize) -> Result<Self, BlockAccessListValidationError> {
+    pub fn new(
+        list: BlockAccessList,
+        transactions: usize,
+        delegations: Delegations,
+    ) -> Result<Self, BlockAccessListValidationError> {
         validate_block_access_list(&list, transactions)?;
         let (mut places, mut codes) = (AddressMap::default(), Vec::new());
         places.reserve(list.len());
@@ -70,7 +85,7 @@ impl Foresight {
             }
             places.insert(account.address, id);
         }
-        Ok(Self { list, places, codes })
+        Ok(Self { list, places, codes, delegations })
     }
 
     /// The list.
@@ -102,7 +117,7 @@ impl Foresight {
         }
         if let (Some(position), Some(codes)) = (code, id.codes) {
             let known = &self.codes[codes as usize][position];
-            let (hash, code) = known.get_or_init(|| code_of(&account.code_changes[position]));
+            let (hash, code) = known.get_or_init(|| self.code_of(&account.code_changes[position]));
             (now.code_hash, now.code) = (*hash, Some(code.clone()));
         }
         // Who is left with nothing is no more (EIP-161).
@@ -121,6 +136,17 @@ impl Foresight {
             (Some(change), end) if end.is_none_or(|end| end <= change.date()) => Some(change.new_value),
             (_, end) => end.map(|_| U256::ZERO),
         }
+    }
+
+    /// A code as revm has it. One that delegates and is malformed cannot come about: it is an empty one
+    /// here, so that whoever runs it is found stale.
+    fn code_of(&self, change: &CodeChange) -> (B256, Bytecode) {
+        let bytes = change.new_code.clone();
+        let code = match self.delegations {
+            Delegations::Known => Bytecode::new_raw_checked(bytes).unwrap_or_default(),
+            Delegations::Unknown => Bytecode::new_legacy(bytes),
+        };
+        (code.hash_slow(), code)
     }
 
     fn account(&self, id: ForeseenId) -> &AccountChanges {
@@ -157,13 +183,6 @@ fn last_end(account: &AccountChanges, reader: TxIndex) -> Option<BlockAccessInde
         .find(|change| change.new_code.is_empty() && !has_nonce(change.date()))
         .map(Dated::date);
     lost_nonce.max(lost_code)
-}
-
-/// A code as revm has it. One that revm would not take is run by nobody: it is an empty one here, and
-/// whoever runs it at the gate meets the right one.
-fn code_of(change: &CodeChange) -> (B256, Bytecode) {
-    let code = Bytecode::new_raw_checked(change.new_code.clone()).unwrap_or_default();
-    (code.hash_slow(), code)
 }
 
 #[cfg(test)]
@@ -216,7 +235,7 @@ mod tests {
     }
 
     fn foresight(account: AccountChanges) -> (Foresight, ForeseenId) {
-        let foresight = Foresight::new(vec![account], 6).unwrap();
+        let foresight = Foresight::new(vec![account], 6, Delegations::Known).unwrap();
         let id = foresight.find(&ACCOUNT).unwrap();
         (foresight, id)
     }
@@ -261,10 +280,24 @@ mod tests {
     }
 
     #[test]
+    fn a_code_delegates_only_where_the_fork_knows_that() {
+        let code = [&[0xef, 1, 0][..], &[7; 20]].concat();
+        let deployed = CodeChange { block_access_index: at(1), new_code: code.into() };
+        let account = AccountChanges { code_changes: vec![deployed], ..AccountChanges::new(ACCOUNT) };
+        for (delegations, delegates) in [(Delegations::Known, true), (Delegations::Unknown, false)] {
+            let foresight = Foresight::new(vec![account.clone()], 6, delegations).unwrap();
+            let mut info = None;
+            foresight.apply(foresight.find(&ACCOUNT).unwrap(), before(3), &mut info);
+            assert_eq!(info.unwrap().code.unwrap().is_eip7702(), delegates);
+        }
+    }
+
+    #[test]
     fn a_list_out_of_order_or_about_more_than_the_block_has_is_refused() {
         let twice = vec![AccountChanges::new(ACCOUNT), AccountChanges::new(ACCOUNT)];
-        assert!(Foresight::new(twice, 6).is_err());
-        assert!(Foresight::new(vec![contract()], 3).is_err());
-        assert!(Foresight::new(vec![contract()], 4).is_ok(), "index 5 is after the transactions");
+        let new = |list, transactions| Foresight::new(list, transactions, Delegations::Known);
+        assert!(new(twice, 6).is_err());
+        assert!(new(vec![contract()], 3).is_err());
+        assert!(new(vec![contract()], 4).is_ok(), "index 5 is after the transactions");
     }
 }

@@ -16,17 +16,19 @@ const FIRST: u32 = 4;
 const ONE_IN: u32 = 32;
 /// Answers that take so long do not come out of memory.
 const SLOW: Duration = Duration::from_micros(2);
-/// One that takes longer counts as one that takes so long: a thread may have lost its core meanwhile.
-const LONGEST: Duration = Duration::from_micros(32);
+/// So many of them are needed, for a thread may have lost its core meanwhile.
+const FEWEST_SLOW: u32 = 2;
+/// One of so many answers must be slow: a cache may give the others.
+const ONE_SLOW_IN: u32 = 4;
 
 /// Whether a base takes its time to answer, as far as a few questions for these accounts tell.
 pub fn is_slow<B: Base>(base: &B, accounts: impl Iterator<Item = Address>) -> bool {
     let mut latency = Latency::default();
-    for account in accounts.take(FIRST as usize) {
+    accounts.take(FIRST as usize).any(|account| {
         // What fails here is met again by whoever needs it.
         let _ = latency.of(|| base.basic_ref(account));
-    }
-    latency.is_high()
+        latency.is_high()
+    })
 }
 
 /// How long the answers took so far.
@@ -34,7 +36,7 @@ pub fn is_slow<B: Base>(base: &B, accounts: impl Iterator<Item = Address>) -> bo
 pub(crate) struct Latency {
     asked: u32,
     timed: u32,
-    took: Duration,
+    slow: u32,
 }
 
 impl Latency {
@@ -55,14 +57,14 @@ impl Latency {
 
     fn note(&mut self, took: Duration) {
         self.timed += 1;
-        self.took += took.min(LONGEST);
+        self.slow += u32::from(took >= SLOW);
     }
 
-    /// Whether answers take long on the average. Nobody knows before the first.
+    /// Whether enough of the answers took long.
     #[inline]
     pub(crate) fn is_high(&self) -> bool {
         let is_for_the_model = cfg!(feature = "shuttle") && self.asked.is_multiple_of(2);
-        (self.timed > 0 && self.took >= SLOW * self.timed) || is_for_the_model
+        (self.slow >= FEWEST_SLOW && ONE_SLOW_IN * self.slow >= self.timed) || is_for_the_model
     }
 }
 
@@ -71,16 +73,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_high_where_answers_take_long_on_the_average() {
+    fn it_is_high_where_several_answers_took_long_and_not_too_few_of_all() {
         let mut latency = Latency::default();
         assert!(!latency.is_high(), "nobody knows");
+        latency.note(Duration::from_secs(1));
+        assert!(!latency.is_high(), "that may be bad luck");
         latency.note(SLOW);
-        assert!(latency.is_high(), "all that is known is slow");
+        assert!(latency.is_high());
+        (0..6).for_each(|_| latency.note(Duration::ZERO));
+        assert!(latency.is_high(), "a cache may know some of them");
         latency.note(Duration::ZERO);
         assert!(!latency.is_high());
-        latency.note(Duration::from_secs(1));
-        assert!(latency.is_high());
-        (0..16).for_each(|_| latency.note(Duration::ZERO));
-        assert!(!latency.is_high(), "one second was bad luck");
     }
 }

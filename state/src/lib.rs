@@ -34,7 +34,7 @@ mod view;
 pub use account::Account;
 pub use base::Base;
 pub use changes::{AccountChange, Change, Changes, Life};
-pub use foresight::Foresight;
+pub use foresight::{Delegations, Foresight};
 pub use index::{Incarnation, Moment, TxIndex, Version};
 pub use latency::is_slow;
 pub use location::{Location, Mismatch, Value};

@@ -430,12 +430,12 @@ impl Memory {
         self.accounts.with(id, |cell| cell.life_before(reader))
     }
 
-    /// Whether the gate may find here what those who run ahead asked the base for. Who has foresight
-    /// enters here what takes long to ask for, and hardly anything else.
+    /// Whether the gate may find here what somebody asked the base for: those who run ahead, unless
+    /// they have foresight; and whoever did where answers take long.
     #[inline]
     pub(crate) fn is_worth_asking(&self) -> bool {
         // ORDER: Relaxed: see `set_audience`.
-        !self.front.is_alone.load(Ordering::Relaxed) && (self.foresight().is_none() || self.is_base_slow())
+        self.is_base_slow() || (!self.front.is_alone.load(Ordering::Relaxed) && self.foresight().is_none())
     }
 
     #[inline]

@@ -9,6 +9,8 @@
 use alloy_primitives::{B256, Bytes, KECCAK256_EMPTY, map::B256Map};
 use revm_state::{AccountInfo, Bytecode};
 
+/// How a code begins that delegates to another account.
+const DELEGATES: [u8; 2] = [0xef, 1];
 /// A code that was needed so often is copied.
 const OFTEN: u32 = 8;
 
@@ -45,8 +47,12 @@ impl OwnCodes {
         self.known.get_mut(hash).map(Known::take)
     }
 
-    /// Remembers a code, and answers with it.
+    /// Remembers a code, and answers with it. One that looks as if it delegated (EIP-7702) is not
+    /// remembered: the same bytes, with the same hash, may be instructions somewhere else.
     pub(crate) fn add(&mut self, hash: B256, code: Bytecode) -> Bytecode {
+        if code.bytes_slice().starts_with(&DELEGATES) {
+            return code;
+        }
         self.known.entry(hash).or_insert(Known { code, needed: 0 }).take()
     }
 
@@ -136,12 +142,16 @@ mod tests {
     }
 
     #[test]
-    fn a_code_that_delegates_is_shared() {
-        let (mut codes, shared) = (OwnCodes::default(), Bytecode::new_eip7702(Default::default()));
-        for _ in 0..2 * OFTEN {
-            let mut account = contract(Some(shared.clone()));
+    fn a_code_that_delegates_is_not_mixed_up_with_instructions_that_look_like_it() {
+        let mut codes = OwnCodes::default();
+        let delegates = Bytecode::new_eip7702(Default::default());
+        let instructions = Bytecode::new_legacy(delegates.original_bytes());
+        for code in [&delegates, &instructions].into_iter().cycle().take(3 * OFTEN as usize) {
+            let mut account = contract(Some(code.clone()));
             codes.put_into(&mut account);
-            assert_eq!(account.code.as_ref(), Some(&shared));
+            let given = account.code.expect("it was there");
+            assert_eq!(given.is_eip7702(), code.is_eip7702());
+            assert!(!codes.are_with(&account.code_hash));
         }
     }
 }

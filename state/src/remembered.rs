@@ -1,5 +1,5 @@
-//! The base as whoever commits reads it: through what is remembered of what those who run ahead asked
-//! for, where anybody runs ahead.
+//! The base as whoever commits reads it: through what is remembered of what others asked for, where
+//! anybody did.
 
 use alloy_primitives::{Address, B256, U256};
 use revm_database_interface::DatabaseRef;
@@ -9,7 +9,8 @@ use crate::{Base, Memory};
 
 /// A base seen through a memory: what is remembered there is not asked for again. What is asked for
 /// here is not remembered there, for the one reader that there is remembers it itself.
-/// While nobody runs ahead the base alone is asked. Names of accounts are the memory's.
+/// While nobody runs ahead the base alone is asked, unless that takes long. Names of accounts are the
+/// memory's.
 ///
 /// Without a memory it is the base. That is one type with the other, so that one interpreter is
 /// compiled for both.
@@ -178,6 +179,22 @@ mod tests {
                 assert_eq!(slot, SlotRead::Value(U256::from(7), Origin::Base));
             }
             assert_eq!(base.asked.into_inner(), questions);
+        }
+    }
+
+    #[test]
+    fn what_takes_long_is_not_asked_for_again_whether_anybody_runs_ahead_or_not() {
+        for (is_slow, questions) in [(true, 3), (false, 6)] {
+            let (base, memory) = (Counted::new(), Memory::default());
+            memory.fetch_slot(&base, CONTRACT, KEY).unwrap();
+            if is_slow {
+                memory.note_slow_base();
+            }
+            memory.set_audience(crate::Audience::NobodyYet);
+            read_at_gate(&memory, &base);
+            read_at_gate(&memory, &base);
+            // The hash of a block is asked for once in any case.
+            assert_eq!(base.asked.into_inner(), questions + usize::from(!is_slow));
         }
     }
 

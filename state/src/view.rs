@@ -6,7 +6,10 @@
 //! ([`spends`](View::spends), [`looks_at_emptiness`](View::looks_at_emptiness), ...). Promises that
 //! two states in which the record's observations hold are the same to the run.
 
-use alloy_primitives::{Address, B256, U256, map::AddressMap};
+use alloy_primitives::{
+    Address, B256, U256,
+    map::{AddressMap, HashSet},
+};
 use revm_database_interface::{DBErrorMarker, Database};
 use revm_state::{Account as EvmAccount, AccountId, AccountInfo, Bytecode, EvmState};
 
@@ -205,9 +208,12 @@ impl<'m, B: Base> View<'m, B> {
             seen.need_emptiness(seen.balance);
             // revm does not ask for the slots of an account that it has just made.
             seen.has_slots |= !account.storage.is_empty();
-            let slots =
-                account.storage.keys().map(|key| CreatedSlot { account: place.get() as u32, key: *key });
-            record.created.extend(slots);
+            let place = place.get() as u32;
+            // Who asks for a slot and then tries to create the account has read it already.
+            let read: HashSet<U256> =
+                self.reads.iter().filter(|read| read.account == place).map(|read| read.key).collect();
+            let made = account.storage.keys().filter(|key| !read.contains(*key));
+            record.created.extend(made.map(|key| CreatedSlot { account: place, key: *key }));
         }
         let writes = &mut record.writes;
         for (address, account) in accounts.iter_mut() {

@@ -12,10 +12,12 @@ use alloy_eips::{
         AccountChanges, BlockAccessList, BlockAccessListValidationError, ITEM_COST,
         compute_block_access_list_hash, total_bal_items,
     },
+    eip8282,
 };
+use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::{Address, B256};
 use alloy_rlp::Decodable;
-use blockloom_state::{Foresight, Parting, TxIndex, partings};
+use blockloom_state::{Delegations, Foresight, Parting, TxIndex, partings};
 
 use crate::{
     Block, GivenList,
@@ -23,11 +25,13 @@ use crate::{
 };
 
 /// The contracts of which the protocol itself reads slots that no gas pays for.
-const SYSTEM_CONTRACTS: [Address; 4] = [
+const SYSTEM_CONTRACTS: [Address; 6] = [
     eip2935::HISTORY_STORAGE_ADDRESS,
     eip4788::BEACON_ROOTS_ADDRESS,
     WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS,
     CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS,
+    eip8282::BUILDER_DEPOSIT_CONTRACT_ADDRESS,
+    eip8282::BUILDER_EXIT_CONTRACT_ADDRESS,
 ];
 
 /// What is wrong with an access list that comes with a block.
@@ -82,19 +86,20 @@ impl Block {
     ///
     /// If the list is malformed.
     pub fn with_hint(self, list: BlockAccessList) -> Result<Self, ListError> {
-        let foresight = Foresight::new(list, self.transactions.len())?;
+        let foresight = self.foresight(list)?;
         Ok(Self { list: GivenList::Hint(Arc::new(foresight)), ..self })
     }
 
-    /// The same block with the access list that its header commits to. Executing it fails if the list is
-    /// not what execution yields.
+    /// The same block with the access list that its header commits to; `header` is its own. Executing it
+    /// fails if the list is not what execution yields, system calls and withdrawals included.
     ///
     /// # Errors
     ///
     /// If the list is malformed, longer than the gas limit allows, or not the one in the header; or if a
-    /// transaction asks for more gas than the block has, which explains a list that is too long.
+    /// transaction asks for more gas than the block has, which explains a list that is too long. Another
+    /// transaction before it may be invalid as well: nothing was executed yet.
     pub fn with_claim(self, header: &Header, list: BlockAccessList) -> Result<Self, Invalid> {
-        let foresight = Foresight::new(list, self.transactions.len()).map_err(ListError::from)?;
+        let foresight = self.foresight(list)?;
         let (limit, found) = (header.gas_limit / ITEM_COST as u64, total_bal_items(foresight.list()));
         if found > limit {
             return Err(self.asks_too_much(header).unwrap_or(ListError::Items { limit, found }.into()));
@@ -105,6 +110,12 @@ impl Block {
             return Err(ListError::Hash { expected, found }.into());
         }
         Ok(Self { list: GivenList::Claim(Arc::new(foresight)), ..self })
+    }
+
+    fn foresight(&self, list: BlockAccessList) -> Result<Foresight, ListError> {
+        let knows_delegations = self.rules.is_active(EthereumHardfork::Prague);
+        let delegations = if knows_delegations { Delegations::Known } else { Delegations::Unknown };
+        Ok(Foresight::new(list, self.transactions.len(), delegations)?)
     }
 
     /// The first transaction that asks for more gas than the whole block has.

@@ -1,6 +1,6 @@
 //! What happens in a block before its first transaction.
 
-use alloy_eips::{eip2935, eip4788, eip7002, eip7251};
+use alloy_eips::{eip2935, eip4788, eip7002, eip7251, eip8282};
 use alloy_evm::{
     block::{BlockExecutionError, BlockValidationError, SystemCaller},
     eth::dao_fork::{DAO_HARDFORK_ACCOUNTS, DAO_HARDFORK_BENEFICIARY},
@@ -96,6 +96,12 @@ pub(super) fn system_call_error<B: Base, H: Handling>(
             }
             E::ConsolidationRequestsContractCall { message } => {
                 (eip7251::CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS, message)
+            }
+            E::BuilderDepositRequestsContractCall { message } => {
+                (eip8282::BUILDER_DEPOSIT_CONTRACT_ADDRESS, message)
+            }
+            E::BuilderExitRequestsContractCall { message } => {
+                (eip8282::BUILDER_EXIT_CONTRACT_ADDRESS, message)
             }
             error => return Reason::Abandoned { place, message: error.to_string() },
         },

@@ -131,7 +131,7 @@ impl<'s> Locked<'s> {
             shared.news.add();
         }
         let wakes_gate = is_gate_needed && self.state.is_gate_asleep;
-        let call = if has_work && then == Then::GoesOn { self.state.call_worker() } else { Wake::Nobody };
+        let call = if has_work && then == Then::GoesOn { self.state.call_somebody() } else { Wake::Nobody };
         drop(self.state);
         shared.wake(call);
         if wakes_gate {
@@ -144,11 +144,8 @@ impl<'s> Locked<'s> {
         let shared = self.shared;
         let state = &mut *self.state;
         let is_idle = state.asleep > 0 || state.is_gate_asleep;
-        let wake = match is_idle && !state.plan.is_over() && state.plan.has_work() {
-            true if state.asleep == 0 => Wake::Gate,
-            true => state.call_worker(),
-            false => Wake::Nobody,
-        };
+        let has_work = is_idle && !state.plan.is_over() && state.plan.has_work();
+        let wake = if has_work { state.call_somebody() } else { Wake::Nobody };
         drop(self.state);
         shared.wake(wake);
     }
@@ -190,12 +187,17 @@ impl<'s> Locked<'s> {
 }
 
 impl State {
-    /// Calls a worker that sleeps, if none is on the watch.
-    fn call_worker(&mut self) -> Wake {
-        if self.is_watched || self.asleep == 0 {
-            return Wake::Nobody;
+    /// Calls a worker that sleeps, if none is on the watch; or the gate, if all of them are busy.
+    fn call_somebody(&mut self) -> Wake {
+        if self.is_watched {
+            Wake::Nobody
+        } else if self.asleep > 0 {
+            self.is_watched = true;
+            Wake::Worker
+        } else if self.is_gate_asleep {
+            Wake::Gate
+        } else {
+            Wake::Nobody
         }
-        self.is_watched = true;
-        Wake::Worker
     }
 }

@@ -343,3 +343,23 @@ fn a_list_is_refused_that_is_longer_than_the_gas_limit_or_not_the_one_in_the_hea
     let refused = played.block.with_claim(&header, other).unwrap_err();
     assert_eq!(refused, ListError::Hash { expected, found: other_hash }.into());
 }
+
+/// Before London (EIP-3541) anybody could deploy bytes that look as if they delegated (EIP-7702). They are
+/// instructions, the first of which there is none.
+#[test]
+fn bytes_that_look_like_a_delegation_are_instructions_where_there_is_none() {
+    everywhere(&[Frontier, Byzantium, Berlin], |mut scene| {
+        let looks_like_it = [&[0xef, 1, 0][..], OTHER.as_slice()].concat();
+        let from = sender(0);
+        let made = from.create(*scene.nonce(from));
+        scene.contract(OTHER, &Code::new().increment(0, 1), &[]);
+        scene.create(from, &Code::new().deploying(&Code::new().ops(looks_like_it)), 0);
+        scene.strangers(5);
+        let call = scene.call(sender(1), made, 0);
+        let (base, block) = (scene.base.clone(), scene.block());
+        let outcome = agree(&base, &block).result.unwrap();
+        assert!(!outcome.receipts[call].status.coerce_status(), "there is no such instruction");
+        let hinted = block.with_hint(outcome.access_list.clone().unwrap()).unwrap();
+        assert_eq!(difference(&Ok(outcome), &agree(&base, &hinted).result), None);
+    });
+}
