@@ -2,19 +2,15 @@
 //!
 //! Five ways to execute each block, in one process and in turn, on warm blocks: sequentially, in
 //! parallel, and in parallel with the list given; and then the first two with and without producing the
-//! list. Medians are compared, and outcomes whole. The bars are what the project asks of a machine with two cores: the
-//! benchmark fails below them. `THREADS`, `ROUNDS` and `ONLY` are those of the benchmark `parallel`;
-//! `READ_LATENCY_US` lets each read of the base take so long, and then one bar alone counts.
+//! list. Medians are compared, and outcomes whole. The bars are what the project asks of a machine with
+//! two cores: the benchmark fails below them. `THREADS`, `ROUNDS` and `ONLY` are those of the benchmark
+//! `parallel`; `READ_LATENCY_US` lets each read of the base take so long, and then one bar alone counts.
 
 #![expect(clippy::print_stdout, reason = "printing is what a benchmark is for")]
 
-use std::{
-    env,
-    process::ExitCode,
-    time::{Duration, Instant},
-};
+use std::{env, process::ExitCode, time::Duration};
 
-use blockloom_bench::slow::Slow;
+use blockloom_bench::{measure::Times, slow::Slow};
 use blockloom_engine::{Block, Config, Engine, Lists, Outcome};
 use blockloom_fuzz::suites::{RealBlock, Suites};
 use blockloom_state::Base;
@@ -84,22 +80,18 @@ fn in_turn<B: Base, const N: usize>(
     ways: [(&Engine, &Block); N],
     rounds: usize,
 ) -> ([f64; N], u64) {
-    let (mut times, mut runs) = ([const { Vec::new() }; N], 0);
+    let list = expected.access_list.as_ref().expect("it was asked for");
+    let (mut times, mut runs) = (std::array::from_fn(|_| Times::default()), 0);
     for _ in 0..rounds {
         for (times, (engine, block)) in times.iter_mut().zip(ways) {
-            let start = Instant::now();
-            let outcome = engine.execute(base, block).expect("real blocks are valid");
-            times.push(start.elapsed().as_secs_f64());
-            assert_eq!(outcome.changes, expected.changes, "every way does the same");
-            assert_eq!(outcome.receipts, expected.receipts);
+            let mut outcome = times.take(|| engine.execute(base, block)).expect("real blocks are valid");
             runs = outcome.statistics.incarnations;
+            // Who was not asked for a list has none.
+            outcome.access_list.get_or_insert_with(|| list.clone());
+            assert_eq!(outcome, *expected, "every way does the same");
         }
     }
-    let median = |mut times: Vec<f64>| {
-        times.sort_unstable_by(f64::total_cmp);
-        times[times.len() / 2]
-    };
-    (times.map(median), runs)
+    (times.map(|times: Times| times.median().as_secs_f64()), runs)
 }
 
 impl Took {

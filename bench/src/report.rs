@@ -310,7 +310,8 @@ pub(crate) fn json_failure(path: Option<&Path>, error: &io::Error) -> String {
     format!("--json {}: {error}", path.unwrap_or(Path::new("-")).display())
 }
 
-/// Refuses to write where fixtures are read, as an option asks for it: the one would destroy the other, or be read as one.
+/// Refuses to write where fixtures are read, as an option asks for it: the one would destroy the other,
+/// or be read as one.
 pub(crate) fn check_is_no_input(option: &str, output: &Path, inputs: &[PathBuf]) -> Result<(), String> {
     let folder = output.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let (Ok(folder), Some(name)) = (folder.canonicalize(), output.file_name()) else { return Ok(()) };

@@ -6,7 +6,7 @@ use alloy_consensus::{EthereumTxEnvelope, Header, TxEip4844, TxType, transaction
 use alloy_eips::eip4895::Withdrawal;
 use alloy_evm::{EvmEnv, FromRecoveredTx};
 use alloy_hardforks::EthereumHardfork;
-use alloy_primitives::B256;
+use alloy_primitives::{Address, B256};
 use blockloom_state::{Foresight, TxIndex};
 use revm::context::{BlockEnv, TxEnv};
 
@@ -172,6 +172,11 @@ impl Transaction {
         };
         let sender = sender.map_err(|_| TransactionError::Signature)?;
         Ok(Self { hash: *signed.tx_hash(), env: TxEnv::from_recovered_tx(signed, sender) })
+    }
+
+    /// Its sender, and its recipient if it has one.
+    pub(crate) fn parties(&self) -> impl Iterator<Item = Address> {
+        [self.env.caller].into_iter().chain(self.env.kind.to().copied())
     }
 
     /// The type of the transaction.

@@ -18,7 +18,7 @@ use crate::{
     config::{Config, Spread, Use},
     course::{Course, Observer, Step},
     evm::{Handling, Mainnet},
-    forecast::{Forecast, Gain, Gas, Pace, cuts_in_tests},
+    forecast::{Forecast, Gain, Gas, Known, Pace, cuts_in_tests},
     parallel::{self, Table},
     readers::Readers,
     scheduler::Cut,
@@ -151,7 +151,8 @@ impl<H: Handling> Engine<H> {
     fn go<B: Base>(&self, base: &B, block: &Block, observer: Observer<'_>) -> Result<Outcome, BlockError> {
         let place = Cell::new(Place::Opening);
         let speed = self.speed_of(base, block);
-        let forecast = self.has_choice().then(|| Forecast::of(block));
+        let known = self.foresight(block).map_or(Known::AsTold, |_| Known::Beforehand);
+        let forecast = self.has_choice().then(|| Forecast::of(block, known));
         let gas = forecast.as_ref().filter(|_| speed == Speed::AtHand);
         let gas = gas.map(|forecast| self.look_closer(forecast.gas, base, block));
         let help = self.help_for(gas);
@@ -252,11 +253,8 @@ impl<H: Handling> Engine<H> {
         if self.threads() < 2 {
             return Speed::AtHand;
         }
-        let parties = |transaction: &Transaction| {
-            [transaction.env.caller].into_iter().chain(transaction.env.kind.to().copied())
-        };
         let [first, last] = [block.transactions.first(), block.transactions.last()];
-        let accounts = first.into_iter().chain(last).flat_map(parties);
+        let accounts = first.into_iter().chain(last).flat_map(Transaction::parties);
         let was_slow = std::mem::take(&mut self.shared.history.lock().was_base_slow);
         let is_slow = was_slow || catch_unwind(AssertUnwindSafe(|| is_slow(base, accounts))).unwrap_or(false);
         if is_slow { Speed::Slow } else { Speed::AtHand }

@@ -42,10 +42,10 @@ const LENGTHS_IN_TESTS: [usize; 6] = [1, 1, 1, 2, 1, 3];
 /// What running ahead costs for each transaction, on both threads together: where many take hardly more,
 /// a second thread does not pay however many there are. It depends on the machine; this is much.
 const NANOS_OF_NOTES: f64 = 4e3;
-/// This is little.
-const LEAST_NANOS_OF_NOTES: f64 = 1e3;
 /// The same for a payment in a stretch of them.
 const NANOS_OF_A_PAYMENT: f64 = 1e3;
+/// What it costs at least, on a machine whose cores are close to each other.
+const LEAST_NANOS_OF_NOTES: f64 = 1e3;
 
 /// What the heavy transactions of a block must be expected to take for a second thread to pay. On
 /// real blocks that are below, keeping notes took longer than it helped, and waking the thread up as
@@ -192,8 +192,7 @@ pub(crate) enum Known {
 
 impl Forecast {
     /// Going by what the transactions ask for: who takes little goes together with others of its kind.
-    pub(crate) fn of(block: &Block) -> Self {
-        let known = if block.list.foresight().is_some() { Known::Beforehand } else { Known::AsTold };
+    pub(crate) fn of(block: &Block, known: Known) -> Self {
         let (mut gas, mut cuts) =
             (Gas { known, ..Gas::default() }, Vec::with_capacity(block.transactions.len()));
         // What the stretch at the end asks for.
@@ -326,17 +325,34 @@ mod tests {
         Block { transactions: vec![Transaction { hash: B256::ZERO, env }; count], ..block }
     }
 
+    fn forecast(block: &Block) -> Forecast {
+        Forecast::of(block, Known::AsTold)
+    }
+
+    #[test]
+    fn what_a_block_would_have_taken_alone_is_worked_out_from_its_runs() {
+        let (gas, time) = (forecast(&calls(30)).gas, Duration::from_micros(200));
+        let alone = |threads, committed| {
+            let statistics =
+                Statistics { threads, incarnations: 30, at_gate: 5, committed, ..Statistics::default() };
+            nanos_alone(gas, time, &statistics).round() / 1e3
+        };
+        assert_eq!(alone(1, 0), 200.0);
+        assert_eq!(alone(2, 25), 220.0, "1.7 times as long, without 4 us of notes for each of 30");
+        assert_eq!(alone(2, 10), 140.0, "most runs ahead were for nothing");
+    }
+
     #[test]
     fn a_transaction_may_ask_for_all_the_gas_there_is() {
         let mut block = calls(3);
         block.transactions[0].env.gas_limit = u64::MAX;
-        let lengths: Vec<_> = Forecast::of(&block).cuts.iter().map(|cut| cut.transactions).collect();
+        let lengths: Vec<_> = forecast(&block).cuts.iter().map(|cut| cut.transactions).collect();
         assert_eq!(lengths, [1, 2]);
     }
 
     #[test]
     fn the_larger_a_block_the_more_a_second_thread_is_worth() {
-        let gains = [5, 20, 100].map(|count| Pace::default().gain(Forecast::of(&calls(count)).gas));
+        let gains = [5, 20, 100].map(|count| Pace::default().gain(forecast(&calls(count)).gas));
         assert_eq!(gains, [Gain::None, Gain::IfAwake, Gain::Sure]);
     }
 
@@ -346,7 +362,7 @@ mod tests {
         for transaction in &mut block.transactions {
             (transaction.env.data, transaction.env.gas_limit) = (Bytes::new(), TRANSFER);
         }
-        assert_eq!(Pace::default().gain(Forecast::of(&block).gas), Gain::Sure);
+        assert_eq!(Pace::default().gain(forecast(&block).gas), Gain::Sure);
     }
 
     #[test]
@@ -358,7 +374,7 @@ mod tests {
         let callee = *block.transactions[0].env.kind.to().expect("it is called");
         let gain = |code: Bytes| {
             let store = MemoryStore::from_genesis([(callee, Allocation { code, ..Allocation::default() })]);
-            Pace::default().gain(Forecast::of(&block).gas.looking_closer(&store, &block))
+            Pace::default().gain(forecast(&block).gas.looking_closer(&store, &block))
         };
         assert_eq!(gain(Bytes::new()), Gain::None);
         assert_eq!(gain([1].into()), Gain::Sure);
@@ -366,7 +382,7 @@ mod tests {
 
     #[test]
     fn blocks_that_take_hardly_any_time_are_left_to_one_thread_until_others_come() {
-        let (mut pace, gas) = (Pace::default(), Forecast::of(&calls(30)).gas);
+        let (mut pace, gas) = (Pace::default(), forecast(&calls(30)).gas);
         let mut learn = |micros, threads, committed| {
             let statistics =
                 Statistics { threads, incarnations: 30, at_gate: 5, committed, ..Statistics::default() };

@@ -23,7 +23,7 @@ pub struct Outcome {
     /// What the block did to its base, the system calls, withdrawals and rewards included.
     pub changes: Changes,
     /// What the block accessed and changed, index by index (EIP-7928); `None` unless the block's rules
-    /// commit to it or [`Config::lists`](crate::Config::lists) asks for it.
+    /// commit to it, it came with a claim, or [`Config::lists`](crate::Config::lists) asks for it.
     pub access_list: Option<BlockAccessList>,
     /// What executing the block took.
     pub statistics: Statistics,

@@ -95,7 +95,7 @@ fn needs(block: &Block, hints: Hints) -> Vec<Need> {
     // Transaction `i` is index `i + 1` of a list.
     for (when, transaction) in (1..).zip(&block.transactions) {
         if hints.parties == Use::On {
-            parties(transaction).for_each(|party| add(Need::Account(party), when));
+            transaction.parties().for_each(|party| add(Need::Account(party), when));
         }
         if hints.access_lists == Use::On {
             named(transaction).for_each(|need| add(need, when));
@@ -107,11 +107,6 @@ fn needs(block: &Block, hints: Hints) -> Vec<Need> {
     let mut needs: Vec<_> = first.into_iter().map(|(need, when)| (when, need)).collect();
     needs.sort_unstable();
     needs.into_iter().map(|(_, need)| need).collect()
-}
-
-fn parties(transaction: &Transaction) -> impl Iterator<Item = Address> {
-    let recipient = transaction.env.kind.to().copied();
-    [transaction.env.caller].into_iter().chain(recipient)
 }
 
 /// What a transaction names in its own access list (EIP-2930).
@@ -146,11 +141,13 @@ fn add_listed(foresight: &Foresight, add: &mut impl FnMut(Need, u64)) {
 
 #[cfg(all(test, not(feature = "shuttle")))]
 mod tests {
+    use std::convert::Infallible;
+
     use alloy_consensus::Header;
     use alloy_eips::eip7928::{AccountChanges, BalanceChange, BlockAccessIndex};
     use alloy_hardforks::EthereumHardfork;
     use alloy_primitives::{B256, TxKind};
-    use blockloom_state::{Allocation, MemoryStore};
+    use blockloom_state::{Allocation, MemoryStore, Origin, Recall, SlotRead, TxIndex};
     use revm::context::{
         TxEnv,
         transaction::{AccessList, AccessListItem},
@@ -210,10 +207,24 @@ mod tests {
 
     #[test]
     fn what_was_read_ahead_is_not_asked_for_again_and_nothing_is_read_when_it_is_over() {
-        let store = MemoryStore::from_genesis([(address(1), Allocation::default())]);
+        let storage = [(U256::from(9), U256::from(5))].into();
+        let store = MemoryStore::from_genesis([(
+            address(3),
+            Allocation { nonce: 1, storage, ..Allocation::default() },
+        )]);
         let (memory, readers) = (Memory::default(), Readers::of(&block(), Hints::default()));
         readers.work(&memory, &store);
         assert_eq!(readers.taken(), 7);
+        let reader = TxIndex::new(1);
+        let known = |number| {
+            let ask = || panic!("account {number} was read ahead");
+            memory.account::<Infallible>(address(number), reader, Recall::WithCode, ask)
+        };
+        let [_, _, _, Ok(named), ..] = [0, 1, 2, 3, 4, 5].map(known);
+        assert_eq!(named.info.map(|info| info.nonce), Some(1));
+        let ask = || panic!("the slot was read ahead");
+        let slot = memory.slot::<Infallible>(named.id.expect("it is remembered"), U256::from(9), reader, ask);
+        assert_eq!(slot, Ok(SlotRead::Value(U256::from(5), Origin::Base)));
         let readers = Readers::of(&block(), Hints::default());
         drop(readers.until_dropped());
         readers.work(&memory, &store);

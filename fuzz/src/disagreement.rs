@@ -2,9 +2,8 @@
 
 use std::{ops::ControlFlow, thread, time::Duration};
 
-use alloy_eips::eip7928::AccountChanges;
-use blockloom_engine::{BlockError, Config, Engine, Lists, Outcome, Place, Receipt, Spread};
-use blockloom_state::Changes;
+use blockloom_engine::{Block, BlockError, Config, Engine, Lists, Outcome, Place, Receipt, Spread};
+use blockloom_state::{Changes, MemoryStore, partings};
 
 use crate::HostileBlock;
 
@@ -58,6 +57,23 @@ pub fn disagreement(left: &Engine, right: &Engine, hostile: &HostileBlock) -> Op
             step.map(|step| format!("step {step}: {:?}, but {:?}", expected_steps[step], steps[step]))
         })
         .or_else(|| (expected_steps.len() != steps.len()).then(|| "one told more steps".to_owned()))
+}
+
+/// Executes a block and keeps the gate waiting after each step, so that others get ahead of it.
+///
+/// # Errors
+///
+/// If the block is invalid.
+pub fn kept_waiting(
+    engine: &Engine,
+    base: &MemoryStore,
+    block: &Block,
+    pause: Duration,
+) -> Result<Outcome, BlockError> {
+    engine.execute_with(base, block, |_| {
+        thread::sleep(pause);
+        ControlFlow::Continue(())
+    })
 }
 
 type ToldStep = (Place, Option<Receipt>, Changes);
@@ -119,17 +135,10 @@ fn difference_of_outcomes(left: &Outcome, right: &Outcome) -> String {
     if let Some(difference) = left.changes.first_difference(&right.changes) {
         return format!("changes: {difference:?}");
     }
-    let lists = (left.access_list.as_deref(), right.access_list.as_deref());
-    if let (Some(left), Some(right)) = lists
-        && left != right
+    if let (Some(left), Some(right)) = (&left.access_list, &right.access_list)
+        && let Some(parting) = partings(left, right).first()
     {
-        return format!("access list: {}", difference_of_lists(left, right));
+        return format!("access list: {parting}");
     }
     format!("{left:?}, but {right:?}")
-}
-
-/// The first account in which two access lists differ, as either has it.
-fn difference_of_lists(left: &[AccountChanges], right: &[AccountChanges]) -> String {
-    let same = left.iter().zip(right).take_while(|(left, right)| left == right).count();
-    format!("{:?}, but {:?}", left.get(same), right.get(same))
 }

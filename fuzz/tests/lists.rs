@@ -6,7 +6,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{collections::BTreeMap, env, ops::ControlFlow, path::Path, thread, time::Duration};
+use std::{collections::BTreeMap, env, ops::ControlFlow, path::Path, time::Duration};
 
 use alloy_consensus::Header;
 use alloy_eips::eip7928::{AccountChanges, BlockAccessList, ITEM_COST, compute_block_access_list_hash};
@@ -16,7 +16,8 @@ use blockloom_engine::{
 };
 use blockloom_fixtures::{BlockReport, Executor, Harness, Sources, check, read};
 use blockloom_fuzz::{
-    FORKS, HostileBlock, difference, engine_on, engines, hostile_block_of, mutated, suites::Suites,
+    FORKS, HostileBlock, difference, engine_on, engines, hostile_block_of, kept_waiting, mutated,
+    suites::Suites,
 };
 use blockloom_state::{ListItem, ListValue, MemoryStore, Parting};
 
@@ -79,10 +80,7 @@ impl Subject {
     /// get ahead of the gate only if it is kept waiting.
     fn check_hint(&self, engine: &Engine, list: BlockAccessList, ahead: &mut Ahead) -> Result<(), String> {
         let Ok(block) = self.block.clone().with_hint(list) else { return Ok(()) };
-        let found = engine.execute_with(&self.base, &block, |_| {
-            thread::sleep(PAUSE);
-            ControlFlow::Continue(())
-        });
+        let found = kept_waiting(engine, &self.base, &block, PAUSE);
         if let Ok(outcome) = &found {
             ahead.transactions += block.transactions.len() as u64;
             ahead.committed += outcome.statistics.committed;

@@ -1,10 +1,10 @@
 //! The engine on several threads, beside the engine on one; and with the block's own access list.
 
-use std::{ops::ControlFlow, sync::LazyLock, thread, time::Duration};
+use std::{sync::LazyLock, time::Duration};
 
 use blockloom_engine::Engine;
 use blockloom_fuzz::{
-    FORKS, HostileBlock, Runs, difference, disagreement, engine_on, engines, hostile_block,
+    FORKS, HostileBlock, Runs, difference, disagreement, engine_on, engines, hostile_block, kept_waiting,
 };
 use proptest::prelude::*;
 
@@ -32,10 +32,7 @@ proptest! {
         let list = outcome.access_list.clone().expect("all engines list");
         let block = block.with_hint(list).expect("it is in order");
         for parallel in SIGHTED.iter() {
-            let found = parallel.execute_with(&base, &block, |_| {
-                thread::sleep(Duration::from_micros(10));
-                ControlFlow::Continue(())
-            });
+            let found = kept_waiting(parallel, &base, &block, Duration::from_micros(10));
             let difference = difference(&expected, &found);
             prop_assert!(difference.is_none(), "{:?}", difference);
             let outcome = found.expect("it is the same");

@@ -33,9 +33,7 @@ impl Account {
     pub fn has_code(&self) -> bool {
         self.code_hash != KECCAK256_EMPTY
     }
-}
 
-impl Account {
     /// The account as revm has it, with its code where that is at hand, and what it is called.
     pub(crate) fn into_info(self, code: Option<Bytecode>, account_id: Option<AccountId>) -> AccountInfo {
         let Self { balance, nonce, code_hash } = self;

@@ -231,7 +231,12 @@ impl Memory {
         }
         let info = ask()?;
         let base_id = info.as_ref().and_then(|info| info.account_id);
-        let info = info.map(without_place);
+        let info = info.map(|info| AccountInfo {
+            account_id: None,
+            // revm takes a zero hash for some code when it looks for collisions.
+            code_hash: Account::from(&info).code_hash,
+            ..info
+        });
         let has_code = info.as_ref().is_some_and(|info| !info.is_empty_code_hash());
         if recall == Recall::WithCode && !has_code {
             return Ok(AccountRead { id: None, base_id, info, origin: Origin::Base });
@@ -375,19 +380,15 @@ impl Memory {
     /// # Errors
     ///
     /// If the base cannot be read.
-    pub fn fetch_account<B: Base>(&self, base: &B, address: Address) -> Result<AccountId, B::Error> {
-        if let Some(id) = self.id(address) {
-            return Ok(id);
-        }
-        let info = base.basic_ref(address)?;
-        let base_id = info.as_ref().and_then(|info| info.account_id);
-        let info = info.map(without_place);
-        if let Some(AccountInfo { code: None, code_hash, .. }) = &info
+    pub fn fetch_account<B: Base>(&self, base: &B, address: Address) -> Result<AccountRead, B::Error> {
+        let ask = || base.basic_ref(address);
+        let read = self.account(address, TxIndex::new(0), Recall::Everybody, ask)?;
+        if let Some(AccountInfo { code: None, code_hash, .. }) = &read.info
             && *code_hash != KECCAK256_EMPTY
         {
             self.code(base, *code_hash)?;
         }
-        Ok(self.introduce(address, info, base_id))
+        Ok(read)
     }
 
     /// Asks the base for a slot, and first for its account, before anybody needs them.
@@ -396,10 +397,14 @@ impl Memory {
     ///
     /// If the base cannot be read.
     pub fn fetch_slot<B: Base>(&self, base: &B, address: Address, key: U256) -> Result<(), B::Error> {
-        let id = self.fetch_account(base, address)?;
+        let AccountRead { id, base_id, .. } = self.fetch_account(base, address)?;
+        let id = id.expect("everybody is recalled");
         if self.base_slot(id, key).is_none() {
-            let value = base.storage_ref(address, key)?;
-            self.slots.enter(id, key, |cell| cell.base.get_or_insert(value).to_owned());
+            let value = match base_id {
+                Some(base_id) => base.storage_by_account_id_ref(address, base_id, key)?,
+                None => base.storage_ref(address, key)?,
+            };
+            self.slots.enter(id, key, |cell| cell.base = Some(value));
         }
         Ok(())
     }
@@ -467,12 +472,6 @@ impl fmt::Debug for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Memory").finish_non_exhaustive()
     }
-}
-
-/// An account as the base has it, but for what the base calls it. revm takes a zero hash for some code
-/// when it looks for collisions.
-fn without_place(info: AccountInfo) -> AccountInfo {
-    AccountInfo { account_id: None, code_hash: Account::from(&info).code_hash, ..info }
 }
 
 fn id_of(account: &AccountRecord) -> AccountId {

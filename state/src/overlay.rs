@@ -112,7 +112,7 @@ impl<B: Base> Overlay<B> {
         }
     }
 
-    /// How many accesses of slots were listed so far; a slot counts once for each commit, or twice.
+    /// How many accesses of slots were listed so far; a slot counts once for each commit.
     pub fn listed_accesses(&self) -> u64 {
         self.listing.as_ref().map_or(0, Listing::accesses)
     }

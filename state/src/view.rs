@@ -196,25 +196,7 @@ impl<'m, B: Base> View<'m, B> {
         accounts: &mut EvmState,
         record: &mut Record,
     ) -> Result<(), Interrupt<B::Error>> {
-        // Who could not be created may have been tried again, and its slots are to be counted once.
-        self.created.sort_unstable();
-        self.created.dedup();
-        for address in std::mem::take(&mut self.created) {
-            let Some(account) = accounts.get(&address) else { continue };
-            let Some(place) = self.place_of(address, account.info.account_id) else { continue };
-            let seen = &mut self.seen[place.get()];
-            seen.need_nonce();
-            // From EIP-8037 on a new account costs more than one that was paid before.
-            seen.need_emptiness(seen.balance);
-            // revm does not ask for the slots of an account that it has just made.
-            seen.has_slots |= !account.storage.is_empty();
-            let place = place.get() as u32;
-            // Who asks for a slot and then tries to create the account has read it already.
-            let read: HashSet<U256> =
-                self.reads.iter().filter(|read| read.account == place).map(|read| read.key).collect();
-            let made = account.storage.keys().filter(|key| !read.contains(*key));
-            record.created.extend(made.map(|key| CreatedSlot { account: place, key: *key }));
-        }
+        self.note_created(accounts, record);
         let writes = &mut record.writes;
         for (address, account) in accounts.iter_mut() {
             let is_touched = account.is_touched();
@@ -244,6 +226,30 @@ impl<'m, B: Base> View<'m, B> {
         std::mem::swap(&mut record.reads, &mut self.reads);
         write_down(&mut self.seen, record, self.memory);
         Ok(())
+    }
+
+    /// Notes what the run needs of accounts that it created, or tried to, and which of their slots it
+    /// accessed.
+    fn note_created(&mut self, accounts: &EvmState, record: &mut Record) {
+        // Who could not be created may have been tried again, and its slots are to be counted once.
+        self.created.sort_unstable();
+        self.created.dedup();
+        for address in std::mem::take(&mut self.created) {
+            let Some(account) = accounts.get(&address) else { continue };
+            let Some(place) = self.place_of(address, account.info.account_id) else { continue };
+            let seen = &mut self.seen[place.get()];
+            seen.need_nonce();
+            // From EIP-8037 on a new account costs more than one that was paid before.
+            seen.need_emptiness(seen.balance);
+            // revm does not ask for the slots of an account that it has just made.
+            seen.has_slots |= !account.storage.is_empty();
+            let place = place.get() as u32;
+            // Who asks for a slot and then tries to create the account has read it already.
+            let read: HashSet<U256> =
+                self.reads.iter().filter(|read| read.account == place).map(|read| read.key).collect();
+            let made = account.storage.keys().filter(|key| !read.contains(*key));
+            record.created.extend(made.map(|key| CreatedSlot { account: place, key: *key }));
+        }
     }
 
     /// Whether it is the coinbase and more is needed of it than what the memory knows: its balance

@@ -100,8 +100,7 @@ impl Block {
     /// transaction before it may be invalid as well: nothing was executed yet.
     pub fn with_claim(self, header: &Header, list: BlockAccessList) -> Result<Self, Invalid> {
         let foresight = self.foresight(list)?;
-        let (limit, found) = (header.gas_limit / ITEM_COST as u64, total_bal_items(foresight.list()));
-        if found > limit {
+        if let Some(Excess { limit, found }) = excess(header, foresight.list()) {
             return Err(self.asks_too_much(header).unwrap_or(ListError::Items { limit, found }.into()));
         }
         let (expected, found) =
@@ -129,6 +128,20 @@ impl Block {
             reason: TransactionError::GasAboveBlock { limit: transaction.env.gas_limit, available },
         })
     }
+}
+
+/// A list that is too long.
+pub(super) struct Excess {
+    /// The most accounts and slots that the gas limit pays for.
+    pub(super) limit: u64,
+    /// How many there are.
+    pub(super) found: u64,
+}
+
+/// Whether a list has more than the block's gas limit pays for.
+pub(super) fn excess(header: &Header, list: &[AccountChanges]) -> Option<Excess> {
+    let (limit, found) = (header.gas_limit / ITEM_COST as u64, total_bal_items(list));
+    (found > limit).then_some(Excess { limit, found })
 }
 
 /// Decodes an access list as the protocol sends it.

@@ -1,14 +1,14 @@
 //! What a header says of a block's outcome, compared with the outcome.
 
 use alloy_consensus::{Header, ReceiptEnvelope, proofs::calculate_receipt_root};
-use alloy_eips::{
-    eip7685::Requests,
-    eip7928::{ITEM_COST, compute_block_access_list_hash, total_bal_items},
-};
+use alloy_eips::{eip7685::Requests, eip7928::compute_block_access_list_hash};
 use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::{B256, Bloom};
 
-use super::{AccessLists, Rules};
+use super::{
+    AccessLists, Rules,
+    list::{Excess, excess},
+};
 use crate::{Outcome, Receipt, spread::spread};
 
 /// Which field of a header execution contradicts, with what the header says and what came out.
@@ -127,8 +127,7 @@ pub fn check_outcome(
 /// Compares the access list, last of all: whatever else is wrong with a block parts the lists, too.
 fn check_access_list(header: &Header, outcome: &Outcome) -> Result<(), OutcomeError> {
     let list = outcome.access_list.as_deref();
-    let (limit, found) = (header.gas_limit / ITEM_COST as u64, list.map_or(0, total_bal_items));
-    if found > limit {
+    if let Some(Excess { limit, found }) = list.and_then(|list| excess(header, list)) {
         return Err(OutcomeError::AccessListItems { limit, found });
     }
     let (expected, found) = (header.block_access_list_hash, list.map(compute_block_access_list_hash));

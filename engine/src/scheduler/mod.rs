@@ -77,7 +77,7 @@ impl Scheduler {
 
     /// Work for a worker; waits until there is some. Nothing once the block is over.
     pub(crate) fn next(&self, waits: &mut u64) -> Option<Turn> {
-        self.shared.worker_finds(waits, |plan| {
+        self.shared.find(Claimant::Worker, waits, |plan| {
             plan.has_company();
             let claimed = plan.claim(Claimant::Worker);
             claimed.inspect(|turn| self.want(*turn));
@@ -96,7 +96,7 @@ impl Scheduler {
                 return task;
             }
         }
-        self.shared.gate_finds(waits, |plan| self.gate_task(plan))
+        self.shared.find(Claimant::Gate, waits, |plan| self.gate_task(plan))
     }
 
     fn gate_task(&self, plan: &mut Plan) -> Option<GateTask> {

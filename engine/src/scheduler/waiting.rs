@@ -7,7 +7,7 @@
 
 use blockloom_state::sync::{Condvar, Mutex, MutexGuard};
 
-use super::plan::Plan;
+use super::{choice::Claimant, plan::Plan};
 use crate::news::News;
 
 /// How often a thread looks for news before it goes to sleep. Waking somebody up costs some
@@ -74,8 +74,8 @@ impl Shared {
         Locked { shared: self, state: self.state.lock() }
     }
 
-    /// A worker waits until it finds something in the plan.
-    pub(super) fn worker_finds<T>(&self, waits: &mut u64, look: impl Fn(&mut Plan) -> Option<T>) -> T {
+    /// The worker or the gate waits until it finds something in the plan.
+    pub(super) fn find<T>(&self, who: Claimant, waits: &mut u64, look: impl Fn(&mut Plan) -> Option<T>) -> T {
         let mut locked = self.lock();
         loop {
             if let Some(found) = look(&mut locked.state.plan) {
@@ -83,20 +83,10 @@ impl Shared {
                 return found;
             }
             *waits += 1;
-            locked = locked.wait_as_worker();
-        }
-    }
-
-    /// The gate waits until it finds something in the plan.
-    pub(super) fn gate_finds<T>(&self, waits: &mut u64, look: impl Fn(&mut Plan) -> Option<T>) -> T {
-        let mut locked = self.lock();
-        loop {
-            if let Some(found) = look(&mut locked.state.plan) {
-                locked.call_another();
-                return found;
-            }
-            *waits += 1;
-            locked = locked.wait_as_gate();
+            locked = match who {
+                Claimant::Worker => locked.wait_as_worker(),
+                Claimant::Gate => locked.wait_as_gate(),
+            };
         }
     }
 

@@ -1,6 +1,6 @@
 //! Access lists (EIP-7928) that come with a block, right and wrong, as a hint and as a claim.
 
-use std::{ops::ControlFlow, thread, time::Duration};
+use std::time::Duration;
 
 use alloy_consensus::Header;
 use alloy_eips::{
@@ -13,7 +13,7 @@ use alloy_eips::{
 use alloy_hardforks::EthereumHardfork::*;
 use alloy_primitives::{Address, bytes};
 use blockloom_engine::{Block, Engine, Invalid, ListError, Outcome, Reason, TransactionError};
-use blockloom_fuzz::{difference, engine_on};
+use blockloom_fuzz::{difference, engine_on, kept_waiting};
 use blockloom_state::{ListItem, ListValue, MemoryStore, Parting, TxIndex};
 use revm::{bytecode::opcode::*, context::TxEnv};
 
@@ -80,10 +80,7 @@ impl Played {
 
     /// How many runs a block with a list takes whose workers have time to run ahead.
     fn runs(&self, engine: &Engine, block: &Block) -> u64 {
-        let outcome = engine.execute_with(&self.base, block, |_| {
-            thread::sleep(Duration::from_micros(50));
-            ControlFlow::Continue(())
-        });
+        let outcome = kept_waiting(engine, &self.base, block, Duration::from_micros(50));
         assert_eq!(difference(&Ok(self.outcome.clone()), &outcome), None);
         outcome.unwrap().statistics.incarnations
     }
