@@ -8,6 +8,7 @@ mod account;
 mod base;
 mod cell;
 mod changes;
+mod disk;
 mod foresight;
 mod index;
 mod latency;
@@ -34,6 +35,10 @@ mod view;
 pub use account::Account;
 pub use base::Base;
 pub use changes::{AccountChange, Change, Changes, Life};
+pub use disk::{
+    AccountProof, CacheStatistics, DiskConfig, DiskError, DiskStore, Doing, Fed, Feed, Genesis, Mark,
+    NewBlock, ProofError, SlotProof, Staged, Verified,
+};
 pub use foresight::{Delegations, Foresight};
 pub use index::{Incarnation, Moment, TxIndex, Version};
 pub use latency::is_slow;

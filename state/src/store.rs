@@ -83,8 +83,7 @@ impl MemoryStore {
 
     /// Adds a code and returns its hash.
     pub fn insert_code(&mut self, code: Bytes) -> B256 {
-        // Bytes that start like a delegation but are none can only be ordinary code.
-        let code = Bytecode::new_raw_checked(code.clone()).unwrap_or_else(|_| Bytecode::new_legacy(code));
+        let code = code_of(code);
         let hash = code.hash_slow();
         if !code.is_empty() {
             self.codes.insert(hash, code);
@@ -212,6 +211,12 @@ impl MemoryStore {
         }
         undo
     }
+}
+
+/// What an account with these bytes for a code runs.
+pub(crate) fn code_of(code: Bytes) -> Bytecode {
+    // Bytes that start like a delegation but are none can only be ordinary code.
+    Bytecode::new_raw_checked(code.clone()).unwrap_or_else(|_| Bytecode::new_legacy(code))
 }
 
 /// The lowest slot that does not hold what the change started from: in a new life, nothing.

@@ -28,6 +28,16 @@ pub enum TrieError {
         /// What is wrong with it.
         reason: alloy_rlp::Error,
     },
+    /// A node is kept in place of another.
+    #[error("the node {hash} at {} has the hash {found}", Digits(path))]
+    Renamed {
+        /// The hash that its parent holds of it.
+        hash: B256,
+        /// The way from the root to it.
+        path: Nibbles,
+        /// The hash that it has.
+        found: B256,
+    },
     /// A leaf holds something else than it should: an account, or the content of a slot.
     #[error("the value under {key} does not decode: {reason}")]
     Value {

@@ -12,7 +12,10 @@ mod node;
 mod partial;
 #[cfg(test)]
 mod properties;
+mod record;
 mod witness;
 
 pub use error::{TrieError, WitnessError};
+pub(crate) use node::{Node, Nodes, Sort};
+pub(crate) use partial::{Insertion, NodeChanges, PartialTrie, Presence};
 pub use witness::Witness;

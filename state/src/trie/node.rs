@@ -9,16 +9,45 @@
 //! check of its own and cannot walk forever, whatever the bytes say.
 
 use alloy_primitives::{B256, Bytes, keccak256, map::B256Map};
-use alloy_rlp::{EMPTY_STRING_CODE, Error as RlpError};
+use alloy_rlp::{EMPTY_STRING_CODE, Encodable, Error as RlpError};
 use alloy_trie::{
     Nibbles, TrieMask,
     nodes::{BranchNodeRef, CHILD_INDEX_RANGE, ExtensionNodeRef, LeafNodeRef, RlpNode, TrieNode},
 };
+use smallvec::SmallVec;
 
 use super::TrieError;
 
+/// Whoever is told of the nodes that changed.
+pub(super) type Told<'t> = &'t mut dyn FnMut(&Nibbles, &Node);
+
 /// How many nibbles a key has: keys are hashes.
 pub(super) const KEY_NIBBLES: usize = 64;
+
+/// Where the nodes of a trie come from.
+pub(crate) trait Nodes: Sync {
+    /// Why a node cannot be had.
+    type Error: From<TrieError> + Send;
+
+    /// The node with this hash, which stands at `path`; `None` where it is not known. It is of the sort
+    /// that its parent says.
+    ///
+    /// # Errors
+    ///
+    /// If it does not decode, or cannot be read.
+    fn node(&self, hash: B256, sort: Sort, path: &Nibbles) -> Result<Option<Node>, Self::Error>;
+}
+
+/// What is known of a node that nobody looked at yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sort {
+    /// Nothing.
+    Any,
+    /// It is a leaf.
+    Leaf,
+    /// It is a branch or an extension.
+    Inner,
+}
 
 /// Nodes by the hash of their encoding.
 #[derive(Clone, Debug, Default)]
@@ -36,9 +65,12 @@ impl NodeIndex {
     pub(super) fn forged(nodes: impl IntoIterator<Item = (B256, Bytes)>) -> Self {
         Self(nodes.into_iter().collect())
     }
+}
 
-    /// The node with this hash, which stands at `path`; `None` where it is not known.
-    fn decode(&self, hash: B256, path: &Nibbles) -> Result<Option<Node>, TrieError> {
+impl Nodes for NodeIndex {
+    type Error = TrieError;
+
+    fn node(&self, hash: B256, _: Sort, path: &Nibbles) -> Result<Option<Node>, TrieError> {
         let Some(bytes) = self.0.get(&hash) else { return Ok(None) };
         let malformed = |reason| TrieError::Malformed { hash, path: *path, reason };
         Node::decode(bytes, path.len()).map(Some).map_err(malformed)
@@ -47,19 +79,19 @@ impl NodeIndex {
 
 /// What stands at a place of the trie.
 #[derive(Debug, Default)]
-pub(super) enum Link {
+pub(crate) enum Link {
     /// Nothing.
     #[default]
     Empty,
     /// A node that was not looked at yet, by its hash.
-    Sealed(B256),
+    Sealed(B256, Sort),
     /// A node, and its name unless it changed since it was named.
     Open(Box<Node>, Option<RlpNode>),
 }
 
 /// A node that was looked at.
 #[derive(Debug)]
-pub(super) enum Node {
+pub(crate) enum Node {
     /// The end of a key, and what stands under the key.
     Leaf(Nibbles, Vec<u8>),
     /// A stretch of path that all keys below share.
@@ -74,37 +106,74 @@ impl From<Node> for Link {
     }
 }
 
+impl<N: Nodes> Nodes for &N {
+    type Error = N::Error;
+
+    fn node(&self, hash: B256, sort: Sort, path: &Nibbles) -> Result<Option<Node>, N::Error> {
+        (**self).node(hash, sort, path)
+    }
+}
+
 impl Link {
     /// Looks at the node, which stands at `path`, if it is known.
     ///
     /// # Errors
     ///
     /// If it does not decode. A node that is not known stays sealed and is no error here.
-    pub(super) fn unseal(&mut self, nodes: &NodeIndex, path: &Nibbles) -> Result<(), TrieError> {
-        if let Self::Sealed(hash) = *self
-            && let Some(node) = nodes.decode(hash, path)?
+    pub(super) fn unseal<N: Nodes>(&mut self, nodes: &N, path: &Nibbles) -> Result<(), N::Error> {
+        if let Self::Sealed(hash, sort) = *self
+            && let Some(node) = nodes.node(hash, sort, path)?
         {
             *self = Self::Open(Box::new(node), Some(RlpNode::word_rlp(&hash)));
         }
         Ok(())
     }
 
-    /// What the parent holds of it, computed anew for what changed. `scratch` may hold anything.
-    pub(super) fn name(&mut self, scratch: &mut Vec<u8>) -> RlpNode {
+    /// What the parent holds of it, computed anew for what changed. `told` is told of every node that
+    /// changed, with its path, once all below it are named; `path` leads here. `scratch` may hold
+    /// anything.
+    pub(super) fn name(&mut self, path: &Nibbles, scratch: &mut Vec<u8>, told: Told<'_>) -> RlpNode {
         match self {
-            Self::Empty => RlpNode::from_raw(&[EMPTY_STRING_CODE]).expect("one byte fits a name"),
-            Self::Sealed(hash) => RlpNode::word_rlp(hash),
-            Self::Open(_, Some(name)) => name.clone(),
-            Self::Open(node, name) => name.insert(node.name(scratch)).clone(),
+            Self::Open(node, name @ None) => {
+                node.name_children(path, scratch, told);
+                told(path, node);
+                scratch.clear();
+                node.encode(scratch);
+                name.insert(RlpNode::from_rlp(scratch)).clone()
+            }
+            _ => self.given_name().expect("only what is open can be without a name"),
+        }
+    }
+
+    /// What the parent holds of it; `None` where it changed since it was named.
+    pub(super) fn given_name(&self) -> Option<RlpNode> {
+        match self {
+            Self::Empty => Some(RlpNode::from_raw(&[EMPTY_STRING_CODE]).expect("one byte fits a name")),
+            Self::Sealed(hash, _) => Some(RlpNode::word_rlp(hash)),
+            Self::Open(_, name) => name.clone(),
+        }
+    }
+
+    /// Whether it changed since it was named.
+    pub(super) fn is_unnamed(&self) -> bool {
+        matches!(self, Self::Open(_, None))
+    }
+
+    /// Whether it is known to be a leaf.
+    pub(super) fn is_leaf(&self) -> bool {
+        match self {
+            Self::Empty => false,
+            Self::Sealed(_, sort) => *sort == Sort::Leaf,
+            Self::Open(node, _) => matches!(**node, Node::Leaf(..)),
         }
     }
 
     /// What stands at `depth` by the name that its parent gives it.
-    fn decode(name: &RlpNode, depth: usize) -> Result<Self, RlpError> {
+    pub(super) fn decode(name: &RlpNode, depth: usize) -> Result<Self, RlpError> {
         if name.first() == Some(&(EMPTY_STRING_CODE + 32))
             && let Some(hash) = name.as_hash()
         {
-            return Ok(Self::Sealed(hash));
+            return Ok(Self::Sealed(hash, Sort::Any));
         }
         if name.len() >= 32 {
             return Err(RlpError::Custom("a node that should be named by its hash"));
@@ -116,7 +185,7 @@ impl Link {
 
 impl Node {
     /// The node that `bytes` encode, standing at `depth`, with the nodes that lie within it.
-    fn decode(bytes: &[u8], depth: usize) -> Result<Self, RlpError> {
+    pub(super) fn decode(bytes: &[u8], depth: usize) -> Result<Self, RlpError> {
         match alloy_rlp::decode_exact(bytes)? {
             TrieNode::EmptyRoot => Err(RlpError::Custom("an empty node below the root")),
             TrieNode::Leaf(leaf) => {
@@ -150,31 +219,52 @@ impl Node {
         }
     }
 
-    fn name(&mut self, scratch: &mut Vec<u8>) -> RlpNode {
+    /// Names all that is below it; `path` leads to it.
+    fn name_children(&mut self, path: &Nibbles, scratch: &mut Vec<u8>, told: Told<'_>) {
         match self {
-            Self::Leaf(path, value) => {
-                scratch.clear();
-                LeafNodeRef::new(path, value).rlp(scratch)
-            }
-            Self::Extension(path, child) => {
-                let child = child.name(scratch);
-                scratch.clear();
-                ExtensionNodeRef::new(path, &child).rlp(scratch)
-            }
+            Self::Leaf(..) => {}
+            Self::Extension(way, child) => drop(child.name(&path.join(way), scratch, told)),
             Self::Branch(children) => {
-                let mut stack = Vec::with_capacity(children.len());
-                let mut mask = TrieMask::default();
                 for (nibble, child) in CHILD_INDEX_RANGE.zip(children.iter_mut()) {
-                    if !matches!(child, Link::Empty) {
-                        stack.push(child.name(scratch));
-                        mask.set_bit(nibble);
+                    if child.is_unnamed() {
+                        child.name(&below(path, nibble), scratch, told);
                     }
                 }
-                scratch.clear();
-                BranchNodeRef::new(&stack, mask).rlp(scratch)
             }
         }
     }
+
+    /// Appends its encoding. All that is below it must be named.
+    pub(super) fn encode(&self, encoded: &mut Vec<u8>) {
+        let named = |link: &Link| link.given_name().expect("what is below a node is named before it");
+        match self {
+            Self::Leaf(path, value) => LeafNodeRef::new(path, value).encode(encoded),
+            Self::Extension(path, child) => ExtensionNodeRef::new(path, &named(child)).encode(encoded),
+            Self::Branch(children) => {
+                let (stack, mask) = names(children);
+                BranchNodeRef::new(&stack, mask).encode(encoded);
+            }
+        }
+    }
+}
+
+/// What a branch holds of its children, all of which must be named, and which there are.
+pub(super) fn names(children: &[Link; 16]) -> (SmallVec<[RlpNode; 16]>, TrieMask) {
+    let (mut names, mut mask) = (SmallVec::new(), TrieMask::default());
+    for (nibble, child) in CHILD_INDEX_RANGE.zip(children) {
+        if !matches!(child, Link::Empty) {
+            names.push(child.given_name().expect("what is below a node is named before it"));
+            mask.set_bit(nibble);
+        }
+    }
+    (names, mask)
+}
+
+/// The path to a child of a branch.
+pub(super) fn below(path: &Nibbles, nibble: u8) -> Nibbles {
+    let mut path = *path;
+    path.push(nibble);
+    path
 }
 
 #[cfg(test)]

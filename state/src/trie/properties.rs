@@ -17,7 +17,7 @@ use super::{
     TrieError, Witness, WitnessError,
     full::{FullTrie, Leaves, Updates},
     node::NodeIndex,
-    partial::{PartialTrie, Update},
+    partial::{PartialTrie, Presence, Update},
 };
 use crate::{Account, AccountChange, Allocation, Change, Changes, Life, MemoryStore};
 
@@ -55,11 +55,11 @@ fn trie_and_updates() -> impl Strategy<Value = (Leaves, Vec<Update>)> {
     })
 }
 
-fn try_all(trie: &mut PartialTrie<'_>, updates: &[Update]) -> Result<B256, TrieError> {
+fn try_all(trie: &mut PartialTrie<&NodeIndex>, updates: &[Update]) -> Result<B256, TrieError> {
     for (key, value) in updates {
         trie.get(*key)?;
         match value {
-            Some(value) => trie.insert(*key, value.clone())?,
+            Some(value) => trie.insert(*key, value.clone(), Presence::Unknown)?,
             None => trie.remove(*key)?,
         }
     }
@@ -283,7 +283,7 @@ fn a_node_that_leads_to_itself_ends_at_the_length_of_a_key() {
             assert!(matches!(result, Err(TrieError::Malformed { path, .. }) if path.len() >= 63));
         };
         ends(trie.get(B256::ZERO).map(drop));
-        ends(trie.insert(B256::ZERO, vec![1]));
+        ends(trie.insert(B256::ZERO, vec![1], Presence::Unknown));
         ends(trie.remove(B256::ZERO));
     }
 }

@@ -110,7 +110,7 @@ impl Witness {
 
 /// What becomes of the slots, by hash, once it is sure that all hold what they should.
 fn slot_updates(
-    storage: &mut PartialTrie<'_>,
+    storage: &mut PartialTrie<&NodeIndex>,
     address: Address,
     change: &AccountChange,
 ) -> Result<Vec<Update>, WitnessError> {
@@ -130,15 +130,18 @@ fn slot_updates(
     Ok(updates)
 }
 
-fn account(accounts: &mut PartialTrie<'_>, address: Address) -> Result<Option<TrieAccount>, TrieError> {
+fn account(
+    accounts: &mut PartialTrie<&NodeIndex>,
+    address: Address,
+) -> Result<Option<TrieAccount>, TrieError> {
     value(accounts, keccak256(address))
 }
 
-fn slot(storage: &mut PartialTrie<'_>, key: U256) -> Result<U256, TrieError> {
+fn slot(storage: &mut PartialTrie<&NodeIndex>, key: U256) -> Result<U256, TrieError> {
     Ok(value(storage, hashed(key))?.unwrap_or_default())
 }
 
-fn value<V: Decodable>(trie: &mut PartialTrie<'_>, key: B256) -> Result<Option<V>, TrieError> {
+fn value<V: Decodable>(trie: &mut PartialTrie<&NodeIndex>, key: B256) -> Result<Option<V>, TrieError> {
     let value = trie.get(key)?.map(alloy_rlp::decode_exact).transpose();
     value.map_err(|reason| TrieError::Value { key, reason })
 }

@@ -1,0 +1,182 @@
+//! What the root learns of a block while it still runs: step by step, on a thread of its own.
+//!
+//! The tries of the storages follow every step; of the accounts only the way to them is looked up, as
+//! what they hold is settled last. Nothing here is believed: what does not fit the block's changes in
+//! the end is worked out anew.
+
+use std::{
+    panic::resume_unwind,
+    sync::{
+        atomic::{AtomicU64, Ordering},
+        mpsc,
+    },
+    thread,
+};
+
+use alloy_primitives::{
+    Address, U256, keccak256,
+    map::{AddressMap, U256Map},
+};
+use alloy_trie::EMPTY_ROOT_HASH;
+
+use super::{
+    DiskError, DiskStore,
+    entry::{LifeId, Storage},
+    keys::Trie,
+    nodes::StoredNodes,
+    stage::{StorageTrie, hashed},
+};
+use crate::{
+    AccountChange, Change, Changes, Life,
+    trie::{PartialTrie, Presence},
+};
+
+/// Begins lives.
+#[derive(Debug)]
+pub(super) struct Lives(AtomicU64);
+
+impl Lives {
+    pub(super) fn from(next: LifeId) -> Self {
+        Self(AtomicU64::new(next.get()))
+    }
+
+    /// Begins one.
+    pub(super) fn begin(&self) -> LifeId {
+        // ORDER: Relaxed: each number is handed out once, and nothing else hangs on it.
+        self.0.fetch_add(1, Ordering::Relaxed).into()
+    }
+
+    /// The one that begins next.
+    pub(super) fn next(&self) -> LifeId {
+        // ORDER: Relaxed: who asks has the only reference by then.
+        self.0.load(Ordering::Relaxed).into()
+    }
+}
+
+/// Tells of the steps of a block as they are committed.
+#[derive(Debug)]
+pub struct Feed(mpsc::Sender<Changes>);
+
+impl Feed {
+    /// Tells of a step.
+    pub fn tell(&mut self, changes: Changes) {
+        // If nobody listens any more there was an error, which is told when the block is staged.
+        let _ = self.0.send(changes);
+    }
+}
+
+/// What was learned of a block while it ran.
+#[derive(Debug)]
+pub struct Fed<'s> {
+    store: &'s DiskStore,
+    pub(super) accounts: PartialTrie<StoredNodes<'s>>,
+    storages: AddressMap<FedStorage<'s>>,
+    pub(super) lives: Lives,
+    failure: Option<DiskError>,
+}
+
+/// What was learned of a storage: nothing, if a new life began in which nothing was written.
+pub(super) type FedStorage<'s> = Option<Written<'s>>;
+
+/// A storage that was written to.
+#[derive(Debug)]
+pub(super) struct Written<'s> {
+    /// The life that it belongs to.
+    pub(super) life: LifeId,
+    /// Its trie.
+    pub(super) trie: StorageTrie<'s>,
+    /// What was written last into each slot.
+    pub(super) values: U256Map<U256>,
+}
+
+impl DiskStore {
+    /// Lets `execute` tell of a block's steps, and works on the state's tries meanwhile.
+    ///
+    /// # Panics
+    ///
+    /// If `execute` does.
+    pub fn feeding<R>(&self, execute: impl FnOnce(&mut Feed) -> R) -> (R, Fed<'_>) {
+        let (sender, steps) = mpsc::channel();
+        thread::scope(|scope| {
+            let learning = scope.spawn(|| {
+                let mut fed = self.unfed();
+                steps.into_iter().for_each(|step| fed.learn(&step));
+                fed
+            });
+            let result = execute(&mut Feed(sender));
+            (result, learning.join().unwrap_or_else(|panic| resume_unwind(panic)))
+        })
+    }
+
+    /// What is learned of a block of which nobody tells.
+    pub(super) fn unfed(&self) -> Fed<'_> {
+        Fed {
+            store: self,
+            accounts: PartialTrie::new(StoredNodes::new(self, Trie::Accounts), self.head.root),
+            storages: AddressMap::default(),
+            lives: Lives::from(self.next_life),
+            failure: None,
+        }
+    }
+}
+
+impl<'s> Fed<'s> {
+    /// Whether everything could be read.
+    pub(super) fn check(&mut self) -> Result<(), DiskError> {
+        self.failure.take().map_or(Ok(()), Err)
+    }
+
+    /// What was learned of the storage of an account.
+    pub(super) fn take(&mut self, address: Address) -> FedStorage<'s> {
+        self.storages.remove(&address).flatten()
+    }
+
+    fn learn(&mut self, step: &Changes) {
+        if self.failure.is_some() {
+            return;
+        }
+        let learned =
+            step.accounts.iter().try_for_each(|(address, change)| self.learn_account(*address, change));
+        self.failure = learned.err();
+    }
+
+    fn learn_account(&mut self, address: Address, change: &AccountChange) -> Result<(), DiskError> {
+        self.accounts.look_up(keccak256(address))?;
+        let Change { before, after } = &change.account;
+        if before.is_none() || after.is_none() || change.life == Life::New {
+            self.storages.insert(address, None);
+        }
+        if after.is_none() || change.slots.is_empty() {
+            return Ok(());
+        }
+        let Written { trie, values, .. } = self.storage(address)?;
+        for (key, slot) in &change.slots {
+            write_slot(trie, key, *slot)?;
+            values.insert(*key, slot.after);
+        }
+        Ok(())
+    }
+
+    /// The storage of an account, a new one if it has none.
+    fn storage(&mut self, address: Address) -> Result<&mut Written<'s>, DiskError> {
+        let Self { store, storages, lives, .. } = self;
+        let stored = match storages.contains_key(&address) {
+            true => None,
+            false => store.entry(address)?.and_then(|entry| entry.storage),
+        };
+        let fed = storages.entry(address).or_default();
+        Ok(fed.get_or_insert_with(|| {
+            let Storage { life, root } =
+                stored.unwrap_or_else(|| Storage { life: lives.begin(), root: EMPTY_ROOT_HASH });
+            Written { life, trie: store.storage_trie(life, root), values: U256Map::default() }
+        }))
+    }
+}
+
+fn write_slot(trie: &mut StorageTrie<'_>, key: &U256, slot: Change<U256>) -> Result<(), DiskError> {
+    if slot.after.is_zero() {
+        return trie.remove(hashed(key));
+    }
+    let presence = if slot.before.is_zero() { Presence::Unknown } else { Presence::Held };
+    trie.insert(hashed(key), alloy_rlp::encode(slot.after), presence)
+}

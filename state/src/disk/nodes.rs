@@ -1,0 +1,92 @@
+//! The nodes of the tries, as a store keeps them: branches and extensions by their path, leaves as what
+//! they hold.
+
+use std::sync::Arc;
+
+use alloy_primitives::{B256, U256, keccak256};
+use alloy_trie::{Nibbles, nodes::LeafNodeRef};
+
+use super::{
+    DiskError, DiskStore,
+    cache::{Answer, Question},
+    entry::Entry,
+    keys::Trie,
+};
+use crate::trie::{Node, Nodes, Sort, TrieError};
+
+/// The nodes of one trie.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct StoredNodes<'s> {
+    store: &'s DiskStore,
+    trie: Trie,
+}
+
+impl<'s> StoredNodes<'s> {
+    pub(super) fn new(store: &'s DiskStore, trie: Trie) -> Self {
+        Self { store, trie }
+    }
+
+    fn inner(&self, hash: B256, path: &Nibbles) -> Result<Option<Node>, DiskError> {
+        let Some(record) = self.record(path)? else { return Ok(None) };
+        let node = Node::from_record(&record, path.len());
+        let malformed = |reason| TrieError::Malformed { hash, path: *path, reason };
+        Ok(Some(node.map_err(malformed)?))
+    }
+
+    fn record(&self, path: &Nibbles) -> Result<Option<Arc<[u8]>>, DiskError> {
+        let question = Question::Node(self.trie.node(path));
+        if let Some(Answer::Node(record)) = self.store.cache.get(&question) {
+            return Ok(Some(record));
+        }
+        let Some(record) = self.store.tables.get(&self.trie.node(path))? else { return Ok(None) };
+        let record: Arc<[u8]> = record.into();
+        self.store.cache.put(question, Answer::Node(Arc::clone(&record)));
+        Ok(Some(record))
+    }
+
+    /// The only leaf below `path`, if what is kept under its key is what the hash vouches for.
+    fn leaf(&self, hash: B256, path: &Nibbles) -> Result<Option<Node>, DiskError> {
+        let from = self.trie.first_leaf(path);
+        let Some((key, value)) = self.store.tables.first_from(&from, &self.trie.end())? else {
+            return Ok(None);
+        };
+        let Some(key) = self.trie.leaf_key(&key) else { return Ok(None) };
+        let way = Nibbles::unpack(key);
+        if !way.starts_with(path) {
+            return Ok(None);
+        }
+        let (rest, value) = (way.slice(path.len()..), self.content(key, &value)?);
+        let mut encoded = Vec::new();
+        alloy_rlp::Encodable::encode(&LeafNodeRef::new(&rest, &value), &mut encoded);
+        Ok((keccak256(encoded) == hash).then_some(Node::Leaf(rest, value)))
+    }
+
+    /// What the leaf with this key holds.
+    fn content(&self, key: B256, value: &[u8]) -> Result<Vec<u8>, DiskError> {
+        match self.trie {
+            Trie::Accounts => {
+                let entry = Entry::decode(value).ok_or_else(|| self.store.damaged_account(key))?;
+                Ok(alloy_rlp::encode(entry.leaf()))
+            }
+            Trie::Storage(_) => {
+                let word = U256::try_from_be_slice(value).ok_or_else(|| self.store.damaged_slot(key))?;
+                Ok(alloy_rlp::encode(word))
+            }
+        }
+    }
+}
+
+impl Nodes for StoredNodes<'_> {
+    type Error = DiskError;
+
+    fn node(&self, hash: B256, sort: Sort, path: &Nibbles) -> Result<Option<Node>, DiskError> {
+        match sort {
+            Sort::Leaf => self.leaf(hash, path),
+            Sort::Inner => self.inner(hash, path),
+            Sort::Any => match self.inner(hash, path)? {
+                Some(node) => Ok(Some(node)),
+                None => self.leaf(hash, path),
+            },
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Reading the state: through the cache, from many threads at once.
+
+use alloy_primitives::{Address, B256, U256, keccak256};
+use revm_database_interface::DatabaseRef;
+use revm_state::{AccountId, AccountInfo, Bytecode};
+
+use super::{
+    DiskError, DiskStore,
+    cache::{Answer, Question},
+    entry::{Entry, LifeId},
+    keys::{Key, Trie},
+    stage::hashed,
+};
+use crate::{Account, MissingCode};
+
+/// What an account without storage is called: no slot is looked for under that name.
+const NO_LIFE: usize = 0;
+
+impl DiskStore {
+    /// What is kept of an account.
+    pub(super) fn entry(&self, address: Address) -> Result<Option<Entry>, DiskError> {
+        let question = Question::Account(address);
+        if let Some(Answer::Account(entry)) = self.cache.get(&question) {
+            return Ok(entry.map(|entry| *entry));
+        }
+        let entry = self.entry_by_hash(keccak256(address))?;
+        self.cache.put(question, Answer::Account(entry.map(Box::new)));
+        Ok(entry)
+    }
+
+    /// What is kept of the account with this hashed address, not looking into the cache.
+    pub(super) fn entry_by_hash(&self, hash: B256) -> Result<Option<Entry>, DiskError> {
+        let Some(bytes) = self.tables.get(&Trie::Accounts.leaf(hash))? else { return Ok(None) };
+        Entry::decode(&bytes).map(Some).ok_or_else(|| self.damaged_account(hash))
+    }
+
+    /// What a slot of a life holds.
+    pub(super) fn slot(&self, life: LifeId, key: U256) -> Result<U256, DiskError> {
+        let question = Question::Slot(life, key);
+        if let Some(Answer::Slot(value)) = self.cache.get(&question) {
+            return Ok(value);
+        }
+        let value = self.slot_by_hash(life, hashed(&key))?;
+        self.cache.put(question, Answer::Slot(value));
+        Ok(value)
+    }
+
+    /// What the slot with this hashed key holds, not looking into the cache.
+    pub(super) fn slot_by_hash(&self, life: LifeId, hash: B256) -> Result<U256, DiskError> {
+        let Some(bytes) = self.tables.get(&Trie::Storage(life).leaf(hash))? else { return Ok(U256::ZERO) };
+        U256::try_from_be_slice(&bytes).ok_or_else(|| self.damaged_slot(hash))
+    }
+
+    fn code(&self, hash: B256) -> Result<Bytecode, DiskError> {
+        let question = Question::Code(hash);
+        if let Some(Answer::Code(code)) = self.cache.get(&question) {
+            return Ok(code);
+        }
+        let bytes = self.tables.get(&Key::code(hash))?.ok_or(MissingCode(hash))?;
+        if keccak256(&bytes) != hash {
+            return Err(self.damaged(format!("the code {hash}"), "its bytes have another hash"));
+        }
+        let code = crate::store::code_of(bytes.into());
+        self.cache.put(question, Answer::Code(code.clone()));
+        Ok(code)
+    }
+}
+
+impl DatabaseRef for DiskStore {
+    type Error = DiskError;
+
+    fn basic_ref(&self, address: Address) -> Result<Option<AccountInfo>, DiskError> {
+        let Some(Entry { account, storage }) = self.entry(address)? else { return Ok(None) };
+        let life = storage.map_or(Ok(NO_LIFE), |storage| usize::try_from(storage.life.get()));
+        Ok(Some(account.into_info(None, life.ok().and_then(AccountId::new))))
+    }
+
+    fn code_by_hash_ref(&self, code_hash: B256) -> Result<Bytecode, DiskError> {
+        if code_hash == Account::EMPTY.code_hash { Ok(Bytecode::default()) } else { self.code(code_hash) }
+    }
+
+    fn storage_ref(&self, address: Address, index: U256) -> Result<U256, DiskError> {
+        let storage = self.entry(address)?.and_then(|entry| entry.storage);
+        storage.map_or(Ok(U256::ZERO), |storage| self.slot(storage.life, index))
+    }
+
+    fn storage_by_account_id_ref(
+        &self,
+        _: Address,
+        account_id: AccountId,
+        index: U256,
+    ) -> Result<U256, DiskError> {
+        match account_id.get() {
+            NO_LIFE => Ok(U256::ZERO),
+            life => self.slot(LifeId::from(life as u64), index),
+        }
+    }
+
+    /// Zero for a block that is not one of the last ones.
+    fn block_hash_ref(&self, number: u64) -> Result<B256, DiskError> {
+        Ok(self.mark(number)?.map(|mark| mark.hash).unwrap_or_default())
+    }
+}

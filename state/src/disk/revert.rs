@@ -1,0 +1,168 @@
+//! Going back: undoing the last blocks, all at once.
+
+use alloy_primitives::{
+    B256, U256,
+    map::{B256Map, HashMap},
+};
+use alloy_trie::Nibbles;
+
+use super::{
+    DiskError, DiskStore, Mark,
+    entry::{Entry, LifeId, Storage},
+    keys::{Key, Trie},
+    nodes::StoredNodes,
+    tables::Batch,
+    undo::Undo,
+};
+use crate::trie::{Insertion, NodeChanges, PartialTrie, Presence};
+
+/// What stood where the blocks that are undone wrote.
+#[derive(Debug, Default)]
+struct WayBack {
+    accounts: B256Map<Option<Entry>>,
+    slots: HashMap<LifeId, B256Map<U256>>,
+    /// The roots of storages, as their tries stand now.
+    roots: HashMap<LifeId, B256>,
+    /// The lives that nobody lives then.
+    unborn: Vec<LifeId>,
+}
+
+impl DiskStore {
+    /// Undoes blocks until `number` is the last one, which it is in the file when this returns.
+    ///
+    /// # Errors
+    ///
+    /// If what undoes the blocks is not kept any more, is damaged, or the file cannot be written. The
+    /// store then stands where it stood, or at the last block that is in the file.
+    pub fn revert_to(&mut self, number: u64) -> Result<(), DiskError> {
+        let head = self.head.number;
+        if number >= head {
+            return Ok(());
+        }
+        let too_far = || DiskError::TooFarBack { to: number, head, kept: self.undoable() };
+        let mark = self.mark(number)?.ok_or_else(too_far)?;
+        let mut way_back = WayBack::default();
+        for block in (number + 1..=head).rev() {
+            let undo = self.tables.get(&Key::undo(block))?.ok_or_else(too_far)?;
+            self.take_back(&mut way_back, block, &undo)?;
+        }
+        let batch = self.batch_back(way_back, &mark)?;
+        self.tables.add(batch);
+        self.cache.clear();
+        self.head = mark;
+        self.flush()
+    }
+
+    /// How many blocks can be undone.
+    pub fn undoable(&self) -> u64 {
+        let head = self.head.number;
+        let is_kept = |number: &u64| matches!(self.tables.get(&Key::undo(*number)), Ok(Some(_)));
+        (1..=head).rev().take_while(is_kept).count() as u64
+    }
+
+    /// Takes one more block back, the last of those that are left.
+    fn take_back(&self, way_back: &mut WayBack, block: u64, undo: &[u8]) -> Result<(), DiskError> {
+        let damaged = || self.damaged(format!("what undoes block {block}"), "it does not decode");
+        let undo: Undo = alloy_rlp::decode_exact(undo).map_err(|_| damaged())?;
+        for (hash, before) in undo.accounts().ok_or_else(damaged)? {
+            let now = match way_back.accounts.get(&hash) {
+                Some(entry) => *entry,
+                None => self.entry_by_hash(hash)?,
+            };
+            way_back.take_account_back(hash, before, now);
+        }
+        for slots in undo.slots() {
+            let of_life = way_back.slots.entry(slots[0].life()).or_default();
+            of_life.extend(slots.iter().map(|slot| (slot.hash, slot.value)));
+        }
+        Ok(())
+    }
+
+    /// What is to be written so that the state is the one after the block `mark`.
+    fn batch_back(&self, way_back: WayBack, mark: &Mark) -> Result<Batch, DiskError> {
+        let mut batch = self.without_blocks_after(mark.number)?;
+        let WayBack { accounts, mut slots, roots, unborn } = way_back;
+        let mut trie = PartialTrie::new(StoredNodes::new(self, Trie::Accounts), self.head.root);
+        let mut removed = Vec::new();
+        for (hash, entry) in accounts {
+            batch.insert(Trie::Accounts.leaf(hash), entry.map(|entry| entry.encode()));
+            let Some(entry) = entry else {
+                removed.push(hash);
+                continue;
+            };
+            if let Some(Storage { life, root }) = entry.storage
+                && let Some(slots) = slots.remove(&life)
+            {
+                let nodes = self.slots_back(life, roots[&life], slots, &mut batch)?;
+                if nodes.root != root {
+                    return Err(DiskError::StorageRoot { account: hash, expected: root, found: nodes.root });
+                }
+                nodes.write_into(&mut batch, Trie::Storage(life));
+            }
+            trie.insert(hash, alloy_rlp::encode(entry.leaf()), Presence::Unknown)?;
+        }
+        removed.into_iter().try_for_each(|hash| trie.remove(hash))?;
+        let nodes = trie.take_changes();
+        if nodes.root != mark.root {
+            return Err(DiskError::Root { number: mark.number, expected: mark.root, found: nodes.root });
+        }
+        nodes.write_into(&mut batch, Trie::Accounts);
+        unborn.into_iter().for_each(|life| drop(batch.insert(Key::ended(0, life), Some(Vec::new()))));
+        batch.insert(Key::head(), Some(mark.number.to_be_bytes().to_vec()));
+        Ok(batch)
+    }
+
+    /// Puts back what slots of a life held, and says what becomes of their trie, whose root is `root` now.
+    fn slots_back(
+        &self,
+        life: LifeId,
+        root: B256,
+        slots: B256Map<U256>,
+        batch: &mut Batch,
+    ) -> Result<NodeChanges, DiskError> {
+        let mut trie = self.storage_trie(life, root);
+        let (mut filled, mut emptied) = (Vec::new(), Vec::new());
+        for (hash, value) in slots {
+            let key = Trie::Storage(life).leaf(hash);
+            if value.is_zero() {
+                emptied.push(hash);
+                batch.insert(key, None);
+            } else {
+                batch.insert(key, Some(value.to_be_bytes_trimmed_vec()));
+                let (value, presence) = (alloy_rlp::encode(value), Presence::Unknown);
+                filled.push(Insertion { key: Nibbles::unpack(hash), value, presence });
+            }
+        }
+        trie.insert_all(filled)?;
+        emptied.into_iter().try_for_each(|hash| trie.remove(hash))?;
+        Ok(trie.take_changes())
+    }
+
+    /// Takes away what is kept of the blocks after `number` beside the state.
+    fn without_blocks_after(&self, number: u64) -> Result<Batch, DiskError> {
+        let mut batch = Batch::new();
+        for block in number + 1..=self.head.number {
+            batch.insert(Key::undo(block), None);
+            batch.insert(Key::block(block), None);
+        }
+        let (from, to) = (Key::ended(number + 1, LifeId::FIRST), Key::all_ended().1);
+        for pair in self.tables.range(&from, &to)? {
+            batch.insert(Key::from(pair?.0.as_slice()), None);
+        }
+        Ok(batch)
+    }
+}
+
+impl WayBack {
+    fn take_account_back(&mut self, hash: B256, before: Option<Entry>, now: Option<Entry>) {
+        let [before_storage, now_storage] = [before, now].map(|entry| entry.and_then(|entry| entry.storage));
+        let goes_on = |now: &Storage| before_storage.is_some_and(|before| before.life == now.life);
+        if let Some(Storage { life, root }) = before_storage {
+            // Nobody wrote to it after it ended.
+            let root_now = now_storage.filter(goes_on).map_or(root, |now| now.root);
+            self.roots.entry(life).or_insert(root_now);
+        }
+        self.unborn.extend(now_storage.filter(|now| !goes_on(now)).map(|now| now.life));
+        self.accounts.insert(hash, before);
+    }
+}

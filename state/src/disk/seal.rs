@@ -1,0 +1,154 @@
+//! The seal of a store: what it is, of which format, and which block was written last.
+//!
+//! Two places of the same size take turns, each with a check sum: while one is written the other is whole,
+//! so that a crash at any moment leaves one that is right. A store is never ahead of its seal by more than
+//! a batch, and never behind it unless it was damaged.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, ErrorKind},
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+};
+
+use super::{DiskError, Doing};
+
+/// What every seal begins with.
+const MAGIC: &[u8; 16] = b"blockloom state\n";
+
+/// How many bytes a place takes.
+const PLACE: usize = 64;
+
+/// The seal of an open store.
+#[derive(Debug)]
+pub(super) struct Seal {
+    path: PathBuf,
+    file: fs::File,
+    last: Impression,
+}
+
+/// What a place says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Impression {
+    /// How many were made before it.
+    turn: u64,
+    /// The block that was written last; `None` if there was none yet.
+    block: Option<u64>,
+}
+
+impl Seal {
+    /// The format that this library reads and writes.
+    const FORMAT: u32 = 1;
+
+    /// Seals an empty store.
+    pub(super) fn create(path: &Path) -> Result<Self, DiskError> {
+        let file = OpenOptions::new().read(true).write(true).create_new(true).open(file_path(path));
+        let file = file.map_err(|error| DiskError::database(path, Doing::Create, error))?;
+        let mut seal = Self { path: path.to_owned(), file, last: Impression::default() };
+        seal.set(None)?;
+        seal.set(None)?;
+        seal.file.sync_all().map_err(|error| DiskError::database(path, Doing::Create, error))?;
+        Ok(seal)
+    }
+
+    /// Reads the seal of the store in a folder.
+    pub(super) fn open(path: &Path) -> Result<Self, DiskError> {
+        let unreadable = |error| DiskError::database(path, Doing::Open, error);
+        let file = match OpenOptions::new().read(true).write(true).open(file_path(path)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Err(none(path)),
+            Err(error) => return Err(unreadable(error)),
+        };
+        let mut bytes = [0; 2 * PLACE];
+        let length = read_up_to(&file, &mut bytes).map_err(unreadable)?;
+        let last = read(path, &bytes[..length])?;
+        Ok(Self { path: path.to_owned(), file, last })
+    }
+
+    /// Removes the seal from a folder.
+    pub(super) fn remove(path: &Path) -> io::Result<()> {
+        fs::remove_file(file_path(path))
+    }
+
+    /// The block that was written last.
+    pub(super) fn block(&self) -> Option<u64> {
+        self.last.block
+    }
+
+    /// Says which block was written last.
+    pub(super) fn set(&mut self, block: Option<u64>) -> Result<(), DiskError> {
+        let next = Impression { turn: self.last.turn + 1, block };
+        let place = next.turn % 2 * PLACE as u64;
+        let written = self.file.write_all_at(&next.encode(), place);
+        written.map_err(|error| DiskError::database(&self.path, Doing::Write, error))?;
+        self.last = next;
+        Ok(())
+    }
+}
+
+fn file_path(path: &Path) -> PathBuf {
+    path.join("seal")
+}
+
+/// What is said of a folder in which there is no seal.
+fn none(path: &Path) -> DiskError {
+    let path = path.to_owned();
+    let is_empty = |path: &Path| fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
+    if !path.exists() || is_empty(&path) {
+        return DiskError::Absent { path };
+    }
+    DiskError::Foreign { path, reason: "it has no seal".to_owned() }
+}
+
+fn read_up_to(file: &fs::File, bytes: &mut [u8]) -> io::Result<usize> {
+    let mut length = 0;
+    while length < bytes.len() {
+        match file.read_at(&mut bytes[length..], length as u64)? {
+            0 => break,
+            more => length += more,
+        }
+    }
+    Ok(length)
+}
+
+/// The newest of what both places say.
+fn read(path: &Path, bytes: &[u8]) -> Result<Impression, DiskError> {
+    if bytes.len() < MAGIC.len() || !bytes.chunks(PLACE).any(|place| place.starts_with(MAGIC)) {
+        return Err(DiskError::Foreign { path: path.to_owned(), reason: "its seal is another's".to_owned() });
+    }
+    let places: Vec<_> = bytes.chunks(PLACE).filter_map(Impression::decode).collect();
+    let Some((found, last)) = places.into_iter().max_by_key(|(_, impression)| impression.turn) else {
+        let (what, reason) = ("the seal".to_owned(), "no place of it has its check sum".to_owned());
+        return Err(DiskError::Damaged { path: path.to_owned(), what, reason });
+    };
+    if found != Seal::FORMAT {
+        return Err(DiskError::Version { path: path.to_owned(), expected: Seal::FORMAT, found });
+    }
+    Ok(last)
+}
+
+impl Impression {
+    fn encode(self) -> [u8; PLACE] {
+        let mut place = [0; PLACE];
+        place[..16].copy_from_slice(MAGIC);
+        place[16..20].copy_from_slice(&Seal::FORMAT.to_be_bytes());
+        place[20..28].copy_from_slice(&self.turn.to_be_bytes());
+        place[28] = u8::from(self.block.is_some());
+        place[29..37].copy_from_slice(&self.block.unwrap_or_default().to_be_bytes());
+        let sum = alloy_primitives::keccak256(&place[..37]);
+        place[37..].copy_from_slice(&sum[..PLACE - 37]);
+        place
+    }
+
+    /// The format, and what is said in it.
+    fn decode(place: &[u8]) -> Option<(u32, Self)> {
+        let number = |from: usize| Some(u64::from_be_bytes(place.get(from..from + 8)?.try_into().ok()?));
+        let sum = alloy_primitives::keccak256(place.get(..37)?);
+        if place.get(37..)? != &sum[..PLACE - 37] {
+            return None;
+        }
+        let format = u32::from_be_bytes(place[16..20].try_into().ok()?);
+        let block = number(29)?;
+        Some((format, Self { turn: number(20)?, block: (place[28] == 1).then_some(block) }))
+    }
+}
