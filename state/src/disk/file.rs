@@ -9,6 +9,7 @@
 use std::{
     fs,
     io::ErrorKind,
+    panic::catch_unwind,
     path::{Path, PathBuf},
 };
 
@@ -52,7 +53,7 @@ impl File {
     /// Makes an empty one in an empty folder.
     pub(super) fn create(path: &Path) -> Result<Self, DiskError> {
         let seal = Seal::create(path)?;
-        let open = open(path).map_err(|error| explain(path, Doing::Create, error))?;
+        let open = open(path, Doing::Create)?;
         Ok(Self { path: path.to_owned(), open: Some(open), seal })
     }
 
@@ -63,7 +64,7 @@ impl File {
             let (what, reason) = ("the database".to_owned(), "it is not there".to_owned());
             return Err(DiskError::Damaged { path: path.to_owned(), what, reason });
         }
-        let open = open(path).map_err(|error| explain(path, Doing::Open, error))?;
+        let open = open(path, Doing::Open)?;
         Ok(Self { path: path.to_owned(), open: Some(open), seal })
     }
 
@@ -125,7 +126,7 @@ impl File {
 
     fn reopen(&mut self) -> Result<(), DiskError> {
         self.open = None;
-        self.open = Some(open(&self.path).map_err(|error| self.explain(Doing::Open, error))?);
+        self.open = Some(open(&self.path, Doing::Open)?);
         Ok(())
     }
 
@@ -144,7 +145,18 @@ impl File {
     }
 }
 
-fn open(path: &Path) -> fjall::Result<(Database, Keyspace)> {
+/// Opens the database, or makes one. What is damaged may make it panic.
+fn open(path: &Path, doing: Doing) -> Result<(Database, Keyspace), DiskError> {
+    let opened = catch_unwind(|| open_database(path));
+    let damaged = |_| DiskError::Damaged {
+        path: path.to_owned(),
+        what: "the database".to_owned(),
+        reason: "it cannot make sense of itself".to_owned(),
+    };
+    opened.map_err(damaged)?.map_err(|error| explain(path, doing, error))
+}
+
+fn open_database(path: &Path) -> fjall::Result<(Database, Keyspace)> {
     let database = Database::builder(database_path(path))
         .cache_size(CACHE_BYTES)
         .max_journaling_size(JOURNAL_BYTES)

@@ -1,24 +1,33 @@
 //! Making a store: the state that a chain begins with, account by account.
+//!
+//! Accounts and slots are written as they come, in whatever order. The tries are built when all are there,
+//! in the order in which they lie in the file: so memory is bounded, and no node is read again.
 
 use std::{fs, path::Path};
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, keccak256};
+use alloy_trie::EMPTY_ROOT_HASH;
 
 use super::{
-    DiskConfig, DiskError, DiskStore, Doing, Mark, NewBlock, file::File, keys::Key, writing::Writing,
+    DiskConfig, DiskError, DiskStore, Doing, Mark, NewBlock,
+    entry::{Entry, Storage},
+    file::File,
+    keys::{Key, Trie},
+    stage::hashed,
+    tables::Batch,
 };
-use crate::{Account, AccountChange, Allocation, Change, Changes, Life, store::code_of};
+use crate::{Account, Allocation, store::code_of};
 
-/// How many accounts and slots are written at once.
-const AT_ONCE: usize = 50_000;
+/// How many accounts and slots are written at once, and go into a trie at once.
+pub(super) const AT_ONCE: usize = 50_000;
 
 /// A store that is being made. It cannot be opened before it is finished.
 #[derive(Debug)]
 pub struct Genesis {
     store: DiskStore,
-    changes: Changes,
-    /// How many accounts and slots are in them.
-    size: usize,
+    batch: Batch,
+    /// The root, once it was asked for.
+    root: Option<B256>,
 }
 
 impl Genesis {
@@ -32,7 +41,7 @@ impl Genesis {
         let path = path.as_ref();
         make_room(path)?;
         let store = DiskStore::of_file(path, config, File::create(path)?);
-        Ok(Self { store, changes: Changes::default(), size: 0 })
+        Ok(Self { store, batch: Batch::new(), root: None })
     }
 
     /// Adds an account.
@@ -40,32 +49,54 @@ impl Genesis {
     /// # Errors
     ///
     /// If it was added before, or cannot be written.
+    ///
+    /// # Panics
+    ///
+    /// If the root was asked for: that is the one of all accounts.
     pub fn add(&mut self, address: Address, allocation: Allocation) -> Result<(), DiskError> {
+        assert_eq!(self.root, None, "the root is the one of all accounts");
         let Allocation { balance, nonce, code, storage } = allocation;
+        let hash = keccak256(address);
+        let key = Trie::Accounts.leaf(hash);
+        if self.batch.contains_key(&key) || self.store.entry_by_hash(hash)?.is_some() {
+            return Err(DiskError::Twice(address));
+        }
         let code = code_of(code);
         let code_hash = code.hash_slow();
         if !code.is_empty() {
-            self.changes.codes.insert(code_hash, code);
+            self.batch.insert(Key::code(code_hash), Some(code.original_bytes().to_vec()));
         }
+        let life = self.store.next_life;
         let slots = storage.into_iter().filter(|(_, value)| !value.is_zero());
-        let slots = slots.map(|(key, after)| (key, Change { after, ..Change::default() })).collect();
-        let account = Change { before: None, after: Some(Account { balance, nonce, code_hash }) };
-        let change = AccountChange { account, life: Life::Same, slots };
-        self.size += 1 + change.slots.len();
-        if self.changes.accounts.insert(address, change).is_some() {
-            return Err(DiskError::Twice(address));
+        let slots = slots.map(|(key, value)| {
+            (Trie::Storage(life).leaf(hashed(&key)), Some(value.to_be_bytes_trimmed_vec()))
+        });
+        let before = self.batch.len();
+        self.batch.extend(slots);
+        let has_storage = self.batch.len() > before;
+        if has_storage {
+            self.store.next_life = life.next();
         }
-        if self.size >= AT_ONCE { self.write() } else { Ok(()) }
+        // The root of the storage is put in when the tries are built.
+        let storage = has_storage.then_some(Storage { life, root: EMPTY_ROOT_HASH });
+        let entry = Entry { account: Account { balance, nonce, code_hash }, storage };
+        self.batch.insert(key, Some(entry.encode()));
+        if self.batch.len() >= AT_ONCE { self.write() } else { Ok(()) }
     }
 
-    /// The root of the state, as far as it was added.
+    /// The root of the state. No account can be added after it.
     ///
     /// # Errors
     ///
-    /// If the accounts cannot be written.
+    /// If the accounts cannot be read and written.
     pub fn root(&mut self) -> Result<B256, DiskError> {
+        if let Some(root) = self.root {
+            return Ok(root);
+        }
         self.write()?;
-        Ok(self.store.head.root)
+        let root = self.store.build_tries()?;
+        self.root = Some(root);
+        Ok(root)
     }
 
     /// Finishes the store: `block` is the one that the state is of.
@@ -89,18 +120,8 @@ impl Genesis {
     }
 
     fn write(&mut self) -> Result<(), DiskError> {
-        let (changes, store) = (std::mem::take(&mut self.changes), &mut self.store);
-        self.size = 0;
-        let staged = store.stage(&changes).map_err(|error| match error {
-            // Nothing was there but what was added.
-            DiskError::Misfit(mismatch) => DiskError::Twice(mismatch.location.address()),
-            error => error,
-        })?;
-        (store.head.root, store.next_life) = (staged.root, staged.next_life);
-        let Writing { batch, answers, .. } = store.writing(staged);
-        store.tables.add(batch);
-        store.cache.put_all(answers);
-        store.tables.flush(None)
+        self.store.tables.add(std::mem::take(&mut self.batch));
+        self.store.tables.flush(None)
     }
 }
 

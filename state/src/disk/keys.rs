@@ -153,6 +153,11 @@ impl Key {
         })
     }
 
+    /// The first key after it.
+    pub(super) fn after(self) -> Self {
+        self.join(&[0])
+    }
+
     /// How much memory it takes beside itself.
     pub(super) fn heap_bytes(&self) -> usize {
         if self.0.spilled() { self.0.capacity() } else { 0 }

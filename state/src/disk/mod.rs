@@ -6,6 +6,7 @@
 //! that a block is in it whole or not at all; and that what is damaged is refused. Blocks are executed
 //! by others: it is a base for them, and is given the changes.
 
+mod build;
 mod cache;
 mod entry;
 mod error;

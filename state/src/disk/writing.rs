@@ -67,7 +67,7 @@ impl Writing {
     }
 
     /// Adds what became of the nodes of a trie.
-    fn add_nodes(&mut self, trie: Trie, nodes: NodeChanges) {
+    pub(super) fn add_nodes(&mut self, trie: Trie, nodes: NodeChanges) {
         let question = |path| Question::Node(trie.node(path));
         self.answers.extend(nodes.gone.iter().map(|path| (question(path), None)));
         let answer = |record: &Vec<u8>| Some(Answer::Node(record.as_slice().into()));

@@ -285,7 +285,10 @@ pub(super) fn below(path: &Nibbles, nibble: u8) -> Nibbles {
 #[cfg(test)]
 mod tests {
     use alloy_rlp::Header;
-    use alloy_trie::nodes::{BranchNode, ExtensionNode, LeafNode};
+    use alloy_trie::{
+        TrieMask,
+        nodes::{BranchNode, ExtensionNode, LeafNode},
+    };
 
     use super::*;
 
