@@ -109,6 +109,10 @@ impl Entry {
         let mut storage = None;
         if flags & HAS_STORAGE != 0 {
             let (life, after) = rest.split_first_chunk()?;
+            // The first number stands for the accounts, and nothing follows the last one.
+            if matches!(u64::from_be_bytes(*life), 0 | u64::MAX) {
+                return None;
+            }
             let (root, after) = after.split_first_chunk::<32>()?;
             storage = Some(Storage { life: LifeId::from_bytes(*life), root: root.into() });
             rest = after;
@@ -131,7 +135,7 @@ mod tests {
         ) {
             let balance = U256::from_be_bytes(balance) >> (8 * zeros);
             let code_hash = code.map_or(KECCAK256_EMPTY, B256::from);
-            let storage = root.map(|root| Storage { life: LifeId::from(nonce ^ 5), root: root.into() });
+            let storage = root.map(|root| Storage { life: LifeId::from(nonce / 2 + 1), root: root.into() });
             let entry = Entry { account: Account { balance, nonce, code_hash }, storage };
             let bytes = entry.encode();
             prop_assert_eq!(Entry::decode(&bytes), Some(entry));

@@ -12,7 +12,7 @@ use revm_database_interface::DBErrorMarker;
 
 use crate::{Mismatch, MissingCode, TrieError};
 
-/// Why a store on disk cannot be opened, read or written. It is then as it was.
+/// Why a store on disk cannot be opened, read or written.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum DiskError {
     /// The database under it failed: the disk is full, or cannot be read, or may not be.
@@ -125,6 +125,12 @@ pub enum DiskError {
         number: u64,
         /// The number of the last block.
         head: u64,
+    },
+    /// A block whose changes were staged on another state than the one after the last block.
+    #[error("block {number} was staged on a state that is not the last block's any more")]
+    StagedElsewhere {
+        /// The number that it has.
+        number: u64,
     },
     /// An account that was listed twice in the state that a store begins with.
     #[error("the account {0} is listed twice")]

@@ -14,7 +14,7 @@ use std::{
 };
 
 use alloy_primitives::{
-    Address, U256, keccak256,
+    Address, B256, U256, keccak256,
     map::{AddressMap, U256Map},
 };
 use alloy_trie::EMPTY_ROOT_HASH;
@@ -71,6 +71,8 @@ pub struct Fed<'s> {
     pub(super) accounts: PartialTrie<StoredNodes<'s>>,
     storages: AddressMap<FedStorage<'s>>,
     pub(super) lives: Lives,
+    /// The hashes of the accounts to which the way was looked up.
+    pub(super) looked_up: Vec<B256>,
     failure: Option<DiskError>,
 }
 
@@ -84,8 +86,10 @@ pub(super) struct Written<'s> {
     pub(super) life: LifeId,
     /// Its trie.
     pub(super) trie: StorageTrie<'s>,
-    /// What was written last into each slot.
-    pub(super) values: U256Map<U256>,
+    /// What stood in each slot that was written, and what was written last.
+    pub(super) values: U256Map<Change<U256>>,
+    /// Whether each step began where the one before it ended.
+    pub(super) is_coherent: bool,
 }
 
 impl DiskStore {
@@ -114,6 +118,7 @@ impl DiskStore {
             accounts: self.accounts_trie(),
             storages: AddressMap::default(),
             lives: Lives::from(self.next_life),
+            looked_up: Vec::new(),
             failure: None,
         }
     }
@@ -140,7 +145,9 @@ impl<'s> Fed<'s> {
     }
 
     fn learn_account(&mut self, address: Address, change: &AccountChange) -> Result<(), DiskError> {
-        self.accounts.look_up(keccak256(address))?;
+        let hash = keccak256(address);
+        self.accounts.look_up(hash)?;
+        self.looked_up.push(hash);
         let Change { before, after } = &change.account;
         if before.is_none() || after.is_none() || change.life == Life::New {
             self.storages.insert(address, None);
@@ -148,10 +155,12 @@ impl<'s> Fed<'s> {
         if after.is_none() || change.slots.is_empty() {
             return Ok(());
         }
-        let Written { trie, values, .. } = self.storage(address)?;
+        let Written { trie, values, is_coherent, .. } = self.storage(address)?;
         for (key, slot) in &change.slots {
             write_slot(trie, key, *slot)?;
-            values.insert(*key, slot.after);
+            let told = values.entry(*key).or_insert(Change { before: slot.before, after: slot.before });
+            *is_coherent &= told.after == slot.before;
+            told.after = slot.after;
         }
         Ok(())
     }
@@ -167,7 +176,12 @@ impl<'s> Fed<'s> {
         Ok(fed.get_or_insert_with(|| {
             let Storage { life, root } =
                 stored.unwrap_or_else(|| Storage { life: lives.begin(), root: EMPTY_ROOT_HASH });
-            Written { life, trie: store.storage_trie(life, root), values: U256Map::default() }
+            Written {
+                life,
+                trie: store.storage_trie(life, root),
+                values: U256Map::default(),
+                is_coherent: true,
+            }
         }))
     }
 }

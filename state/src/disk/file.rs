@@ -96,12 +96,13 @@ impl File {
         }))
     }
 
-    /// Writes a batch, for good, after which `block` is the last block. If that fails, what the file holds
-    /// is what it held.
+    /// Writes a batch, for good, after which `block` is the last block. If that fails, the file holds what it
+    /// held, or all of the batch.
     pub(super) fn write(&mut self, batch: &Batch, block: Option<u64>) -> Result<(), DiskError> {
         // The seal may fall behind, but is never ahead.
         if block < self.seal.block() {
             self.seal.set(block)?;
+            self.seal.sync()?;
         }
         let written = self.write_batch(batch).map_err(|error| self.explain(Doing::Write, error));
         if written.is_err() {
@@ -109,7 +110,9 @@ impl File {
             self.reopen()?;
             return written;
         }
-        self.seal.set(block)
+        let is_first = self.seal.block().is_none();
+        self.seal.set(block)?;
+        if is_first && block.is_some() { self.seal.sync() } else { Ok(()) }
     }
 
     fn write_batch(&self, batch: &Batch) -> fjall::Result<()> {
@@ -124,8 +127,13 @@ impl File {
         writes.commit()
     }
 
-    fn reopen(&mut self) -> Result<(), DiskError> {
+    /// Lets go of the database. Whoever writes next fails, and opens it again.
+    pub(super) fn close(&mut self) {
         self.open = None;
+    }
+
+    fn reopen(&mut self) -> Result<(), DiskError> {
+        self.close();
         self.open = Some(open(&self.path, Doing::Open)?);
         Ok(())
     }

@@ -1,7 +1,7 @@
-//! A store on disk: a chain's state, its root, and the way back, in one file that is right after any
+//! A store on disk: a chain's state, its root, and the way back, in a folder that is right after any
 //! crash.
 //!
-//! Owns the file and what it was told since the last time it was flushed. Promises that the state
+//! Owns the folder and what it was told since the last time it was flushed. Promises that the state
 //! that it shows is the one after the block that it names as the last, with the root that it says;
 //! that a block is in it whole or not at all; and that what is damaged is refused. Blocks are executed
 //! by others: it is a base for them, and is given the changes.
@@ -169,9 +169,13 @@ impl DiskStore {
     }
 
     /// How many things are kept under keys of their own. Counts them all.
-    pub fn kept(&self) -> usize {
+    ///
+    /// # Errors
+    ///
+    /// If they cannot be read.
+    pub fn kept(&self) -> Result<u64, DiskError> {
         let (from, to) = Key::everything();
-        self.tables.range(&from, &to).map_or(0, Iterator::count)
+        self.tables.range(&from, &to)?.try_fold(0, |count, pair| pair.map(|_| count + 1))
     }
 
     /// Where the store is.
@@ -184,27 +188,27 @@ impl DiskStore {
     ///
     /// # Errors
     ///
-    /// If the block does not follow the last one, or cannot be written. In the latter case the store goes
-    /// back to the last block that is in the file.
-    ///
-    /// # Panics
-    ///
-    /// If the changes were staged on another state.
+    /// If the block does not follow the last one, its changes were staged on another state, or it cannot be
+    /// written. In the latter case the store goes back to the last block that is in the file, which is the
+    /// new one if the database had it whole when it failed.
     pub fn commit(&mut self, staged: Staged, block: NewBlock) -> Result<(), DiskError> {
         let NewBlock { number, hash, note } = block;
-        assert_eq!(staged.on, self.head.hash, "changes are kept on the state on which they were staged");
+        if staged.on != self.head || staged.lives_from != self.next_life {
+            return Err(DiskError::StagedElsewhere { number });
+        }
         if Some(number) != self.head.number.checked_add(1) {
             return Err(DiskError::OutOfOrder { number, head: self.head.number });
         }
+        let old = self.old(number)?;
         let mark = Mark { number, hash, root: staged.root, note };
         let next_life = staged.next_life;
         let Writing { mut batch, undo, ended, answers } = self.writing(staged);
+        batch.extend(old);
         batch.insert(Key::block(number), Some(alloy_rlp::encode(&mark)));
         batch.insert(Key::head(), Some(number.to_be_bytes().to_vec()));
         batch.insert(Key::next_life(), Some(next_life.to_bytes().to_vec()));
         batch.insert(Key::undo(number), Some(alloy_rlp::encode(&undo)));
         ended.into_iter().for_each(|life| drop(batch.insert(Key::ended(number, life), Some(Vec::new()))));
-        self.drop_old(number, &mut batch)?;
         self.tables.add(batch);
         self.cache.put_all(answers);
         (self.head, self.next_life) = (mark, next_life);
@@ -216,13 +220,17 @@ impl DiskStore {
     ///
     /// # Errors
     ///
-    /// If they cannot be written. The store then goes back to the last block that is in the file.
+    /// If they cannot be written. The store then goes back to the last block that is in the file; see
+    /// [`commit`](Self::commit).
     pub fn flush(&mut self) -> Result<(), DiskError> {
         let Err(error) = self.tables.flush(Some(self.head.number)) else {
             self.unwritten = 0;
             return Ok(());
         };
-        self.reload()?;
+        if self.reload().is_err() {
+            // Nothing can be read or written before the file is open again.
+            self.tables.close();
+        }
         Err(error)
     }
 

@@ -19,11 +19,24 @@ use crate::trie::{Node, Nodes, Sort, TrieError};
 pub(super) struct StoredNodes<'s> {
     store: &'s DiskStore,
     trie: Trie,
+    way: Way,
+}
+
+/// How nodes are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    ThroughTheCache,
+    FromTheFile,
 }
 
 impl<'s> StoredNodes<'s> {
     pub(super) fn new(store: &'s DiskStore, trie: Trie) -> Self {
-        Self { store, trie }
+        Self { store, trie, way: Way::ThroughTheCache }
+    }
+
+    /// The nodes as they are in the file, whatever the cache says.
+    pub(super) fn in_file(store: &'s DiskStore, trie: Trie) -> Self {
+        Self { store, trie, way: Way::FromTheFile }
     }
 
     fn inner(&self, hash: B256, path: &Nibbles) -> Result<Option<Node>, DiskError> {
@@ -34,6 +47,9 @@ impl<'s> StoredNodes<'s> {
     }
 
     fn record(&self, path: &Nibbles) -> Result<Option<Arc<[u8]>>, DiskError> {
+        if self.way == Way::FromTheFile {
+            return Ok(self.store.tables.get(&self.trie.node(path))?.map(Arc::from));
+        }
         let question = Question::Node(self.trie.node(path));
         if let Some(Answer::Node(record)) = self.store.cache.get(&question) {
             return Ok(Some(record));

@@ -32,7 +32,7 @@ impl Resident {
         Self { trie: Mutex::new(None), depth: deepest.unwrap_or(0) }
     }
 
-    /// How much memory it takes at most, about.
+    /// How much memory it takes between blocks, at most and about.
     pub(super) fn bytes(&self) -> u64 {
         bytes_upto(self.depth)
     }

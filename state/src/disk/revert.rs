@@ -32,14 +32,19 @@ impl DiskStore {
     ///
     /// # Errors
     ///
-    /// If what undoes the blocks is not kept any more, is damaged, or the file cannot be written. The
+    /// If there is no such block yet, or what undoes the blocks is not kept any more, is damaged, or the file
+    /// cannot be written. The
     /// store then stands where it stood, or at the last block that is in the file.
     pub fn revert_to(&mut self, number: u64) -> Result<(), DiskError> {
         let head = self.head.number;
-        if number >= head {
-            return Ok(());
+        if number > head {
+            return Err(DiskError::OutOfOrder { number, head });
         }
-        let too_far = || DiskError::TooFarBack { to: number, head, kept: self.undoable() };
+        if number == head {
+            return self.flush();
+        }
+        let kept = self.undoable()?;
+        let too_far = || DiskError::TooFarBack { to: number, head, kept };
         let mark = self.mark(number)?.ok_or_else(too_far)?;
         let mut way_back = WayBack::default();
         for block in (number + 1..=head).rev() {
@@ -54,10 +59,17 @@ impl DiskStore {
     }
 
     /// How many blocks can be undone.
-    pub fn undoable(&self) -> u64 {
+    ///
+    /// # Errors
+    ///
+    /// If that cannot be read.
+    pub fn undoable(&self) -> Result<u64, DiskError> {
         let head = self.head.number;
-        let is_kept = |number: &u64| matches!(self.tables.get(&Key::undo(*number)), Ok(Some(_)));
-        (1..=head).rev().take_while(is_kept).count() as u64
+        let mut kept = 0;
+        while kept < head && self.tables.get(&Key::undo(head - kept))?.is_some() {
+            kept += 1;
+        }
+        Ok(kept)
     }
 
     /// Takes one more block back, the last of those that are left.

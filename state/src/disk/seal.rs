@@ -19,6 +19,9 @@ const MAGIC: &[u8; 16] = b"blockloom state\n";
 /// How many bytes a place takes.
 const PLACE: usize = 64;
 
+/// Where the places are: so far apart that no torn sector or page takes both.
+const PLACES: [usize; 2] = [0, 4096];
+
 /// The seal of an open store.
 #[derive(Debug)]
 pub(super) struct Seal {
@@ -59,7 +62,7 @@ impl Seal {
             Err(error) if error.kind() == ErrorKind::NotFound => return Err(none(path)),
             Err(error) => return Err(unreadable(error)),
         };
-        let mut bytes = [0; 2 * PLACE];
+        let mut bytes = [0; PLACES[1] + PLACE];
         let length = read_up_to(&file, &mut bytes).map_err(unreadable)?;
         let last = read(path, &bytes[..length])?;
         Ok(Self { path: path.to_owned(), file, last })
@@ -78,11 +81,16 @@ impl Seal {
     /// Says which block was written last.
     pub(super) fn set(&mut self, block: Option<u64>) -> Result<(), DiskError> {
         let next = Impression { turn: self.last.turn + 1, block };
-        let place = next.turn % 2 * PLACE as u64;
-        let written = self.file.write_all_at(&next.encode(), place);
+        let place = PLACES[usize::from(next.turn.is_multiple_of(2))];
+        let written = self.file.write_all_at(&next.encode(), place as u64);
         written.map_err(|error| DiskError::database(&self.path, Doing::Write, error))?;
         self.last = next;
         Ok(())
+    }
+
+    /// Sees to it that what it says survives a power failure.
+    pub(super) fn sync(&self) -> Result<(), DiskError> {
+        self.file.sync_all().map_err(|error| DiskError::database(&self.path, Doing::Write, error))
     }
 }
 
@@ -113,11 +121,12 @@ fn read_up_to(file: &fs::File, bytes: &mut [u8]) -> io::Result<usize> {
 
 /// The newest of what both places say.
 fn read(path: &Path, bytes: &[u8]) -> Result<Impression, DiskError> {
-    if bytes.len() < MAGIC.len() || !bytes.chunks(PLACE).any(|place| place.starts_with(MAGIC)) {
+    let places = || PLACES.into_iter().filter_map(|from| bytes.get(from..from + PLACE));
+    if !places().any(|place| place.starts_with(MAGIC)) {
         return Err(DiskError::Foreign { path: path.to_owned(), reason: "its seal is another's".to_owned() });
     }
-    let places: Vec<_> = bytes.chunks(PLACE).filter_map(Impression::decode).collect();
-    let Some((found, last)) = places.into_iter().max_by_key(|(_, impression)| impression.turn) else {
+    let newest = places().filter_map(Impression::decode).max_by_key(|(_, impression)| impression.turn);
+    let Some((found, last)) = newest else {
         let (what, reason) = ("the seal".to_owned(), "no place of it has its check sum".to_owned());
         return Err(DiskError::Damaged { path: path.to_owned(), what, reason });
     };

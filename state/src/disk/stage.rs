@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use revm_state::Bytecode;
 
 use super::{
-    DiskError, DiskStore,
+    DiskError, DiskStore, Mark,
     entry::{Entry, LifeId, Storage},
     feed::{Fed, FedStorage, Lives, Written},
     keys::Trie,
@@ -27,12 +27,16 @@ const PARALLEL_FROM: usize = 32;
 pub struct Staged {
     pub(super) root: B256,
     /// The block that the changes were made on.
-    pub(super) on: B256,
+    pub(super) on: Mark,
+    /// The life that would have begun next then.
+    pub(super) lives_from: LifeId,
     pub(super) accounts: Vec<StagedAccount>,
     pub(super) codes: B256Map<Bytecode>,
     /// What became of the accounts' trie.
     pub(super) nodes: NodeChanges,
     pub(super) trie: Link,
+    /// The hashes of accounts to which ways were looked up beforehand.
+    pub(super) looked_up: Vec<B256>,
     pub(super) next_life: LifeId,
 }
 
@@ -91,17 +95,19 @@ impl DiskStore {
         let listed = listed.collect();
         let accounts = self.stage_accounts(listed, &fed.lives)?;
         let (insertions, removals) = leaves(&accounts);
-        let Fed { accounts: mut trie, lives, .. } = fed;
+        let Fed { accounts: mut trie, lives, looked_up, .. } = fed;
         trie.insert_all(insertions)?;
         removals.into_iter().try_for_each(|hash| trie.remove(hash))?;
         let nodes = trie.take_changes();
         Ok(Staged {
             root: nodes.root,
-            on: self.head.hash,
+            on: self.head.clone(),
+            lives_from: self.next_life,
             accounts,
             codes: changes.codes.clone(),
             nodes,
             trie: trie.into_root(),
+            looked_up,
             next_life: lives.next(),
         })
     }
@@ -190,12 +196,12 @@ impl DiskStore {
         let kept = kept.map(|storage| storage.life);
         let is_same_life = kept.map_or(fed.life >= self.next_life, |kept| kept == fed.life);
         let held = |key| kept.map_or(Ok(U256::ZERO), |life| self.slot(life, key));
-        let is_right = |(key, value): (&U256, &U256)| match change.slots.get(key) {
-            Some(slot) => slot.after == *value,
-            None => held(*key).is_ok_and(|held| held == *value),
+        let is_right = |(key, told): (&U256, &Change<U256>)| {
+            let after = change.slots.get(key).map_or(told.before, |slot| slot.after);
+            told.after == after && held(*key).is_ok_and(|held| held == told.before)
         };
         let is_told = |(key, slot): (&U256, &Change<U256>)| !slot.is_change() || fed.values.contains_key(key);
-        is_same_life && fed.values.iter().all(is_right) && change.slots.iter().all(is_told)
+        is_same_life && fed.is_coherent && fed.values.iter().all(is_right) && change.slots.iter().all(is_told)
     }
 
     /// What becomes of a storage, whose trie is known already if somebody told of it.

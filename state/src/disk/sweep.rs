@@ -11,25 +11,36 @@ const MOST_AT_ONCE: usize = 4096;
 const NAMED_BLOCKS: u64 = 256;
 
 impl DiskStore {
-    /// Takes away what the block `number` makes too old.
-    pub(super) fn drop_old(&self, number: u64, batch: &mut Batch) -> Result<(), DiskError> {
+    /// What takes away all that the block `number` makes too old.
+    pub(super) fn old(&self, number: u64) -> Result<Batch, DiskError> {
+        let mut batch = Batch::new();
         let kept = self.config.undo_blocks;
         if let Some(old) = number.checked_sub(kept) {
-            self.drop_upto(old, Key::undo, batch)?;
-            self.sweep(old, batch)?;
+            // What a block needs to be undone stays as long as what undoes it.
+            let undone = self.drop_upto(old, Key::undo, &mut batch)?;
+            self.sweep(undone, &mut batch)?;
         }
-        if let Some(old) = number.checked_sub(kept.max(NAMED_BLOCKS) + 1) {
-            self.drop_upto(old, Key::block, batch)?;
+        if let Some(old) = number.checked_sub(kept.max(1).saturating_add(NAMED_BLOCKS)) {
+            self.drop_upto(old, Key::block, &mut batch)?;
         }
-        Ok(())
+        Ok(batch)
     }
 
-    /// Takes away what is kept of a block, and of those before it as far as there is anything.
-    fn drop_upto(&self, last: u64, key: fn(u64) -> Key, batch: &mut Batch) -> Result<(), DiskError> {
-        for pair in self.tables.range(&key(0), &key(last + 1))?.take(MOST_AT_ONCE) {
-            batch.insert(Key::from(pair?.0.as_slice()), None);
+    /// Takes away what is kept of a block, and of those before it as far as there is anything. Answers up
+    /// to which block nothing is left: of many, some stay for the next time.
+    fn drop_upto(&self, last: u64, key: fn(u64) -> Key, batch: &mut Batch) -> Result<u64, DiskError> {
+        let mut left = MOST_AT_ONCE;
+        for pair in self.tables.range(&key(0), &key(last.saturating_add(1)))? {
+            let (found, _) = pair?;
+            let found = Key::from(found.as_slice());
+            if left == 0 {
+                let number = found.as_slice()[1..].try_into().map_or(0, u64::from_be_bytes);
+                return Ok(number.saturating_sub(1));
+            }
+            left -= 1;
+            batch.insert(found, None);
         }
-        Ok(())
+        Ok(last)
     }
 
     /// Takes away slots and nodes of lives that ended with the block `last` or before.

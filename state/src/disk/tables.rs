@@ -69,6 +69,11 @@ impl Tables {
         Ok(())
     }
 
+    /// Lets go of the file, which is opened again when somebody writes.
+    pub(super) fn close(&mut self) {
+        self.file.close();
+    }
+
     /// Forgets what is not in the file.
     pub(super) fn forget_pending(&mut self) {
         self.pending.clear();

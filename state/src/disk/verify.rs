@@ -179,7 +179,7 @@ impl DiskStore {
         if root == EMPTY_ROOT_HASH {
             return Ok(0);
         }
-        PartialTrie::new(StoredNodes::new(self, trie), root).check_kept()
+        PartialTrie::new(StoredNodes::in_file(self, trie), root).check_kept()
     }
 
     fn check_codes(&self) -> Result<u64, DiskError> {

@@ -27,8 +27,9 @@ pub(super) struct Writing {
 impl DiskStore {
     /// What keeping what was staged writes. The upper part of the accounts' trie stays in memory.
     pub(super) fn writing(&self, staged: Staged) -> Writing {
-        let Staged { root, accounts, codes, nodes, trie, .. } = staged;
-        let mut keys: Vec<_> = accounts.iter().map(|account| Nibbles::unpack(account.hash)).collect();
+        let Staged { root, accounts, codes, nodes, trie, looked_up, .. } = staged;
+        let hashes = accounts.iter().map(|account| account.hash).chain(looked_up);
+        let mut keys: Vec<_> = hashes.map(Nibbles::unpack).collect();
         keys.sort_unstable();
         self.resident.keep(root, trie, &keys);
         let mut writing = Writing::default();

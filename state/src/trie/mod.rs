@@ -9,6 +9,8 @@
 mod error;
 #[cfg(test)]
 mod full;
+#[cfg(test)]
+mod kept;
 mod node;
 mod partial;
 #[cfg(test)]

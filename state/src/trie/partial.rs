@@ -434,27 +434,28 @@ impl Link {
         depth: usize,
         insertions: &mut [Insertion],
     ) -> Result<(), N::Error> {
-        let [first, .., last] = insertions else {
-            return insertions.iter_mut().try_for_each(|only| only.insert_into(self, nodes, depth));
-        };
-        let place = Place { key: first.key, depth };
-        let ahead = last.key.slice(depth..);
-        match self.open(nodes, place)? {
-            Some((Node::Branch(children), name)) => {
-                *name = None;
-                divide(children, nodes, depth, insertions)
+        let mut insertions = insertions;
+        loop {
+            let [first, .., last] = &mut *insertions else {
+                return insertions.iter_mut().try_for_each(|only| only.insert_into(self, nodes, depth));
+            };
+            let place = Place { key: first.key, depth };
+            let ahead = last.key.slice(depth..);
+            match self.open(nodes, place)? {
+                Some((Node::Branch(children), name)) => {
+                    *name = None;
+                    return divide(children, nodes, depth, insertions);
+                }
+                Some((Node::Extension(path, child), name))
+                    if place.rest().starts_with(path) && ahead.starts_with(path) =>
+                {
+                    *name = None;
+                    return child.insert_all(nodes, depth + path.len(), insertions);
+                }
+                // A branch comes out of the first ones.
+                None | Some(_) => first.insert_into(self, nodes, depth)?,
             }
-            Some((Node::Extension(path, child), name))
-                if place.rest().starts_with(path) && ahead.starts_with(path) =>
-            {
-                *name = None;
-                child.insert_all(nodes, depth + path.len(), insertions)
-            }
-            // A branch comes out of the first ones.
-            None | Some(_) => {
-                first.insert_into(self, nodes, depth)?;
-                self.insert_all(nodes, depth, &mut insertions[1..])
-            }
+            insertions = &mut insertions[1..];
         }
     }
 
@@ -534,6 +535,10 @@ fn only_child<N: Nodes>(
     let (Some((nibble, child)), None) = (left.next(), left.next()) else { return Ok(None) };
     let place = below(path, nibble);
     child.unseal(pruning.nodes, &place)?;
+    // Only where nobody said what it is it may be taken for a branch.
+    if let Link::Sealed(hash, Sort::Leaf | Sort::Inner) = *child {
+        return Err(TrieError::Missing { hash, path: place }.into());
+    }
     if let Link::Open(node, _) = child
         && let Node::Extension(..) = **node
     {

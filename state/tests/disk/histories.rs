@@ -2,7 +2,7 @@
 
 use proptest::{collection::vec, prelude::*};
 
-use crate::blocks::{Deed, Twins, changes, config};
+use crate::blocks::{Deed, Twins, address, changes, config, word};
 
 /// One thing that happens to a store.
 #[derive(Clone, Debug)]
@@ -85,5 +85,20 @@ proptest! {
         prop_assert_eq!(staged.root(), twins.memory.root());
         twins.disk.commit(staged, crate::blocks::block(1)).unwrap();
         twins.compare();
+    }
+}
+
+#[test]
+fn whoever_lies_about_what_stood_there_misleads_nobody() {
+    let mut twins = Twins::new(config(1));
+    twins.add(&(0..40).map(|key| Deed::Write(2, key, 5)).collect::<Vec<_>>());
+    for key in 40..=255u8 {
+        let truth = changes(&twins.memory, &[Deed::Write(2, key, 7)]);
+        let mut lie = truth.clone();
+        let slots = &mut lie.accounts.get_mut(&address(2)).unwrap().slots;
+        slots.get_mut(&word(key.into())).unwrap().before = word(5);
+        let ((), fed) = twins.disk.feeding(|feed| feed.tell(lie));
+        let root = twins.disk.stage_fed(&truth, fed).unwrap().root();
+        assert_eq!(root, twins.disk.stage(&truth).unwrap().root(), "key {key}");
     }
 }
