@@ -2,6 +2,7 @@
 //!
 //! A workload is what the transactions do; a shape is who they do it with, and so who needs whom.
 
+pub mod chain;
 mod job;
 mod parties;
 mod places;

@@ -29,6 +29,11 @@ impl Places {
         address(self.seed, "coinbase", 0)
     }
 
+    /// One of the pools, where a state has a fixed number of them.
+    pub(super) fn pool_address(self, number: u64) -> Address {
+        address(self.seed, "pool", number)
+    }
+
     /// The tokens of a pool.
     pub(super) fn pool_tokens(self, pool: Address) -> [Address; 2] {
         // Which tokens it has goes by its address.
