@@ -3,11 +3,15 @@
 mod allocator;
 mod bench;
 mod diff;
+mod generate;
 mod given;
 mod harness;
 mod interrupt;
 mod list;
 mod list_files;
+mod new_file;
+mod progress;
+mod quantity;
 mod replay;
 mod report;
 mod row;
@@ -33,6 +37,7 @@ enum Command {
     Bench(bench::Arguments),
     List(list::Arguments),
     Diff(diff::Arguments),
+    Generate(generate::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -42,6 +47,7 @@ fn main() -> ExitCode {
         Command::Bench(arguments) => bench::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
         Command::Diff(arguments) => diff::run(&arguments),
+        Command::Generate(arguments) => generate::run(&arguments),
     };
     match result {
         Ok(status) => ExitCode::from(status as u8),
