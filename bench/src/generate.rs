@@ -9,7 +9,7 @@ use std::{
 
 use blockloom_bench::workloads::{
     Kind,
-    chain::{ChainRecipe, GeneratedChain},
+    chain::{ChainRecipe, GeneratedChain, Ledger},
 };
 use blockloom_fixtures::ChainWriter;
 use blockloom_state::MemoryStore;
@@ -103,7 +103,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Status, Box<dyn Error>> {
     Ok(Status::Verified)
 }
 
-/// The chain with its genesis only. The state under it is in memory, and this is the one place that says so.
+/// The chain with its genesis only. This is the one place that says where the state under it is: in memory.
 fn begin(arguments: &Arguments) -> GeneratedChain<MemoryStore> {
     let Arguments { workload: kind, gas, accounts, seed, .. } = *arguments;
     let recipe = ChainRecipe { kind, gas, accounts, seed };
@@ -116,9 +116,9 @@ fn begin(arguments: &Arguments) -> GeneratedChain<MemoryStore> {
 }
 
 /// Writes all that stands before the blocks.
-fn begin_file(
+fn begin_file<L: Ledger>(
     arguments: &Arguments,
-    chain: &GeneratedChain<MemoryStore>,
+    chain: &GeneratedChain<L>,
     file: NewFile,
 ) -> io::Result<ChainWriter<NewFile>> {
     let Arguments { workload, gas, accounts, seed, .. } = arguments;
@@ -131,9 +131,9 @@ fn begin_file(
 }
 
 /// Makes and writes the blocks, and ends the file; what is in it after an interruption is to be thrown away.
-fn grow(
+fn grow<L: Ledger>(
     blocks: u64,
-    chain: &mut GeneratedChain<MemoryStore>,
+    chain: &mut GeneratedChain<L>,
     mut writer: ChainWriter<NewFile>,
     failure: impl Fn(io::Error) -> String,
 ) -> Result<NewFile, Box<dyn Error>> {

@@ -114,6 +114,11 @@ impl<L: Ledger> GeneratedChain<L> {
         &self.genesis
     }
 
+    /// What holds the state after its last block.
+    pub fn ledger(&self) -> &L {
+        &self.ledger
+    }
+
     /// What a file says of it before anything else.
     pub fn head<'c>(&'c self, name: &'c str) -> ChainHead<'c> {
         let blobs = self.spec.rules(&self.first).blobs;
