@@ -2,6 +2,7 @@
 
 mod allocator;
 mod bench;
+mod chain;
 mod diff;
 mod generate;
 mod given;
@@ -38,6 +39,7 @@ enum Command {
     List(list::Arguments),
     Diff(diff::Arguments),
     Generate(generate::Arguments),
+    Chain(chain::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
         Command::List(arguments) => list::run(&arguments),
         Command::Diff(arguments) => diff::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),
+        Command::Chain(arguments) => chain::run(&arguments),
     };
     match result {
         Ok(status) => ExitCode::from(status as u8),
