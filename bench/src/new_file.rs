@@ -29,7 +29,7 @@ impl NewFile {
         let mut partial = path.as_os_str().to_owned();
         partial.push(".partial");
         // What an earlier run left that was killed is of no use to anybody.
-        let output = BufWriter::with_capacity(1 << 20, File::create(&partial)?);
+        let output = BufWriter::with_capacity(1 << 16, File::create(&partial)?);
         Ok(Self { path: path.to_owned(), partial: partial.into(), output })
     }
 

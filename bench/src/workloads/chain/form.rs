@@ -1,6 +1,6 @@
 //! The types of transactions, and how an errand becomes a signed one.
 
-use alloy_consensus::{Header, TxEip1559, TxEip2930, TxEip4844, TxEip7702, TxLegacy};
+use alloy_consensus::Header;
 use alloy_eips::{
     eip2930::{AccessList, AccessListItem},
     eip4844::VERSIONED_HASH_VERSION_KZG,
@@ -8,7 +8,7 @@ use alloy_eips::{
 };
 use alloy_primitives::{Address, B256, TxKind, keccak256};
 use blockloom_engine::{Rules, SignedTransaction};
-use blockloom_fixtures::contracts::token;
+use blockloom_fixtures::{compose::Unsigned, contracts::token};
 
 use super::people::Person;
 use crate::workloads::{
@@ -24,8 +24,8 @@ const AUTHORIZATION_GAS: u64 = 25_000;
 pub(super) const MOST_GAS_LIMIT: u64 = Job::Create.gas_limit() + MOST_EXTRA_GAS;
 /// No type of transaction adds more gas to what an errand asks for.
 pub(super) const MOST_EXTRA_GAS: u64 = AUTHORIZATION_GAS;
-/// The most that is paid to a proposer for a unit of gas, in wei.
-const MOST_TIP: u64 = 2_000_000_000;
+/// The most that a proposer gets for a unit of gas, in wei.
+pub(super) const MOST_TIP: u64 = 2_000_000_000;
 /// The most blobs that come with one transaction.
 const MOST_BLOBS: u64 = 3;
 
@@ -61,6 +61,11 @@ impl Form {
         }
     }
 
+    /// Whether its type tells the tip from the price.
+    fn has_tip(&self) -> bool {
+        !matches!(self, Self::Legacy | Self::AccessList(_))
+    }
+
     /// How many blobs come with it.
     pub(super) fn blobs(&self) -> u64 {
         if let Self::Blobs(count) = self { *count } else { 0 }
@@ -83,85 +88,41 @@ impl Prices {
     }
 }
 
-/// A transaction, ready to be signed.
+/// What a sender does, in which form.
 #[derive(Clone, Debug)]
-pub(super) struct Unsigned {
+pub(super) struct Deed {
+    /// The sender's position among the senders.
+    pub(super) sender: usize,
     pub(super) errand: Errand,
     pub(super) form: Form,
-    pub(super) nonce: u64,
-    tip: u128,
+    /// What the errand uses, about.
+    pub(super) gas: u64,
 }
 
-impl Unsigned {
-    pub(super) fn new(errand: Errand, form: Form, nonce: u64, random: &mut Random) -> Self {
-        Self { errand, form, nonce, tip: random.below(MOST_TIP).into() }
-    }
-
-    /// Signs it. What it offers is enough for `prices`.
-    pub(super) fn sign(self, sender: Person, prices: Prices) -> SignedTransaction {
-        let Person { signer, address: from } = sender;
+impl Deed {
+    /// Signs it. What is offered is enough for `prices` and the tip.
+    pub(super) fn sign(self, sender: Person, nonce: u64, prices: Prices, tip: u128) -> SignedTransaction {
+        let Person { signer, address } = sender;
+        let Self { errand, form, .. } = self;
+        let Errand { to, value, data: input, gas_limit } = errand;
         let Prices { chain_id, base_fee, blob_fee } = prices;
-        let Self { errand, form, nonce, tip } = self;
-        let gas_limit = errand.gas_limit + form.extra_gas();
-        let Errand { to, value, data: input, .. } = errand;
-        let (gas_price, max_fee_per_gas, max_priority_fee_per_gas) =
-            (base_fee + tip, 2 * base_fee + tip, tip);
+        let gas_limit = gas_limit + form.extra_gas();
         let access_list = AccessList::default();
-        let callee = to.to().copied().unwrap_or_default();
+        // Where the type knows a tip, an offer that is higher than it need be costs nothing.
+        let gas_price = if form.has_tip() { 2 * base_fee + tip } else { base_fee + tip };
+        let unsigned = Unsigned { chain_id, nonce, gas_limit, gas_price, tip, to, value, access_list, input };
         match form {
-            Form::Legacy => {
-                let chain_id = Some(chain_id);
-                signer.sign(TxLegacy { chain_id, nonce, gas_price, gas_limit, to, value, input })
-            }
+            Form::Legacy => signer.sign(unsigned.legacy()),
             Form::AccessList(tokens) => {
-                let access_list = balances_in(tokens, from);
-                signer.sign(TxEip2930 {
-                    chain_id,
-                    nonce,
-                    gas_price,
-                    gas_limit,
-                    to,
-                    value,
-                    access_list,
-                    input,
-                })
+                let access_list = balances_in(tokens, address);
+                signer.sign(Unsigned { access_list, ..unsigned }.access_list())
             }
-            Form::DynamicFee => signer.sign(TxEip1559 {
-                chain_id,
-                nonce,
-                gas_limit,
-                max_fee_per_gas,
-                max_priority_fee_per_gas,
-                to,
-                value,
-                access_list,
-                input,
-            }),
-            Form::Blobs(count) => signer.sign(TxEip4844 {
-                chain_id,
-                nonce,
-                gas_limit,
-                max_fee_per_gas,
-                max_priority_fee_per_gas,
-                to: callee,
-                value,
-                access_list,
-                blob_versioned_hashes: (0..count).map(|number| blob_hash(from, nonce, number)).collect(),
-                max_fee_per_blob_gas: 2 * blob_fee,
-                input,
-            }),
-            Form::SetCode(authorization) => signer.sign(TxEip7702 {
-                chain_id,
-                nonce,
-                gas_limit,
-                max_fee_per_gas,
-                max_priority_fee_per_gas,
-                to: callee,
-                value,
-                access_list,
-                authorization_list: vec![authorization],
-                input,
-            }),
+            Form::DynamicFee => signer.sign(unsigned.dynamic_fee()),
+            Form::Blobs(count) => {
+                let hashes = (0..count).map(|number| blob_hash(address, nonce, number)).collect();
+                signer.sign(unsigned.blobs(hashes, 2 * blob_fee))
+            }
+            Form::SetCode(authorization) => signer.sign(unsigned.set_code(vec![authorization])),
         }
     }
 }

@@ -9,7 +9,7 @@ use blockloom_engine::SignedTransaction;
 
 use super::{
     CHAIN_ID,
-    form::{Form, MOST_EXTRA_GAS, Prices, Unsigned},
+    form::{Deed, Form, MOST_EXTRA_GAS, MOST_TIP, Prices},
     genesis::Genesis,
     proposer::Room,
 };
@@ -91,12 +91,12 @@ impl Traffic {
         room: &mut Room,
         random: &mut Random,
     ) -> SignedTransaction {
-        let Deed { sender, errand, form, gas } = deed;
-        room.take(gas + form.extra_gas(), errand.gas_limit + form.extra_gas(), form.blobs());
-        let nonce = self.nonces[sender];
-        self.nonces[sender] += 1;
-        let person = genesis.people.senders[sender];
-        Unsigned::new(errand, form, nonce, random).sign(person, prices)
+        let extra = deed.form.extra_gas();
+        room.take(deed.gas + extra, deed.errand.gas_limit + extra, deed.form.blobs());
+        let nonce = self.nonces[deed.sender];
+        self.nonces[deed.sender] += 1;
+        let person = genesis.people.senders[deed.sender];
+        deed.sign(person, nonce, prices, random.below(MOST_TIP).into())
     }
 
     /// A job that somebody does, in a block with room for so many blobs.
@@ -158,15 +158,6 @@ impl Traffic {
         self.newcomers += 1;
         genesis.people.newcomer(self.newcomers)
     }
-}
-
-/// What a sender does, in which form.
-struct Deed {
-    sender: usize,
-    errand: Errand,
-    form: Form,
-    /// What the errand uses, about.
-    gas: u64,
 }
 
 /// Has a validator ask for its money (EIP-7002).
