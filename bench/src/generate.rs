@@ -4,15 +4,17 @@ use std::{
     error::Error,
     fs,
     io::{self, Write},
-    path::PathBuf,
+    num::NonZeroU64,
+    path::{Path, PathBuf},
 };
 
+use alloy_primitives::Bytes;
 use blockloom_bench::workloads::{
     Kind,
     chain::{ChainRecipe, GeneratedChain, Ledger},
 };
 use blockloom_fixtures::ChainWriter;
-use blockloom_state::MemoryStore;
+use blockloom_state::{DiskConfig, DiskError, DiskStore, Genesis, NewBlock};
 use indicatif::ProgressBar;
 
 use crate::{
@@ -67,6 +69,13 @@ fn gas(text: &str) -> Result<u64, String> {
         .ok_or_else(|| format!("an amount of gas as 500k or 30M is wanted, at most {most}"))
 }
 
+/// How the state is kept: no block is ever undone, and nothing of it is needed after a crash.
+const LEDGER_CONFIG: DiskConfig = DiskConfig {
+    cache_bytes: 256 << 20,
+    undo_blocks: 0,
+    blocks_per_write: NonZeroU64::new(64).expect("64 is not zero"),
+};
+
 /// More accounts than this are a slip of the finger.
 const MOST_ACCOUNTS: u64 = 1_000_000_000;
 
@@ -89,7 +98,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Status, Box<dyn Error>> {
     let failure = |error: io::Error| format!("{}: {error}", path.display());
     fs::create_dir_all(&arguments.out).map_err(failure)?;
     let file = NewFile::create(&path).map_err(failure)?;
-    let mut chain = begin(arguments);
+    // Beside the file, where there is room for a state of that size if there is room for the file.
+    let folder = tempfile::Builder::new().prefix(".state").tempdir_in(&arguments.out).map_err(failure)?;
+    let mut chain = begin(arguments, folder.path())?;
     let writer = begin_file(arguments, &chain, file).map_err(failure)?;
     let file = grow(arguments.blocks, &mut chain, writer, failure)?;
     if is_interrupted() {
@@ -103,16 +114,20 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Status, Box<dyn Error>> {
     Ok(Status::Verified)
 }
 
-/// The chain with its genesis only. This is the one place that says where the state under it is: in memory.
-fn begin(arguments: &Arguments) -> GeneratedChain<MemoryStore> {
+/// The chain with its genesis only. Its state is kept in `folder`, and is of no use afterwards.
+fn begin(arguments: &Arguments, folder: &Path) -> Result<GeneratedChain<DiskStore>, DiskError> {
     let Arguments { workload: kind, gas, accounts, seed, .. } = *arguments;
     let recipe = ChainRecipe { kind, gas, accounts, seed };
     let genesis = recipe.genesis();
     let bar = progress::bar(accounts, "accounts made");
-    let store = MemoryStore::from_genesis(genesis.accounts().take_while(|_| goes_on(&bar)));
+    let mut state = Genesis::begin(folder, LEDGER_CONFIG)?;
+    for (address, allocation) in genesis.accounts().take_while(|_| goes_on(&bar)) {
+        state.add(address, allocation)?;
+    }
     bar.finish_and_clear();
-    let root = store.root();
-    GeneratedChain::new(&recipe, genesis, store, root)
+    let root = state.root()?;
+    let store = state.finish(NewBlock { number: 0, hash: root, note: Bytes::new() })?;
+    Ok(GeneratedChain::new(&recipe, genesis, store, root))
 }
 
 /// Writes all that stands before the blocks.

@@ -56,7 +56,7 @@ pub(crate) struct Arguments {
     cache: u64,
     /// How many blocks are written to disk at once. A crash loses those that are not written yet, and the next
     /// import repeats them.
-    #[arg(long, value_name = "N", default_value = "1")]
+    #[arg(long, value_name = "N", default_value = "16")]
     blocks_per_write: NonZeroU64,
     /// How many blocks can be undone.
     #[arg(long, value_name = "N", default_value = "256")]
