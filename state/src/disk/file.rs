@@ -59,12 +59,13 @@ impl File {
     /// Opens the one in a folder.
     pub(super) fn open(path: &Path) -> Result<Self, DiskError> {
         let seal = Seal::open(path)?;
-        if !database_path(path).is_dir() {
-            let (what, reason) = ("the database".to_owned(), "it is not there".to_owned());
-            return Err(DiskError::Damaged { path: path.to_owned(), what, reason });
+        match open_existing(path) {
+            Ok(open) => Ok(Self { path: path.to_owned(), open: Some(open), seal }),
+            Err(error @ DiskError::InUse { .. }) => Err(error),
+            // Whoever made it was stopped before it was whole; no block was ever in it.
+            Err(_) if seal.block().is_none() => Err(DiskError::Unfinished { path: path.to_owned() }),
+            Err(error) => Err(error),
         }
-        let open = open(path).map_err(|error| explain(path, Doing::Open, error))?;
-        Ok(Self { path: path.to_owned(), open: Some(open), seal })
     }
 
     /// Removes all of it from a folder.
@@ -142,6 +143,14 @@ impl File {
     fn explain(&self, doing: Doing, error: fjall::Error) -> DiskError {
         explain(&self.path, doing, error)
     }
+}
+
+fn open_existing(path: &Path) -> Result<(Database, Keyspace), DiskError> {
+    if !database_path(path).is_dir() {
+        let (what, reason) = ("the database".to_owned(), "it is not there".to_owned());
+        return Err(DiskError::Damaged { path: path.to_owned(), what, reason });
+    }
+    open(path).map_err(|error| explain(path, Doing::Open, error))
 }
 
 fn open(path: &Path) -> fjall::Result<(Database, Keyspace)> {
