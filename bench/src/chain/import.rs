@@ -36,13 +36,13 @@ pub(super) enum ImportFailure {
     OtherGenesis { path: PathBuf, folder: PathBuf, stored: B256, found: B256 },
     /// The file is of another branch.
     #[error("{}: {error}; to import it, go back first: --revert {undo}", .path.display())]
-    OtherBranch { path: PathBuf, error: DiskChainError, undo: u64 },
+    OtherBranch { path: PathBuf, error: Box<DiskChainError>, undo: u64 },
     /// The chain ends in another block than the file says.
     #[error("{}: it says that it ends in block {expected}, but it ends in {found}", .path.display())]
     End { path: PathBuf, expected: B256, found: B256 },
     /// A block, or the first state, is not as it should be.
     #[error("{}: {error}", .path.display())]
-    Chain { path: PathBuf, error: DiskChainError },
+    Chain { path: PathBuf, error: Box<DiskChainError> },
     /// The store failed.
     #[error(transparent)]
     Store(#[from] DiskError),
@@ -53,18 +53,21 @@ impl ImportFailure {
         let path = path.to_owned();
         match error {
             DiskChainError::OtherBranch { number, head, .. } => {
-                Self::OtherBranch { path, error, undo: head + 1 - number }
+                Self::OtherBranch { path, error: Box::new(error), undo: head + 1 - number }
             }
             DiskChainError::Store(error) => Self::Store(error),
-            error => Self::Chain { path, error },
+            error => Self::Chain { path, error: Box::new(error) },
         }
     }
 
     /// How the command ends because of it.
     pub(super) fn status(&self) -> Status {
         match self {
-            Self::Chain { error: DiskChainError::Block(_) | DiskChainError::GenesisRoot { .. }, .. }
-            | Self::End { .. } => Status::Failed,
+            Self::End { .. } => Status::Failed,
+            Self::Chain { error, .. } => match **error {
+                DiskChainError::Block(_) | DiskChainError::GenesisRoot { .. } => Status::Failed,
+                _ => Status::Unusable,
+            },
             _ => Status::Unusable,
         }
     }

@@ -125,7 +125,7 @@ fn a_refused_block_leaves_those_before_it() {
 fn a_chain_that_does_not_begin_or_end_as_its_file_says_is_refused() {
     let scene = Scene::new(2);
     edit(&scene, "chain.json", "end.json", |case| {
-        case["lastblockhash"] = json!(format!("0x{}", "11".repeat(32)))
+        case["lastblockhash"] = json!(format!("0x{}", "11".repeat(32)));
     });
     let told = scene.chain("end", &["--import", "end.json"]);
     assert_eq!(told.status, Some(1));
