@@ -8,8 +8,8 @@ use std::{
 use alloy_primitives::B256;
 use blockloom_engine::{ChainSpec, Engine};
 use blockloom_fixtures::{
-    Arrival, Chain, DiskChain, DiskChainError, DiskGenesis, FixtureError, LongChain, Outline, Source,
-    Sources, Summary, Unsupported, WireBlock,
+    Arrival, BlockPosition, Chain, DiskChain, DiskChainError, DiskGenesis, FixtureError, ImportError,
+    LongChain, Outline, Source, Sources, Summary, Unsupported, WireBlock,
 };
 use blockloom_state::{DiskConfig, DiskError, DiskStore};
 
@@ -28,6 +28,9 @@ pub(super) enum ImportFailure {
     /// Nobody has the rules.
     #[error("{}: {reason}", .path.display())]
     Unsupported { path: PathBuf, reason: Unsupported },
+    /// A block is none.
+    #[error("{}: blocks[{position}]: {error}", .path.display())]
+    NoBlock { path: PathBuf, position: BlockPosition, error: Box<ImportError> },
     /// The file is of another chain.
     #[error(
         "{}: its first block is {found}, and that of the chain in {} is {stored}",
@@ -63,7 +66,7 @@ impl ImportFailure {
     /// How the command ends because of it.
     pub(super) fn status(&self) -> Status {
         match self {
-            Self::End { .. } => Status::Failed,
+            Self::NoBlock { .. } | Self::End { .. } => Status::Failed,
             Self::Chain { error, .. } => match **error {
                 DiskChainError::Block(_) | DiskChainError::GenesisRoot { .. } => Status::Failed,
                 _ => Status::Unusable,
@@ -152,12 +155,9 @@ impl<'a> Import<'a> {
                 none => DiskGenesis::begin(self.folder, self.config)
                     .and_then(|genesis| none.insert(genesis).add(address, allocation)),
             };
+            let flow = flow_after(&added);
             failure = added.err();
-            if failure.is_some() || is_interrupted() {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
+            flow
         }))?;
         bar.finish_and_clear();
         let Some(outline) = outline else { return failure.map_or(Ok(None), |error| Err(error.into())) };
@@ -179,27 +179,41 @@ impl<'a> Import<'a> {
                 self.pace.left_out();
                 return ControlFlow::Continue(());
             }
-            last = self.import_block(block, chain);
-            if last.is_err() || is_interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            last = self.import_block(file.path(), block, chain);
+            flow_after(&last)
         })?;
-        let (path, expected) = (file.path(), outline.last_block_hash);
-        match last.map_err(|error| ImportFailure::of(path, error))? {
+        let (path, expected) = (file.path().to_owned(), outline.last_block_hash);
+        match last? {
             Arrival::Added(Summary { hash: found, .. }) if flow.is_continue() && found != expected => {
-                Err(ImportFailure::End { path: path.to_owned(), expected, found })
+                Err(ImportFailure::End { path, expected, found })
             }
             Arrival::Added(_) | Arrival::Known => Ok(flow),
         }
     }
 
-    fn import_block(&mut self, block: WireBlock, chain: &mut DiskChain) -> Result<Arrival, DiskChainError> {
-        let signed = Chain::decode(&block.rlp)?;
-        let arrival = chain.import(signed, block.access_list, &self.engine)?;
+    fn import_block(
+        &mut self,
+        path: &Path,
+        block: WireBlock,
+        chain: &mut DiskChain,
+    ) -> Result<Arrival, ImportFailure> {
+        let WireBlock { position, rlp, access_list, .. } = block;
+        let no_block =
+            |error| ImportFailure::NoBlock { path: path.to_owned(), position, error: Box::new(error) };
+        let signed = Chain::decode(&rlp).map_err(no_block)?;
+        let arrival = chain.import(signed, access_list, &self.engine);
+        let arrival = arrival.map_err(|error| ImportFailure::of(path, error))?;
         match &arrival {
             Arrival::Added(summary) => self.pace.added(summary),
             Arrival::Known => self.pace.passed_over(),
         }
         Ok(arrival)
     }
+}
+
+/// Whether to go on after this.
+fn flow_after<T, E>(result: &Result<T, E>) -> ControlFlow<()> {
+    if result.is_err() || is_interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
 }
 
 fn spec(file: &LongChain, outline: &Outline) -> Result<ChainSpec, ImportFailure> {

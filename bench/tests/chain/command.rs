@@ -118,6 +118,11 @@ fn a_refused_block_leaves_those_before_it() {
     assert_eq!(told.status, Some(1));
     assert!(told.error.contains("spoiled.json: block 6: outcome: receipts root"), "{}", told.error);
     assert_eq!(told.output.lines().last(), Some(&*scene.line(5)));
+    edit(&scene, "chain.json", "torn.json", |case| blocks(case)[6]["rlp"] = json!("0xf902"));
+    let told = scene.chain("kept", &["--import", "torn.json"]);
+    assert_eq!(told.status, Some(1));
+    assert!(told.error.contains("torn.json: blocks[6]: the block does not decode"), "{}", told.error);
+    assert_eq!(told.output.lines().last(), Some(&*scene.line(6)));
     assert_eq!(scene.chain("kept", &["--import", "chain.json", "--verify"]).last_line(), scene.line(8));
 }
 
