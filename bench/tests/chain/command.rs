@@ -2,9 +2,10 @@
 
 use std::{fs, thread, time::Duration};
 
+use blockloom_bench::workloads::{Kind, chain::ChainRecipe};
 use serde_json::{Value, json};
 
-use crate::scene::{Scene, command, told};
+use crate::scene::{RECIPE, Scene, command, line, told};
 
 /// Changes the only case of a file.
 fn edit(scene: &Scene, from: &str, to: &str, change: impl FnOnce(&mut Value)) {
@@ -73,10 +74,30 @@ fn what_is_undone_can_be_imported_again() {
 }
 
 #[test]
+fn another_branch_is_refused_until_the_chain_goes_back() {
+    let scene = Scene::new(9);
+    // Other traffic after the same first block.
+    let branch = scene.write("branch.json", ChainRecipe { kind: Kind::Transfers, ..RECIPE }, 7);
+    assert_eq!(branch[0], scene.headers[0]);
+    scene.chain("kept", &["--import", "chain.json"]).last_line();
+    let told = scene.chain("kept", &["--import", "branch.json"]);
+    assert_eq!(told.status, Some(2));
+    for named in [&scene.headers[1].hash_slow().to_string(), &branch[1].hash_slow().to_string(), "--revert 9"]
+    {
+        assert!(told.error.contains(named), "{}", told.error);
+    }
+    assert_eq!(told.output.lines().last(), Some(&*scene.line(9)));
+    let both = scene.chain("kept", &["--revert", "9", "--import", "branch.json", "--verify"]);
+    assert_eq!(both.last_line(), line(&branch[7]));
+    let alone = scene.chain("alone", &["--import", "branch.json", "--verify"]);
+    assert_eq!(alone.last_line(), both.last_line());
+}
+
+#[test]
 fn another_genesis_is_refused_and_so_is_what_is_no_chain() {
     let scene = Scene::new(3);
     scene.chain("kept", &["--import", "chain.json"]).last_line();
-    let other = scene.write("other.json", 2, 3);
+    let other = scene.write("other.json", ChainRecipe { seed: 2, ..RECIPE }, 3);
     let told = scene.chain("kept", &["--import", "other.json"]);
     assert_eq!(told.status, Some(2));
     let named = [scene.headers[0].hash_slow(), other[0].hash_slow()];

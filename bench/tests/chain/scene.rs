@@ -15,6 +15,10 @@ use blockloom_bench::workloads::{
 use blockloom_fixtures::ChainWriter;
 use blockloom_state::MemoryStore;
 
+/// What small chains are made from.
+pub(crate) const RECIPE: ChainRecipe =
+    ChainRecipe { kind: Kind::Mixed, gas: 300_000, accounts: 120, seed: 1 };
+
 /// A chain in a file.
 pub(crate) struct Scene {
     pub(crate) folder: tempfile::TempDir,
@@ -33,13 +37,12 @@ impl Scene {
     /// A chain of so many small blocks, every root of which is computed from the whole state.
     pub(crate) fn new(blocks: usize) -> Self {
         let mut scene = Self { folder: tempfile::tempdir().unwrap(), headers: Vec::new() };
-        scene.headers = scene.write("chain.json", 1, blocks);
+        scene.headers = scene.write("chain.json", RECIPE, blocks);
         scene
     }
 
-    /// Writes a chain, another for each seed, and returns the headers.
-    pub(crate) fn write(&self, name: &str, seed: u64, blocks: usize) -> Vec<Header> {
-        let recipe = ChainRecipe { kind: Kind::Mixed, gas: 300_000, accounts: 120, seed };
+    /// Writes a chain, and returns the headers.
+    pub(crate) fn write(&self, name: &str, recipe: ChainRecipe, blocks: usize) -> Vec<Header> {
         let genesis = recipe.genesis();
         let store = MemoryStore::from_genesis(genesis.accounts());
         let root = store.root();
