@@ -77,6 +77,9 @@ impl Weighter<Question, Answer> for Weights {
 /// The cache.
 pub(super) struct Cache(sync::Cache<Question, Answer, Weights>);
 
+/// How many parts it has, each with a lock of its own.
+const SHARDS: usize = 64;
+
 /// How large an answer is that the cache reckons with.
 const USUAL_BYTES: u64 = 300;
 
@@ -85,6 +88,7 @@ impl Cache {
     pub(super) fn new(bytes: u64) -> Self {
         let options = OptionsBuilder::new()
             .weight_capacity(bytes)
+            .shards(SHARDS)
             .estimated_items_capacity(usize::try_from(bytes / USUAL_BYTES).unwrap_or(usize::MAX))
             .build()
             .expect("both capacities are said");

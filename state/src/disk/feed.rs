@@ -22,7 +22,6 @@ use alloy_trie::EMPTY_ROOT_HASH;
 use super::{
     DiskError, DiskStore,
     entry::{LifeId, Storage},
-    keys::Trie,
     nodes::StoredNodes,
     stage::{StorageTrie, hashed},
 };
@@ -112,7 +111,7 @@ impl DiskStore {
     pub(super) fn unfed(&self) -> Fed<'_> {
         Fed {
             store: self,
-            accounts: PartialTrie::new(StoredNodes::new(self, Trie::Accounts), self.head.root),
+            accounts: self.accounts_trie(),
             storages: AddressMap::default(),
             lives: Lives::from(self.next_life),
             failure: None,

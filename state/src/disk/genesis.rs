@@ -5,11 +5,9 @@ use std::{fs, path::Path};
 use alloy_primitives::{Address, B256};
 
 use super::{
-    DiskConfig, DiskError, DiskStore, Doing, Mark, NewBlock, cache::Cache, entry::LifeId, file::File,
-    keys::Key, tables::Tables,
+    DiskConfig, DiskError, DiskStore, Doing, Mark, NewBlock, file::File, keys::Key, writing::Writing,
 };
 use crate::{Account, AccountChange, Allocation, Change, Changes, Life, store::code_of};
-use alloy_trie::EMPTY_ROOT_HASH;
 
 /// How many accounts and slots are written at once.
 const AT_ONCE: usize = 50_000;
@@ -33,16 +31,7 @@ impl Genesis {
     pub fn begin(path: impl AsRef<Path>, config: DiskConfig) -> Result<Self, DiskError> {
         let path = path.as_ref();
         make_room(path)?;
-        let tables = Tables::new(File::create(path)?);
-        let store = DiskStore {
-            path: path.to_owned(),
-            config,
-            tables,
-            cache: Cache::new(config.cache_bytes),
-            head: Mark { root: EMPTY_ROOT_HASH, ..Mark::default() },
-            next_life: LifeId::FIRST,
-            unwritten: 0,
-        };
+        let store = DiskStore::of_file(path, config, File::create(path)?);
         Ok(Self { store, changes: Changes::default(), size: 0 })
     }
 
@@ -108,8 +97,9 @@ impl Genesis {
             error => error,
         })?;
         (store.head.root, store.next_life) = (staged.root, staged.next_life);
-        store.tables.add(staged.batch);
-        store.cache.put_all(staged.answers);
+        let Writing { batch, answers, .. } = store.writing(staged);
+        store.tables.add(batch);
+        store.cache.put_all(answers);
         store.tables.flush(None)
     }
 }

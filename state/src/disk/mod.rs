@@ -17,6 +17,7 @@ mod mark;
 mod nodes;
 mod proof;
 mod read;
+mod resident;
 mod revert;
 mod seal;
 mod stage;
@@ -24,6 +25,7 @@ mod sweep;
 mod tables;
 mod undo;
 mod verify;
+mod writing;
 
 use std::{
     num::NonZeroU64,
@@ -31,6 +33,7 @@ use std::{
 };
 
 use alloy_primitives::{B256, Bytes};
+use alloy_trie::EMPTY_ROOT_HASH;
 
 pub use cache::CacheStatistics;
 pub use error::{DiskError, Doing};
@@ -45,7 +48,9 @@ use cache::Cache;
 use entry::LifeId;
 use file::File;
 use keys::Key;
+use resident::Resident;
 use tables::Tables;
+use writing::Writing;
 
 /// How a store is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +77,7 @@ pub struct DiskStore {
     config: DiskConfig,
     tables: Tables,
     cache: Cache,
+    resident: Resident,
     head: Mark,
     next_life: LifeId,
     /// How many blocks are not written yet.
@@ -97,18 +103,24 @@ impl DiskStore {
     /// If there is none, somebody has it open, it is damaged, not finished, or of another version.
     pub fn open(path: impl AsRef<Path>, config: DiskConfig) -> Result<Self, DiskError> {
         let path = path.as_ref();
-        let file = File::open(path)?;
-        let mut store = Self {
+        let mut store = Self::of_file(path, config, File::open(path)?);
+        store.reload()?;
+        Ok(store)
+    }
+
+    /// A store of which nothing is known yet but where it is.
+    fn of_file(path: &Path, config: DiskConfig, file: File) -> Self {
+        let resident = Resident::within(config.cache_bytes);
+        Self {
             path: path.to_owned(),
             config,
             tables: Tables::new(file),
-            cache: Cache::new(config.cache_bytes),
-            head: Mark::default(),
+            cache: Cache::new(config.cache_bytes.saturating_sub(resident.bytes())),
+            resident,
+            head: Mark { root: EMPTY_ROOT_HASH, ..Mark::default() },
             next_life: LifeId::FIRST,
             unwritten: 0,
-        };
-        store.reload()?;
-        Ok(store)
+        }
     }
 
     /// Goes back to what is in the file.
@@ -184,7 +196,8 @@ impl DiskStore {
             return Err(DiskError::OutOfOrder { number, head: self.head.number });
         }
         let mark = Mark { number, hash, root: staged.root, note };
-        let Staged { mut batch, undo, ended, next_life, answers, .. } = staged;
+        let next_life = staged.next_life;
+        let Writing { mut batch, undo, ended, answers } = self.writing(staged);
         batch.insert(Key::block(number), Some(alloy_rlp::encode(&mark)));
         batch.insert(Key::head(), Some(number.to_be_bytes().to_vec()));
         batch.insert(Key::next_life(), Some(next_life.to_bytes().to_vec()));

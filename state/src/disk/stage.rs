@@ -1,23 +1,21 @@
 //! What a block makes of a store, before anybody says that it is to be kept.
 
-use alloy_primitives::{Address, B256, U256, keccak256};
+use alloy_primitives::{Address, B256, U256, keccak256, map::B256Map};
 use alloy_trie::{EMPTY_ROOT_HASH, Nibbles};
 use rayon::prelude::*;
+use revm_state::Bytecode;
 
 use super::{
     DiskError, DiskStore,
-    cache::{Answer, Question},
     entry::{Entry, LifeId, Storage},
     feed::{Fed, FedStorage, Lives, Written},
-    keys::{Key, Trie},
+    keys::Trie,
     nodes::StoredNodes,
-    tables::Batch,
-    undo::Undo,
 };
 use crate::{
     AccountChange, Change, Changes, Life, Mismatch,
     changes::account_difference,
-    trie::{Insertion, NodeChanges, PartialTrie, Presence},
+    trie::{Insertion, Link, NodeChanges, PartialTrie, Presence},
 };
 
 /// Below this many accounts, handing them to other threads costs more than it saves.
@@ -30,13 +28,12 @@ pub struct Staged {
     pub(super) root: B256,
     /// The block that the changes were made on.
     pub(super) on: B256,
-    pub(super) batch: Batch,
-    pub(super) undo: Undo,
-    /// The lives that ended.
-    pub(super) ended: Vec<LifeId>,
+    pub(super) accounts: Vec<StagedAccount>,
+    pub(super) codes: B256Map<Bytecode>,
+    /// What became of the accounts' trie.
+    pub(super) nodes: NodeChanges,
+    pub(super) trie: Link,
     pub(super) next_life: LifeId,
-    /// What the cache has to say from then on, or no more.
-    pub(super) answers: Vec<(Question, Option<Answer>)>,
 }
 
 impl Staged {
@@ -47,21 +44,26 @@ impl Staged {
 }
 
 /// What becomes of one account.
-struct StagedAccount<'c> {
-    address: Address,
-    hash: B256,
-    before: Option<Entry>,
-    after: Option<Entry>,
-    /// The slots that change, by hash.
-    slots: Vec<StagedSlot<'c>>,
-    nodes: Option<NodeChanges>,
+#[derive(Debug)]
+pub(super) struct StagedAccount {
+    pub(super) address: Address,
+    /// The hash of its address.
+    pub(super) hash: B256,
+    pub(super) before: Option<Entry>,
+    pub(super) after: Option<Entry>,
+    /// The slots that change.
+    pub(super) slots: Vec<StagedSlot>,
+    /// What became of its storage's trie, if anything did.
+    pub(super) nodes: Option<NodeChanges>,
 }
 
 /// What becomes of one slot.
-struct StagedSlot<'c> {
-    key: &'c U256,
-    hash: B256,
-    change: Change<U256>,
+#[derive(Debug)]
+pub(super) struct StagedSlot {
+    pub(super) key: U256,
+    /// The hash of its key.
+    pub(super) hash: B256,
+    pub(super) change: Change<U256>,
 }
 
 /// The trie of a storage.
@@ -93,31 +95,24 @@ impl DiskStore {
         trie.insert_all(insertions)?;
         removals.into_iter().try_for_each(|hash| trie.remove(hash))?;
         let nodes = trie.take_changes();
-        let mut staged = Staged {
+        Ok(Staged {
             root: nodes.root,
             on: self.head.hash,
-            batch: Batch::new(),
-            undo: Undo::default(),
-            ended: Vec::new(),
+            accounts,
+            codes: changes.codes.clone(),
+            nodes,
+            trie: trie.into_root(),
             next_life: lives.next(),
-            answers: Vec::new(),
-        };
-        staged.add_nodes(Trie::Accounts, nodes);
-        accounts.into_iter().for_each(|account| staged.add_account(account));
-        for (hash, code) in &changes.codes {
-            staged.batch.insert(Key::code(*hash), Some(code.original_bytes().to_vec()));
-            staged.answers.push((Question::Code(*hash), Some(Answer::Code(code.clone()))));
-        }
-        Ok(staged)
+        })
     }
 }
 
 impl DiskStore {
-    fn stage_accounts<'c, 's>(
+    fn stage_accounts<'s>(
         &'s self,
-        listed: Vec<(Address, &'c AccountChange, FedStorage<'s>)>,
+        listed: Vec<(Address, &AccountChange, FedStorage<'s>)>,
         lives: &Lives,
-    ) -> Result<Vec<StagedAccount<'c>>, DiskError> {
+    ) -> Result<Vec<StagedAccount>, DiskError> {
         let stage = |(address, change, fed)| self.stage_account(address, change, fed, lives);
         let staged: Vec<_> = if listed.len() < PARALLEL_FROM {
             listed.into_iter().map(stage).collect()
@@ -132,13 +127,13 @@ impl DiskStore {
         first.map_or_else(|| staged.into_iter().collect(), |first| Err(DiskError::Misfit(first)))
     }
 
-    fn stage_account<'c, 's>(
+    fn stage_account<'s>(
         &'s self,
         address: Address,
-        change: &'c AccountChange,
+        change: &AccountChange,
         fed: FedStorage<'s>,
         lives: &Lives,
-    ) -> Result<StagedAccount<'c>, DiskError> {
+    ) -> Result<StagedAccount, DiskError> {
         let before = self.entry(address)?;
         if let Some(misfit) =
             account_difference(address, change.account.before, before.map(|entry| entry.account))
@@ -157,8 +152,11 @@ impl DiskStore {
         };
         let Some(account) = change.account.after else { return Ok(staged) };
         let slots = change.slots.iter().filter(|(_, slot)| slot.is_change());
-        let slot =
-            |(key, change): (&'c U256, &Change<U256>)| StagedSlot { key, hash: hashed(key), change: *change };
+        let slot = |(key, change): (&U256, &Change<U256>)| StagedSlot {
+            key: *key,
+            hash: hashed(key),
+            change: *change,
+        };
         staged.slots = slots.map(slot).collect();
         staged.after = Some(Entry { account, storage: kept });
         if !staged.slots.is_empty() {
@@ -204,7 +202,7 @@ impl DiskStore {
     fn stage_storage<'s>(
         &'s self,
         kept: Option<Storage>,
-        slots: &[StagedSlot<'_>],
+        slots: &[StagedSlot],
         fed: FedStorage<'s>,
         lives: &Lives,
     ) -> Result<(Storage, NodeChanges), DiskError> {
@@ -226,10 +224,7 @@ impl DiskStore {
     }
 }
 
-fn write_slots<'s>(
-    mut trie: StorageTrie<'s>,
-    slots: &[StagedSlot<'_>],
-) -> Result<StorageTrie<'s>, DiskError> {
+fn write_slots<'s>(mut trie: StorageTrie<'s>, slots: &[StagedSlot]) -> Result<StorageTrie<'s>, DiskError> {
     let (emptied, filled): (Vec<_>, Vec<_>) = slots.iter().partition(|slot| slot.change.after.is_zero());
     trie.insert_all(filled.iter().map(|slot| slot_insertion(slot.hash, slot.change)).collect())?;
     emptied.into_iter().try_for_each(|slot| trie.remove(slot.hash))?;
@@ -243,7 +238,7 @@ fn slot_insertion(hash: B256, change: Change<U256>) -> Insertion {
 }
 
 /// What the accounts put into their trie, and what they take out of it.
-fn leaves(accounts: &[StagedAccount<'_>]) -> (Vec<Insertion>, Vec<B256>) {
+fn leaves(accounts: &[StagedAccount]) -> (Vec<Insertion>, Vec<B256>) {
     let (mut insertions, mut removals) = (Vec::with_capacity(accounts.len()), Vec::new());
     for StagedAccount { hash, before, after, .. } in accounts {
         match after {
@@ -262,46 +257,4 @@ fn leaves(accounts: &[StagedAccount<'_>]) -> (Vec<Insertion>, Vec<B256>) {
 /// The hash of a slot's key, under which it stands.
 pub(super) fn hashed(key: &U256) -> B256 {
     keccak256(key.to_be_bytes::<32>())
-}
-
-impl Staged {
-    fn add_account(&mut self, account: StagedAccount<'_>) {
-        let StagedAccount { address, hash, before, after, slots, nodes } = account;
-        self.batch.insert(Trie::Accounts.leaf(hash), after.map(|entry| entry.encode()));
-        self.undo.add_account(hash, before.as_ref());
-        self.answers.push((Question::Account(address), Some(Answer::Account(after.map(Box::new)))));
-        let life = after.and_then(|entry| entry.storage).map(|storage| storage.life);
-        let life_before = before.and_then(|entry| entry.storage).map(|storage| storage.life);
-        self.ended.extend(life_before.filter(|before| life != Some(*before)));
-        let Some(life) = life else { return };
-        for StagedSlot { key, hash, change } in slots {
-            let value = (!change.after.is_zero()).then(|| change.after.to_be_bytes_trimmed_vec());
-            self.batch.insert(Trie::Storage(life).leaf(hash), value);
-            self.answers.push((Question::Slot(life, *key), Some(Answer::Slot(change.after))));
-            // What a new life began with is gone with it.
-            if life_before == Some(life) {
-                self.undo.add_slot(life, hash, change.before);
-            }
-        }
-        if let Some(nodes) = nodes {
-            self.add_nodes(Trie::Storage(life), nodes);
-        }
-    }
-
-    /// Adds what became of the nodes of a trie.
-    fn add_nodes(&mut self, trie: Trie, nodes: NodeChanges) {
-        let question = |path| Question::Node(trie.node(path));
-        self.answers.extend(nodes.gone.iter().map(|path| (question(path), None)));
-        let answer = |record: &Vec<u8>| Some(Answer::Node(record.as_slice().into()));
-        self.answers.extend(nodes.written.iter().map(|(path, record)| (question(path), answer(record))));
-        nodes.write_into(&mut self.batch, trie);
-    }
-}
-
-impl NodeChanges {
-    /// Adds what became of the nodes of a trie to what is written.
-    pub(super) fn write_into(self, batch: &mut Batch, trie: Trie) {
-        batch.extend(self.gone.into_iter().map(|path| (trie.node(&path), None)));
-        batch.extend(self.written.into_iter().map(|(path, record)| (trie.node(&path), Some(record))));
-    }
 }

@@ -16,6 +16,6 @@ mod record;
 mod witness;
 
 pub use error::{TrieError, WitnessError};
-pub(crate) use node::{Node, Nodes, Sort};
+pub(crate) use node::{Link, Node, Nodes, Sort};
 pub(crate) use partial::{Insertion, NodeChanges, PartialTrie, Presence};
 pub use witness::Witness;

@@ -9,14 +9,16 @@
 //! check of its own and cannot walk forever, whatever the bytes say.
 
 use alloy_primitives::{B256, Bytes, keccak256, map::B256Map};
-use alloy_rlp::{EMPTY_STRING_CODE, Encodable, Error as RlpError};
+use alloy_rlp::{EMPTY_STRING_CODE, Encodable, Error as RlpError, Header};
 use alloy_trie::{
-    Nibbles, TrieMask,
-    nodes::{BranchNodeRef, CHILD_INDEX_RANGE, ExtensionNodeRef, LeafNodeRef, RlpNode, TrieNode},
+    Nibbles,
+    nodes::{CHILD_INDEX_RANGE, ExtensionNodeRef, LeafNodeRef, RlpNode, TrieNode},
 };
-use smallvec::SmallVec;
 
 use super::TrieError;
+
+/// How many bytes a name has at most: a hash, and what says that it is one.
+const NAME_BYTES: usize = 33;
 
 /// Whoever is told of the nodes that changed.
 pub(super) type Told<'t> = &'t mut dyn FnMut(&Nibbles, &Node);
@@ -129,28 +131,47 @@ impl Link {
         Ok(())
     }
 
-    /// What the parent holds of it, computed anew for what changed. `told` is told of every node that
-    /// changed, with its path, once all below it are named; `path` leads here. `scratch` may hold
-    /// anything.
-    pub(super) fn name(&mut self, path: &Nibbles, scratch: &mut Vec<u8>, told: Told<'_>) -> RlpNode {
-        match self {
-            Self::Open(node, name @ None) => {
-                node.name_children(path, scratch, told);
-                told(path, node);
-                scratch.clear();
-                node.encode(scratch);
-                name.insert(RlpNode::from_rlp(scratch)).clone()
-            }
-            _ => self.given_name().expect("only what is open can be without a name"),
+    /// Computes what the parent holds of it, and of what is below it, for all that changed. `told` is
+    /// told of every node that changed, with its path, once all below it are named; `path` leads here.
+    /// `scratch` may hold anything.
+    pub(super) fn name(&mut self, path: &Nibbles, scratch: &mut Vec<u8>, told: Told<'_>) {
+        if let Self::Open(node, name @ None) = self {
+            node.name_children(path, scratch, told);
+            told(path, node);
+            scratch.clear();
+            node.encode(scratch);
+            *name = Some(RlpNode::from_rlp(scratch));
         }
     }
 
-    /// What the parent holds of it; `None` where it changed since it was named.
-    pub(super) fn given_name(&self) -> Option<RlpNode> {
+    /// The hash that it has as the root of a trie, once it is named.
+    pub(super) fn root(&self) -> B256 {
+        let mut name = Vec::with_capacity(NAME_BYTES);
+        self.write_name(&mut name);
+        let name = RlpNode::from_raw(&name).expect("a name is no longer than a hash and a byte");
+        name.as_hash().unwrap_or_else(|| keccak256(name))
+    }
+
+    /// Appends what the parent holds of it, once it is named.
+    pub(super) fn write_name(&self, encoded: &mut Vec<u8>) {
         match self {
-            Self::Empty => Some(RlpNode::from_raw(&[EMPTY_STRING_CODE]).expect("one byte fits a name")),
-            Self::Sealed(hash, _) => Some(RlpNode::word_rlp(hash)),
-            Self::Open(_, name) => name.clone(),
+            Self::Empty => encoded.push(EMPTY_STRING_CODE),
+            Self::Sealed(hash, _) => {
+                encoded.push(EMPTY_STRING_CODE + 32);
+                encoded.extend_from_slice(hash.as_slice());
+            }
+            Self::Open(_, name) => {
+                encoded.extend_from_slice(name.as_ref().expect("what is below a node is named before it"));
+            }
+        }
+    }
+
+    /// How many bytes that has.
+    fn name_length(&self) -> usize {
+        match self {
+            Self::Empty => 1,
+            Self::Sealed(..) => NAME_BYTES,
+            Self::Open(_, name) => name.as_ref().map_or(NAME_BYTES, |name| name.len()),
         }
     }
 
@@ -223,7 +244,7 @@ impl Node {
     fn name_children(&mut self, path: &Nibbles, scratch: &mut Vec<u8>, told: Told<'_>) {
         match self {
             Self::Leaf(..) => {}
-            Self::Extension(way, child) => drop(child.name(&path.join(way), scratch, told)),
+            Self::Extension(way, child) => child.name(&path.join(way), scratch, told),
             Self::Branch(children) => {
                 for (nibble, child) in CHILD_INDEX_RANGE.zip(children.iter_mut()) {
                     if child.is_unnamed() {
@@ -236,28 +257,22 @@ impl Node {
 
     /// Appends its encoding. All that is below it must be named.
     pub(super) fn encode(&self, encoded: &mut Vec<u8>) {
-        let named = |link: &Link| link.given_name().expect("what is below a node is named before it");
         match self {
             Self::Leaf(path, value) => LeafNodeRef::new(path, value).encode(encoded),
-            Self::Extension(path, child) => ExtensionNodeRef::new(path, &named(child)).encode(encoded),
+            Self::Extension(path, child) => {
+                let mut name = Vec::with_capacity(NAME_BYTES);
+                child.write_name(&mut name);
+                ExtensionNodeRef::new(path, &name).encode(encoded);
+            }
             Self::Branch(children) => {
-                let (stack, mask) = names(children);
-                BranchNodeRef::new(&stack, mask).encode(encoded);
+                // The value that a branch may hold in other tries takes one byte where there is none.
+                let payload_length = 1 + children.iter().map(Link::name_length).sum::<usize>();
+                Header { list: true, payload_length }.encode(encoded);
+                children.iter().for_each(|child| child.write_name(encoded));
+                encoded.push(EMPTY_STRING_CODE);
             }
         }
     }
-}
-
-/// What a branch holds of its children, all of which must be named, and which there are.
-pub(super) fn names(children: &[Link; 16]) -> (SmallVec<[RlpNode; 16]>, TrieMask) {
-    let (mut names, mut mask) = (SmallVec::new(), TrieMask::default());
-    for (nibble, child) in CHILD_INDEX_RANGE.zip(children) {
-        if !matches!(child, Link::Empty) {
-            names.push(child.given_name().expect("what is below a node is named before it"));
-            mask.set_bit(nibble);
-        }
-    }
-    (names, mask)
 }
 
 /// The path to a child of a branch.

@@ -71,6 +71,16 @@ impl<N: Nodes> PartialTrie<N> {
         Self { nodes, root, gone: Vec::new() }
     }
 
+    /// A trie of which somebody kept a part.
+    pub(crate) fn of(nodes: N, root: Link) -> Self {
+        Self { nodes, root, gone: Vec::new() }
+    }
+
+    /// What is known of the trie.
+    pub(crate) fn into_root(self) -> Link {
+        self.root
+    }
+
     /// What stands under `key`.
     ///
     /// # Errors
@@ -198,8 +208,8 @@ impl<N: Nodes> PartialTrie<N> {
     }
 
     fn name(&mut self, told: &mut dyn FnMut(&Nibbles, &Node)) -> B256 {
-        let name = self.root.name(&Nibbles::new(), &mut Vec::new(), told);
-        name.as_hash().unwrap_or_else(|| keccak256(name))
+        self.root.name(&Nibbles::new(), &mut Vec::new(), told);
+        self.root.root()
     }
 }
 
@@ -315,6 +325,33 @@ impl Link {
                     (0u8..).zip(children.iter_mut()).map(|(nibble, child)| (below(path, nibble), child));
                 children.map(check).try_fold(1, |sum, counted| Ok(sum + counted?))
             }
+        }
+    }
+
+    /// Forgets what was looked at or changed on the way to `keys`, which are in order, but for branches and
+    /// extensions down to the depth `last`. All must be named.
+    pub(crate) fn prune(&mut self, depth: usize, last: usize, keys: &[Nibbles]) {
+        match self {
+            Self::Open(node, _) if depth <= last => match &mut **node {
+                Node::Leaf(..) => self.seal(),
+                Node::Extension(path, child) => child.prune(depth + path.len(), last, keys),
+                Node::Branch(children) => {
+                    for run in keys.chunk_by(|one, other| turn(one, depth) == turn(other, depth)) {
+                        children[turn(&run[0], depth)].prune(depth + 1, last, run);
+                    }
+                }
+            },
+            _ => self.seal(),
+        }
+    }
+
+    /// Forgets the node but for its hash. One that is shorter than a hash stays.
+    fn seal(&mut self) {
+        if let Self::Open(_, Some(name)) = self
+            && let Some(hash) = name.as_hash()
+        {
+            let sort = if self.is_leaf() { Sort::Leaf } else { Sort::Inner };
+            *self = Self::Sealed(hash, sort);
         }
     }
 

@@ -7,7 +7,7 @@
 use alloy_rlp::{EMPTY_STRING_CODE, Error as RlpError};
 use alloy_trie::{Nibbles, TrieMask, nodes::RlpNode};
 
-use super::node::{KEY_NIBBLES, Link, Node, Sort, names};
+use super::node::{KEY_NIBBLES, Link, Node, Sort};
 
 /// The first byte of each sort of record.
 const BRANCH: u8 = 1;
@@ -20,21 +20,24 @@ pub(super) fn record(node: &Node) -> Option<Vec<u8>> {
         Node::Extension(path, child) => {
             let mut record = vec![EXTENSION, u8::try_from(path.len()).expect("a path is short")];
             record.extend(path.to_vec());
-            record.extend(child.given_name().expect("what is below a node is named before it").as_slice());
+            child.write_name(&mut record);
             Some(record)
         }
         Node::Branch(children) => {
-            let (names, mask) = names(children);
-            let mut leaves = TrieMask::default();
-            (0u8..)
-                .zip(children.iter())
-                .filter(|(_, child)| child.is_leaf())
-                .for_each(|(at, _)| leaves.set_bit(at));
-            let mut record = Vec::with_capacity(5 + 33 * names.len());
-            record.push(BRANCH);
-            record.extend(mask.get().to_be_bytes());
-            record.extend(leaves.get().to_be_bytes());
-            names.iter().for_each(|name| record.extend(name.as_slice()));
+            let [mut mask, mut leaves] = [TrieMask::default(); 2];
+            let mut record = Vec::with_capacity(5 + 33 * children.len());
+            record.extend([BRANCH, 0, 0, 0, 0]);
+            for (nibble, child) in (0u8..).zip(children.iter()) {
+                if !matches!(child, Link::Empty) {
+                    mask.set_bit(nibble);
+                    child.write_name(&mut record);
+                }
+                if child.is_leaf() {
+                    leaves.set_bit(nibble);
+                }
+            }
+            record[1..3].copy_from_slice(&mask.get().to_be_bytes());
+            record[3..5].copy_from_slice(&leaves.get().to_be_bytes());
             Some(record)
         }
     }

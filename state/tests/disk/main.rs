@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod blocks;
+mod damage;
+mod full;
 mod histories;
 mod proofs;
 mod reverting;

@@ -1,0 +1,65 @@
+//! The upper part of the accounts' trie, which nearly every block leads through: it stays in memory from
+//! one block to the next.
+
+use alloy_primitives::B256;
+use alloy_trie::Nibbles;
+
+use crate::{
+    sync::Mutex,
+    trie::{Link, PartialTrie},
+};
+
+use super::{DiskStore, keys::Trie, nodes::StoredNodes};
+
+/// How many bytes a branch takes in memory, about.
+const BRANCH_BYTES: u64 = 900;
+
+/// The deepest branches that are ever kept: there may be 70,000 of them and those above.
+const DEEPEST: u32 = 4;
+
+/// What stays in memory of a trie.
+#[derive(Debug)]
+pub(super) struct Resident {
+    /// The trie, and its root; nothing while somebody works on it, or after what they did was dropped.
+    trie: Mutex<Option<(B256, Link)>>,
+    depth: u32,
+}
+
+impl Resident {
+    /// Keeps as many levels as fit into half of so many bytes, however many accounts there are.
+    pub(super) fn within(bytes: u64) -> Self {
+        let deepest = (0..=DEEPEST).rev().find(|depth| bytes_upto(*depth) <= bytes / 2);
+        Self { trie: Mutex::new(None), depth: deepest.unwrap_or(0) }
+    }
+
+    /// How much memory it takes at most, about.
+    pub(super) fn bytes(&self) -> u64 {
+        bytes_upto(self.depth)
+    }
+
+    /// Keeps what is above of a trie that was led to `keys`, which are in order.
+    pub(super) fn keep(&self, root: B256, mut trie: Link, keys: &[Nibbles]) {
+        trie.prune(0, self.depth as usize, keys);
+        *self.trie.lock() = Some((root, trie));
+    }
+
+    fn take(&self, root: B256) -> Option<Link> {
+        self.trie.lock().take().filter(|(of, _)| *of == root).map(|(_, trie)| trie)
+    }
+}
+
+/// What all branches down to a depth take.
+fn bytes_upto(depth: u32) -> u64 {
+    (0..=depth).map(|depth| 16u64.pow(depth)).sum::<u64>() * BRANCH_BYTES
+}
+
+impl DiskStore {
+    /// The trie of the accounts, as far as it is in memory.
+    pub(super) fn accounts_trie(&self) -> PartialTrie<StoredNodes<'_>> {
+        let nodes = StoredNodes::new(self, Trie::Accounts);
+        match self.resident.take(self.head.root) {
+            Some(trie) => PartialTrie::of(nodes, trie),
+            None => PartialTrie::new(nodes, self.head.root),
+        }
+    }
+}

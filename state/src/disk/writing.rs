@@ -1,0 +1,85 @@
+//! What keeping a staged block writes, and what the cache learns of it.
+
+use alloy_trie::Nibbles;
+
+use super::{
+    DiskStore, Staged,
+    cache::{Answer, Question},
+    entry::LifeId,
+    keys::{Key, Trie},
+    stage::{StagedAccount, StagedSlot},
+    tables::Batch,
+    undo::Undo,
+};
+use crate::trie::NodeChanges;
+
+/// What is written of a block.
+#[derive(Debug, Default)]
+pub(super) struct Writing {
+    pub(super) batch: Batch,
+    pub(super) undo: Undo,
+    /// The lives that ended.
+    pub(super) ended: Vec<LifeId>,
+    /// What the cache has to say from then on, or no more.
+    pub(super) answers: Vec<(Question, Option<Answer>)>,
+}
+
+impl DiskStore {
+    /// What keeping what was staged writes. The upper part of the accounts' trie stays in memory.
+    pub(super) fn writing(&self, staged: Staged) -> Writing {
+        let Staged { root, accounts, codes, nodes, trie, .. } = staged;
+        let mut keys: Vec<_> = accounts.iter().map(|account| Nibbles::unpack(account.hash)).collect();
+        keys.sort_unstable();
+        self.resident.keep(root, trie, &keys);
+        let mut writing = Writing::default();
+        writing.add_nodes(Trie::Accounts, nodes);
+        accounts.into_iter().for_each(|account| writing.add_account(account));
+        for (hash, code) in codes {
+            writing.batch.insert(Key::code(hash), Some(code.original_bytes().to_vec()));
+            writing.answers.push((Question::Code(hash), Some(Answer::Code(code))));
+        }
+        writing
+    }
+}
+
+impl Writing {
+    fn add_account(&mut self, account: StagedAccount) {
+        let StagedAccount { address, hash, before, after, slots, nodes } = account;
+        self.batch.insert(Trie::Accounts.leaf(hash), after.map(|entry| entry.encode()));
+        self.undo.add_account(hash, before.as_ref());
+        self.answers.push((Question::Account(address), Some(Answer::Account(after.map(Box::new)))));
+        let life = after.and_then(|entry| entry.storage).map(|storage| storage.life);
+        let life_before = before.and_then(|entry| entry.storage).map(|storage| storage.life);
+        self.ended.extend(life_before.filter(|before| life != Some(*before)));
+        let Some(life) = life else { return };
+        for StagedSlot { key, hash, change } in slots {
+            let value = (!change.after.is_zero()).then(|| change.after.to_be_bytes_trimmed_vec());
+            self.batch.insert(Trie::Storage(life).leaf(hash), value);
+            self.answers.push((Question::Slot(life, key), Some(Answer::Slot(change.after))));
+            // What a new life began with is gone with it.
+            if life_before == Some(life) {
+                self.undo.add_slot(life, hash, change.before);
+            }
+        }
+        if let Some(nodes) = nodes {
+            self.add_nodes(Trie::Storage(life), nodes);
+        }
+    }
+
+    /// Adds what became of the nodes of a trie.
+    fn add_nodes(&mut self, trie: Trie, nodes: NodeChanges) {
+        let question = |path| Question::Node(trie.node(path));
+        self.answers.extend(nodes.gone.iter().map(|path| (question(path), None)));
+        let answer = |record: &Vec<u8>| Some(Answer::Node(record.as_slice().into()));
+        self.answers.extend(nodes.written.iter().map(|(path, record)| (question(path), answer(record))));
+        nodes.write_into(&mut self.batch, trie);
+    }
+}
+
+impl NodeChanges {
+    /// Adds what became of the nodes of a trie to what is written.
+    pub(super) fn write_into(self, batch: &mut Batch, trie: Trie) {
+        batch.extend(self.gone.into_iter().map(|path| (trie.node(&path), None)));
+        batch.extend(self.written.into_iter().map(|(path, record)| (trie.node(&path), Some(record))));
+    }
+}
