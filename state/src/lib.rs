@@ -53,5 +53,5 @@ pub use record::{
 };
 pub use remembered::Remembered;
 pub use store::{Allocation, MemoryStore, MissingCode, StoredAccount};
-pub use trie::{TrieError, Witness, WitnessError};
+pub use trie::{MemoryTrie, TrieError, Witness, WitnessError};
 pub use view::{Interrupt, Sender, View};

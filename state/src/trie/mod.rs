@@ -1,4 +1,5 @@
-//! A Merkle Patricia trie of which only a part is known, and the witness of a block over it.
+//! A Merkle Patricia trie of which only a part is known, and what it is for: the witness of a block, and
+//! the tries of a store on disk.
 //!
 //! A witness is the set of raw nodes that a block's reads and writes walk through. From it follow
 //! the accounts and slots before the block, and the state root after it, without the rest of the
@@ -13,9 +14,11 @@ mod partial;
 #[cfg(test)]
 mod properties;
 mod record;
+mod whole;
 mod witness;
 
 pub use error::{TrieError, WitnessError};
 pub(crate) use node::{Link, Node, Nodes, Sort};
 pub(crate) use partial::{Insertion, NodeChanges, PartialTrie, Presence};
+pub use whole::MemoryTrie;
 pub use witness::Witness;
