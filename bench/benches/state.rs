@@ -133,7 +133,7 @@ fn reading(store: &DiskStore, accounts: u64, rounds: usize) -> bool {
             thread::scope(|scope| {
                 scope.spawn(second);
                 third();
-            })
+            });
         });
     }
     let after = store.cache();

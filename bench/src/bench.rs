@@ -18,6 +18,7 @@ use blockloom_state::MemoryStore;
 use crate::{
     Status,
     interrupt::{self, is_interrupted, say},
+    quantity::quantity,
     report::{JsonLines, Ratios, Table, check_is_no_input, json_failure},
     row::{HEADER, Hints, Method, Row},
 };
@@ -113,11 +114,8 @@ fn share(text: &str) -> Result<f64, String> {
 const MOST_GAS: u64 = 100_000_000_000;
 
 fn gas(text: &str) -> Result<u64, String> {
-    let units = [("k", 1_000), ("M", 1_000_000), ("G", 1_000_000_000)];
-    let unit = units.into_iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, unit)));
-    let (number, unit) = unit.unwrap_or((text, 1));
-    let gas = number.parse().ok().and_then(|number: u64| number.checked_mul(unit));
-    gas.filter(|gas| (1..=MOST_GAS).contains(gas))
+    quantity(text)
+        .filter(|gas| (1..=MOST_GAS).contains(gas))
         .ok_or_else(|| format!("an amount of gas as 500k, 30M or 1G is wanted, at most {MOST_GAS}"))
 }
 

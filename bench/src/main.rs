@@ -2,12 +2,17 @@
 
 mod allocator;
 mod bench;
+mod chain;
 mod diff;
+mod generate;
 mod given;
 mod harness;
 mod interrupt;
 mod list;
 mod list_files;
+mod new_file;
+mod progress;
+mod quantity;
 mod replay;
 mod report;
 mod row;
@@ -33,6 +38,8 @@ enum Command {
     Bench(bench::Arguments),
     List(list::Arguments),
     Diff(diff::Arguments),
+    Generate(generate::Arguments),
+    Chain(chain::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -42,6 +49,8 @@ fn main() -> ExitCode {
         Command::Bench(arguments) => bench::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
         Command::Diff(arguments) => diff::run(&arguments),
+        Command::Generate(arguments) => generate::run(&arguments),
+        Command::Chain(arguments) => chain::run(&arguments),
     };
     match result {
         Ok(status) => ExitCode::from(status as u8),

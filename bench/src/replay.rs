@@ -9,13 +9,14 @@ use std::{
 };
 
 use blockloom_fixtures::{Fixture, FixtureError, Source, Sources, check, read, samples};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 
 use crate::{
     Status,
     given::GivenLists,
     harness::{OnFailure, Plan, Replay, Sides, Threads, machine_threads, threads},
     interrupt::{self, is_interrupted, say},
+    progress,
     report::{
         Counts, Failure, JsonLines, check_is_no_input, is_worth_a_word, json_failure, write_sides,
         write_table, write_verdict,
@@ -294,13 +295,7 @@ fn file_name(path: &Path) -> String {
 fn progress_bar(sources: usize, json: Option<&Path>) -> ProgressBar {
     // Lines of JSON on the same terminal would end up in the middle of the bar.
     let is_disturbed = json == Some(Path::new("-")) && io::stdout().is_terminal();
-    if is_disturbed || !io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} fixtures, {elapsed}, {eta} left")
-        .expect("the template is a valid one");
-    let target = ProgressDrawTarget::stderr();
-    ProgressBar::with_draw_target(Some(sources as u64), target).with_style(style)
+    if is_disturbed { ProgressBar::hidden() } else { progress::bar(sources as u64, "fixtures") }
 }
 
 #[cfg(test)]

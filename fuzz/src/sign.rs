@@ -1,6 +1,6 @@
 //! Planned transactions become signed ones.
 
-use alloy_consensus::{TxEip1559, TxEip2930, TxEip4844, TxEip7702, TxLegacy};
+use alloy_consensus::TxLegacy;
 use alloy_eips::{
     eip2930::{AccessList, AccessListItem},
     eip4844::VERSIONED_HASH_VERSION_KZG,
@@ -9,6 +9,7 @@ use alloy_eips::{
 use alloy_hardforks::EthereumHardfork::{Berlin, Cancun, London, Prague, SpuriousDragon};
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
 use blockloom_engine::{Rules, SignedTransaction};
+use blockloom_fixtures::compose::Unsigned;
 
 use crate::{
     assemble::assemble,
@@ -38,97 +39,45 @@ pub(crate) fn sign(
     turn: Turn,
     next_nonce: impl FnMut(&Delegation) -> u64,
 ) -> SignedTransaction {
-    let draft = Draft::new(plan, rules, turn);
+    let draft = draft(plan, rules, turn);
+    // Neither blobs nor delegations come with a creation.
+    let call = || Unsigned { to: recipient(plan).into(), ..draft.clone() };
     let signer = signer(plan.sender);
     match &plan.form {
         Form::SetCode(delegations) if rules.is_active(Prague) => {
-            let authorizations = authorizations(delegations, rules.chain_id, next_nonce);
-            signer.sign(draft.set_code(recipient(plan), authorizations))
+            signer.sign(call().set_code(authorizations(delegations, rules.chain_id, next_nonce)))
         }
-        Form::Blob(count) if rules.is_active(Cancun) => signer.sign(draft.blobs(recipient(plan), *count)),
-        Form::DynamicFee if rules.is_active(London) => signer.sign(draft.dynamic_fee(kind(plan))),
-        Form::AccessList if rules.is_active(Berlin) => signer.sign(draft.access_list(kind(plan))),
+        Form::Blob(count) if rules.is_active(Cancun) => {
+            signer.sign(call().blobs((0..*count).map(blob_hash).collect(), BLOB_FEE_CAP))
+        }
+        Form::DynamicFee if rules.is_active(London) => {
+            // More than the base fee leaves of the price.
+            signer.sign(Unsigned { tip: draft.tip + 1, ..draft }.dynamic_fee())
+        }
+        Form::AccessList if rules.is_active(Berlin) => signer.sign(draft.access_list()),
         form => {
             let is_protected = rules.is_active(SpuriousDragon) && !matches!(form, Form::Unprotected);
             let chain_id = is_protected.then_some(rules.chain_id);
-            signer.sign(draft.legacy(kind(plan), chain_id))
+            signer.sign(TxLegacy { chain_id, ..draft.legacy() })
         }
     }
 }
 
-/// What transactions of several types have.
-struct Draft {
-    chain_id: u64,
-    turn: Turn,
-    price: u128,
-    tip: u128,
-    input: Bytes,
-    access_list: AccessList,
-}
-
-impl Draft {
-    fn new(plan: &Plan, rules: &Rules, turn: Turn) -> Self {
-        let tip = u128::from(plan.tip);
-        let price = if rules.is_active(London) { u128::from(BASE_FEE) + tip } else { tip };
-        let (input, access_list) = (input(plan, rules), access_list(plan));
-        Self { chain_id: rules.chain_id, turn, price, tip, input, access_list }
-    }
-
-    fn legacy(self, to: TxKind, chain_id: Option<u64>) -> TxLegacy {
-        let Turn { nonce, gas_limit, value } = self.turn;
-        TxLegacy { chain_id, nonce, gas_price: self.price, gas_limit, to, value, input: self.input }
-    }
-
-    fn access_list(self, to: TxKind) -> TxEip2930 {
-        let Self { chain_id, turn, price: gas_price, input, access_list, .. } = self;
-        let Turn { nonce, gas_limit, value } = turn;
-        TxEip2930 { chain_id, nonce, gas_price, gas_limit, to, value, access_list, input }
-    }
-
-    fn dynamic_fee(self, to: TxKind) -> TxEip1559 {
-        TxEip1559 {
-            chain_id: self.chain_id,
-            nonce: self.turn.nonce,
-            gas_limit: self.turn.gas_limit,
-            max_fee_per_gas: self.price,
-            // More than the base fee leaves of the price.
-            max_priority_fee_per_gas: self.tip + 1,
-            to,
-            value: self.turn.value,
-            access_list: self.access_list,
-            input: self.input,
-        }
-    }
-
-    fn blobs(self, to: Address, count: u8) -> TxEip4844 {
-        TxEip4844 {
-            chain_id: self.chain_id,
-            nonce: self.turn.nonce,
-            gas_limit: self.turn.gas_limit,
-            max_fee_per_gas: self.price,
-            max_priority_fee_per_gas: self.tip,
-            to,
-            value: self.turn.value,
-            access_list: self.access_list,
-            blob_versioned_hashes: (0..count).map(blob_hash).collect(),
-            max_fee_per_blob_gas: BLOB_FEE_CAP,
-            input: self.input,
-        }
-    }
-
-    fn set_code(self, to: Address, authorization_list: Vec<SignedAuthorization>) -> TxEip7702 {
-        TxEip7702 {
-            chain_id: self.chain_id,
-            nonce: self.turn.nonce,
-            gas_limit: self.turn.gas_limit,
-            max_fee_per_gas: self.price,
-            max_priority_fee_per_gas: self.tip,
-            to,
-            value: self.turn.value,
-            access_list: self.access_list,
-            authorization_list,
-            input: self.input,
-        }
+/// What the transaction says, whatever its type.
+fn draft(plan: &Plan, rules: &Rules, turn: Turn) -> Unsigned {
+    let tip = u128::from(plan.tip);
+    let gas_price = if rules.is_active(London) { u128::from(BASE_FEE) + tip } else { tip };
+    let Turn { nonce, gas_limit, value } = turn;
+    Unsigned {
+        chain_id: rules.chain_id,
+        nonce,
+        gas_limit,
+        gas_price,
+        tip,
+        to: kind(plan),
+        value,
+        access_list: access_list(plan),
+        input: input(plan, rules),
     }
 }
 

@@ -66,6 +66,21 @@ impl AccountChange {
         self.account.is_change() || self.life == Life::New || self.slots.values().any(Change::is_change)
     }
 
+    /// This change and the one after it in one.
+    fn then(mut self, later: &Self) -> Self {
+        let [dies, is_dead] = [later, &self].map(|change| change.account.after.is_none());
+        // Who is gone has lost its storage, whether the change says so or not.
+        if dies || is_dead || later.life == Life::New {
+            self.life = Life::New;
+            self.slots.clear();
+        }
+        self.account.after = later.account.after;
+        for (key, slot) in later.slots.iter().filter(|_| !dies) {
+            self.slots.entry(*key).or_insert(*slot).after = slot.after;
+        }
+        self
+    }
+
     /// Says whether it changes anything, once all that happened is in it, and only slots that change.
     pub(crate) fn settle(&mut self) -> bool {
         // Who did not exist has no storage to lose: its life is new either way.
@@ -105,6 +120,21 @@ impl Changes {
     pub(crate) fn add_code(&mut self, account: &Change<Option<Account>>, code: Option<Bytecode>) {
         if let (Some(hash), Some(code)) = (new_code_hash(account), code) {
             self.codes.insert(hash, code);
+        }
+    }
+
+    /// Adds what happened after these changes, which `later` started from.
+    pub fn add_later(&mut self, later: &Self) {
+        self.codes.extend(later.codes.iter().map(|(hash, code)| (*hash, code.clone())));
+        for (address, change) in &later.accounts {
+            let mut both = match self.accounts.swap_remove(address) {
+                Some(earlier) => earlier.then(change),
+                None => change.clone(),
+            };
+            both.slots.retain(|_, slot| slot.is_change());
+            if both.settle() {
+                self.accounts.insert(*address, both);
+            }
         }
     }
 

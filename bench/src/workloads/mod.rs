@@ -2,7 +2,10 @@
 //!
 //! A workload is what the transactions do; a shape is who they do it with, and so who needs whom.
 
+pub mod chain;
+mod job;
 mod parties;
+mod places;
 mod random;
 mod town;
 
@@ -11,9 +14,10 @@ use std::fmt;
 use blockloom_engine::Block;
 use blockloom_state::MemoryStore;
 
+use job::Job;
 use parties::Parties;
 use random::Random;
-use town::{Job, Town};
+use town::Town;
 
 /// What the transactions do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +60,16 @@ impl Kind {
             Self::Erc20 => "erc20",
             Self::Swaps => "swaps",
             Self::Mixed => "mixed",
+        }
+    }
+
+    /// What its next transaction does.
+    fn job(self, random: &mut Random) -> Job {
+        match self {
+            Self::Transfers => Job::Pay,
+            Self::Erc20 => Job::Transfer,
+            Self::Swaps => Job::Swap,
+            Self::Mixed => Job::as_on_mainnet(random),
         }
     }
 }
@@ -128,12 +142,7 @@ impl Recipe {
     fn jobs(&self, random: &mut Random) -> Vec<Job> {
         let (mut jobs, mut gas) = (Vec::new(), 0);
         while jobs.is_empty() || gas < self.gas {
-            let job = match self.kind {
-                Kind::Transfers => Job::Pay,
-                Kind::Erc20 => Job::Transfer,
-                Kind::Swaps => Job::Swap,
-                Kind::Mixed => Job::as_on_mainnet(random),
-            };
+            let job = self.kind.job(random);
             gas += job.gas(self.shape);
             jobs.push(job);
         }

@@ -4,8 +4,8 @@ use alloy_primitives::Address;
 
 use super::{
     Recipe, Shape,
+    job::Job,
     random::{Random, address},
-    town::Job,
 };
 
 /// How many hot places there are of each kind.

@@ -8,7 +8,7 @@
 
 use std::{
     fs,
-    io::ErrorKind,
+    io::{self, ErrorKind},
     panic::catch_unwind,
     path::{Path, PathBuf},
 };
@@ -60,12 +60,14 @@ impl File {
     /// Opens the one in a folder.
     pub(super) fn open(path: &Path) -> Result<Self, DiskError> {
         let seal = Seal::open(path)?;
-        if !database_path(path).is_dir() {
-            let (what, reason) = ("the database".to_owned(), "it is not there".to_owned());
-            return Err(DiskError::Damaged { path: path.to_owned(), what, reason });
+        match open_existing(path) {
+            Ok(open) => Ok(Self { path: path.to_owned(), open: Some(open), seal }),
+            // Whoever made it was stopped before it was whole; no block was ever in it.
+            Err(error) if seal.block().is_none() && is_torn(&error) => {
+                Err(DiskError::Unfinished { path: path.to_owned() })
+            }
+            Err(error) => Err(error),
         }
-        let open = open(path, Doing::Open)?;
-        Ok(Self { path: path.to_owned(), open: Some(open), seal })
     }
 
     /// Removes all of it from a folder.
@@ -150,6 +152,25 @@ impl File {
 
     fn explain(&self, doing: Doing, error: fjall::Error) -> DiskError {
         explain(&self.path, doing, error)
+    }
+}
+
+fn open_existing(path: &Path) -> Result<(Database, Keyspace), DiskError> {
+    if !database_path(path).is_dir() {
+        let (what, reason) = ("the database".to_owned(), "it is not there".to_owned());
+        return Err(DiskError::Damaged { path: path.to_owned(), what, reason });
+    }
+    open(path, Doing::Open)
+}
+
+/// Whether a database that cannot be opened may be one that was never whole.
+fn is_torn(error: &DiskError) -> bool {
+    match error {
+        DiskError::Damaged { .. } => true,
+        DiskError::Database { source, .. } => source.downcast_ref::<io::Error>().is_some_and(|error| {
+            matches!(error.kind(), ErrorKind::NotFound | ErrorKind::UnexpectedEof | ErrorKind::InvalidData)
+        }),
+        _ => false,
     }
 }
 

@@ -43,14 +43,17 @@ impl Seal {
     /// The format that this library reads and writes.
     const FORMAT: u32 = 1;
 
-    /// Seals an empty store.
+    /// Seals an empty store. It is sealed or not, and never half.
     pub(super) fn create(path: &Path) -> Result<Self, DiskError> {
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(file_path(path));
-        let file = file.map_err(|error| DiskError::database(path, Doing::Create, error))?;
+        let failure = |error| DiskError::database(path, Doing::Create, error);
+        let blank = blank_path(path);
+        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&blank);
+        let file = file.map_err(failure)?;
         let mut seal = Self { path: path.to_owned(), file, last: Impression::default() };
         seal.set(None)?;
         seal.set(None)?;
-        seal.file.sync_all().map_err(|error| DiskError::database(path, Doing::Create, error))?;
+        seal.file.sync_all().and_then(|()| fs::rename(&blank, file_path(path))).map_err(failure)?;
+        fs::File::open(path).and_then(|folder| folder.sync_all()).map_err(failure)?;
         Ok(seal)
     }
 
@@ -68,9 +71,12 @@ impl Seal {
         Ok(Self { path: path.to_owned(), file, last })
     }
 
-    /// Removes the seal from a folder.
+    /// Removes the seal from a folder, or what was to become one.
     pub(super) fn remove(path: &Path) -> io::Result<()> {
-        fs::remove_file(file_path(path))
+        [blank_path(path), file_path(path)].into_iter().try_for_each(|file| match fs::remove_file(file) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            Ok(()) | Err(_) => Ok(()),
+        })
     }
 
     /// The block that was written last.
@@ -98,14 +104,21 @@ fn file_path(path: &Path) -> PathBuf {
     path.join("seal")
 }
 
+/// What becomes the seal once it is whole.
+fn blank_path(path: &Path) -> PathBuf {
+    path.join("seal.new")
+}
+
 /// What is said of a folder in which there is no seal.
 fn none(path: &Path) -> DiskError {
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    let names: Vec<_> = entries.map(|entry| entry.path()).collect();
     let path = path.to_owned();
-    let is_empty = |path: &Path| fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
-    if !path.exists() || is_empty(&path) {
-        return DiskError::Absent { path };
+    match &names[..] {
+        [] if !path.exists() || path.is_dir() => DiskError::Absent { path },
+        names if names.contains(&blank_path(&path)) => DiskError::Unfinished { path },
+        _ => DiskError::Foreign { path, reason: "it has no seal".to_owned() },
     }
-    DiskError::Foreign { path, reason: "it has no seal".to_owned() }
 }
 
 fn read_up_to(file: &fs::File, bytes: &mut [u8]) -> io::Result<usize> {

@@ -1,5 +1,6 @@
 //! Random histories: blocks, undone blocks, closed and opened stores, in any order.
 
+use blockloom_state::Changes;
 use proptest::{collection::vec, prelude::*};
 
 use crate::blocks::{Deed, Twins, address, changes, config, word};
@@ -71,6 +72,26 @@ proptest! {
         let mut twins = twins;
         twins.disk.commit(staged, crate::blocks::block(1)).unwrap();
         twins.memory = memory;
+        twins.compare();
+    }
+
+    #[test]
+    fn changes_that_are_added_up_come_to_what_they_do_one_by_one(
+        steps in vec(vec(deed(), 1..12), 1..20),
+    ) {
+        let mut twins = Twins::new(config(1));
+        let (before, mut all) = (twins.memory.clone(), Changes::default());
+        for step in &steps {
+            let changes = changes(&twins.memory, step);
+            twins.memory.apply(&changes).unwrap();
+            all.add_later(&changes);
+            let staged = twins.disk.stage(&all).unwrap();
+            prop_assert_eq!(staged.root(), twins.memory.root());
+        }
+        let mut at_once = before;
+        at_once.apply(&all).unwrap();
+        prop_assert_eq!(at_once.first_difference(&twins.memory), None);
+        twins.disk.commit(twins.disk.stage(&all).unwrap(), crate::blocks::block(1)).unwrap();
         twins.compare();
     }
 

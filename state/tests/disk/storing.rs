@@ -1,5 +1,7 @@
 //! Making, opening and adding: what is refused, and what is left after a refusal.
 
+use std::{fs, path::Path};
+
 use alloy_primitives::{Address, U256};
 use blockloom_state::{Allocation, DiskConfig, DiskError, DiskStore, Genesis, Location};
 
@@ -73,6 +75,35 @@ fn a_store_that_was_not_finished_is_not_opened_and_can_be_made_anew() {
     let genesis = Genesis::begin(folder.path(), config(1)).unwrap();
     let store = genesis.finish(block(0)).unwrap();
     assert_eq!(store.verify().unwrap().accounts, 0);
+}
+
+/// Takes the first steps of making a store, as far as somebody came who was stopped then.
+type FirstSteps = fn(&Path);
+
+#[test]
+fn wherever_the_making_of_a_store_was_stopped_it_can_be_made_anew() {
+    let stops: [FirstSteps; 5] = [
+        |path| fs::write(path.join("seal.new"), "").unwrap(),
+        |path| fs::write(path.join("seal.new"), [7; 64]).unwrap(),
+        |path| fs::remove_dir_all(sealed(path).join("state")).unwrap(),
+        |path| fs::remove_file(sealed(path).join("state/version")).unwrap(),
+        |path| fs::write(sealed(path).join("state/version"), "").unwrap(),
+    ];
+    for (position, stop) in stops.into_iter().enumerate() {
+        let folder = tempfile::tempdir().unwrap();
+        stop(folder.path());
+        let error = DiskStore::open(folder.path(), config(1)).unwrap_err();
+        assert!(matches!(error, DiskError::Unfinished { .. }), "{position}: {error}");
+        let genesis = Genesis::begin(folder.path(), config(1)).unwrap();
+        genesis.finish(block(0)).unwrap().verify().unwrap();
+        assert!(!folder.path().join("seal.new").exists());
+    }
+}
+
+/// A folder with a store in it that nothing was written into.
+fn sealed(path: &Path) -> &Path {
+    drop(Genesis::begin(path, config(1)).unwrap());
+    path
 }
 
 #[test]
