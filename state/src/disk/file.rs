@@ -168,7 +168,13 @@ fn is_torn(error: &DiskError) -> bool {
     match error {
         DiskError::Damaged { .. } => true,
         DiskError::Database { source, .. } => source.downcast_ref::<io::Error>().is_some_and(|error| {
-            matches!(error.kind(), ErrorKind::NotFound | ErrorKind::UnexpectedEof | ErrorKind::InvalidData)
+            matches!(
+                error.kind(),
+                ErrorKind::NotFound
+                    | ErrorKind::AlreadyExists
+                    | ErrorKind::UnexpectedEof
+                    | ErrorKind::InvalidData
+            )
         }),
         _ => false,
     }
