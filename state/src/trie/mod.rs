@@ -16,6 +16,7 @@ mod partial;
 #[cfg(test)]
 mod properties;
 mod record;
+mod walk;
 mod whole;
 mod witness;
 
