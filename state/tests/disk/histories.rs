@@ -37,7 +37,7 @@ fn event() -> impl Strategy<Value = Event> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 40, max_shrink_iters: 200, ..ProptestConfig::default() })]
 
-    /// About 240,000 deeds in all.
+    /// About 225,000 deeds in all.
     #[test]
     fn a_store_on_disk_holds_what_one_in_memory_holds(
         events in vec(event(), 100..120), blocks_per_write in 1u64..20,
