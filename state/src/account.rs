@@ -1,6 +1,7 @@
 //! An account without its storage: the plain facts that the state trie holds about it.
 
 use alloy_primitives::{B256, KECCAK256_EMPTY, U256};
+use alloy_trie::TrieAccount;
 use revm_state::{AccountId, AccountInfo, Bytecode};
 
 /// Balance, nonce and code hash of an account.
@@ -32,6 +33,12 @@ impl Account {
     /// Whether it has code.
     pub fn has_code(&self) -> bool {
         self.code_hash != KECCAK256_EMPTY
+    }
+
+    /// The account as the trie of accounts has it, with a storage that has this root.
+    pub(crate) fn into_leaf(self, storage_root: B256) -> TrieAccount {
+        let Self { balance, nonce, code_hash } = self;
+        TrieAccount::new(nonce, balance, storage_root, code_hash)
     }
 
     /// The account as revm has it, with its code where that is at hand, and what it is called.

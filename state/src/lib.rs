@@ -11,6 +11,7 @@ mod changes;
 mod disk;
 mod foresight;
 mod index;
+mod keccak;
 mod latency;
 mod listing;
 mod location;

@@ -4,10 +4,10 @@ use alloy_primitives::{
     B256, U256, keccak256,
     map::{AddressMap, U256Map},
 };
-use alloy_trie::{EMPTY_ROOT_HASH, HashBuilder, Nibbles, TrieAccount};
+use alloy_trie::{EMPTY_ROOT_HASH, HashBuilder, Nibbles};
 use rayon::prelude::*;
 
-use crate::StoredAccount;
+use crate::{StoredAccount, trie::slot_key};
 
 /// Below this many accounts and slots, handing work to other threads costs more than it saves:
 /// one leaf takes about a microsecond, waking a thread several.
@@ -15,7 +15,9 @@ const PARALLEL_FROM: usize = 64;
 
 /// The root of the state that holds exactly `accounts`. Storage roots are computed in parallel.
 pub(crate) fn state_root(accounts: &AddressMap<StoredAccount>) -> B256 {
-    let leaf = |(address, stored): (&_, &StoredAccount)| (keccak256(address), trie_account(stored));
+    let leaf = |(address, stored): (&_, &StoredAccount)| {
+        (keccak256(address), stored.account.into_leaf(storage_root(&stored.slots)))
+    };
     let size: usize = accounts.values().map(|stored| 1 + stored.slots.len()).sum();
     let mut leaves: Vec<_> = if size < PARALLEL_FROM {
         accounts.iter().map(leaf).collect()
@@ -26,21 +28,12 @@ pub(crate) fn state_root(accounts: &AddressMap<StoredAccount>) -> B256 {
     trie_root(leaves)
 }
 
-fn trie_account(stored: &StoredAccount) -> TrieAccount {
-    TrieAccount {
-        nonce: stored.account.nonce,
-        balance: stored.account.balance,
-        storage_root: storage_root(&stored.slots),
-        code_hash: stored.account.code_hash,
-    }
-}
-
 /// The root of a storage trie that holds exactly `slots`, none of which is zero.
 pub(crate) fn storage_root(slots: &U256Map<U256>) -> B256 {
     if slots.is_empty() {
         return EMPTY_ROOT_HASH;
     }
-    let leaf = |(key, value): (&U256, &U256)| (keccak256(key.to_be_bytes::<32>()), *value);
+    let leaf = |(key, value): (&U256, &U256)| (slot_key(key), *value);
     let mut leaves: Vec<_> = if slots.len() < PARALLEL_FROM {
         slots.iter().map(leaf).collect()
     } else {
@@ -64,6 +57,7 @@ fn trie_root<V: alloy_rlp::Encodable>(sorted: Vec<(B256, V)>) -> B256 {
 #[cfg(test)]
 mod tests {
     use alloy_primitives::Address;
+    use alloy_trie::TrieAccount;
 
     use super::*;
     use crate::{Allocation, MemoryStore};

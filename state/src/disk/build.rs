@@ -1,7 +1,7 @@
 //! Building the tries of a state that is there already, in the order of its keys.
 
 use alloy_primitives::{B256, U256};
-use alloy_trie::{EMPTY_ROOT_HASH, Nibbles};
+use alloy_trie::EMPTY_ROOT_HASH;
 use rayon::prelude::*;
 
 use super::{
@@ -24,14 +24,15 @@ impl DiskStore {
             from = Trie::Accounts.leaf(*last).after();
             let mut writing = Writing::default();
             let entries = self.build_storages(accounts, &mut writing)?;
-            let keys: Vec<_> = entries.iter().map(|(hash, _)| Nibbles::unpack(hash)).collect();
-            let leaf = |(key, (_, entry)): (&Nibbles, &(B256, Entry))| {
-                new_leaf(*key, alloy_rlp::encode(entry.leaf()))
+            let leaf = |(hash, entry): &(B256, Entry)| {
+                Insertion::new(*hash, alloy_rlp::encode(entry.leaf()), Presence::Unknown)
             };
             let mut trie = self.accounts_trie();
-            trie.insert_all(keys.iter().zip(&entries).map(leaf).collect())?;
+            let mut leaves: Vec<_> = entries.iter().map(leaf).collect();
+            trie.insert_all(&mut leaves)?;
             let nodes = trie.take_changes();
             let root = nodes.root;
+            let keys: Vec<_> = leaves.iter().map(|leaf| leaf.key).collect();
             self.resident.keep(root, trie.into_root(), &keys);
             self.head.root = root;
             writing.add_nodes(Trie::Accounts, nodes);
@@ -73,11 +74,11 @@ impl DiskStore {
             let is_all = slots.len() < AT_ONCE;
             let leaf = |(hash, bytes): &(B256, Vec<u8>)| {
                 let value = U256::try_from_be_slice(bytes).ok_or_else(|| self.damaged_slot(*hash))?;
-                Ok(new_leaf(Nibbles::unpack(hash), alloy_rlp::encode(value)))
+                Ok(Insertion::new(*hash, alloy_rlp::encode(value), Presence::Unknown))
             };
-            let leaves = slots.par_iter().map(leaf).collect::<Result<_, DiskError>>()?;
+            let mut leaves = slots.par_iter().map(leaf).collect::<Result<Vec<_>, DiskError>>()?;
             let mut part = self.storage_trie(life, root);
-            part.insert_all(leaves)?;
+            part.insert_all(&mut leaves)?;
             let nodes = part.take_changes();
             drop(part);
             root = nodes.root;
@@ -105,8 +106,4 @@ impl DiskStore {
         self.cache.put_all(writing.answers);
         self.tables.flush(None)
     }
-}
-
-fn new_leaf(key: Nibbles, value: Vec<u8>) -> Insertion {
-    Insertion { key, value, presence: Presence::Unknown }
 }

@@ -66,8 +66,7 @@ const BALANCE_LENGTH: u8 = HAS_CODE - 1;
 impl Entry {
     /// The account as the trie has it.
     pub(super) fn leaf(&self) -> TrieAccount {
-        let Account { balance, nonce, code_hash } = self.account;
-        TrieAccount::new(nonce, balance, self.storage_root(), code_hash)
+        self.account.into_leaf(self.storage_root())
     }
 
     /// The root of its storage, whether it has any or not.

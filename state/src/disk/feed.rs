@@ -4,14 +4,7 @@
 //! what they hold is settled last. Nothing here is believed: what does not fit the block's changes in
 //! the end is worked out anew.
 
-use std::{
-    panic::resume_unwind,
-    sync::{
-        atomic::{AtomicU64, Ordering},
-        mpsc,
-    },
-    thread,
-};
+use std::{panic::resume_unwind, sync::mpsc, thread};
 
 use alloy_primitives::{
     Address, B256, U256, keccak256,
@@ -22,33 +15,35 @@ use alloy_trie::EMPTY_ROOT_HASH;
 use super::{
     DiskError, DiskStore,
     entry::{LifeId, Storage},
+    group::{StorageTrie, presence},
     nodes::StoredNodes,
-    stage::{StorageTrie, hashed},
 };
 use crate::{
     AccountChange, Change, Changes, Life,
-    trie::{PartialTrie, Presence},
+    sync::Mutex,
+    trie::{PartialTrie, slot_key},
 };
 
 /// Begins lives.
 #[derive(Debug)]
-pub(super) struct Lives(AtomicU64);
+pub(super) struct Lives(Mutex<LifeId>);
 
 impl Lives {
     pub(super) fn from(next: LifeId) -> Self {
-        Self(AtomicU64::new(next.get()))
+        Self(Mutex::new(next))
     }
 
     /// Begins one.
     pub(super) fn begin(&self) -> LifeId {
-        // ORDER: Relaxed: each number is handed out once, and nothing else hangs on it.
-        self.0.fetch_add(1, Ordering::Relaxed).into()
+        let mut next = self.0.lock();
+        let begun = *next;
+        *next = begun.next();
+        begun
     }
 
     /// The one that begins next.
     pub(super) fn next(&self) -> LifeId {
-        // ORDER: Relaxed: who asks has the only reference by then.
-        self.0.load(Ordering::Relaxed).into()
+        *self.0.lock()
     }
 }
 
@@ -77,7 +72,7 @@ pub struct Fed<'s> {
 }
 
 /// What was learned of a storage: nothing, if a new life began in which nothing was written.
-pub(super) type FedStorage<'s> = Option<Written<'s>>;
+pub(super) type FedStorage<'s> = Option<Box<Written<'s>>>;
 
 /// A storage that was written to.
 #[derive(Debug)]
@@ -155,7 +150,7 @@ impl<'s> Fed<'s> {
         if after.is_none() || change.slots.is_empty() {
             return Ok(());
         }
-        let Written { trie, values, is_coherent, .. } = self.storage(address)?;
+        let Written { trie, values, is_coherent, .. } = &mut **self.storage(address)?;
         for (key, slot) in &change.slots {
             write_slot(trie, key, *slot)?;
             let told = values.entry(*key).or_insert(Change { before: slot.before, after: slot.before });
@@ -166,7 +161,7 @@ impl<'s> Fed<'s> {
     }
 
     /// The storage of an account, a new one if it has none.
-    fn storage(&mut self, address: Address) -> Result<&mut Written<'s>, DiskError> {
+    fn storage(&mut self, address: Address) -> Result<&mut Box<Written<'s>>, DiskError> {
         let Self { store, storages, lives, .. } = self;
         let stored = match storages.contains_key(&address) {
             true => None,
@@ -176,20 +171,15 @@ impl<'s> Fed<'s> {
         Ok(fed.get_or_insert_with(|| {
             let Storage { life, root } =
                 stored.unwrap_or_else(|| Storage { life: lives.begin(), root: EMPTY_ROOT_HASH });
-            Written {
-                life,
-                trie: store.storage_trie(life, root),
-                values: U256Map::default(),
-                is_coherent: true,
-            }
+            let trie = store.storage_trie(life, root);
+            Box::new(Written { life, trie, values: U256Map::default(), is_coherent: true })
         }))
     }
 }
 
 fn write_slot(trie: &mut StorageTrie<'_>, key: &U256, slot: Change<U256>) -> Result<(), DiskError> {
     if slot.after.is_zero() {
-        return trie.remove(hashed(key));
+        return trie.remove(slot_key(key), presence(slot.before)).map(drop);
     }
-    let presence = if slot.before.is_zero() { Presence::Unknown } else { Presence::Held };
-    trie.insert(hashed(key), alloy_rlp::encode(slot.after), presence)
+    trie.insert(slot_key(key), alloy_rlp::encode(slot.after), presence(slot.before))
 }

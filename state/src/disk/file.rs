@@ -33,7 +33,7 @@ const CACHE_BYTES: u64 = 64 << 20;
 /// An open database.
 pub(super) struct File {
     path: PathBuf,
-    /// Nothing once it could not be opened again.
+    /// Nothing after something failed, until it is opened again.
     open: Option<(Database, Keyspace)>,
     seal: Seal,
 }
@@ -108,8 +108,8 @@ impl File {
         }
         let written = self.write_batch(batch).map_err(|error| self.explain(Doing::Write, error));
         if written.is_err() {
-            // Whatever was begun is undone when the database is opened.
-            self.reopen()?;
+            // Whatever was begun is undone when the database is opened again.
+            self.close();
             return written;
         }
         let is_first = self.seal.block().is_none();
@@ -129,15 +129,22 @@ impl File {
         writes.commit()
     }
 
-    /// Lets go of the database. Whoever writes next fails, and opens it again.
+    /// Lets go of the database. Nothing can be read or written then.
     pub(super) fn close(&mut self) {
         self.open = None;
     }
 
-    fn reopen(&mut self) -> Result<(), DiskError> {
-        self.close();
-        self.open = Some(open(&self.path, Doing::Open)?);
+    /// Opens the database again, if it was let go of.
+    pub(super) fn reopen(&mut self) -> Result<(), DiskError> {
+        if self.open.is_none() {
+            self.open = Some(open(&self.path, Doing::Open)?);
+        }
         Ok(())
+    }
+
+    /// Whether the database can be read and written.
+    pub(super) fn check_open(&self) -> Result<(), DiskError> {
+        self.space().map(drop)
     }
 
     /// The number of the block that was written last, as the seal has it.

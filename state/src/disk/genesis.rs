@@ -13,10 +13,9 @@ use super::{
     entry::{Entry, Storage},
     file::File,
     keys::{Key, Trie},
-    stage::hashed,
     tables::Batch,
 };
-use crate::{Account, Allocation, store::code_of};
+use crate::{Account, Allocation, store::code_of, trie::slot_key};
 
 /// How many accounts and slots are written at once, and go into a trie at once.
 pub(super) const AT_ONCE: usize = 50_000;
@@ -69,7 +68,7 @@ impl Genesis {
         let life = self.store.next_life;
         let slots = storage.into_iter().filter(|(_, value)| !value.is_zero());
         let slots = slots.map(|(key, value)| {
-            (Trie::Storage(life).leaf(hashed(&key)), Some(value.to_be_bytes_trimmed_vec()))
+            (Trie::Storage(life).leaf(slot_key(&key)), Some(value.to_be_bytes_trimmed_vec()))
         });
         let before = self.batch.len();
         self.batch.extend(slots);

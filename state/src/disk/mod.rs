@@ -13,6 +13,7 @@ mod error;
 mod feed;
 mod file;
 mod genesis;
+mod group;
 mod keys;
 mod mark;
 mod nodes;
@@ -126,7 +127,7 @@ impl DiskStore {
 
     /// Goes back to what is in the file.
     fn reload(&mut self) -> Result<(), DiskError> {
-        self.tables.forget_pending();
+        self.tables.reload()?;
         self.cache.clear();
         self.unwritten = 0;
         let (head, sealed) = (self.number(&Key::head())?, self.tables.sealed_block());
@@ -221,15 +222,16 @@ impl DiskStore {
     /// # Errors
     ///
     /// If they cannot be written. The store then goes back to the last block that is in the file; see
-    /// [`commit`](Self::commit).
+    /// [`commit`](Self::commit). If it cannot do that either, everything fails until a later flush can.
     pub fn flush(&mut self) -> Result<(), DiskError> {
         let Err(error) = self.tables.flush(Some(self.head.number)) else {
             self.unwritten = 0;
             return Ok(());
         };
         if self.reload().is_err() {
-            // Nothing can be read or written before the file is open again.
+            // What is in memory is not what is in the file: nobody is to read or to add to it.
             self.tables.close();
+            self.cache.clear();
         }
         Err(error)
     }

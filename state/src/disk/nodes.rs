@@ -47,14 +47,15 @@ impl<'s> StoredNodes<'s> {
     }
 
     fn record(&self, path: &Nibbles) -> Result<Option<Arc<[u8]>>, DiskError> {
+        let key = self.trie.node(path);
         if self.way == Way::FromTheFile {
-            return Ok(self.store.tables.get(&self.trie.node(path))?.map(Arc::from));
+            return Ok(self.store.tables.get(&key)?.map(Arc::from));
         }
-        let question = Question::Node(self.trie.node(path));
+        let question = Question::Node(key.clone());
         if let Some(Answer::Node(record)) = self.store.cache.get(&question) {
             return Ok(Some(record));
         }
-        let Some(record) = self.store.tables.get(&self.trie.node(path))? else { return Ok(None) };
+        let Some(record) = self.store.tables.get(&key)? else { return Ok(None) };
         let record: Arc<[u8]> = record.into();
         self.store.cache.put(question, Answer::Node(Arc::clone(&record)));
         Ok(Some(record))
@@ -74,7 +75,7 @@ impl<'s> StoredNodes<'s> {
         let (rest, value) = (way.slice(path.len()..), self.content(key, &value)?);
         let mut encoded = Vec::new();
         alloy_rlp::Encodable::encode(&LeafNodeRef::new(&rest, &value), &mut encoded);
-        Ok((keccak256(encoded) == hash).then_some(Node::Leaf(rest, value)))
+        Ok((keccak256(encoded) == hash).then_some(Node::leaf(rest, value)))
     }
 
     /// What the leaf with this key holds.

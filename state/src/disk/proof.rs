@@ -2,12 +2,15 @@
 
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_trie::{
-    EMPTY_ROOT_HASH, Nibbles, TrieAccount,
+    EMPTY_ROOT_HASH, Nibbles,
     proof::{ProofVerificationError, verify_proof},
 };
 
-use super::{DiskError, DiskStore, keys::Trie, nodes::StoredNodes, stage::hashed};
-use crate::{Account, trie::PartialTrie};
+use super::{DiskError, DiskStore, keys::Trie, nodes::StoredNodes};
+use crate::{
+    Account,
+    trie::{PartialTrie, slot_key},
+};
 
 /// What an account is in a state, or that it is not, and the proof of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,9 +72,7 @@ impl AccountProof {
     /// The first thing that is not proven.
     pub fn verify(&self, root: B256) -> Result<(), ProofError> {
         let Self { address, account, storage_root, nodes, slots } = self;
-        let leaf = account.map(|Account { balance, nonce, code_hash }| {
-            alloy_rlp::encode(TrieAccount::new(nonce, balance, *storage_root, code_hash))
-        });
+        let leaf = account.map(|account| alloy_rlp::encode(account.into_leaf(*storage_root)));
         if account.is_none() && *storage_root != EMPTY_ROOT_HASH {
             return Err(ProofError::StorageOfNobody(*address));
         }
@@ -85,7 +86,7 @@ impl SlotProof {
     fn verify(&self, address: Address, storage_root: B256) -> Result<(), ProofError> {
         let Self { key, value, nodes } = self;
         let leaf = (!value.is_zero()).then(|| alloy_rlp::encode(value));
-        verify_proof(storage_root, Nibbles::unpack(hashed(key)), leaf, nodes)
+        verify_proof(storage_root, Nibbles::unpack(slot_key(key)), leaf, nodes)
             .map_err(|reason| ProofError::Slot { address, key: *key, reason: Box::new(reason) })
     }
 }
@@ -103,13 +104,13 @@ impl DiskStore {
         let storage = entry.and_then(|entry| entry.storage);
         let mut trie = storage.map(|storage| self.storage_trie(storage.life, storage.root));
         let slots = keys.iter().map(|key| {
-            let nodes = trie.as_mut().map_or(Ok(Vec::new()), |trie| trie.prove(hashed(key)))?;
+            let nodes = trie.as_mut().map_or(Ok(Vec::new()), |trie| trie.prove(slot_key(key)))?;
             let value = storage.map_or(Ok(U256::ZERO), |storage| self.slot(storage.life, *key))?;
             Ok(SlotProof { key: *key, value, nodes })
         });
         let slots = slots.collect::<Result<_, DiskError>>()?;
         let account = entry.map(|entry| entry.account);
-        let storage_root = storage.map_or(EMPTY_ROOT_HASH, |storage| storage.root);
+        let storage_root = entry.map_or(EMPTY_ROOT_HASH, |entry| entry.storage_root());
         Ok(AccountProof { address, account, storage_root, nodes, slots })
     }
 }

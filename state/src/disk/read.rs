@@ -9,9 +9,8 @@ use super::{
     cache::{Answer, Question},
     entry::{Entry, LifeId},
     keys::{Key, Trie},
-    stage::hashed,
 };
-use crate::{Account, MissingCode};
+use crate::{Account, MissingCode, trie::slot_key};
 
 /// What an account without storage is called: no slot is looked for under that name.
 const NO_LIFE: usize = 0;
@@ -40,15 +39,13 @@ impl DiskStore {
         if let Some(Answer::Slot(value)) = self.cache.get(&question) {
             return Ok(value);
         }
-        let value = self.slot_by_hash(life, hashed(&key))?;
+        let hash = slot_key(&key);
+        let value = match self.tables.get(&Trie::Storage(life).leaf(hash))? {
+            Some(bytes) => U256::try_from_be_slice(&bytes).ok_or_else(|| self.damaged_slot(hash))?,
+            None => U256::ZERO,
+        };
         self.cache.put(question, Answer::Slot(value));
         Ok(value)
-    }
-
-    /// What the slot with this hashed key holds, not looking into the cache.
-    pub(super) fn slot_by_hash(&self, life: LifeId, hash: B256) -> Result<U256, DiskError> {
-        let Some(bytes) = self.tables.get(&Trie::Storage(life).leaf(hash))? else { return Ok(U256::ZERO) };
-        U256::try_from_be_slice(&bytes).ok_or_else(|| self.damaged_slot(hash))
     }
 
     fn code(&self, hash: B256) -> Result<Bytecode, DiskError> {

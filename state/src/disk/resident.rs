@@ -12,7 +12,7 @@ use crate::{
 use super::{DiskStore, keys::Trie, nodes::StoredNodes};
 
 /// How many bytes a branch takes in memory, about.
-const BRANCH_BYTES: u64 = 900;
+const BRANCH_BYTES: u64 = 1040;
 
 /// The deepest branches that are ever kept: there may be 70,000 of them and those above.
 const DEEPEST: u32 = 4;

@@ -4,7 +4,6 @@ use alloy_primitives::{
     B256, U256,
     map::{B256Map, HashMap},
 };
-use alloy_trie::Nibbles;
 
 use super::{
     DiskError, DiskStore, Mark,
@@ -14,7 +13,7 @@ use super::{
     tables::Batch,
     undo::Undo,
 };
-use crate::trie::{Insertion, NodeChanges, PartialTrie, Presence};
+use crate::trie::{NodeChanges, PartialTrie};
 
 /// What stood where the blocks that are undone wrote.
 #[derive(Debug, Default)]
@@ -32,9 +31,9 @@ impl DiskStore {
     ///
     /// # Errors
     ///
-    /// If there is no such block yet, or what undoes the blocks is not kept any more, is damaged, or the file
-    /// cannot be written. The
-    /// store then stands where it stood, or at the last block that is in the file.
+    /// If there is no such block yet, if what undoes the blocks is not kept any more or is damaged, or if the
+    /// file cannot be written. The store then stands where it stood, or at the last block that is in the
+    /// file.
     pub fn revert_to(&mut self, number: u64) -> Result<(), DiskError> {
         let head = self.head.number;
         if number > head {
@@ -95,14 +94,10 @@ impl DiskStore {
         let mut batch = self.without_blocks_after(mark.number)?;
         let WayBack { accounts, mut slots, roots, unborn } = way_back;
         let mut trie = PartialTrie::new(StoredNodes::new(self, Trie::Accounts), self.head.root);
-        let mut removed = Vec::new();
+        let mut updates = Vec::with_capacity(accounts.len());
         for (hash, entry) in accounts {
             batch.insert(Trie::Accounts.leaf(hash), entry.map(|entry| entry.encode()));
-            let Some(entry) = entry else {
-                removed.push(hash);
-                continue;
-            };
-            if let Some(Storage { life, root }) = entry.storage
+            if let Some(Storage { life, root }) = entry.and_then(|entry| entry.storage)
                 && let Some(slots) = slots.remove(&life)
             {
                 let nodes = self.slots_back(life, roots[&life], slots, &mut batch)?;
@@ -111,9 +106,9 @@ impl DiskStore {
                 }
                 nodes.write_into(&mut batch, Trie::Storage(life));
             }
-            trie.insert(hash, alloy_rlp::encode(entry.leaf()), Presence::Unknown)?;
+            updates.push((hash, entry.map(|entry| alloy_rlp::encode(entry.leaf()))));
         }
-        removed.into_iter().try_for_each(|hash| trie.remove(hash))?;
+        trie.update(updates)?;
         let nodes = trie.take_changes();
         if nodes.root != mark.root {
             return Err(DiskError::Root { number: mark.number, expected: mark.root, found: nodes.root });
@@ -133,20 +128,13 @@ impl DiskStore {
         batch: &mut Batch,
     ) -> Result<NodeChanges, DiskError> {
         let mut trie = self.storage_trie(life, root);
-        let (mut filled, mut emptied) = (Vec::new(), Vec::new());
+        let mut updates = Vec::with_capacity(slots.len());
         for (hash, value) in slots {
-            let key = Trie::Storage(life).leaf(hash);
-            if value.is_zero() {
-                emptied.push(hash);
-                batch.insert(key, None);
-            } else {
-                batch.insert(key, Some(value.to_be_bytes_trimmed_vec()));
-                let (value, presence) = (alloy_rlp::encode(value), Presence::Unknown);
-                filled.push(Insertion { key: Nibbles::unpack(hash), value, presence });
-            }
+            let held = (!value.is_zero()).then_some(value);
+            batch.insert(Trie::Storage(life).leaf(hash), held.map(|value| value.to_be_bytes_trimmed_vec()));
+            updates.push((hash, held.map(alloy_rlp::encode)));
         }
-        trie.insert_all(filled)?;
-        emptied.into_iter().try_for_each(|hash| trie.remove(hash))?;
+        trie.update(updates)?;
         Ok(trie.take_changes())
     }
 

@@ -41,7 +41,7 @@ struct Impression {
 
 impl Seal {
     /// The format that this library reads and writes.
-    const FORMAT: u32 = 1;
+    const FORMAT: u32 = 2;
 
     /// Seals an empty store. It is sealed or not, and never half.
     pub(super) fn create(path: &Path) -> Result<Self, DiskError> {

@@ -62,21 +62,23 @@ impl Tables {
     /// Writes everything into the file, for good, after which `block` is the last block. If that fails the
     /// file is as it was, and nothing is lost here.
     pub(super) fn flush(&mut self, block: Option<u64>) -> Result<(), DiskError> {
-        if !self.pending.is_empty() {
-            self.file.write(&self.pending, block)?;
-            self.pending.clear();
+        if self.pending.is_empty() {
+            return self.file.check_open();
         }
+        self.file.write(&self.pending, block)?;
+        self.pending.clear();
         Ok(())
     }
 
-    /// Lets go of the file, which is opened again when somebody writes.
+    /// Lets go of the file: nothing can be read or written then.
     pub(super) fn close(&mut self) {
         self.file.close();
     }
 
-    /// Forgets what is not in the file.
-    pub(super) fn forget_pending(&mut self) {
+    /// Goes back to what is in the file, which is opened again if somebody let go of it.
+    pub(super) fn reload(&mut self) -> Result<(), DiskError> {
         self.pending.clear();
+        self.file.reopen()
     }
 
     /// The block that was written last, as far as the file's seal knows.

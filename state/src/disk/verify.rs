@@ -4,7 +4,7 @@
 use std::ops::AddAssign;
 
 use alloy_primitives::{B256, U256, keccak256};
-use alloy_trie::{EMPTY_ROOT_HASH, HashBuilder, Nibbles};
+use alloy_trie::{HashBuilder, Nibbles};
 use rayon::prelude::*;
 
 use super::{
@@ -56,7 +56,7 @@ struct Section {
 
 impl DiskStore {
     /// Verifies that the accounts and slots have the root that the last block says, that the tries lead
-    /// to it, and that every code has its hash. Everything is read once, in parallel.
+    /// to it and to every one of them, and that every code has its hash. Reads everything.
     ///
     /// # Errors
     ///
@@ -67,7 +67,7 @@ impl DiskStore {
         if found != expected {
             return Err(DiskError::Root { number, expected, found });
         }
-        verified.nodes += self.check_nodes(Trie::Accounts, expected)?;
+        verified.nodes += self.check_nodes(Trie::Accounts, expected, verified.accounts)?;
         verified.codes = self.check_codes()?;
         let (from, to) = Key::all_else();
         self.tables.range(&from, &to)?.try_for_each(|pair| pair.map(drop))?;
@@ -153,7 +153,7 @@ impl DiskStore {
         }
         verified.slots += slots;
         if extent == Extent::FlatAndNodes {
-            verified.nodes += self.check_nodes(Trie::Storage(storage.life), storage.root)?;
+            verified.nodes += self.check_nodes(Trie::Storage(storage.life), storage.root, slots)?;
         }
         Ok(())
     }
@@ -174,12 +174,14 @@ impl DiskStore {
         Ok((builder.root(), slots))
     }
 
-    /// Verifies every node of a trie that is kept, and counts them.
-    fn check_nodes(&self, trie: Trie, root: B256) -> Result<u64, DiskError> {
-        if root == EMPTY_ROOT_HASH {
-            return Ok(0);
+    /// Verifies every node of a trie that is kept, and counts them. The trie must have so many leaves.
+    fn check_nodes(&self, trie: Trie, root: B256, leaves: u64) -> Result<u64, DiskError> {
+        let count = PartialTrie::new(StoredNodes::in_file(self, trie), root).check_kept()?;
+        if count.leaves != leaves {
+            let reason = format!("it has {} leaves, but there are {leaves} of them", count.leaves);
+            return Err(self.damaged(format!("the trie with the root {root}"), reason));
         }
-        PartialTrie::new(StoredNodes::in_file(self, trie), root).check_kept()
+        Ok(count.inner)
     }
 
     fn check_codes(&self) -> Result<u64, DiskError> {

@@ -8,9 +8,11 @@ use proptest::{collection::vec, prelude::*};
 
 use super::{
     TrieError,
+    change::{Insertion, Presence},
+    claims::Claims,
     full::FullTrie,
     node::{Link, Node, Nodes, Sort},
-    partial::{Insertion, PartialTrie, Presence},
+    partial::PartialTrie,
 };
 
 /// Branches and extensions by their path, and what leaves hold by their key.
@@ -29,7 +31,7 @@ impl Kept {
         let rest = way.starts_with(path).then(|| way.slice(path.len()..))?;
         let mut encoded = Vec::new();
         alloy_rlp::Encodable::encode(&LeafNodeRef::new(&rest, value), &mut encoded);
-        (keccak256(encoded) == hash).then(|| Node::Leaf(rest, value.clone()))
+        (keccak256(encoded) == hash).then(|| Node::leaf(rest, value.clone()))
     }
 
     fn inner(&self, path: &Nibbles) -> Option<Node> {
@@ -110,19 +112,26 @@ fn make(
         Order::AllAtOnce => {
             let last: BTreeMap<_, _> = block.updates.iter().cloned().collect();
             let insertion = |(key, value): (&B256, &Option<Vec<u8>>)| {
-                let (value, presence) = (value.clone()?, presence(&leaves, key));
-                Some(Insertion { key: Nibbles::unpack(key), value, presence })
+                Some(Insertion::new(*key, value.clone()?, presence(&leaves, key)))
             };
-            trie.insert_all(last.iter().filter_map(insertion).collect()).unwrap();
+            let mut insertions: Vec<_> = last.iter().filter_map(insertion).collect();
+            trie.insert_all(&mut insertions).unwrap();
+            let mut claims = Claims::default();
+            for Insertion { key, found, .. } in &insertions {
+                let held = leaves.get(&B256::from_slice(&key.pack()));
+                claims.add(0, key, held.map_or(&[], |held| held), found);
+            }
             for (key, value) in last {
                 match value {
                     Some(value) => drop(leaves.insert(key, value)),
                     None => {
-                        trie.remove(key).unwrap();
-                        leaves.remove(&key);
+                        let found = trie.remove(key, presence(&leaves, &key)).unwrap();
+                        let held = leaves.remove(&key).unwrap_or_default();
+                        claims.add(1, &Nibbles::unpack(key), &held, &found);
                     }
                 }
             }
+            assert!(claims.refuted().is_empty(), "what is found is what was there");
         }
         Order::OneByOne => {
             for (key, value) in block.updates.iter().cloned() {
@@ -133,7 +142,7 @@ fn make(
                         leaves.insert(key, value);
                     }
                     None => {
-                        trie.remove(key).unwrap();
+                        trie.remove(key, presence(&leaves, &key)).unwrap();
                         leaves.remove(&key);
                     }
                 }
@@ -162,9 +171,8 @@ proptest! {
             root = changes.root;
             prop_assert_eq!(root, FullTrie::of(&kept.leaves).root);
             prop_assert_eq!(&Kept::anew(&kept.leaves), &kept.records);
-            if root != EMPTY_ROOT_HASH {
-                PartialTrie::new(&kept, root).check_kept().unwrap();
-            }
+            let count = PartialTrie::new(&kept, root).check_kept().unwrap();
+            prop_assert_eq!(count.leaves, kept.leaves.len() as u64);
             if let Some(depth) = block.kept_depth {
                 let mut keys: Vec<_> = block.updates.iter().map(|(key, _)| Nibbles::unpack(key)).collect();
                 keys.sort_unstable();
@@ -194,6 +202,20 @@ fn a_leaf_that_is_not_what_its_branch_says_is_missed_when_the_branch_collapses()
     let changes = trie.take_changes();
     kept.records.extend(changes.written);
     kept.leaves.insert(keys[1], vec![8; 40]);
-    let error = PartialTrie::new(&kept, changes.root).remove(keys[0]).unwrap_err();
+    let error = PartialTrie::new(&kept, changes.root).remove(keys[0], Presence::Held).unwrap_err();
     assert!(matches!(error, TrieError::Missing { .. }), "{error}");
+}
+
+#[test]
+fn a_branch_that_takes_a_branch_for_a_leaf_shows_in_the_number_of_leaves() {
+    let mut kept = Kept::default();
+    kept.leaves.extend((0..64u8).map(|number| (keccak256([number]), vec![9; 40])));
+    kept.records = Kept::anew(&kept.leaves);
+    let root = FullTrie::of(&kept.leaves).root;
+    assert_eq!(PartialTrie::new(&kept, root).check_kept().unwrap().leaves, 64);
+    // The root is a branch; the first two bytes of its record say which children are leaves.
+    let record = kept.records.get_mut(&Nibbles::new()).unwrap();
+    record[..2].copy_from_slice(&[0xff; 2]);
+    let count = PartialTrie::new(&kept, root).check_kept().unwrap();
+    assert!(count.leaves < 64, "{count:?}");
 }

@@ -6,11 +6,15 @@
 //! state. Every node is found by the hash of its bytes, so nothing in a witness has to be trusted:
 //! what does not belong to the root that one starts from is never looked at.
 
+mod change;
+mod claims;
+mod decode;
 mod error;
 #[cfg(test)]
 mod full;
 #[cfg(test)]
 mod kept;
+mod naming;
 mod node;
 mod partial;
 #[cfg(test)]
@@ -20,8 +24,17 @@ mod walk;
 mod whole;
 mod witness;
 
+use alloy_primitives::{B256, U256, keccak256};
+
+pub(crate) use change::{Found, Insertion, Presence};
+pub(crate) use claims::Claims;
 pub use error::{TrieError, WitnessError};
 pub(crate) use node::{Link, Node, Nodes, Sort};
-pub(crate) use partial::{Insertion, NodeChanges, PartialTrie, Presence};
+pub(crate) use partial::{NodeChanges, PartialTrie};
 pub use whole::MemoryTrie;
 pub use witness::Witness;
+
+/// The key under which a slot stands in the trie of its storage.
+pub(crate) fn slot_key(key: &U256) -> B256 {
+    keccak256(key.to_be_bytes::<32>())
+}

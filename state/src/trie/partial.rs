@@ -4,14 +4,17 @@
 //! after the same insertions and removals, or that it says which node it lacks; and that it tells
 //! all nodes that came, and all paths at which a node stood that is gone.
 
+use std::ops::AddAssign;
+
 use alloy_primitives::{B256, Bytes};
 use alloy_trie::{EMPTY_ROOT_HASH, Nibbles};
 use rayon::prelude::*;
 
 use super::{
+    change::{Found, Insertion, Presence, Pruning},
+    naming::name_all,
     node::{Link, Node, Nodes, Sort, below},
-    record::record,
-    walk::{Place, Pruning},
+    walk::Place,
 };
 
 /// A key and what is to stand under it; `None` removes the key.
@@ -28,24 +31,20 @@ pub(crate) struct PartialTrie<N> {
     gone: Vec<Nibbles>,
 }
 
-/// A key that is put into a trie, and what is to stand under it.
-#[derive(Debug)]
-pub(crate) struct Insertion {
-    /// The key.
-    pub(crate) key: Nibbles,
-    /// What is to stand under it.
-    pub(crate) value: Vec<u8>,
-    /// Whether something stands there already.
-    pub(crate) presence: Presence,
+/// How many nodes a trie has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct NodeCount {
+    /// Branches and extensions that are kept.
+    pub(crate) inner: u64,
+    /// Leaves, as branches tell of them.
+    pub(crate) leaves: u64,
 }
 
-/// Whether something stands under a key before it is inserted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Presence {
-    /// It does: so a leaf on the way to the key is the one, and need not be looked at.
-    Held,
-    /// Nobody knows.
-    Unknown,
+impl AddAssign for NodeCount {
+    fn add_assign(&mut self, other: Self) {
+        self.inner += other.inner;
+        self.leaves += other.leaves;
+    }
 }
 
 /// What became of the nodes of a trie. What is gone goes before what is written comes.
@@ -107,15 +106,12 @@ impl<N: Nodes> PartialTrie<N> {
         let mut inserted = Vec::with_capacity(updates.len());
         for (key, value) in updates {
             match value {
-                Some(value) => {
-                    let key = Nibbles::unpack(key);
-                    inserted.push(Insertion { key, value, presence: Presence::Unknown });
-                }
+                Some(value) => inserted.push(Insertion::new(key, value, Presence::Unknown)),
                 None => removed.push(key),
             }
         }
-        self.insert_all(inserted)?;
-        removed.into_iter().try_for_each(|key| self.remove(key))
+        self.insert_all(&mut inserted)?;
+        removed.into_iter().try_for_each(|key| self.remove(key, Presence::Unknown).map(drop))
     }
 
     /// Puts `value` under `key`, in place of what stood there.
@@ -129,10 +125,11 @@ impl<N: Nodes> PartialTrie<N> {
     /// If `value` is empty: a trie cannot hold that.
     pub(crate) fn insert(&mut self, key: B256, value: Vec<u8>, presence: Presence) -> Result<(), N::Error> {
         assert!(!value.is_empty(), "an empty value stands for none");
-        self.root.insert(&self.nodes, Place::root(key), value, presence)
+        self.root.insert(&self.nodes, Place::root(key), value, presence).map(drop)
     }
 
-    /// Puts many values under their keys, those of different branches on several threads.
+    /// Puts many values under their keys, those of different branches on several threads. Each insertion then
+    /// says what stood there.
     ///
     /// # Errors
     ///
@@ -141,7 +138,7 @@ impl<N: Nodes> PartialTrie<N> {
     /// # Panics
     ///
     /// If a value is empty, or a key is there twice.
-    pub(crate) fn insert_all(&mut self, mut insertions: Vec<Insertion>) -> Result<(), N::Error> {
+    pub(crate) fn insert_all(&mut self, insertions: &mut [Insertion]) -> Result<(), N::Error> {
         insertions.sort_unstable_by_key(|insertion| insertion.key);
         let twice = insertions.windows(2).any(|pair| pair[0].key == pair[1].key);
         assert!(!twice, "of two values for one key only one can be meant");
@@ -149,10 +146,10 @@ impl<N: Nodes> PartialTrie<N> {
             insertions.iter().all(|insertion| !insertion.value.is_empty()),
             "an empty value stands for none"
         );
-        self.root.insert_all(&self.nodes, 0, &mut insertions)
+        self.root.insert_all(&self.nodes, insertions)
     }
 
-    /// Takes `key` out, if it is there.
+    /// Takes `key` out, if it is there, and says what stood there.
     ///
     /// Where a branch is left with a single child whose node is missing, that child is taken for a
     /// branch: a witness holds it if it is a leaf or an extension.
@@ -160,14 +157,15 @@ impl<N: Nodes> PartialTrie<N> {
     /// # Errors
     ///
     /// If a node on the way is missing, or if one that is needed is malformed.
-    pub(crate) fn remove(&mut self, key: B256) -> Result<(), N::Error> {
+    pub(crate) fn remove(&mut self, key: B256, presence: Presence) -> Result<Found, N::Error> {
         let Self { nodes, root, gone } = self;
-        root.remove(&mut Pruning { nodes, gone }, Place::root(key)).map(drop)
+        root.remove(&mut Pruning { nodes, gone }, Place::root(key), presence)
     }
 
     /// The root as it is now. Only what changed since the last time is hashed.
     pub(crate) fn root(&mut self) -> B256 {
-        self.name(&mut |_, _| ())
+        name_all(&mut [(Nibbles::new(), &mut self.root)], |_, _, _| ());
+        self.root.root()
     }
 
     /// The nodes on the way to `key`, as far as there is one: the proof of what stands there.
@@ -182,47 +180,59 @@ impl<N: Nodes> PartialTrie<N> {
         Ok(proof)
     }
 
-    /// Looks at every branch and extension, checks that each is what its hash vouches for, and counts them.
+    /// Looks at every branch and extension, checks that each is what its hash vouches for, and counts them and
+    /// the leaves below them.
     ///
     /// # Errors
     ///
     /// If one is not, is missing or malformed.
-    pub(crate) fn check_kept(&mut self) -> Result<u64, N::Error> {
+    pub(crate) fn check_kept(&mut self) -> Result<NodeCount, N::Error> {
         self.root.check_kept(&self.nodes, &Nibbles::new())
     }
 
     /// The root as it is now, and what became of the nodes since the last time. What stands in different
     /// branches is hashed on several threads.
     pub(crate) fn take_changes(&mut self) -> NodeChanges {
-        let mut written = match &mut self.root {
-            Link::Open(node, None) => name_branches(node),
-            Link::Empty | Link::Sealed(..) | Link::Open(_, Some(_)) => Vec::new(),
-        };
-        let root = self.name(&mut |path, node| written.extend(record(node).map(|record| (*path, record))));
-        NodeChanges { root, gone: std::mem::take(&mut self.gone), written }
+        let mut written = name_branches(&mut self.root);
+        name_all(&mut [(Nibbles::new(), &mut self.root)], |_, path, record| {
+            written.push((*path, record.to_vec()));
+        });
+        self.changes(written)
     }
 
-    fn name(&mut self, told: &mut dyn FnMut(&Nibbles, &Node)) -> B256 {
-        self.root.name(&Nibbles::new(), &mut Vec::new(), told);
-        self.root.root()
+    /// What [`take_changes`](Self::take_changes) says of each of several tries. They are named together and
+    /// on this thread: that is best where each has few changes.
+    pub(crate) fn take_all_changes<'t>(tries: impl Iterator<Item = &'t mut Self>) -> Vec<NodeChanges>
+    where
+        N: 't,
+    {
+        let mut tries: Vec<_> = tries.collect();
+        let mut written = vec![Vec::new(); tries.len()];
+        let mut roots: Vec<_> = tries.iter_mut().map(|trie| (Nibbles::new(), &mut trie.root)).collect();
+        name_all(&mut roots, |trie, path, record| written[trie].push((*path, record.to_vec())));
+        tries.into_iter().zip(written).map(|(trie, written)| trie.changes(written)).collect()
+    }
+
+    fn changes(&mut self, written: Vec<(Nibbles, Vec<u8>)>) -> NodeChanges {
+        NodeChanges { root: self.root.root(), gone: std::mem::take(&mut self.gone), written }
     }
 }
 
 /// Names the children of the branch at the root, if it is one and several of them changed, each on
 /// whatever thread has time.
-fn name_branches(root: &mut Node) -> Vec<(Nibbles, Vec<u8>)> {
+fn name_branches(root: &mut Link) -> Vec<(Nibbles, Vec<u8>)> {
+    let Link::Open(root, None) = root else { return Vec::new() };
     let Node::Branch(children) = root else { return Vec::new() };
-    let name = |(nibble, child): (u8, &mut Link)| {
-        let mut written = Vec::new();
-        let told = &mut |path: &Nibbles, node: &Node| {
-            written.extend(record(node).map(|record| (*path, record)));
-        };
-        child.name(&below(&Nibbles::new(), nibble), &mut Vec::new(), told);
-        written
-    };
     let changed: Vec<_> = (0u8..).zip(children.iter_mut()).filter(|(_, child)| child.is_unnamed()).collect();
     if changed.len() < 2 {
         return Vec::new();
     }
-    changed.into_par_iter().map(name).collect::<Vec<_>>().concat()
+    let name = |(nibble, child): (u8, &mut Link)| {
+        let mut written = Vec::new();
+        let path = below(&Nibbles::new(), nibble);
+        name_all(&mut [(path, child)], |_, path, record| written.push((*path, record.to_vec())));
+        written
+    };
+    let written: Vec<_> = changed.into_par_iter().map(name).collect();
+    written.into_iter().flatten().collect()
 }

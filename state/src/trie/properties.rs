@@ -15,9 +15,10 @@ use proptest::{
 
 use super::{
     TrieError, Witness, WitnessError,
+    change::Presence,
     full::{FullTrie, Leaves, Updates},
     node::NodeIndex,
-    partial::{PartialTrie, Presence, Update},
+    partial::{PartialTrie, Update},
 };
 use crate::{Account, AccountChange, Allocation, Change, Changes, Life, MemoryStore};
 
@@ -60,7 +61,7 @@ fn try_all(trie: &mut PartialTrie<&NodeIndex>, updates: &[Update]) -> Result<B25
         trie.get(*key)?;
         match value {
             Some(value) => trie.insert(*key, value.clone(), Presence::Unknown)?,
-            None => trie.remove(*key)?,
+            None => trie.remove(*key, Presence::Unknown).map(drop)?,
         }
     }
     Ok(trie.root())
@@ -284,6 +285,6 @@ fn a_node_that_leads_to_itself_ends_at_the_length_of_a_key() {
         };
         ends(trie.get(B256::ZERO).map(drop));
         ends(trie.insert(B256::ZERO, vec![1], Presence::Unknown));
-        ends(trie.remove(B256::ZERO));
+        ends(trie.remove(B256::ZERO, Presence::Unknown).map(drop));
     }
 }

@@ -3,10 +3,7 @@
 use alloy_primitives::B256;
 use alloy_trie::EMPTY_ROOT_HASH;
 
-use super::{
-    node::NodeIndex,
-    partial::{PartialTrie, Presence},
-};
+use super::{change::Presence, node::NodeIndex, partial::PartialTrie};
 
 /// A Merkle Patricia trie in memory, whose keys are hashes. Its root follows what is put in and taken out:
 /// only what changed is hashed again.
@@ -45,7 +42,7 @@ impl MemoryTrie {
 
     /// Takes `key` out, if it is there.
     pub fn remove(&mut self, key: B256) {
-        self.0.remove(key).expect(NOTHING_IS_SEALED);
+        self.0.remove(key, Presence::Unknown).expect(NOTHING_IS_SEALED);
     }
 
     /// The root as it is now.

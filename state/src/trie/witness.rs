@@ -12,6 +12,7 @@ use super::{
     TrieError, WitnessError,
     node::NodeIndex,
     partial::{PartialTrie, Update},
+    slot_key,
 };
 use crate::{Account, AccountChange, Changes, Life, Mismatch, changes::account_difference};
 
@@ -102,9 +103,9 @@ impl Witness {
         };
         let mut storage = PartialTrie::new(&self.nodes, storage_root);
         let updates = slot_updates(&mut storage, address, change)?;
-        let Some(Account { balance, nonce, code_hash }) = change.account.after else { return Ok(None) };
+        let Some(after) = change.account.after else { return Ok(None) };
         storage.update(updates)?;
-        Ok(Some(TrieAccount::new(nonce, balance, storage.root(), code_hash)))
+        Ok(Some(after.into_leaf(storage.root())))
     }
 }
 
@@ -124,7 +125,7 @@ fn slot_updates(
         }
         if change.is_change() {
             let after = (!change.after.is_zero()).then(|| alloy_rlp::encode(change.after));
-            updates.push((hashed(*key), after));
+            updates.push((slot_key(key), after));
         }
     }
     Ok(updates)
@@ -138,16 +139,12 @@ fn account(
 }
 
 fn slot(storage: &mut PartialTrie<&NodeIndex>, key: U256) -> Result<U256, TrieError> {
-    Ok(value(storage, hashed(key))?.unwrap_or_default())
+    Ok(value(storage, slot_key(&key))?.unwrap_or_default())
 }
 
 fn value<V: Decodable>(trie: &mut PartialTrie<&NodeIndex>, key: B256) -> Result<Option<V>, TrieError> {
     let value = trie.get(key)?.map(alloy_rlp::decode_exact).transpose();
     value.map_err(|reason| TrieError::Value { key, reason })
-}
-
-fn hashed(key: U256) -> B256 {
-    keccak256(key.to_be_bytes::<32>())
 }
 
 fn plain(held: &TrieAccount) -> Account {

@@ -1,6 +1,7 @@
 //! Random histories: blocks, undone blocks, closed and opened stores, in any order.
 
-use blockloom_state::Changes;
+use alloy_primitives::U256;
+use blockloom_state::{Changes, DiskError, Location};
 use proptest::{collection::vec, prelude::*};
 
 use crate::blocks::{Deed, Twins, address, changes, config, word};
@@ -121,5 +122,33 @@ fn whoever_lies_about_what_stood_there_misleads_nobody() {
         let ((), fed) = twins.disk.feeding(|feed| feed.tell(lie));
         let root = twins.disk.stage_fed(&truth, fed).unwrap().root();
         assert_eq!(root, twins.disk.stage(&truth).unwrap().root(), "key {key}");
+    }
+}
+
+#[test]
+fn whoever_claims_that_a_slot_held_something_else_is_refused() {
+    let mut twins = Twins::new(config(1));
+    twins.add(&(0..40).map(|key| Deed::Write(2, key, 5)).collect::<Vec<_>>());
+    for (key, after) in (0..80u8).flat_map(|key| [0, 9].map(|after| (key, after))) {
+        let others = [Deed::Write(2, key / 2 + 90, 1), Deed::Write(3, 1, 4)];
+        let deeds = [Deed::Write(2, key, after)].into_iter().chain(others).collect::<Vec<_>>();
+        let truth = changes(&twins.memory, &deeds);
+        let Some(slot) = truth.accounts[&address(2)].slots.get(&word(key.into())) else { continue };
+        for claim in [U256::ZERO, word(5), word(9), word(300), U256::MAX] {
+            let mut lie = truth.clone();
+            let slots = &mut lie.accounts.get_mut(&address(2)).unwrap().slots;
+            slots.get_mut(&word(key.into())).unwrap().before = claim;
+            match twins.disk.stage(&lie) {
+                Ok(staged) => {
+                    assert_eq!(claim, slot.before, "key {key}");
+                    assert_eq!(staged.root(), twins.disk.stage(&truth).unwrap().root());
+                }
+                Err(DiskError::Misfit(mismatch)) => {
+                    assert_ne!(claim, slot.before, "key {key}");
+                    assert_eq!(mismatch.location, Location::Slot(address(2), word(key.into())));
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
     }
 }

@@ -1,0 +1,240 @@
+//! Staging accounts group by group, on several threads: what a group has to hash is hashed together.
+//!
+//! Promises that an account is staged only if it and its slots hold what the changes started from.
+
+use alloy_primitives::{Address, B256, U256};
+use alloy_trie::{EMPTY_ROOT_HASH, Nibbles};
+use rayon::prelude::*;
+
+use super::{
+    DiskError, DiskStore,
+    entry::{Entry, LifeId, Storage},
+    feed::{FedStorage, Lives, Written},
+    keys::Trie,
+    nodes::StoredNodes,
+    stage::{StagedAccount, StagedSlot},
+};
+use crate::{
+    AccountChange, Change, Life, Mismatch,
+    changes::account_difference,
+    keccak::keccak256_all,
+    trie::{Claims, Found, Insertion, NodeChanges, PartialTrie, Presence},
+};
+
+/// How many accounts are staged together: enough to be hashed side by side, few enough for every thread to
+/// get some.
+pub(super) const TOGETHER: usize = 32;
+
+/// From so many slots on the trie of a storage is worth several threads for itself.
+const LARGE_FROM: usize = 256;
+
+/// The trie of a storage.
+pub(super) type StorageTrie<'s> = PartialTrie<StoredNodes<'s>>;
+
+/// An account that changes, and what was learned of its storage before.
+#[derive(Debug)]
+pub(super) struct Listed<'c, 's> {
+    pub(super) address: Address,
+    pub(super) change: &'c AccountChange,
+    pub(super) fed: FedStorage<'s>,
+}
+
+/// A storage whose slots are in its trie, but not hashed yet.
+struct OpenStorage<'s> {
+    life: LifeId,
+    trie: StorageTrie<'s>,
+}
+
+/// An account that is staged but for the storage that is still open.
+type HalfStaged<'s> = (StagedAccount, Option<OpenStorage<'s>>);
+
+impl DiskStore {
+    pub(super) fn stage_accounts<'s>(
+        &'s self,
+        listed: Vec<Listed<'_, 's>>,
+        lives: &Lives,
+    ) -> Result<Vec<StagedAccount>, DiskError> {
+        let staged: Vec<_> = if listed.len() <= TOGETHER {
+            self.stage_group(listed, lives)
+        } else {
+            let groups = listed.into_par_iter().chunks(TOGETHER);
+            groups.flat_map_iter(|group| self.stage_group(group, lives)).collect()
+        };
+        let misfit = staged.iter().filter_map(|result| match result {
+            Err(DiskError::Misfit(mismatch)) => Some(mismatch),
+            Ok(_) | Err(_) => None,
+        });
+        let first = misfit.min_by_key(|mismatch| mismatch.location.address()).cloned();
+        first.map_or_else(|| staged.into_iter().collect(), |first| Err(DiskError::Misfit(first)))
+    }
+
+    fn stage_group<'s>(
+        &'s self,
+        group: Vec<Listed<'_, 's>>,
+        lives: &Lives,
+    ) -> Vec<Result<StagedAccount, DiskError>> {
+        let addresses: Vec<_> = group.iter().map(|listed| listed.address).collect();
+        let keys = group.iter().flat_map(|listed| written_slots(listed.change));
+        let keys: Vec<_> = keys.map(|(key, _)| key.to_be_bytes::<32>()).collect();
+        let (hashes, mut slot_hashes) = (keccak256_all(&addresses), keccak256_all(&keys).into_iter());
+        let changes: Vec<_> = group.iter().map(|listed| listed.change).collect();
+        let mut claims = Claims::default();
+        let stage = |(at, (listed, hash)): (usize, (Listed<'_, 's>, B256))| {
+            let slots = written_slots(listed.change).zip(&mut slot_hashes);
+            let slots = slots.map(|((key, change), hash)| StagedSlot { key: *key, hash, change: *change });
+            self.stage_account(listed, hash, slots.collect(), lives, |slot, found| {
+                let before = slot.change.before;
+                let value =
+                    if before.is_zero() { Default::default() } else { alloy_rlp::encode_fixed_size(&before) };
+                claims.add(at, &Nibbles::unpack(slot.hash), &value, found);
+            })
+        };
+        let mut staged: Vec<_> = group.into_iter().zip(hashes).enumerate().map(stage).collect();
+        for at in claims.refuted() {
+            if let Ok((account, _)) = &staged[at] {
+                staged[at] = Err(self.misfit(account.address, changes[at], account.before));
+            }
+        }
+        close_all(staged)
+    }
+
+    /// Stages an account; its storage may stay open, to be hashed together with others. `found` is told what
+    /// stood in its trie under the slots that change: what has to be what the changes started from.
+    fn stage_account<'s>(
+        &'s self,
+        listed: Listed<'_, 's>,
+        hash: B256,
+        slots: Vec<StagedSlot>,
+        lives: &Lives,
+        found: impl FnMut(&StagedSlot, &Found),
+    ) -> Result<HalfStaged<'s>, DiskError> {
+        let Listed { address, change, fed } = listed;
+        let before = self.entry(address)?;
+        let held = before.map(|entry| entry.account);
+        if let Some(misfit) = account_difference(address, change.account.before, held) {
+            return Err(misfit.into());
+        }
+        let kept = before.and_then(|entry| entry.storage).filter(|_| change.life == Life::Same);
+        let fed = fed.filter(|fed| self.is_as_fed(change, kept, fed));
+        let is_seen =
+            |slot: &Change<U256>| fed.is_none() && change.account.after.is_some() && slot.is_change();
+        self.check_slots_fit(address, kept, change.slots.iter().filter(|(_, slot)| !is_seen(slot)))?;
+        let after = change.account.after.map(|account| Entry { account, storage: kept });
+        let mut account = StagedAccount { address, hash, before, after, slots, nodes: None };
+        if account.slots.is_empty() {
+            return Ok((account, None));
+        }
+        let mut open = match fed {
+            Some(fed) => OpenStorage { life: fed.life, trie: fed.trie },
+            None => self.open_storage(kept, &mut account.slots, lives, found)?,
+        };
+        if account.slots.len() < LARGE_FROM {
+            return Ok((account, Some(open)));
+        }
+        account.close_storage(open.life, open.trie.take_changes());
+        Ok((account, None))
+    }
+
+    fn check_slots_fit<'c>(
+        &self,
+        address: Address,
+        kept: Option<Storage>,
+        slots: impl Iterator<Item = (&'c U256, &'c Change<U256>)>,
+    ) -> Result<(), DiskError> {
+        let mut misfit: Option<(U256, Change<U256>, U256)> = None;
+        for (key, slot) in slots {
+            let held = kept.map_or(Ok(U256::ZERO), |storage| self.slot(storage.life, *key))?;
+            if held != slot.before && misfit.is_none_or(|(lowest, ..)| *key < lowest) {
+                misfit = Some((*key, *slot, held));
+            }
+        }
+        misfit.map_or(Ok(()), |(key, slot, held)| {
+            Err(Mismatch::of_slot(address, key, slot.before, held).into())
+        })
+    }
+
+    /// What is wrong with changes whose slots did not hold in the trie what they started from.
+    fn misfit(&self, address: Address, change: &AccountChange, before: Option<Entry>) -> DiskError {
+        let kept = before.and_then(|entry| entry.storage).filter(|_| change.life == Life::Same);
+        match self.check_slots_fit(address, kept, change.slots.iter()) {
+            Err(error) => error,
+            Ok(()) => self.damaged(format!("the storage of {address}"), "its trie and its slots differ"),
+        }
+    }
+
+    /// Whether all that was told of a storage step by step comes to what became of it in the end.
+    fn is_as_fed(&self, change: &AccountChange, kept: Option<Storage>, fed: &Written<'_>) -> bool {
+        let kept = kept.map(|storage| storage.life);
+        let is_same_life = kept.map_or(fed.life >= self.next_life, |kept| kept == fed.life);
+        let held = |key| kept.map_or(Ok(U256::ZERO), |life| self.slot(life, key));
+        let is_right = |(key, told): (&U256, &Change<U256>)| {
+            let after = change.slots.get(key).map_or(told.before, |slot| slot.after);
+            told.after == after && held(*key).is_ok_and(|held| held == told.before)
+        };
+        let is_told = |(key, slot): (&U256, &Change<U256>)| !slot.is_change() || fed.values.contains_key(key);
+        is_same_life && fed.is_coherent && fed.values.iter().all(is_right) && change.slots.iter().all(is_told)
+    }
+
+    /// A storage with what is written to it. Its slots are put in the order of their hashes.
+    fn open_storage<'s>(
+        &'s self,
+        kept: Option<Storage>,
+        slots: &mut [StagedSlot],
+        lives: &Lives,
+        mut found: impl FnMut(&StagedSlot, &Found),
+    ) -> Result<OpenStorage<'s>, DiskError> {
+        let life = kept.map_or_else(|| lives.begin(), |storage| storage.life);
+        let root = kept.map_or(EMPTY_ROOT_HASH, |storage| storage.root);
+        let mut trie = self.storage_trie(life, root);
+        slots.sort_unstable_by_key(|slot| slot.hash);
+        let (emptied, filled): (Vec<_>, Vec<_>) = slots.iter().partition(|slot| slot.change.after.is_zero());
+        let insertion = |slot: &&StagedSlot| {
+            Insertion::new(slot.hash, alloy_rlp::encode(slot.change.after), presence(slot.change.before))
+        };
+        let mut insertions: Vec<_> = filled.iter().map(insertion).collect();
+        trie.insert_all(&mut insertions)?;
+        filled.into_iter().zip(&insertions).for_each(|(slot, insertion)| found(slot, &insertion.found));
+        for slot in emptied {
+            found(slot, &trie.remove(slot.hash, presence(slot.change.before))?);
+        }
+        Ok(OpenStorage { life, trie })
+    }
+
+    /// The trie of a storage with this root.
+    pub(super) fn storage_trie(&self, life: LifeId, root: B256) -> StorageTrie<'_> {
+        PartialTrie::new(StoredNodes::new(self, Trie::Storage(life)), root)
+    }
+}
+
+impl StagedAccount {
+    /// What became of its storage.
+    fn close_storage(&mut self, life: LifeId, nodes: NodeChanges) {
+        let after = self.after.as_mut().expect("only what is there afterwards has slots");
+        after.storage = Some(Storage { life, root: nodes.root });
+        self.nodes = Some(nodes);
+    }
+}
+
+/// The slots that change of an account that is there afterwards.
+fn written_slots(change: &AccountChange) -> impl Iterator<Item = (&U256, &Change<U256>)> {
+    let is_there = change.account.after.is_some();
+    change.slots.iter().filter(move |(_, slot)| is_there && slot.is_change())
+}
+
+/// Whether a slot that held this has a leaf.
+pub(super) fn presence(before: U256) -> Presence {
+    if before.is_zero() { Presence::Unknown } else { Presence::Held }
+}
+
+/// Closes the storages that are still open, which are hashed together.
+fn close_all(mut staged: Vec<Result<HalfStaged<'_>, DiskError>>) -> Vec<Result<StagedAccount, DiskError>> {
+    let open = staged.iter_mut().flatten().filter_map(|(_, open)| open.as_mut());
+    let mut nodes = StorageTrie::take_all_changes(open.map(|open| &mut open.trie)).into_iter();
+    let mut close = |(mut account, open): HalfStaged<'_>| {
+        if let Some(OpenStorage { life, .. }) = open {
+            account.close_storage(life, nodes.next().expect("every open storage has its nodes"));
+        }
+        account
+    };
+    staged.into_iter().map(|result| result.map(&mut close)).collect()
+}

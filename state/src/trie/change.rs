@@ -1,0 +1,332 @@
+//! Changing what stands under keys of a trie.
+//!
+//! Promises that what is above a change loses its name, and nothing else does; that of every branch or
+//! extension that is gone the path is told; and that it says what stood under a key before, as far as it
+//! saw it.
+
+use alloy_primitives::B256;
+use alloy_trie::Nibbles;
+use rayon::prelude::*;
+
+use super::{
+    TrieError,
+    node::{Extension, Leaf, Link, Node, Nodes, Sort, below},
+    walk::{Place, turn},
+};
+
+/// From so many insertions on they are shared among threads: a walk takes about a microsecond, waking a thread
+/// several.
+const PARALLEL_FROM: usize = 64;
+
+/// Among how many parts they are shared.
+const PARTS: usize = 16;
+
+/// Whether something stands under a key before it is changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Presence {
+    /// It does: so a leaf on the way to the key is the one, and need not be looked at.
+    Held,
+    /// Nobody knows.
+    Unknown,
+}
+
+/// What stood under a key before it was changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// Nothing.
+    Nothing,
+    /// This.
+    Value(Vec<u8>),
+    /// What a leaf with this hash holds, at this depth, that nobody looked at.
+    Sealed(B256, usize),
+}
+
+/// A key that is put into a trie, and what is to stand under it.
+#[derive(Debug)]
+pub(crate) struct Insertion {
+    /// The key.
+    pub(crate) key: Nibbles,
+    /// What is to stand under it. It is taken.
+    pub(crate) value: Vec<u8>,
+    /// Whether something stands there already.
+    pub(crate) presence: Presence,
+    /// What stood there, once it is inserted.
+    pub(crate) found: Found,
+}
+
+/// What a removal needs: where nodes come from, and the paths at which one is gone.
+pub(super) struct Pruning<'p, N> {
+    pub(super) nodes: &'p N,
+    pub(super) gone: &'p mut Vec<Nibbles>,
+}
+
+/// Insertions, in order, and a place that all of them lead to.
+struct Errand<'t, 'i> {
+    link: &'t mut Link,
+    depth: usize,
+    insertions: &'i mut [Insertion],
+}
+
+impl Insertion {
+    /// What puts `value` under `key`.
+    pub(crate) fn new(key: B256, value: Vec<u8>, presence: Presence) -> Self {
+        Self { key: Nibbles::unpack(key), value, presence, found: Found::Nothing }
+    }
+
+    fn make<N: Nodes>(&mut self, link: &mut Link, nodes: &N, depth: usize) -> Result<(), N::Error> {
+        let place = Place { key: self.key, depth };
+        self.found = link.insert(nodes, place, std::mem::take(&mut self.value), self.presence)?;
+        Ok(())
+    }
+}
+
+impl Found {
+    /// Whether a leaf on the way to a key is surely the one, without being looked at.
+    fn of(link: &Link, presence: Presence, depth: usize) -> Option<Self> {
+        match link {
+            Link::Sealed(hash, Sort::Leaf) if presence == Presence::Held => Some(Self::Sealed(*hash, depth)),
+            Link::Empty | Link::Sealed(..) | Link::Open(..) => None,
+        }
+    }
+}
+
+impl Link {
+    pub(super) fn insert<N: Nodes>(
+        &mut self,
+        nodes: &N,
+        place: Place,
+        value: Vec<u8>,
+        presence: Presence,
+    ) -> Result<Found, N::Error> {
+        let rest = place.rest();
+        if let Some(found) = Found::of(self, presence, place.depth) {
+            *self = Node::leaf(rest, value).into();
+            return Ok(found);
+        }
+        let Some((node, name)) = self.open(nodes, place)? else {
+            *self = Node::leaf(rest, value).into();
+            return Ok(Found::Nothing);
+        };
+        *name = None;
+        let (shared, other_turn, other) = match node {
+            Node::Branch(children) => {
+                return children[place.turn()].insert(nodes, place.below(1), value, presence);
+            }
+            Node::Extension(extension) if rest.starts_with(&extension.way) => {
+                let place = place.below(extension.way.len());
+                return extension.child.insert(nodes, place, value, presence);
+            }
+            Node::Leaf(leaf) if leaf.rest == rest => {
+                return Ok(Found::Value(std::mem::replace(&mut leaf.value, value)));
+            }
+            Node::Leaf(leaf) => {
+                let Leaf { rest: way, value } = &mut **leaf;
+                let shared = rest.common_prefix_length(way);
+                let other = Node::leaf(way.slice(shared + 1..), std::mem::take(value)).into();
+                (shared, turn(way, shared), other)
+            }
+            Node::Extension(extension) => {
+                let way = extension.way;
+                let shared = rest.common_prefix_length(&way);
+                let other = prefixed(way.slice(shared + 1..), std::mem::take(&mut extension.child));
+                (shared, turn(&way, shared), other)
+            }
+        };
+        *node = fork(&rest, shared, value, (other_turn, other));
+        Ok(Found::Nothing)
+    }
+
+    /// Makes insertions that are in order. Their values are taken.
+    pub(super) fn insert_all<N: Nodes>(
+        &mut self,
+        nodes: &N,
+        insertions: &mut [Insertion],
+    ) -> Result<(), N::Error> {
+        let is_much = insertions.len() >= PARALLEL_FROM;
+        let mut errands = vec![Errand { link: self, depth: 0, insertions }];
+        while !errands.is_empty() {
+            if is_much && errands.len() >= PARTS {
+                let size = errands.len().div_ceil(PARTS);
+                let parts = errands.into_par_iter().chunks(size);
+                return parts.try_for_each(|part| run_all(nodes, part));
+            }
+            errands = run_level(nodes, errands)?;
+        }
+        Ok(())
+    }
+
+    /// Takes away what stands there, and says what it was.
+    pub(super) fn remove<N: Nodes>(
+        &mut self,
+        pruning: &mut Pruning<'_, N>,
+        place: Place,
+        presence: Presence,
+    ) -> Result<Found, N::Error> {
+        if let Some(found) = Found::of(self, presence, place.depth) {
+            *self = Self::Empty;
+            return Ok(found);
+        }
+        let rest = place.rest();
+        let Some((node, name)) = self.open(pruning.nodes, place)? else { return Ok(Found::Nothing) };
+        let (found, only) = match node {
+            Node::Leaf(leaf) if leaf.rest == rest => {
+                let found = Found::Value(std::mem::take(&mut leaf.value));
+                *self = Self::Empty;
+                return Ok(found);
+            }
+            Node::Extension(extension) if rest.starts_with(&extension.way) => {
+                let way = extension.way;
+                let found = extension.child.remove(pruning, place.below(way.len()), presence)?;
+                let is_done = found != Found::Nothing;
+                (found, is_done.then(|| prefixed(way, std::mem::take(&mut extension.child))))
+            }
+            Node::Branch(children) => {
+                let found = children[place.turn()].remove(pruning, place.below(1), presence)?;
+                (found, only_child(children, pruning, &place.path())?)
+            }
+            Node::Leaf(_) | Node::Extension(_) => (Found::Nothing, None),
+        };
+        if found != Found::Nothing {
+            *name = None;
+        }
+        if let Some(only) = only {
+            pruning.gone.push(place.path());
+            *self = only;
+        }
+        Ok(found)
+    }
+}
+
+/// Runs errands to their end, all of them level by level.
+fn run_all<N: Nodes>(nodes: &N, mut errands: Vec<Errand<'_, '_>>) -> Result<(), N::Error> {
+    while !errands.is_empty() {
+        errands = run_level(nodes, errands)?;
+    }
+    Ok(())
+}
+
+/// Runs errands for one step down, and says what errands are left.
+fn run_level<'t, 'i, N: Nodes>(
+    nodes: &N,
+    errands: Vec<Errand<'t, 'i>>,
+) -> Result<Vec<Errand<'t, 'i>>, N::Error> {
+    let mut left = Vec::with_capacity(errands.len());
+    errands.into_iter().try_for_each(|errand| errand.run(nodes, &mut left))?;
+    Ok(left)
+}
+
+impl<'t, 'i> Errand<'t, 'i> {
+    /// Makes what insertions can be made here, and adds the errands that lead on.
+    fn run<N: Nodes>(self, nodes: &N, left: &mut Vec<Self>) -> Result<(), N::Error> {
+        let Self { link, depth, mut insertions } = self;
+        while !insertions.is_empty() {
+            if link.leads_on(nodes, depth, insertions)? {
+                link.lead_on(depth, insertions, left);
+                return Ok(());
+            }
+            // A branch comes out of the first ones.
+            insertions[0].make(link, nodes, depth)?;
+            insertions = &mut insertions[1..];
+        }
+        Ok(())
+    }
+}
+
+impl Link {
+    /// Whether all insertions, which are in order, go on below what stands here.
+    fn leads_on<N: Nodes>(
+        &mut self,
+        nodes: &N,
+        depth: usize,
+        insertions: &[Insertion],
+    ) -> Result<bool, N::Error> {
+        let [Some(first), Some(last)] = [insertions.first(), insertions.last()] else { return Ok(false) };
+        if Found::of(self, first.presence, depth).is_some() {
+            return Ok(false);
+        }
+        Ok(match self.open(nodes, Place { key: first.key, depth })? {
+            Some((Node::Branch(_), _)) => true,
+            Some((Node::Extension(extension), _)) => {
+                [first, last].iter().all(|end| end.key.slice(depth..).starts_with(&extension.way))
+            }
+            Some((Node::Leaf(_), _)) | None => false,
+        })
+    }
+
+    /// Adds the errands below what stands here.
+    fn lead_on<'t, 'i>(
+        &'t mut self,
+        depth: usize,
+        insertions: &'i mut [Insertion],
+        left: &mut Vec<Errand<'t, 'i>>,
+    ) {
+        let Self::Open(node, name) = self else { unreachable!("it was looked at") };
+        *name = None;
+        match node {
+            Node::Leaf(_) => unreachable!("nothing is below a leaf"),
+            Node::Extension(extension) => {
+                let depth = depth + extension.way.len();
+                left.push(Errand { link: &mut extension.child, depth, insertions });
+            }
+            Node::Branch(children) => {
+                let mut children = children.iter_mut().enumerate();
+                for run in
+                    insertions.chunk_by_mut(|one, other| turn(&one.key, depth) == turn(&other.key, depth))
+                {
+                    let nibble = turn(&run[0].key, depth);
+                    let child = children.find(|(at, _)| *at == nibble);
+                    let (_, link) = child.expect("the insertions are in order");
+                    left.push(Errand { link, depth: depth + 1, insertions: run });
+                }
+            }
+        }
+    }
+}
+
+/// A node in which the way `rest` to `value` and the way to `other` part after `shared` nibbles.
+fn fork(rest: &Nibbles, shared: usize, value: Vec<u8>, (other_turn, other): (usize, Link)) -> Node {
+    let mut children = Box::new([const { Link::Empty }; 16]);
+    children[other_turn] = other;
+    children[turn(rest, shared)] = Node::leaf(rest.slice(shared + 1..), value).into();
+    let branch = Node::Branch(children);
+    if shared == 0 { branch } else { Node::extension(rest.slice(..shared), branch.into()) }
+}
+
+/// What stands in place of a branch at `path` that has a single child left; `None` if it has more.
+fn only_child<N: Nodes>(
+    children: &mut [Link; 16],
+    pruning: &mut Pruning<'_, N>,
+    path: &Nibbles,
+) -> Result<Option<Link>, N::Error> {
+    let mut left = (0u8..).zip(children).filter(|(_, child)| !matches!(child, Link::Empty));
+    let (Some((nibble, child)), None) = (left.next(), left.next()) else { return Ok(None) };
+    let place = below(path, nibble);
+    child.unseal(pruning.nodes, &place)?;
+    // Only where nobody said what it is it may be taken for a branch.
+    if let Link::Sealed(hash, Sort::Leaf | Sort::Inner) = *child {
+        return Err(TrieError::Missing { hash, path: place }.into());
+    }
+    if let Link::Open(Node::Extension(_), _) = child {
+        pruning.gone.push(place);
+    }
+    Ok(Some(prefixed(Nibbles::from_nibbles([nibble]), std::mem::take(child))))
+}
+
+/// What leads along `path` to `child`. One that is not known is taken for a branch.
+fn prefixed(path: Nibbles, child: Link) -> Link {
+    if path.is_empty() {
+        return child;
+    }
+    match child {
+        Link::Empty => Link::Empty,
+        Link::Open(Node::Leaf(leaf), _) => {
+            let Leaf { rest, value } = *leaf;
+            Node::leaf(path.join(&rest), value).into()
+        }
+        Link::Open(Node::Extension(extension), _) => {
+            let Extension { way, child } = *extension;
+            Node::extension(path.join(&way), child).into()
+        }
+        Link::Sealed(..) | Link::Open(Node::Branch(_), _) => Node::extension(path, child).into(),
+    }
+}

@@ -1,0 +1,186 @@
+//! How the nodes of a trie are decoded.
+//!
+//! Promises that a decoded node fits its depth: the paths below it end after 64 nibbles and no later,
+//! none of its parts is empty, a branch has two children or more. What walks it needs no check of its own
+//! and cannot walk forever, whatever the bytes say.
+
+use alloy_rlp::{EMPTY_STRING_CODE, Error as RlpError, Header};
+use alloy_trie::nodes::{RlpNode, TrieNode};
+
+use super::node::{KEY_NIBBLES, Link, Node, Sort};
+
+impl Link {
+    /// What stands at `depth` by the name that its parent gives it.
+    pub(super) fn decode(name: &RlpNode, depth: usize) -> Result<Self, RlpError> {
+        if name.first() == Some(&(EMPTY_STRING_CODE + 32))
+            && let Some(hash) = name.as_hash()
+        {
+            return Ok(Self::Sealed(hash, Sort::Any));
+        }
+        if name.len() >= 32 {
+            return Err(RlpError::Custom("a node that should be named by its hash"));
+        }
+        // A node within another is shorter than it, so this ends.
+        Ok(Self::Open(Node::decode(name, depth)?, Some(name.clone())))
+    }
+}
+
+impl Node {
+    /// The node that `bytes` encode, standing at `depth`, with the nodes that lie within it.
+    pub(super) fn decode(bytes: &[u8], depth: usize) -> Result<Self, RlpError> {
+        if let Some(names) = names_of_branch(bytes)? {
+            return branch(names, depth);
+        }
+        match alloy_rlp::decode_exact(bytes)? {
+            TrieNode::EmptyRoot => Err(RlpError::Custom("an empty node below the root")),
+            TrieNode::Leaf(leaf) => {
+                if depth + leaf.key.len() != KEY_NIBBLES {
+                    return Err(RlpError::Custom("a leaf whose key is not 64 nibbles long"));
+                }
+                if leaf.value.is_empty() {
+                    return Err(RlpError::Custom("a leaf without a value"));
+                }
+                Ok(Self::leaf(leaf.key, leaf.value))
+            }
+            TrieNode::Extension(extension) => {
+                let below = depth + extension.key.len();
+                if extension.key.is_empty() || below >= KEY_NIBBLES {
+                    return Err(RlpError::Custom("an extension of no nibbles or of too many"));
+                }
+                Ok(Self::extension(extension.key, Link::decode(&extension.child, below)?))
+            }
+            TrieNode::Branch(_) => Err(RlpError::Custom("a branch of two items")),
+        }
+    }
+}
+
+/// What is in a list of more than two items, which can only be a branch: it is looked at without a detour, as
+/// nearly all nodes are branches.
+fn names_of_branch(bytes: &[u8]) -> Result<Option<&[u8]>, RlpError> {
+    let mut payload = bytes;
+    let Header { list, payload_length } = Header::decode(&mut payload)?;
+    if payload_length != payload.len() {
+        return Err(RlpError::UnexpectedLength);
+    }
+    let mut items = payload;
+    for _ in 0..2 {
+        if !list || items.is_empty() {
+            return Ok(None);
+        }
+        let Header { payload_length, .. } = Header::decode(&mut items)?;
+        items = items.get(payload_length..).ok_or(RlpError::InputTooShort)?;
+    }
+    Ok((!items.is_empty()).then_some(payload))
+}
+
+/// The branch at `depth` whose children have these names.
+fn branch(mut names: &[u8], depth: usize) -> Result<Node, RlpError> {
+    let mut children = Box::new([const { Link::Empty }; 16]);
+    for child in children.iter_mut() {
+        *child = next_child(&mut names, depth + 1)?;
+    }
+    match names {
+        [EMPTY_STRING_CODE] => {}
+        [] => return Err(RlpError::InputTooShort),
+        [EMPTY_STRING_CODE, ..] => return Err(RlpError::UnexpectedLength),
+        _ => return Err(RlpError::Custom("a branch with a value")),
+    }
+    let held = children.iter().filter(|child| !matches!(child, Link::Empty));
+    if held.count() < 2 || depth >= KEY_NIBBLES {
+        return Err(RlpError::Custom("a branch of fewer than two children or too deep"));
+    }
+    Ok(Node::Branch(children))
+}
+
+/// The child at `depth` that the next name is of, which says itself how long it is.
+fn next_child(names: &mut &[u8], depth: usize) -> Result<Link, RlpError> {
+    const HASH: u8 = EMPTY_STRING_CODE + 32;
+    let (first, after) = names.split_first().ok_or(RlpError::InputTooShort)?;
+    let (child, rest) = match *first {
+        EMPTY_STRING_CODE => (Link::Empty, after),
+        HASH => {
+            let (hash, rest) = after.split_first_chunk::<32>().ok_or(RlpError::InputTooShort)?;
+            (Link::Sealed(hash.into(), Sort::Any), rest)
+        }
+        _ => {
+            let length = 1 + usize::from(first.saturating_sub(0xc0));
+            let (name, rest) = names.split_at_checked(length).ok_or(RlpError::InputTooShort)?;
+            let name = RlpNode::from_raw(name).ok_or(RlpError::Custom("a name longer than a hash"))?;
+            (Link::decode(&name, depth)?, rest)
+        }
+    };
+    *names = rest;
+    Ok(child)
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy_primitives::B256;
+    use alloy_trie::{
+        Nibbles, TrieMask,
+        nodes::{BranchNode, ExtensionNode, LeafNode},
+    };
+
+    use super::*;
+
+    fn reason(node: &TrieNode, depth: usize) -> RlpError {
+        Node::decode(&alloy_rlp::encode(node), depth).unwrap_err()
+    }
+
+    fn leaf(nibbles: usize, value: &[u8]) -> TrieNode {
+        TrieNode::Leaf(LeafNode::new(Nibbles::from_nibbles(vec![7; nibbles]), value.to_vec()))
+    }
+
+    fn extension(nibbles: usize, child: RlpNode) -> TrieNode {
+        TrieNode::Extension(ExtensionNode::new(Nibbles::from_nibbles(vec![7; nibbles]), child))
+    }
+
+    #[test]
+    fn a_node_that_does_not_fit_its_depth_is_refused() {
+        let hash = RlpNode::word_rlp(&B256::repeat_byte(1));
+        assert!(Node::decode(&alloy_rlp::encode(leaf(60, &[1])), 4).is_ok());
+        assert!(Node::decode(&alloy_rlp::encode(extension(59, hash.clone())), 4).is_ok());
+        for node in [leaf(59, &[1]), leaf(61, &[1]), leaf(60, &[]), extension(0, hash.clone())] {
+            assert!(matches!(reason(&node, 4), RlpError::Custom(_)), "{node:?}");
+        }
+        assert!(matches!(reason(&extension(60, hash.clone()), 4), RlpError::Custom(_)));
+        let branch = TrieNode::Branch(BranchNode::new(vec![hash.clone(), hash.clone()], TrieMask::new(3)));
+        assert!(Node::decode(&alloy_rlp::encode(&branch), 63).is_ok());
+        assert!(matches!(reason(&branch, 64), RlpError::Custom(_)));
+        let single = TrieNode::Branch(BranchNode::new(vec![hash], TrieMask::new(4)));
+        assert!(matches!(reason(&single, 4), RlpError::Custom(_)));
+    }
+
+    #[test]
+    fn a_branch_with_a_value_is_refused() {
+        let mut payload = vec![EMPTY_STRING_CODE; 17];
+        payload[16] = 5;
+        let mut bytes = Vec::new();
+        Header { list: true, payload_length: payload.len() }.encode(&mut bytes);
+        bytes.extend(payload);
+        assert_eq!(Node::decode(&bytes, 0).unwrap_err(), RlpError::Custom("a branch with a value"));
+    }
+
+    #[test]
+    fn a_name_is_a_hash_or_a_short_node_and_nothing_else() {
+        let list = |length: usize| {
+            let mut bytes = vec![0xc0 + u8::try_from(length).unwrap()];
+            bytes.resize(length + 1, EMPTY_STRING_CODE);
+            RlpNode::from_raw(&bytes).unwrap()
+        };
+        let short_leaf = RlpNode::from_rlp(&alloy_rlp::encode(leaf(3, &[9])));
+        assert!(matches!(Link::decode(&short_leaf, 61), Ok(Link::Open(_, Some(name))) if name == short_leaf));
+        let string = RlpNode::from_raw(&[0x83, 1, 2, 3]).unwrap();
+        let empty = RlpNode::from_raw(&[EMPTY_STRING_CODE]).unwrap();
+        for name in [list(31), list(32), list(3), string, empty, RlpNode::from_raw(&[]).unwrap()] {
+            assert!(Link::decode(&name, 4).is_err(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn trailing_bytes_are_refused() {
+        let mut bytes = alloy_rlp::encode(leaf(60, &[1]));
+        bytes.push(0);
+        assert_eq!(Node::decode(&bytes, 4).unwrap_err(), RlpError::UnexpectedLength);
+    }
+}
