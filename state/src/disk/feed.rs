@@ -10,18 +10,18 @@ use alloy_primitives::{
     Address, B256, U256, keccak256,
     map::{AddressMap, U256Map},
 };
-use alloy_trie::EMPTY_ROOT_HASH;
+use alloy_trie::{EMPTY_ROOT_HASH, Nibbles};
 
 use super::{
     DiskError, DiskStore,
     entry::{LifeId, Storage},
-    group::{StorageTrie, presence},
+    group::{StorageTrie, leaf_value, presence},
     nodes::StoredNodes,
 };
 use crate::{
     AccountChange, Change, Changes, Life,
     sync::Mutex,
-    trie::{PartialTrie, slot_key},
+    trie::{Claims, Found, PartialTrie, slot_key},
 };
 
 /// Begins lives.
@@ -85,6 +85,8 @@ pub(super) struct Written<'s> {
     pub(super) values: U256Map<Change<U256>>,
     /// Whether each step began where the one before it ended.
     pub(super) is_coherent: bool,
+    /// What the steps say that the slots held, which the trie must vouch for.
+    pub(super) claims: Claims,
 }
 
 impl DiskStore {
@@ -150,9 +152,11 @@ impl<'s> Fed<'s> {
         if after.is_none() || change.slots.is_empty() {
             return Ok(());
         }
-        let Written { trie, values, is_coherent, .. } = &mut **self.storage(address)?;
+        let Written { trie, values, is_coherent, claims, .. } = &mut **self.storage(address)?;
         for (key, slot) in &change.slots {
-            write_slot(trie, key, *slot)?;
+            let hash = slot_key(key);
+            let found = write_slot(trie, hash, *slot)?;
+            claims.add(0, &Nibbles::unpack(hash), &leaf_value(slot.before), &found);
             let told = values.entry(*key).or_insert(Change { before: slot.before, after: slot.before });
             *is_coherent &= told.after == slot.before;
             told.after = slot.after;
@@ -172,14 +176,16 @@ impl<'s> Fed<'s> {
             let Storage { life, root } =
                 stored.unwrap_or_else(|| Storage { life: lives.begin(), root: EMPTY_ROOT_HASH });
             let trie = store.storage_trie(life, root);
-            Box::new(Written { life, trie, values: U256Map::default(), is_coherent: true })
+            let (values, claims) = Default::default();
+            Box::new(Written { life, trie, values, is_coherent: true, claims })
         }))
     }
 }
 
-fn write_slot(trie: &mut StorageTrie<'_>, key: &U256, slot: Change<U256>) -> Result<(), DiskError> {
+/// Writes a slot, and says what it held.
+fn write_slot(trie: &mut StorageTrie<'_>, hash: B256, slot: Change<U256>) -> Result<Found, DiskError> {
     if slot.after.is_zero() {
-        return trie.remove(slot_key(key), presence(slot.before)).map(drop);
+        return trie.remove(hash, presence(slot.before));
     }
-    trie.insert(slot_key(key), alloy_rlp::encode(slot.after), presence(slot.before))
+    trie.insert(hash, alloy_rlp::encode(slot.after), presence(slot.before))
 }

@@ -142,9 +142,9 @@ impl File {
         Ok(())
     }
 
-    /// Whether the database can be read and written.
+    /// Whether the database can be written.
     pub(super) fn check_open(&self) -> Result<(), DiskError> {
-        self.space().map(drop)
+        if self.open.is_some() { Ok(()) } else { Err(self.closed(Doing::Write)) }
     }
 
     /// The number of the block that was written last, as the seal has it.
@@ -154,7 +154,11 @@ impl File {
 
     fn space(&self) -> Result<&Keyspace, DiskError> {
         let space = self.open.as_ref().map(|(_, space)| space);
-        space.ok_or_else(|| self.explain(Doing::Read, fjall::Error::Poisoned))
+        space.ok_or_else(|| self.closed(Doing::Read))
+    }
+
+    fn closed(&self, doing: Doing) -> DiskError {
+        self.explain(doing, fjall::Error::Poisoned)
     }
 
     fn explain(&self, doing: Doing, error: fjall::Error) -> DiskError {

@@ -2,6 +2,8 @@
 //!
 //! Promises that an account is staged only if it and its slots hold what the changes started from.
 
+use std::ops::Deref;
+
 use alloy_primitives::{Address, B256, U256};
 use alloy_trie::{EMPTY_ROOT_HASH, Nibbles};
 use rayon::prelude::*;
@@ -25,7 +27,7 @@ use crate::{
 /// get some.
 pub(super) const TOGETHER: usize = 32;
 
-/// From so many slots on the trie of a storage is worth several threads for itself.
+/// From so many slots on the trie of a storage is named for itself, on several threads.
 const LARGE_FROM: usize = 256;
 
 /// The trie of a storage.
@@ -83,10 +85,7 @@ impl DiskStore {
             let slots = written_slots(listed.change).zip(&mut slot_hashes);
             let slots = slots.map(|((key, change), hash)| StagedSlot { key: *key, hash, change: *change });
             self.stage_account(listed, hash, slots.collect(), lives, |slot, found| {
-                let before = slot.change.before;
-                let value =
-                    if before.is_zero() { Default::default() } else { alloy_rlp::encode_fixed_size(&before) };
-                claims.add(at, &Nibbles::unpack(slot.hash), &value, found);
+                claims.add(at, &Nibbles::unpack(slot.hash), &leaf_value(slot.change.before), found);
             })
         };
         let mut staged: Vec<_> = group.into_iter().zip(hashes).enumerate().map(stage).collect();
@@ -115,10 +114,14 @@ impl DiskStore {
             return Err(misfit.into());
         }
         let kept = before.and_then(|entry| entry.storage).filter(|_| change.life == Life::Same);
-        let fed = fed.filter(|fed| self.is_as_fed(change, kept, fed));
+        let fed = fed.filter(|fed| self.is_as_fed(change, kept, fed) && fed.claims.refuted().is_empty());
         let is_seen =
             |slot: &Change<U256>| fed.is_none() && change.account.after.is_some() && slot.is_change();
-        self.check_slots_fit(address, kept, change.slots.iter().filter(|(_, slot)| !is_seen(slot)))?;
+        let unseen = change.slots.iter().filter(|(_, slot)| !is_seen(slot));
+        self.check_slots_fit(address, kept, unseen).map_err(|error| match error {
+            DiskError::Misfit(_) => self.misfit(address, change, before),
+            error => error,
+        })?;
         let after = change.account.after.map(|account| Entry { account, storage: kept });
         let mut account = StagedAccount { address, hash, before, after, slots, nodes: None };
         if account.slots.is_empty() {
@@ -219,6 +222,11 @@ impl StagedAccount {
 fn written_slots(change: &AccountChange) -> impl Iterator<Item = (&U256, &Change<U256>)> {
     let is_there = change.account.after.is_some();
     change.slots.iter().filter(move |(_, slot)| is_there && slot.is_change())
+}
+
+/// What the leaf of a slot that holds this has: nothing if there is none.
+pub(super) fn leaf_value(word: U256) -> impl Deref<Target = [u8]> {
+    if word.is_zero() { Default::default() } else { alloy_rlp::encode_fixed_size(&word) }
 }
 
 /// Whether a slot that held this has a leaf.

@@ -194,6 +194,7 @@ impl DiskStore {
     /// new one if the database had it whole when it failed.
     pub fn commit(&mut self, staged: Staged, block: NewBlock) -> Result<(), DiskError> {
         let NewBlock { number, hash, note } = block;
+        self.tables.check_open()?;
         if staged.on != self.head || staged.lives_from != self.next_life {
             return Err(DiskError::StagedElsewhere { number });
         }

@@ -1,6 +1,8 @@
 //! What a block makes of a store, before anybody says that it is to be kept.
 
 use alloy_primitives::{Address, B256, U256, map::B256Map};
+use alloy_rlp::Encodable;
+use alloy_trie::Nibbles;
 use rayon::prelude::*;
 use revm_state::Bytecode;
 
@@ -9,10 +11,11 @@ use super::{
     entry::{Entry, LifeId},
     feed::Fed,
     group::{Listed, TOGETHER},
+    nodes::StoredNodes,
 };
 use crate::{
     Change, Changes,
-    trie::{Insertion, Link, NodeChanges, Presence},
+    trie::{Claims, Found, Insertion, Link, NodeChanges, PartialTrie, Presence},
 };
 
 /// What changes make of the state of a store, and its root then. The store is as it was until
@@ -87,12 +90,7 @@ impl DiskStore {
         let listed = changes.accounts.iter().map(list).collect();
         let accounts = self.stage_accounts(listed, &fed.lives)?;
         let Fed { accounts: mut trie, lives, looked_up, .. } = fed;
-        trie.insert_all(&mut leaves(&accounts))?;
-        for account in &accounts {
-            if account.before.is_some() && account.after.is_none() {
-                trie.remove(account.hash, Presence::Held)?;
-            }
-        }
+        self.put_accounts(&mut trie, &accounts)?;
         let nodes = trie.take_changes();
         Ok(Staged {
             root: nodes.root,
@@ -106,13 +104,152 @@ impl DiskStore {
             next_life: lives.next(),
         })
     }
+
+    /// Puts accounts into their trie, which has to vouch for what they were before.
+    fn put_accounts(
+        &self,
+        trie: &mut PartialTrie<StoredNodes<'_>>,
+        accounts: &[StagedAccount],
+    ) -> Result<(), DiskError> {
+        let mut there: Vec<_> = accounts.iter().filter(|account| account.after.is_some()).collect();
+        there.sort_unstable_by_key(|account| account.hash);
+        let insertion = |account: &&StagedAccount| {
+            let StagedAccount { hash, before, after, .. } = account;
+            let after = after.expect("it is there afterwards");
+            let presence = if before.is_some() { Presence::Held } else { Presence::Unknown };
+            Insertion::new(*hash, alloy_rlp::encode(after.leaf()), presence)
+        };
+        let mut insertions: Vec<_> = there.par_iter().with_min_len(TOGETHER).map(insertion).collect();
+        trie.insert_all(&mut insertions)?;
+        let groups = there.par_chunks(TOGETHER).zip(insertions.par_chunks(TOGETHER));
+        groups.try_for_each(|(accounts, insertions)| {
+            let found = insertions.iter().map(|insertion| &insertion.found);
+            self.check_accounts(accounts.iter().copied().zip(found))
+        })?;
+        let mut ended = Vec::new();
+        for account in accounts.iter().filter(|account| account.before.is_some() && account.after.is_none()) {
+            ended.push((account, trie.remove(account.hash, Presence::Held)?));
+        }
+        self.check_accounts(ended.iter().map(|(account, found)| (*account, found)))
+    }
+
+    /// Checks that accounts were what was found in their trie.
+    fn check_accounts<'a>(
+        &self,
+        accounts: impl Iterator<Item = (&'a StagedAccount, &'a Found)> + Clone,
+    ) -> Result<(), DiskError> {
+        let (mut claims, mut leaf) = (Claims::default(), Vec::new());
+        for (at, (StagedAccount { hash, before, .. }, found)) in accounts.clone().enumerate() {
+            leaf.clear();
+            before.iter().for_each(|before| before.leaf().encode(&mut leaf));
+            claims.add(at, &Nibbles::unpack(hash), &leaf, found);
+        }
+        let refuted = claims.refuted().first().and_then(|at| accounts.clone().nth(*at));
+        refuted.map_or(Ok(()), |(StagedAccount { address, .. }, _)| {
+            Err(self.damaged(format!("the account {address}"), "its leaf in the trie is another"))
+        })
+    }
 }
 
-/// What the accounts put into their trie.
-fn leaves(accounts: &[StagedAccount]) -> Vec<Insertion> {
-    let leaf = |StagedAccount { hash, before, after, .. }: &StagedAccount| {
-        let presence = if before.is_some() { Presence::Held } else { Presence::Unknown };
-        after.map(|after| Insertion::new(*hash, alloy_rlp::encode(after.leaf()), presence))
+#[cfg(test)]
+mod tests {
+    use alloy_primitives::{Bytes, keccak256};
+
+    use super::*;
+    use crate::{
+        Account, AccountChange, Allocation, DiskConfig, Genesis, NewBlock,
+        disk::{
+            cache::Cache,
+            entry::Storage,
+            keys::{Key, Trie},
+        },
+        trie::slot_key,
     };
-    accounts.par_iter().with_min_len(TOGETHER).filter_map(leaf).collect()
+
+    fn address(number: u8) -> Address {
+        Address::repeat_byte(number)
+    }
+
+    /// A store with many accounts, each with forty slots, and where it lies.
+    fn store() -> (tempfile::TempDir, DiskStore) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut genesis = Genesis::begin(folder.path(), DiskConfig::default()).unwrap();
+        let storage = || (0..40).map(|key| (U256::from(key), U256::from(key + 1))).collect();
+        for number in 0..200 {
+            let balance = U256::from(1000);
+            genesis
+                .add(address(number), Allocation { balance, storage: storage(), ..Default::default() })
+                .unwrap();
+        }
+        let block = NewBlock { number: 0, hash: B256::ZERO, note: Bytes::new() };
+        (folder, genesis.finish(block).unwrap())
+    }
+
+    /// Puts something else under a key, behind everybody's back.
+    fn damage(store: &mut DiskStore, key: Key, value: Vec<u8>) {
+        store.tables.add([(key, Some(value))].into());
+        store.cache = Cache::new(0);
+    }
+
+    fn paid(store: &DiskStore, number: u8, after: Option<u64>) -> Changes {
+        let before = store.entry(address(number)).unwrap().map(|entry| entry.account);
+        let after = after.map(|balance| Account { balance: U256::from(balance), ..Account::EMPTY });
+        let account = Change { before, after };
+        let change = AccountChange { account, ..AccountChange::default() };
+        Changes { accounts: [(address(number), change)].into_iter().collect(), ..Changes::default() }
+    }
+
+    fn written(store: &DiskStore, number: u8, after: u64) -> Changes {
+        let mut changes = paid(store, number, Some(1000));
+        let Storage { life, .. } = store.entry(address(number)).unwrap().unwrap().storage.unwrap();
+        let before = store.slot(life, U256::from(5)).unwrap();
+        let slots = &mut changes.accounts.get_mut(&address(number)).unwrap().slots;
+        slots.insert(U256::from(5), Change { before, after: U256::from(after) });
+        changes
+    }
+
+    fn is_refused(store: &DiskStore, changes: Changes) {
+        for fed in [false, true] {
+            let told = changes.clone();
+            let fed = if fed { store.feeding(|feed| feed.tell(told)).1 } else { store.unfed() };
+            let error = store.stage_fed(&changes, fed).unwrap_err();
+            assert!(matches!(error, DiskError::Damaged { .. }), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_account_that_is_another_in_the_trie_is_refused_whatever_becomes_of_it() {
+        let (_folder, mut store) = store();
+        let mut entry = store.entry(address(7)).unwrap().unwrap();
+        entry.account.balance = U256::from(77);
+        damage(&mut store, Trie::Accounts.leaf(keccak256(address(7))), entry.encode());
+        for after in [Some(5), None] {
+            is_refused(&store, paid(&store, 7, after));
+            store.stage(&paid(&store, 8, after)).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_slot_that_is_another_in_the_trie_is_refused_whatever_becomes_of_it() {
+        let (_folder, mut store) = store();
+        let Storage { life, .. } = store.entry(address(7)).unwrap().unwrap().storage.unwrap();
+        damage(&mut store, Trie::Storage(life).leaf(slot_key(&U256::from(5))), vec![9]);
+        for after in [0, 5] {
+            is_refused(&store, written(&store, 7, after));
+            store.stage(&written(&store, 8, after)).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_branch_that_takes_all_its_children_for_leaves_is_refused() {
+        let (_folder, mut store) = store();
+        let root = Trie::Accounts.node(&Nibbles::new());
+        let mut record = store.tables.get(&root).unwrap().unwrap();
+        record[..2].copy_from_slice(&[0xff; 2]);
+        damage(&mut store, root, record);
+        for after in [Some(5), None] {
+            store.resident.keep(B256::ZERO, Link::Empty, &[]);
+            is_refused(&store, paid(&store, 7, after));
+        }
+    }
 }

@@ -70,6 +70,11 @@ impl Tables {
         Ok(())
     }
 
+    /// Whether the file can be written.
+    pub(super) fn check_open(&self) -> Result<(), DiskError> {
+        self.file.check_open()
+    }
+
     /// Lets go of the file: nothing can be read or written then.
     pub(super) fn close(&mut self) {
         self.file.close();

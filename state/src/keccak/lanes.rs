@@ -4,7 +4,8 @@ use std::array;
 
 use alloy_primitives::B256;
 
-use super::permutation::WORDS;
+/// How many words a state has.
+pub(super) const WORDS: usize = 25;
 
 /// How many bytes of a message go into a state between two permutations.
 const RATE: usize = 136;

@@ -1,7 +1,6 @@
 //! The permutation of Keccak, on words of any kind: whoever has several side by side permutes several states.
 
-/// How many words a state has.
-pub(super) const WORDS: usize = 25;
+use super::lanes::WORDS;
 
 /// How many rounds a permutation has, and the constant of each.
 const ROUNDS: [u64; 24] = [

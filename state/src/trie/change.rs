@@ -67,6 +67,17 @@ struct Errand<'t, 'i> {
     insertions: &'i mut [Insertion],
 }
 
+/// How insertions, which are in order, go on from a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// All go on below what stands there.
+    LeadsOn,
+    /// The first one does not.
+    FirstParts,
+    /// The last one does not.
+    LastParts,
+}
+
 impl Insertion {
     /// What puts `value` under `key`.
     pub(crate) fn new(key: B256, value: Vec<u8>, presence: Presence) -> Self {
@@ -142,17 +153,11 @@ impl Link {
         nodes: &N,
         insertions: &mut [Insertion],
     ) -> Result<(), N::Error> {
-        let is_much = insertions.len() >= PARALLEL_FROM;
-        let mut errands = vec![Errand { link: self, depth: 0, insertions }];
-        while !errands.is_empty() {
-            if is_much && errands.len() >= PARTS {
-                let size = errands.len().div_ceil(PARTS);
-                let parts = errands.into_par_iter().chunks(size);
-                return parts.try_for_each(|part| run_all(nodes, part));
-            }
-            errands = run_level(nodes, errands)?;
-        }
-        Ok(())
+        let most = if insertions.len() < PARALLEL_FROM { usize::MAX } else { PARTS };
+        let errands = run_until(nodes, vec![Errand { link: self, depth: 0, insertions }], most)?;
+        let parts = errands.len().div_ceil(PARTS).max(1);
+        let parts = errands.into_par_iter().chunks(parts);
+        parts.try_for_each(|part| run_until(nodes, part, usize::MAX).map(drop))
     }
 
     /// Takes away what stands there, and says what it was.
@@ -197,22 +202,18 @@ impl Link {
     }
 }
 
-/// Runs errands to their end, all of them level by level.
-fn run_all<N: Nodes>(nodes: &N, mut errands: Vec<Errand<'_, '_>>) -> Result<(), N::Error> {
-    while !errands.is_empty() {
-        errands = run_level(nodes, errands)?;
-    }
-    Ok(())
-}
-
-/// Runs errands for one step down, and says what errands are left.
-fn run_level<'t, 'i, N: Nodes>(
+/// Runs errands level by level until there are none, or so many of them, which are left.
+fn run_until<'t, 'i, N: Nodes>(
     nodes: &N,
-    errands: Vec<Errand<'t, 'i>>,
+    mut errands: Vec<Errand<'t, 'i>>,
+    many: usize,
 ) -> Result<Vec<Errand<'t, 'i>>, N::Error> {
-    let mut left = Vec::with_capacity(errands.len());
-    errands.into_iter().try_for_each(|errand| errand.run(nodes, &mut left))?;
-    Ok(left)
+    while !errands.is_empty() && errands.len() < many {
+        let mut left = Vec::with_capacity(errands.len());
+        errands.into_iter().try_for_each(|errand| errand.run(nodes, &mut left))?;
+        errands = left;
+    }
+    Ok(errands)
 }
 
 impl<'t, 'i> Errand<'t, 'i> {
@@ -220,36 +221,40 @@ impl<'t, 'i> Errand<'t, 'i> {
     fn run<N: Nodes>(self, nodes: &N, left: &mut Vec<Self>) -> Result<(), N::Error> {
         let Self { link, depth, mut insertions } = self;
         while !insertions.is_empty() {
-            if link.leads_on(nodes, depth, insertions)? {
-                link.lead_on(depth, insertions, left);
-                return Ok(());
-            }
-            // A branch comes out of the first ones.
-            insertions[0].make(link, nodes, depth)?;
-            insertions = &mut insertions[1..];
+            // A branch comes out of the first one that parts from what stands here, or out of two.
+            let (one, others) = match link.way(nodes, depth, insertions)? {
+                Way::LeadsOn => {
+                    link.lead_on(depth, insertions, left);
+                    return Ok(());
+                }
+                Way::LastParts => insertions.split_last_mut().expect("there are some"),
+                Way::FirstParts => insertions.split_first_mut().expect("there are some"),
+            };
+            one.make(link, nodes, depth)?;
+            insertions = others;
         }
         Ok(())
     }
 }
 
 impl Link {
-    /// Whether all insertions, which are in order, go on below what stands here.
-    fn leads_on<N: Nodes>(
-        &mut self,
-        nodes: &N,
-        depth: usize,
-        insertions: &[Insertion],
-    ) -> Result<bool, N::Error> {
-        let [Some(first), Some(last)] = [insertions.first(), insertions.last()] else { return Ok(false) };
+    /// Whether insertions, which are in order, go on below what stands here.
+    fn way<N: Nodes>(&mut self, nodes: &N, depth: usize, insertions: &[Insertion]) -> Result<Way, N::Error> {
+        let [first, last] = [insertions.first(), insertions.last()].map(|end| end.expect("there are some"));
         if Found::of(self, first.presence, depth).is_some() {
-            return Ok(false);
+            return Ok(Way::FirstParts);
         }
         Ok(match self.open(nodes, Place { key: first.key, depth })? {
-            Some((Node::Branch(_), _)) => true,
+            Some((Node::Branch(_), _)) => Way::LeadsOn,
             Some((Node::Extension(extension), _)) => {
-                [first, last].iter().all(|end| end.key.slice(depth..).starts_with(&extension.way))
+                let leads = |end: &Insertion| end.key.slice(depth..).starts_with(&extension.way);
+                match (leads(first), leads(last)) {
+                    (true, true) => Way::LeadsOn,
+                    (true, false) => Way::LastParts,
+                    (false, _) => Way::FirstParts,
+                }
             }
-            Some((Node::Leaf(_), _)) | None => false,
+            Some((Node::Leaf(_), _)) | None => Way::FirstParts,
         })
     }
 

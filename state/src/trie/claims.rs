@@ -33,10 +33,11 @@ impl Claims {
     }
 
     /// The claimants who claim something wrong, in order.
-    pub(crate) fn refuted(self) -> Vec<usize> {
-        let Self { mut refuted, leaves, expected } = self;
+    pub(crate) fn refuted(&self) -> Vec<usize> {
+        let Self { refuted, leaves, expected } = self;
         let hashes = keccak256_all(&leaves.iter().collect::<Vec<_>>());
-        let wrong = expected.into_iter().zip(hashes).filter(|((_, expected), hash)| expected != hash);
+        let wrong = expected.iter().zip(hashes).filter(|((_, expected), hash)| expected != hash);
+        let mut refuted = refuted.clone();
         refuted.extend(wrong.map(|((claimant, _), _)| claimant));
         refuted.sort_unstable();
         refuted.dedup();

@@ -114,7 +114,7 @@ impl<N: Nodes> PartialTrie<N> {
         removed.into_iter().try_for_each(|key| self.remove(key, Presence::Unknown).map(drop))
     }
 
-    /// Puts `value` under `key`, in place of what stood there.
+    /// Puts `value` under `key`, and says what stood there.
     ///
     /// # Errors
     ///
@@ -123,9 +123,14 @@ impl<N: Nodes> PartialTrie<N> {
     /// # Panics
     ///
     /// If `value` is empty: a trie cannot hold that.
-    pub(crate) fn insert(&mut self, key: B256, value: Vec<u8>, presence: Presence) -> Result<(), N::Error> {
+    pub(crate) fn insert(
+        &mut self,
+        key: B256,
+        value: Vec<u8>,
+        presence: Presence,
+    ) -> Result<Found, N::Error> {
         assert!(!value.is_empty(), "an empty value stands for none");
-        self.root.insert(&self.nodes, Place::root(key), value, presence).map(drop)
+        self.root.insert(&self.nodes, Place::root(key), value, presence)
     }
 
     /// Puts many values under their keys, those of different branches on several threads. Each insertion then

@@ -60,7 +60,7 @@ fn try_all(trie: &mut PartialTrie<&NodeIndex>, updates: &[Update]) -> Result<B25
     for (key, value) in updates {
         trie.get(*key)?;
         match value {
-            Some(value) => trie.insert(*key, value.clone(), Presence::Unknown)?,
+            Some(value) => trie.insert(*key, value.clone(), Presence::Unknown).map(drop)?,
             None => trie.remove(*key, Presence::Unknown).map(drop)?,
         }
     }
@@ -284,7 +284,7 @@ fn a_node_that_leads_to_itself_ends_at_the_length_of_a_key() {
             assert!(matches!(result, Err(TrieError::Malformed { path, .. }) if path.len() >= 63));
         };
         ends(trie.get(B256::ZERO).map(drop));
-        ends(trie.insert(B256::ZERO, vec![1], Presence::Unknown));
+        ends(trie.insert(B256::ZERO, vec![1], Presence::Unknown).map(drop));
         ends(trie.remove(B256::ZERO, Presence::Unknown).map(drop));
     }
 }
