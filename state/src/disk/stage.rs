@@ -136,17 +136,18 @@ impl DiskStore {
     /// Checks that accounts were what was found in their trie.
     fn check_accounts<'a>(
         &self,
-        accounts: impl Iterator<Item = (&'a StagedAccount, &'a Found)> + Clone,
+        accounts: impl Iterator<Item = (&'a StagedAccount, &'a Found)>,
     ) -> Result<(), DiskError> {
-        let (mut claims, mut leaf) = (Claims::default(), Vec::new());
-        for (at, (StagedAccount { hash, before, .. }, found)) in accounts.clone().enumerate() {
+        let (mut claims, mut leaf, mut addresses) = (Claims::default(), Vec::new(), Vec::new());
+        for (at, (StagedAccount { address, hash, before, .. }, found)) in accounts.enumerate() {
             leaf.clear();
             before.iter().for_each(|before| before.leaf().encode(&mut leaf));
             claims.add(at, &Nibbles::unpack(hash), &leaf, found);
+            addresses.push(address);
         }
-        let refuted = claims.refuted().first().and_then(|at| accounts.clone().nth(*at));
-        refuted.map_or(Ok(()), |(StagedAccount { address, .. }, _)| {
-            Err(self.damaged(format!("the account {address}"), "its leaf in the trie is another"))
+        claims.refuted().first().map_or(Ok(()), |refuted| {
+            let what = format!("the account {}", addresses[*refuted]);
+            Err(self.damaged(what, "its leaf in the trie is another"))
         })
     }
 }
@@ -208,11 +209,11 @@ mod tests {
         changes
     }
 
-    fn is_refused(store: &DiskStore, changes: Changes) {
+    fn is_refused(store: &DiskStore, changes: &Changes) {
         for fed in [false, true] {
             let told = changes.clone();
             let fed = if fed { store.feeding(|feed| feed.tell(told)).1 } else { store.unfed() };
-            let error = store.stage_fed(&changes, fed).unwrap_err();
+            let error = store.stage_fed(changes, fed).unwrap_err();
             assert!(matches!(error, DiskError::Damaged { .. }), "{error}");
         }
     }
@@ -224,7 +225,7 @@ mod tests {
         entry.account.balance = U256::from(77);
         damage(&mut store, Trie::Accounts.leaf(keccak256(address(7))), entry.encode());
         for after in [Some(5), None] {
-            is_refused(&store, paid(&store, 7, after));
+            is_refused(&store, &paid(&store, 7, after));
             store.stage(&paid(&store, 8, after)).unwrap();
         }
     }
@@ -235,7 +236,7 @@ mod tests {
         let Storage { life, .. } = store.entry(address(7)).unwrap().unwrap().storage.unwrap();
         damage(&mut store, Trie::Storage(life).leaf(slot_key(&U256::from(5))), vec![9]);
         for after in [0, 5] {
-            is_refused(&store, written(&store, 7, after));
+            is_refused(&store, &written(&store, 7, after));
             store.stage(&written(&store, 8, after)).unwrap();
         }
     }
@@ -249,7 +250,7 @@ mod tests {
         damage(&mut store, root, record);
         for after in [Some(5), None] {
             store.resident.keep(B256::ZERO, Link::Empty, &[]);
-            is_refused(&store, paid(&store, 7, after));
+            is_refused(&store, &paid(&store, 7, after));
         }
     }
 }
