@@ -45,7 +45,7 @@ const NANOS_OF_NOTES: f64 = 4e3;
 /// The same for a payment in a stretch of them.
 const NANOS_OF_A_PAYMENT: f64 = 1e3;
 /// What it costs at least, on a machine whose cores are close to each other.
-const LEAST_NANOS_OF_NOTES: f64 = 1e3;
+const LEAST_NANOS_OF_NOTES: f64 = 0.5e3;
 
 /// What the heavy transactions of a block must be expected to take for a second thread to pay. On
 /// real blocks that are below, keeping notes took longer than it helped, and waking the thread up as
@@ -66,7 +66,7 @@ impl Threshold {
     /// Where it has to be woken up.
     const ASLEEP: Self = Self { gas: 5.5e6, nanos: 600e3, share: 0.28, notes: NANOS_OF_NOTES };
     /// Where it may pay on some machine.
-    const DOUBT: Self = Self { gas: 0.7e6, nanos: 100e3, share: 0.15, notes: LEAST_NANOS_OF_NOTES };
+    const DOUBT: Self = Self { gas: 0.35e6, nanos: 50e3, share: 0.15, notes: LEAST_NANOS_OF_NOTES };
     /// Where it may pay even to wake it up.
     const DOUBT_ASLEEP: Self = Self { gas: 2.8e6, nanos: 400e3, ..Self::DOUBT };
 }
@@ -140,7 +140,11 @@ impl Pace {
         if gas.heavy < Threshold::AWAKE.gas {
             return;
         }
-        let seen = (nanos_alone(gas, time, statistics) / gas.all).clamp(0.0, Self::SLOWEST);
+        // Blocks of its kind that were executed alone tell better than a guess.
+        let measured = self.doubt(gas).filter(|_| statistics.threads > 1);
+        let measured = measured.and_then(|kind| self.trials.nanos_per_gas_alone(kind));
+        let seen = measured.unwrap_or_else(|| nanos_alone(gas, time, statistics) / gas.all);
+        let seen = seen.clamp(0.0, Self::SLOWEST);
         self.nanos_per_gas = (self.nanos_per_gas + seen) / 2.0;
     }
 }
@@ -386,10 +390,10 @@ mod tests {
         let mut learn = |micros, threads, committed| {
             let statistics =
                 Statistics { threads, incarnations: 30, at_gate: 5, committed, ..Statistics::default() };
-            (0..4).for_each(|_| pace.learn(gas, Duration::from_micros(micros), &statistics));
+            (0..8).for_each(|_| pace.learn(gas, Duration::from_micros(micros), &statistics));
             pace.gain(gas)
         };
-        assert_eq!(learn(100, 1, 0), Gain::None);
+        assert_eq!(learn(50, 1, 0), Gain::None);
         assert_eq!(learn(400, 1, 0), Gain::IfAwake, "nobody knows how long it would take on two");
         assert_eq!(learn(600, 2, 25), Gain::None, "it took longer");
         assert_eq!(learn(300, 2, 25), Gain::IfAwake);

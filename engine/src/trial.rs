@@ -2,20 +2,21 @@
 //!
 //! Guessing is good enough for most blocks. Of those in between, what running ahead costs on this
 //! machine decides, and that no guess knows. So blocks of one kind are executed both ways at first,
-//! and then the way that took less; now and then the other way again, ever more seldom while it does
-//! not change its mind. A kind is how much a block takes, and how much each of its transactions does.
+//! and then the way that took less; now and then the other way again, a few blocks in a row, for the first
+//! of them may have to wake somebody up. That happens ever more seldom while nothing speaks for it. A kind
+//! is how much a block takes, and how much each of its transactions does.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::forecast::Known;
 
 /// How many of the last blocks count.
-const RECENT: usize = 5;
-/// How many blocks are executed each way before any way is preferred.
-const AT_FIRST: usize = 2;
+const RECENT: usize = 6;
+/// How many blocks go one way before anything is said of it, and whenever it is tried again.
+const IN_A_ROW: u32 = 3;
 /// After so many blocks the other way is tried again: at first, and at most.
-const FIRST_INTERVAL: u32 = 4;
-const LONGEST_INTERVAL: u32 = 64;
+const FIRST_INTERVAL: u32 = 12;
+const LONGEST_INTERVAL: u32 = 192;
 
 /// How a block is executed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +46,9 @@ struct Trial {
     /// How many blocks went the better way since the other one was tried.
     since: u32,
     interval: u32,
+    /// How many blocks went the other way since it is being tried, and whether one of them took less.
+    tried: u32,
+    is_in_doubt: bool,
 }
 
 /// How long the last blocks took for their gas.
@@ -78,6 +82,11 @@ impl Trials {
         self.0.get(&kind).map_or(guess, |trial| trial.way(guess))
     }
 
+    /// How long blocks of a kind take on one thread, once that was measured.
+    pub(crate) fn nanos_per_gas_alone(&self, kind: Kind) -> Option<f64> {
+        self.0.get(&kind)?.alone.usual()
+    }
+
     /// A block of a kind went this way, and took so long for its gas.
     pub(crate) fn learn(&mut self, kind: Kind, way: Way, time: Duration, gas: f64) {
         let trial = self.0.entry(kind).or_default();
@@ -87,43 +96,58 @@ impl Trials {
 
 impl Default for Trial {
     fn default() -> Self {
-        Self { alone: Times::default(), together: Times::default(), since: 0, interval: FIRST_INTERVAL }
+        let (alone, together) = Default::default();
+        Self { alone, together, since: 0, interval: FIRST_INTERVAL, tried: 0, is_in_doubt: false }
     }
 }
 
 impl Trial {
     fn way(&self, guess: Way) -> Way {
-        let [alone, together] =
-            [&self.alone, &self.together].map(|times| times.nanos_per_gas.len().min(AT_FIRST));
         match self.better() {
             Some(better) if self.since >= self.interval => better.other(),
             Some(better) => better,
-            None if alone == together => guess,
-            None if alone < together => Way::Alone,
-            None => Way::Together,
+            None if self.times(guess).usual().is_some() => guess.other(),
+            None => guess,
         }
     }
 
     /// The way that took less, if both are known.
     fn better(&self) -> Option<Way> {
-        let [alone, together] = [self.alone.middle()?, self.together.middle()?];
+        let [alone, together] = [self.alone.usual()?, self.together.usual()?];
         Some(if together < alone { Way::Together } else { Way::Alone })
+    }
+
+    fn times(&self, way: Way) -> &Times {
+        match way {
+            Way::Alone => &self.alone,
+            Way::Together => &self.together,
+        }
     }
 
     fn learn(&mut self, way: Way, nanos_per_gas: f64) {
         let before = self.better();
+        let usual = before.and_then(|better| self.times(better).usual());
         match way {
             Way::Alone => self.alone.add(nanos_per_gas),
             Way::Together => self.together.add(nanos_per_gas),
         }
-        if before == Some(way) {
+        if before != self.better() {
+            self.begin_again(FIRST_INTERVAL);
+        } else if before == Some(way) {
             self.since += 1;
-        } else {
-            self.since = 0;
-            let is_confirmed = before.is_some() && before == self.better();
-            self.interval =
-                if is_confirmed { (2 * self.interval).min(LONGEST_INTERVAL) } else { FIRST_INTERVAL };
+        } else if let Some(usual) = usual {
+            self.tried += 1;
+            self.is_in_doubt |= nanos_per_gas < usual;
+            if self.tried >= IN_A_ROW {
+                let longer = (2 * self.interval).min(LONGEST_INTERVAL);
+                self.begin_again(if self.is_in_doubt { FIRST_INTERVAL } else { longer });
+            }
         }
+    }
+
+    /// The other way is tried after so many blocks.
+    fn begin_again(&mut self, interval: u32) {
+        (self.since, self.interval, self.tried, self.is_in_doubt) = (0, interval, 0, false);
     }
 }
 
@@ -136,12 +160,12 @@ impl Times {
         self.next = (self.next + 1) % RECENT;
     }
 
-    /// The time in the middle, of two the lesser: what else the machine does only adds to it. Nothing
-    /// while there are too few.
-    fn middle(&self) -> Option<f64> {
+    /// What they usually took: one in four took less, for whatever else the machine does only adds to it.
+    /// Nothing while there are too few.
+    fn usual(&self) -> Option<f64> {
         let mut times = self.nanos_per_gas.clone();
         times.sort_unstable_by(f64::total_cmp);
-        (times.len() >= AT_FIRST).then(|| times[(times.len() - 1) / 2])
+        (times.len() >= IN_A_ROW as usize).then(|| times[(times.len() - 1) / 4])
     }
 }
 
@@ -169,17 +193,39 @@ mod tests {
     fn blocks_go_both_ways_at_first_and_then_the_one_that_takes_less() {
         for guess in [Way::Alone, Way::Together] {
             let other = guess.other();
-            assert_eq!(ways(guess, 300, 200, 4), [guess, other, guess, other]);
-            assert_eq!(count(&ways(guess, 300, 200, 20)[4..], Way::Alone), 2);
-            assert_eq!(count(&ways(guess, 200, 300, 20)[4..], Way::Together), 2);
+            assert_eq!(ways(guess, 300, 200, 6), [guess, guess, guess, other, other, other]);
+            assert_eq!(count(&ways(guess, 300, 200, 30)[6..], Way::Alone), 3);
+            assert_eq!(count(&ways(guess, 200, 300, 30)[6..], Way::Together), 3);
         }
     }
 
     #[test]
     fn the_worse_way_is_tried_ever_more_seldom() {
         let ways = ways(Way::Alone, 200, 300, 1000);
-        assert_eq!(count(&ways[4..40], Way::Together), 3);
-        assert!(count(&ways[500..], Way::Together) <= 8, "{ways:?}");
+        assert_eq!(count(&ways[6..60], Way::Together), 6);
+        assert!(count(&ways[500..], Way::Together) <= 9, "{ways:?}");
+    }
+
+    #[test]
+    fn a_way_that_once_took_less_is_tried_again_soon() {
+        let (mut trials, kind) = (Trials::default(), Kind::of(1e6, 10.0, Known::AsTold));
+        let mut tried = Vec::new();
+        for block in 0..400 {
+            let way = trials.way(kind, Way::Alone);
+            // The first of those that go together in a row wake somebody up.
+            let is_first = way == Way::Together && tried.last() != Some(&(block - 1));
+            let micros = match way {
+                Way::Alone => 200,
+                Way::Together if is_first || block < 100 => 400,
+                Way::Together => 150,
+            };
+            trials.learn(kind, way, Duration::from_micros(micros), 1e6);
+            if way == Way::Together {
+                tried.push(block);
+            }
+        }
+        let begun = tried.iter().find(|block| **block >= 100).expect("it is tried again");
+        assert!(tried.iter().filter(|block| *block > begun).count() > 300 - (begun - 100) - 20, "{tried:?}");
     }
 
     #[test]
@@ -199,7 +245,7 @@ mod tests {
         let kind = |gas, pieces| Kind::of(gas, pieces, Known::AsTold);
         let mut trials = Trials::default();
         let (known, others) = (kind(1.2e6, 12.0), [kind(1.2e6, 120.0), kind(1.2e8, 1200.0)]);
-        for way in [Way::Alone, Way::Together].into_iter().cycle().take(4) {
+        for way in [Way::Alone, Way::Together].into_iter().cycle().take(6) {
             let micros = if way == Way::Alone { 200 } else { 300 };
             trials.learn(known, way, Duration::from_micros(micros), 1e6);
         }
