@@ -66,7 +66,7 @@ impl Threshold {
     /// Where it has to be woken up.
     const ASLEEP: Self = Self { gas: 5.5e6, nanos: 600e3, share: 0.28, notes: NANOS_OF_NOTES };
     /// Where it may pay on some machine.
-    const DOUBT: Self = Self { gas: 0.35e6, nanos: 50e3, share: 0.15, notes: LEAST_NANOS_OF_NOTES };
+    const DOUBT: Self = Self { gas: 0.7e6, nanos: 80e3, share: 0.15, notes: LEAST_NANOS_OF_NOTES };
     /// Where it may pay even to wake it up.
     const DOUBT_ASLEEP: Self = Self { gas: 2.8e6, nanos: 400e3, ..Self::DOUBT };
 }

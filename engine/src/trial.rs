@@ -2,9 +2,9 @@
 //!
 //! Guessing is good enough for most blocks. Of those in between, what running ahead costs on this
 //! machine decides, and that no guess knows. So blocks of one kind are executed both ways at first,
-//! and then the way that took less; now and then the other way again, a few blocks in a row, for the first
-//! of them may have to wake somebody up. That happens ever more seldom while nothing speaks for it. A kind
-//! is how much a block takes, and how much each of its transactions does.
+//! and then the way that took less; now and then the other way again, ever more seldom while nothing speaks
+//! for it. That is two blocks in a row, for the first of them may have to wake somebody up. A kind is how
+//! much a block takes, and how much each of its transactions does.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -12,11 +12,14 @@ use crate::forecast::Known;
 
 /// How many of the last blocks count.
 const RECENT: usize = 6;
-/// How many blocks go one way before anything is said of it, and whenever it is tried again.
-const IN_A_ROW: u32 = 3;
+/// How many blocks in a row go the other way when it is tried.
+const IN_A_ROW: u32 = 2;
+/// How many blocks go each way before any way is preferred: twice so many in a row, for what comes first
+/// finds everything cold.
+const AT_FIRST: usize = 2 * IN_A_ROW as usize;
 /// After so many blocks the other way is tried again: at first, and at most.
-const FIRST_INTERVAL: u32 = 12;
-const LONGEST_INTERVAL: u32 = 192;
+const FIRST_INTERVAL: u32 = 8;
+const LONGEST_INTERVAL: u32 = 128;
 
 /// How a block is executed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,9 +109,15 @@ impl Trial {
         match self.better() {
             Some(better) if self.since >= self.interval => better.other(),
             Some(better) => better,
-            None if self.times(guess).usual().is_some() => guess.other(),
-            None => guess,
+            None => self.missing(guess),
         }
+    }
+
+    /// The way of which too little is known, `guess` first.
+    fn missing(&self, guess: Way) -> Way {
+        let known = |way| self.times(way).nanos_per_gas.len();
+        let lacks = |least: usize| [guess, guess.other()].into_iter().find(|way| known(*way) < least);
+        lacks(IN_A_ROW as usize).or_else(|| lacks(AT_FIRST)).unwrap_or(guess)
     }
 
     /// The way that took less, if both are known.
@@ -160,12 +169,12 @@ impl Times {
         self.next = (self.next + 1) % RECENT;
     }
 
-    /// What they usually took: one in four took less, for whatever else the machine does only adds to it.
-    /// Nothing while there are too few.
+    /// The time in the middle, of two the lesser: what else the machine does only adds to it. Nothing
+    /// while there are too few.
     fn usual(&self) -> Option<f64> {
         let mut times = self.nanos_per_gas.clone();
         times.sort_unstable_by(f64::total_cmp);
-        (times.len() >= IN_A_ROW as usize).then(|| times[(times.len() - 1) / 4])
+        (times.len() >= AT_FIRST).then(|| times[(times.len() - 1) / 2])
     }
 }
 
@@ -193,17 +202,17 @@ mod tests {
     fn blocks_go_both_ways_at_first_and_then_the_one_that_takes_less() {
         for guess in [Way::Alone, Way::Together] {
             let other = guess.other();
-            assert_eq!(ways(guess, 300, 200, 6), [guess, guess, guess, other, other, other]);
-            assert_eq!(count(&ways(guess, 300, 200, 30)[6..], Way::Alone), 3);
-            assert_eq!(count(&ways(guess, 200, 300, 30)[6..], Way::Together), 3);
+            assert_eq!(ways(guess, 300, 200, 8), [guess, guess, other, other, guess, guess, other, other]);
+            assert_eq!(count(&ways(guess, 300, 200, 30)[8..], Way::Alone), 2);
+            assert_eq!(count(&ways(guess, 200, 300, 30)[8..], Way::Together), 2);
         }
     }
 
     #[test]
     fn the_worse_way_is_tried_ever_more_seldom() {
         let ways = ways(Way::Alone, 200, 300, 1000);
-        assert_eq!(count(&ways[6..60], Way::Together), 6);
-        assert!(count(&ways[500..], Way::Together) <= 9, "{ways:?}");
+        assert_eq!(count(&ways[8..60], Way::Together), 4);
+        assert!(count(&ways[500..], Way::Together) <= 8, "{ways:?}");
     }
 
     #[test]
@@ -225,7 +234,7 @@ mod tests {
             }
         }
         let begun = tried.iter().find(|block| **block >= 100).expect("it is tried again");
-        assert!(tried.iter().filter(|block| *block > begun).count() > 300 - (begun - 100) - 20, "{tried:?}");
+        assert!(tried.iter().filter(|block| *block > begun).count() > 300 - (begun - 100) - 50, "{tried:?}");
     }
 
     #[test]
@@ -245,7 +254,7 @@ mod tests {
         let kind = |gas, pieces| Kind::of(gas, pieces, Known::AsTold);
         let mut trials = Trials::default();
         let (known, others) = (kind(1.2e6, 12.0), [kind(1.2e6, 120.0), kind(1.2e8, 1200.0)]);
-        for way in [Way::Alone, Way::Together].into_iter().cycle().take(6) {
+        for way in [Way::Alone, Way::Together].into_iter().cycle().take(8) {
             let micros = if way == Way::Alone { 200 } else { 300 };
             trials.learn(known, way, Duration::from_micros(micros), 1e6);
         }
