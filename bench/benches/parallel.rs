@@ -13,6 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use blockloom_bench::distance::Distance;
 use blockloom_engine::{Block, Config, Engine, Statistics};
 use blockloom_fuzz::suites::{RealBlock, Suites};
 use blockloom_state::MemoryStore;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         println!("skipped: there is no suite of mainnet blocks; {suites}");
         return ExitCode::SUCCESS;
     };
+    let before = Distance::measure();
     let number = |name| env::var(name).ok().and_then(|number| number.parse().ok());
     let threads = number("THREADS").unwrap_or(2);
     let rounds = number("ROUNDS").unwrap_or(ROUNDS);
@@ -63,6 +65,9 @@ fn main() -> ExitCode {
         "{count} blocks, {threads} threads: {ratio:.3} in total (at least {TOTAL_BAR}), geometric mean {mean:.3}, worst {:.3} ({}, at least {WORST_BAR})",
         worst.0, worst.1
     );
+    if let Some((before, after)) = before.zip(Distance::measure()) {
+        println!("one core saw what another wrote after {before} before, {after} afterwards");
+    }
     if ratio >= TOTAL_BAR && worst.0 >= WORST_BAR { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

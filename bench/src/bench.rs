@@ -10,7 +10,10 @@ use std::{
     time::Duration,
 };
 
-use blockloom_bench::workloads::{Kind, Recipe, Shape, Workload};
+use blockloom_bench::{
+    distance::Distance,
+    workloads::{Kind, Recipe, Shape, Workload},
+};
 use blockloom_engine::{Block, BlockError, Config, Engine, Outcome, Step};
 use blockloom_fixtures::{BlockReport, Executor, Harness, Sources, check, read};
 use blockloom_state::MemoryStore;
@@ -167,11 +170,18 @@ impl Session<'_> {
         let all = Kind::ALL.map(What::Workload);
         let what = if self.arguments.what.is_empty() { &all[..] } else { &self.arguments.what };
         let methods = self.methods();
+        let before = Distance::measure();
         for (what, method) in what.iter().flat_map(|what| methods.iter().map(move |method| (what, *method))) {
             match what {
                 What::Workload(kind) => self.run_workload(*kind, method)?,
                 What::Fixtures(path) => self.run_fixtures(path, method)?,
             }
+        }
+        if let Some((before, after)) = before.zip(Distance::measure()) {
+            writeln!(
+                self.output,
+                "one core saw what another wrote after {before} before, {after} afterwards"
+            )?;
         }
         Ok(())
     }
