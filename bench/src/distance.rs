@@ -29,9 +29,8 @@ impl Distance {
         if thread::available_parallelism().map_or(1, usize::from) < 2 {
             return None;
         }
-        let mut distances: Vec<_> = (0..TIMES).filter_map(|_| take_turns()).collect();
-        distances.sort_unstable();
-        distances.get(distances.len() / 2).copied().map(Self)
+        // The least: both threads may begin on one core.
+        (0..TIMES).filter_map(|_| take_turns()).min().map(Self)
     }
 }
 
