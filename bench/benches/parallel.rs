@@ -65,9 +65,7 @@ fn main() -> ExitCode {
         "{count} blocks, {threads} threads: {ratio:.3} in total (at least {TOTAL_BAR}), geometric mean {mean:.3}, worst {:.3} ({}, at least {WORST_BAR})",
         worst.0, worst.1
     );
-    if let Some((before, after)) = before.zip(Distance::measure()) {
-        println!("one core saw what another wrote after {before} before, {after} afterwards");
-    }
+    Distance::then_and_now(before).into_iter().for_each(|line| println!("{line}"));
     if ratio >= TOTAL_BAR && worst.0 >= WORST_BAR { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

@@ -177,13 +177,7 @@ impl Session<'_> {
                 What::Fixtures(path) => self.run_fixtures(path, method)?,
             }
         }
-        if let Some((before, after)) = before.zip(Distance::measure()) {
-            writeln!(
-                self.output,
-                "one core saw what another wrote after {before} before, {after} afterwards"
-            )?;
-        }
-        Ok(())
+        Distance::then_and_now(before).map_or(Ok(()), |line| writeln!(self.output, "{line}"))
     }
 
     /// One for each number of threads.

@@ -133,15 +133,16 @@ impl Pace {
 
     /// Learns from a block that was expected to take so much, and took so long.
     pub(crate) fn learn(&mut self, gas: Gas, time: Duration, statistics: &Statistics) {
-        if let Some(kind) = self.doubt(gas) {
-            let way = if statistics.threads == 1 { Way::Alone } else { Way::Together };
+        let way = if statistics.threads == 1 { Way::Alone } else { Way::Together };
+        let doubt = self.doubt(gas);
+        if let Some(kind) = doubt {
             self.trials.learn(kind, way, time, gas.all);
         }
         if gas.heavy < Threshold::AWAKE.gas {
             return;
         }
         // Blocks of its kind that were executed alone tell better than a guess.
-        let measured = self.doubt(gas).filter(|_| statistics.threads > 1);
+        let measured = doubt.filter(|_| way == Way::Together);
         let measured = measured.and_then(|kind| self.trials.nanos_per_gas_alone(kind));
         let seen = measured.unwrap_or_else(|| nanos_alone(gas, time, statistics) / gas.all);
         let seen = seen.clamp(0.0, Self::SLOWEST);
@@ -370,6 +371,29 @@ mod tests {
     }
 
     #[test]
+    fn payments_that_take_less_on_two_threads_stay_there() {
+        let mut block = calls(430);
+        for transaction in &mut block.transactions {
+            (transaction.env.data, transaction.env.gas_limit) = (Bytes::new(), TRANSFER);
+        }
+        let (mut pace, gas) = (Pace::default(), forecast(&block).gas);
+        let mut go = || {
+            let (threads, micros) = if pace.gain(gas) == Gain::None { (1, 300) } else { (2, 240) };
+            let statistics = Statistics {
+                threads,
+                incarnations: 430,
+                at_gate: 200,
+                committed: 230,
+                ..Statistics::default()
+            };
+            pace.learn(gas, Duration::from_micros(micros), &statistics);
+            threads
+        };
+        let ways: Vec<_> = (0..120).map(|_| go()).collect();
+        assert!(ways[20..].iter().filter(|threads| **threads == 2).count() > 75, "{ways:?}");
+    }
+
+    #[test]
     fn calls_without_input_are_payments_unless_whoever_is_called_has_code() {
         let mut block = calls(100);
         for transaction in &mut block.transactions {
@@ -393,7 +417,7 @@ mod tests {
             (0..8).for_each(|_| pace.learn(gas, Duration::from_micros(micros), &statistics));
             pace.gain(gas)
         };
-        assert_eq!(learn(50, 1, 0), Gain::None);
+        assert_eq!(learn(90, 1, 0), Gain::None);
         assert_eq!(learn(400, 1, 0), Gain::IfAwake, "nobody knows how long it would take on two");
         assert_eq!(learn(600, 2, 25), Gain::None, "it took longer");
         assert_eq!(learn(300, 2, 25), Gain::IfAwake);

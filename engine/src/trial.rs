@@ -13,10 +13,10 @@ use crate::forecast::Known;
 /// How many of the last blocks count.
 const RECENT: usize = 6;
 /// How many blocks in a row go the other way when it is tried.
-const IN_A_ROW: u32 = 2;
+const IN_A_ROW: usize = 2;
 /// How many blocks go each way before any way is preferred: twice so many in a row, for what comes first
 /// finds everything cold.
-const AT_FIRST: usize = 2 * IN_A_ROW as usize;
+const AT_FIRST: usize = 2 * IN_A_ROW;
 /// After so many blocks the other way is tried again: at first, and at most.
 const FIRST_INTERVAL: u32 = 8;
 const LONGEST_INTERVAL: u32 = 128;
@@ -50,7 +50,7 @@ struct Trial {
     since: u32,
     interval: u32,
     /// How many blocks went the other way since it is being tried, and whether one of them took less.
-    tried: u32,
+    tried: usize,
     is_in_doubt: bool,
 }
 
@@ -117,7 +117,7 @@ impl Trial {
     fn missing(&self, guess: Way) -> Way {
         let known = |way| self.times(way).nanos_per_gas.len();
         let lacks = |least: usize| [guess, guess.other()].into_iter().find(|way| known(*way) < least);
-        lacks(IN_A_ROW as usize).or_else(|| lacks(AT_FIRST)).unwrap_or(guess)
+        lacks(IN_A_ROW).or_else(|| lacks(AT_FIRST)).unwrap_or(guess)
     }
 
     /// The way that took less, if both are known.

@@ -82,11 +82,10 @@ pub(super) struct Written<'s> {
     /// Its trie.
     pub(super) trie: StorageTrie<'s>,
     /// What stood in each slot that was written, and what was written last.
-    pub(super) values: U256Map<Change<U256>>,
-    /// Whether each step began where the one before it ended.
-    pub(super) is_coherent: bool,
-    /// What the steps say that the slots held, which the trie must vouch for.
-    pub(super) claims: Claims,
+    values: U256Map<Change<U256>>,
+    /// What the steps say that the slots held, which the trie must vouch for: each that the one before it
+    /// left.
+    claims: Claims,
 }
 
 impl DiskStore {
@@ -152,13 +151,12 @@ impl<'s> Fed<'s> {
         if after.is_none() || change.slots.is_empty() {
             return Ok(());
         }
-        let Written { trie, values, is_coherent, claims, .. } = &mut **self.storage(address)?;
+        let Written { trie, values, claims, .. } = &mut **self.storage(address)?;
         for (key, slot) in &change.slots {
             let hash = slot_key(key);
             let found = write_slot(trie, hash, *slot)?;
             claims.add(0, &Nibbles::unpack(hash), &leaf_value(slot.before), &found);
             let told = values.entry(*key).or_insert(Change { before: slot.before, after: slot.before });
-            *is_coherent &= told.after == slot.before;
             told.after = slot.after;
         }
         Ok(())
@@ -177,8 +175,24 @@ impl<'s> Fed<'s> {
                 stored.unwrap_or_else(|| Storage { life: lives.begin(), root: EMPTY_ROOT_HASH });
             let trie = store.storage_trie(life, root);
             let (values, claims) = Default::default();
-            Box::new(Written { life, trie, values, is_coherent: true, claims })
+            Box::new(Written { life, trie, values, claims })
         }))
+    }
+}
+
+impl Written<'_> {
+    /// Whether all that was told step by step comes to `change` in the end, and started from what the trie
+    /// held.
+    pub(super) fn comes_to(&self, change: &AccountChange) -> bool {
+        let is_right = |(key, told): (&U256, &Change<U256>)| {
+            let unchanged = Change { before: told.before, after: told.before };
+            change.slots.get(key).unwrap_or(&unchanged) == told
+        };
+        let is_told =
+            |(key, slot): (&U256, &Change<U256>)| !slot.is_change() || self.values.contains_key(key);
+        self.values.iter().all(is_right)
+            && change.slots.iter().all(is_told)
+            && self.claims.refuted().is_empty()
     }
 }
 

@@ -113,10 +113,8 @@ impl DiskStore {
         if let Some(misfit) = account_difference(address, change.account.before, held) {
             return Err(misfit.into());
         }
-        let kept = before.and_then(|entry| entry.storage).filter(|_| change.life == Life::Same);
-        let fed = fed.filter(|fed| self.is_as_fed(change, kept, fed) && fed.claims.refuted().is_empty());
-        let is_seen =
-            |slot: &Change<U256>| fed.is_none() && change.account.after.is_some() && slot.is_change();
+        let kept = kept_storage(change, before);
+        let is_seen = |slot: &Change<U256>| change.account.after.is_some() && slot.is_change();
         let unseen = change.slots.iter().filter(|(_, slot)| !is_seen(slot));
         self.check_slots_fit(address, kept, unseen).map_err(|error| match error {
             DiskError::Misfit(_) => self.misfit(address, change, before),
@@ -127,7 +125,9 @@ impl DiskStore {
         if account.slots.is_empty() {
             return Ok((account, None));
         }
-        let mut open = match fed {
+        let is_its_life =
+            |fed: &Written<'_>| kept.map_or(fed.life >= self.next_life, |storage| fed.life == storage.life);
+        let mut open = match fed.filter(|fed| is_its_life(fed) && fed.comes_to(change)) {
             Some(fed) => OpenStorage { life: fed.life, trie: fed.trie },
             None => self.open_storage(kept, &mut account.slots, lives, found)?,
         };
@@ -158,24 +158,10 @@ impl DiskStore {
 
     /// What is wrong with changes whose slots did not hold in the trie what they started from.
     fn misfit(&self, address: Address, change: &AccountChange, before: Option<Entry>) -> DiskError {
-        let kept = before.and_then(|entry| entry.storage).filter(|_| change.life == Life::Same);
-        match self.check_slots_fit(address, kept, change.slots.iter()) {
+        match self.check_slots_fit(address, kept_storage(change, before), change.slots.iter()) {
             Err(error) => error,
             Ok(()) => self.damaged(format!("the storage of {address}"), "its trie and its slots differ"),
         }
-    }
-
-    /// Whether all that was told of a storage step by step comes to what became of it in the end.
-    fn is_as_fed(&self, change: &AccountChange, kept: Option<Storage>, fed: &Written<'_>) -> bool {
-        let kept = kept.map(|storage| storage.life);
-        let is_same_life = kept.map_or(fed.life >= self.next_life, |kept| kept == fed.life);
-        let held = |key| kept.map_or(Ok(U256::ZERO), |life| self.slot(life, key));
-        let is_right = |(key, told): (&U256, &Change<U256>)| {
-            let after = change.slots.get(key).map_or(told.before, |slot| slot.after);
-            told.after == after && held(*key).is_ok_and(|held| held == told.before)
-        };
-        let is_told = |(key, slot): (&U256, &Change<U256>)| !slot.is_change() || fed.values.contains_key(key);
-        is_same_life && fed.is_coherent && fed.values.iter().all(is_right) && change.slots.iter().all(is_told)
     }
 
     /// A storage with what is written to it. Its slots are put in the order of their hashes.
@@ -216,6 +202,11 @@ impl StagedAccount {
         after.storage = Some(Storage { life, root: nodes.root });
         self.nodes = Some(nodes);
     }
+}
+
+/// The storage in which an account's slots change, if it had any; a new life has none.
+fn kept_storage(change: &AccountChange, before: Option<Entry>) -> Option<Storage> {
+    before.and_then(|entry| entry.storage).filter(|_| change.life == Life::Same)
 }
 
 /// The slots that change of an account that is there afterwards.

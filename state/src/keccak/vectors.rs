@@ -6,14 +6,14 @@ use super::lanes::State;
 /// Permutes several states.
 pub(super) type Permute<const LANES: usize> = fn(&mut State<LANES>);
 
-#[cfg(not(target_arch = "x86_64"))]
 /// What permutes eight states at once; nothing if this processor cannot.
+#[cfg(not(target_arch = "x86_64"))]
 pub(super) fn eight() -> Option<Permute<8>> {
     None
 }
 
-#[cfg(not(target_arch = "x86_64"))]
 /// What permutes four states at once; nothing if this processor cannot.
+#[cfg(not(target_arch = "x86_64"))]
 pub(super) fn four() -> Option<Permute<4>> {
     None
 }

@@ -7,12 +7,12 @@
 use alloy_rlp::{EMPTY_STRING_CODE, Error as RlpError, Header};
 use alloy_trie::nodes::{RlpNode, TrieNode};
 
-use super::node::{KEY_NIBBLES, Link, Node, Sort};
+use super::node::{HASH_CODE, KEY_NIBBLES, Link, Node, Sort};
 
 impl Link {
     /// What stands at `depth` by the name that its parent gives it.
     pub(super) fn decode(name: &RlpNode, depth: usize) -> Result<Self, RlpError> {
-        if name.first() == Some(&(EMPTY_STRING_CODE + 32))
+        if name.first() == Some(&HASH_CODE)
             && let Some(hash) = name.as_hash()
         {
             return Ok(Self::Sealed(hash, Sort::Any));
@@ -94,11 +94,10 @@ fn branch(mut names: &[u8], depth: usize) -> Result<Node, RlpError> {
 
 /// The child at `depth` that the next name is of, which says itself how long it is.
 fn next_child(names: &mut &[u8], depth: usize) -> Result<Link, RlpError> {
-    const HASH: u8 = EMPTY_STRING_CODE + 32;
     let (first, after) = names.split_first().ok_or(RlpError::InputTooShort)?;
     let (child, rest) = match *first {
         EMPTY_STRING_CODE => (Link::Empty, after),
-        HASH => {
+        HASH_CODE => {
             let (hash, rest) = after.split_first_chunk::<32>().ok_or(RlpError::InputTooShort)?;
             (Link::Sealed(hash.into(), Sort::Any), rest)
         }

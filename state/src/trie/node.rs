@@ -13,6 +13,9 @@ use alloy_trie::{
 
 use super::TrieError;
 
+/// What says that a name is a hash.
+pub(super) const HASH_CODE: u8 = EMPTY_STRING_CODE + 32;
+
 /// How many bytes a name has at most: a hash, and what says that it is one.
 const NAME_BYTES: usize = 33;
 
@@ -166,7 +169,7 @@ impl Link {
         match self {
             Self::Empty => encoded.push(EMPTY_STRING_CODE),
             Self::Sealed(hash, _) => {
-                encoded.push(EMPTY_STRING_CODE + 32);
+                encoded.push(HASH_CODE);
                 encoded.extend_from_slice(hash.as_slice());
             }
             Self::Open(_, name) => {

@@ -199,9 +199,7 @@ impl<N: Nodes> PartialTrie<N> {
     /// branches is hashed on several threads.
     pub(crate) fn take_changes(&mut self) -> NodeChanges {
         let mut written = name_branches(&mut self.root);
-        name_all(&mut [(Nibbles::new(), &mut self.root)], |_, path, record| {
-            written.push((*path, record.to_vec()));
-        });
+        written.extend(name(Nibbles::new(), &mut self.root));
         self.changes(written)
     }
 
@@ -232,12 +230,15 @@ fn name_branches(root: &mut Link) -> Vec<(Nibbles, Vec<u8>)> {
     if changed.len() < 2 {
         return Vec::new();
     }
-    let name = |(nibble, child): (u8, &mut Link)| {
-        let mut written = Vec::new();
-        let path = below(&Nibbles::new(), nibble);
-        name_all(&mut [(path, child)], |_, path, record| written.push((*path, record.to_vec())));
-        written
-    };
-    let written: Vec<_> = changed.into_par_iter().map(name).collect();
+    let changed = changed.into_par_iter();
+    let written: Vec<_> =
+        changed.map(|(nibble, child)| name(below(&Nibbles::new(), nibble), child)).collect();
     written.into_iter().flatten().collect()
+}
+
+/// Names what stands at `path`, and all below it.
+fn name(path: Nibbles, link: &mut Link) -> Vec<(Nibbles, Vec<u8>)> {
+    let mut written = Vec::new();
+    name_all(&mut [(path, link)], |_, path, record| written.push((*path, record.to_vec())));
+    written
 }
