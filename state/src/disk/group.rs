@@ -39,6 +39,16 @@ pub(super) struct Listed<'c, 's> {
     pub(super) address: Address,
     pub(super) change: &'c AccountChange,
     pub(super) fed: FedStorage<'s>,
+    pub(super) entries: Entries,
+}
+
+/// How it is known what is kept of an account before it changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Entries {
+    /// It is read.
+    Read,
+    /// It is not read where the change says enough. The accounts' trie has to vouch for it.
+    AsSaid,
 }
 
 /// A storage whose slots are in its trie, but not hashed yet.
@@ -107,8 +117,8 @@ impl DiskStore {
         lives: &Lives,
         found: impl FnMut(&StagedSlot, &Found),
     ) -> Result<HalfStaged<'s>, DiskError> {
-        let Listed { address, change, fed } = listed;
-        let before = self.entry(address)?;
+        let before = self.entry_before(&listed)?;
+        let Listed { address, change, fed, .. } = listed;
         let held = before.map(|entry| entry.account);
         if let Some(misfit) = account_difference(address, change.account.before, held) {
             return Err(misfit.into());
@@ -136,6 +146,18 @@ impl DiskStore {
         }
         account.close_storage(open.life, open.trie.take_changes());
         Ok((account, None))
+    }
+
+    /// What is kept of an account. Who has no code has no storage either, but for a few: that shows when their
+    /// leaf in the trie is not what it would be.
+    fn entry_before(&self, listed: &Listed<'_, '_>) -> Result<Option<Entry>, DiskError> {
+        let Listed { address, change: AccountChange { account, slots, .. }, entries, .. } = listed;
+        let is_in_trie = account.before.is_some() || account.after.is_some();
+        let is_plain = slots.is_empty() && account.before.is_none_or(|before| !before.has_code());
+        if *entries == Entries::AsSaid && is_in_trie && is_plain {
+            return Ok(account.before.map(|account| Entry { account, storage: None }));
+        }
+        self.entry(*address)
     }
 
     fn check_slots_fit<'c>(

@@ -10,7 +10,7 @@ use super::{
     DiskError, DiskStore, Mark,
     entry::{Entry, LifeId},
     feed::Fed,
-    group::{Listed, TOGETHER},
+    group::{Entries, Listed, TOGETHER},
     nodes::StoredNodes,
 };
 use crate::{
@@ -85,8 +85,22 @@ impl DiskStore {
     /// See [`stage`](Self::stage).
     pub fn stage_fed(&self, changes: &Changes, mut fed: Fed<'_>) -> Result<Staged, DiskError> {
         fed.check()?;
-        let list =
-            |(address, change): (&Address, _)| Listed { address: *address, change, fed: fed.take(*address) };
+        // What is wrong may be that an account without code has a storage. Anything else shows again.
+        // On a thread of the crew, so that the others need not be woken for each part.
+        rayon::scope(|_| self.stage_going_by(Entries::AsSaid, changes, fed))
+            .or_else(|_| self.stage_going_by(Entries::Read, changes, self.unfed()))
+    }
+
+    fn stage_going_by(
+        &self,
+        entries: Entries,
+        changes: &Changes,
+        mut fed: Fed<'_>,
+    ) -> Result<Staged, DiskError> {
+        let list = |(address, change): (&Address, _)| {
+            let fed = fed.take(*address);
+            Listed { address: *address, change, fed, entries }
+        };
         let listed = changes.accounts.iter().map(list).collect();
         let accounts = self.stage_accounts(listed, &fed.lives)?;
         let Fed { accounts: mut trie, lives, looked_up, .. } = fed;

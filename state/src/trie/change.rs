@@ -5,11 +5,12 @@
 //! saw it.
 
 use alloy_primitives::B256;
-use alloy_trie::Nibbles;
+use alloy_trie::{Nibbles, TrieMask};
 use rayon::prelude::*;
 
 use super::{
     TrieError,
+    branch::Branch,
     node::{Extension, Leaf, Link, Node, Nodes, Sort, below},
     walk::{Place, turn},
 };
@@ -120,8 +121,10 @@ impl Link {
         };
         *name = None;
         let (shared, other_turn, other) = match node {
-            Node::Branch(children) => {
-                return children[place.turn()].insert(nodes, place.below(1), value, presence);
+            Node::Branch(branch) => {
+                branch.make_room(TrieMask::from_nibble(place.turn()));
+                let child = branch.child_mut(place.turn()).expect("room was made for it");
+                return child.insert(nodes, place.below(1), value, presence);
             }
             Node::Extension(extension) if rest.starts_with(&extension.way) => {
                 let place = place.below(extension.way.len());
@@ -185,9 +188,13 @@ impl Link {
                 let is_done = found != Found::Nothing;
                 (found, is_done.then(|| prefixed(way, std::mem::take(&mut extension.child))))
             }
-            Node::Branch(children) => {
-                let found = children[place.turn()].remove(pruning, place.below(1), presence)?;
-                (found, only_child(children, pruning, &place.path())?)
+            Node::Branch(branch) => {
+                let Some(child) = branch.child_mut(place.turn()) else { return Ok(Found::Nothing) };
+                let found = child.remove(pruning, place.below(1), presence)?;
+                if matches!(child, Self::Empty) {
+                    branch.drop_child(place.turn());
+                }
+                (found, only_child(branch, pruning, &place.path())?)
             }
             Node::Leaf(_) | Node::Extension(_) => (Found::Nothing, None),
         };
@@ -209,7 +216,8 @@ fn run_until<'t, 'i, N: Nodes>(
     many: usize,
 ) -> Result<Vec<Errand<'t, 'i>>, N::Error> {
     while !errands.is_empty() && errands.len() < many {
-        let mut left = Vec::with_capacity(errands.len());
+        let most = errands.iter().map(|errand| errand.insertions.len()).sum();
+        let mut left = Vec::with_capacity(most);
         errands.into_iter().try_for_each(|errand| errand.run(nodes, &mut left))?;
         errands = left;
     }
@@ -273,14 +281,15 @@ impl Link {
                 let depth = depth + extension.way.len();
                 left.push(Errand { link: &mut extension.child, depth, insertions });
             }
-            Node::Branch(children) => {
-                let mut children = children.iter_mut().enumerate();
-                for run in
-                    insertions.chunk_by_mut(|one, other| turn(&one.key, depth) == turn(&other.key, depth))
-                {
-                    let nibble = turn(&run[0].key, depth);
-                    let child = children.find(|(at, _)| *at == nibble);
-                    let (_, link) = child.expect("the insertions are in order");
+            Node::Branch(branch) => {
+                let turn = |insertion: &Insertion| turn(&insertion.key, depth);
+                let mut turns = TrieMask::default();
+                insertions.iter().for_each(|insertion| turns.set_bit(turn(insertion)));
+                branch.make_room(turns);
+                let mut children = branch.children_mut();
+                for run in insertions.chunk_by_mut(|one, other| turn(one) == turn(other)) {
+                    let child = children.find(|(nibble, _)| *nibble == turn(&run[0]));
+                    let (_, link) = child.expect("room was made, and the insertions are in order");
                     left.push(Errand { link, depth: depth + 1, insertions: run });
                 }
             }
@@ -289,22 +298,21 @@ impl Link {
 }
 
 /// A node in which the way `rest` to `value` and the way to `other` part after `shared` nibbles.
-fn fork(rest: &Nibbles, shared: usize, value: Vec<u8>, (other_turn, other): (usize, Link)) -> Node {
-    let mut children = Box::new([const { Link::Empty }; 16]);
-    children[other_turn] = other;
-    children[turn(rest, shared)] = Node::leaf(rest.slice(shared + 1..), value).into();
-    let branch = Node::Branch(children);
+fn fork(rest: &Nibbles, shared: usize, value: Vec<u8>, (other_turn, other): (u8, Link)) -> Node {
+    let leaf = Node::leaf(rest.slice(shared + 1..), value).into();
+    let leaf_turn = turn(rest, shared);
+    let children = if leaf_turn < other_turn { vec![leaf, other] } else { vec![other, leaf] };
+    let branch = Node::Branch(Branch::of(TrieMask::new(1 << leaf_turn | 1 << other_turn), children));
     if shared == 0 { branch } else { Node::extension(rest.slice(..shared), branch.into()) }
 }
 
 /// What stands in place of a branch at `path` that has a single child left; `None` if it has more.
 fn only_child<N: Nodes>(
-    children: &mut [Link; 16],
+    branch: &mut Branch,
     pruning: &mut Pruning<'_, N>,
     path: &Nibbles,
 ) -> Result<Option<Link>, N::Error> {
-    let mut left = (0u8..).zip(children).filter(|(_, child)| !matches!(child, Link::Empty));
-    let (Some((nibble, child)), None) = (left.next(), left.next()) else { return Ok(None) };
+    let Some((nibble, child)) = branch.only_child_mut() else { return Ok(None) };
     let place = below(path, nibble);
     child.unseal(pruning.nodes, &place)?;
     // Only where nobody said what it is it may be taken for a branch.

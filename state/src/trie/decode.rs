@@ -4,24 +4,30 @@
 //! none of its parts is empty, a branch has two children or more. What walks it needs no check of its own
 //! and cannot walk forever, whatever the bytes say.
 
+use alloy_primitives::B256;
 use alloy_rlp::{EMPTY_STRING_CODE, Error as RlpError, Header};
-use alloy_trie::nodes::{RlpNode, TrieNode};
+use alloy_trie::{
+    TrieMask,
+    nodes::{CHILD_INDEX_RANGE, RlpNode, TrieNode},
+};
 
-use super::node::{HASH_CODE, KEY_NIBBLES, Link, Node, Sort};
+use super::{
+    branch::Branch,
+    node::{HASH_CODE, KEY_NIBBLES, Link, NAME_BYTES, Node, Sort},
+};
 
 impl Link {
     /// What stands at `depth` by the name that its parent gives it.
-    pub(super) fn decode(name: &RlpNode, depth: usize) -> Result<Self, RlpError> {
-        if name.first() == Some(&HASH_CODE)
-            && let Some(hash) = name.as_hash()
+    pub(super) fn decode(name: &[u8], depth: usize) -> Result<Self, RlpError> {
+        if let [HASH_CODE, hash @ ..] = name
+            && let Ok(hash) = B256::try_from(hash)
         {
             return Ok(Self::Sealed(hash, Sort::Any));
         }
-        if name.len() >= 32 {
-            return Err(RlpError::Custom("a node that should be named by its hash"));
-        }
+        let short = RlpNode::from_raw(name).filter(|name| name.len() < B256::len_bytes());
+        let short = short.ok_or(RlpError::Custom("a node that should be named by its hash"))?;
         // A node within another is shorter than it, so this ends.
-        Ok(Self::Open(Node::decode(name, depth)?, Some(name.clone())))
+        Ok(Self::Open(Node::decode(name, depth)?, Some(short)))
     }
 }
 
@@ -75,9 +81,12 @@ fn names_of_branch(bytes: &[u8]) -> Result<Option<&[u8]>, RlpError> {
 
 /// The branch at `depth` whose children have these names.
 fn branch(mut names: &[u8], depth: usize) -> Result<Node, RlpError> {
-    let mut children = Box::new([const { Link::Empty }; 16]);
-    for child in children.iter_mut() {
-        *child = next_child(&mut names, depth + 1)?;
+    let (mut held, mut given) = (TrieMask::default(), [[].as_slice(); 16]);
+    for (nibble, name) in CHILD_INDEX_RANGE.zip(&mut given) {
+        *name = next_name(&mut names)?;
+        if *name != [EMPTY_STRING_CODE] {
+            held.set_bit(nibble);
+        }
     }
     match names {
         [EMPTY_STRING_CODE] => {}
@@ -85,31 +94,24 @@ fn branch(mut names: &[u8], depth: usize) -> Result<Node, RlpError> {
         [EMPTY_STRING_CODE, ..] => return Err(RlpError::UnexpectedLength),
         _ => return Err(RlpError::Custom("a branch with a value")),
     }
-    let held = children.iter().filter(|child| !matches!(child, Link::Empty));
-    if held.count() < 2 || depth >= KEY_NIBBLES {
+    if held.len() < 2 || depth >= KEY_NIBBLES {
         return Err(RlpError::Custom("a branch of fewer than two children or too deep"));
     }
-    Ok(Node::Branch(children))
+    let mut children = Vec::with_capacity(held.len());
+    for nibble in held.iter() {
+        children.push(Link::decode(given[usize::from(nibble)], depth + 1)?);
+    }
+    Ok(Node::Branch(Branch::of(held, children)))
 }
 
-/// The child at `depth` that the next name is of, which says itself how long it is.
-fn next_child(names: &mut &[u8], depth: usize) -> Result<Link, RlpError> {
-    let (first, after) = names.split_first().ok_or(RlpError::InputTooShort)?;
-    let (child, rest) = match *first {
-        EMPTY_STRING_CODE => (Link::Empty, after),
-        HASH_CODE => {
-            let (hash, rest) = after.split_first_chunk::<32>().ok_or(RlpError::InputTooShort)?;
-            (Link::Sealed(hash.into(), Sort::Any), rest)
-        }
-        _ => {
-            let length = 1 + usize::from(first.saturating_sub(0xc0));
-            let (name, rest) = names.split_at_checked(length).ok_or(RlpError::InputTooShort)?;
-            let name = RlpNode::from_raw(name).ok_or(RlpError::Custom("a name longer than a hash"))?;
-            (Link::decode(&name, depth)?, rest)
-        }
+/// The next name, which says itself how long it is.
+fn next_name<'n>(names: &mut &'n [u8]) -> Result<&'n [u8], RlpError> {
+    let length = match *names.first().ok_or(RlpError::InputTooShort)? {
+        EMPTY_STRING_CODE => 1,
+        HASH_CODE => NAME_BYTES,
+        first => 1 + usize::from(first.saturating_sub(0xc0)),
     };
-    *names = rest;
-    Ok(child)
+    names.split_off(..length).ok_or(RlpError::InputTooShort)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //! state. Every node is found by the hash of its bytes, so nothing in a witness has to be trusted:
 //! what does not belong to the root that one starts from is never looked at.
 
+mod branch;
 mod change;
 mod claims;
 mod decode;

@@ -26,7 +26,7 @@ struct Unnamed {
     /// Which node of the level above has it as a child.
     parent: usize,
     /// Which child it is.
-    turn: usize,
+    turn: u8,
 }
 
 /// Names all that changed at and below `links`, each with its path. `told` is told of each branch and each

@@ -8,16 +8,16 @@ use alloy_primitives::{B256, Bytes, keccak256, map::B256Map};
 use alloy_rlp::{EMPTY_STRING_CODE, Encodable, Header};
 use alloy_trie::{
     Nibbles,
-    nodes::{CHILD_INDEX_RANGE, ExtensionNodeRef, LeafNodeRef, RlpNode},
+    nodes::{ExtensionNodeRef, LeafNodeRef, RlpNode},
 };
 
-use super::TrieError;
+use super::{TrieError, branch::Branch};
 
 /// What says that a name is a hash.
 pub(super) const HASH_CODE: u8 = EMPTY_STRING_CODE + 32;
 
 /// How many bytes a name has at most: a hash, and what says that it is one.
-const NAME_BYTES: usize = 33;
+pub(super) const NAME_BYTES: usize = 33;
 
 /// How many nibbles a key has: keys are hashes.
 pub(super) const KEY_NIBBLES: usize = 64;
@@ -95,7 +95,7 @@ pub(crate) enum Node {
     /// A stretch of path that all keys below share.
     Extension(Box<Extension>),
     /// A place where keys part.
-    Branch(Box<[Link; 16]>),
+    Branch(Branch),
 }
 
 /// The end of a key.
@@ -179,7 +179,7 @@ impl Link {
     }
 
     /// How many bytes that has.
-    fn name_length(&self) -> usize {
+    pub(super) fn name_length(&self) -> usize {
         match self {
             Self::Empty => 1,
             Self::Sealed(..) => NAME_BYTES,
@@ -215,33 +215,29 @@ impl Node {
 
     /// Takes the children out that changed since they were named: `taken` is told which child each is, and its
     /// path. `path` leads here.
-    pub(super) fn take_unnamed_children(
-        &mut self,
-        path: &Nibbles,
-        taken: &mut dyn FnMut(usize, Nibbles, Self),
-    ) {
+    pub(super) fn take_unnamed_children(&mut self, path: &Nibbles, taken: &mut dyn FnMut(u8, Nibbles, Self)) {
         match self {
             Self::Leaf(_) => {}
             Self::Extension(extension) => {
                 let Extension { way, child } = &mut **extension;
                 child.take_unnamed().into_iter().for_each(|child| taken(0, path.join(way), child));
             }
-            Self::Branch(children) => {
-                for (nibble, child) in CHILD_INDEX_RANGE.zip(children.iter_mut()) {
+            Self::Branch(branch) => {
+                for (nibble, child) in branch.children_mut() {
                     if let Some(child) = child.take_unnamed() {
-                        taken(nibble.into(), below(path, nibble), child);
+                        taken(nibble, below(path, nibble), child);
                     }
                 }
             }
         }
     }
 
-    /// One of its children: that of an extension is the first one.
-    pub(super) fn child_mut(&mut self, turn: usize) -> &mut Link {
+    /// One of its children that was taken out: of an extension there is one only.
+    pub(super) fn child_mut(&mut self, nibble: u8) -> &mut Link {
         match self {
             Self::Leaf(_) => unreachable!("a leaf has no children"),
             Self::Extension(extension) => &mut extension.child,
-            Self::Branch(children) => &mut children[turn],
+            Self::Branch(branch) => branch.child_mut(nibble).expect("it left its place behind"),
         }
     }
 
@@ -254,11 +250,11 @@ impl Node {
                 extension.child.write_name(&mut name);
                 ExtensionNodeRef::new(&extension.way, &name).encode(encoded);
             }
-            Self::Branch(children) => {
+            Self::Branch(branch) => {
                 // The value that a branch may hold in other tries takes one byte where there is none.
-                let payload_length = 1 + children.iter().map(Link::name_length).sum::<usize>();
+                let payload_length = branch.names_length() + 1;
                 Header { list: true, payload_length }.encode(encoded);
-                children.iter().for_each(|child| child.write_name(encoded));
+                branch.write_names(encoded);
                 encoded.push(EMPTY_STRING_CODE);
             }
         }

@@ -225,8 +225,8 @@ impl<N: Nodes> PartialTrie<N> {
 /// whatever thread has time.
 fn name_branches(root: &mut Link) -> Vec<(Nibbles, Vec<u8>)> {
     let Link::Open(root, None) = root else { return Vec::new() };
-    let Node::Branch(children) = root else { return Vec::new() };
-    let changed: Vec<_> = (0u8..).zip(children.iter_mut()).filter(|(_, child)| child.is_unnamed()).collect();
+    let Node::Branch(branch) = root else { return Vec::new() };
+    let changed: Vec<_> = branch.children_mut().filter(|(_, child)| child.is_unnamed()).collect();
     if changed.len() < 2 {
         return Vec::new();
     }

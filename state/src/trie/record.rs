@@ -23,8 +23,8 @@ impl Node {
     /// Which of its children are leaves.
     fn leaves(&self) -> TrieMask {
         let mut leaves = TrieMask::default();
-        if let Self::Branch(children) = self {
-            let known = (0u8..).zip(children.iter()).filter(|(_, child)| child.is_leaf());
+        if let Self::Branch(branch) = self {
+            let known = branch.children().filter(|(_, child)| child.is_leaf());
             known.for_each(|(nibble, _)| leaves.set_bit(nibble));
         }
         leaves
@@ -42,8 +42,8 @@ impl Node {
         match &mut node {
             Self::Leaf(_) => return Err(RlpError::Custom("neither a branch nor an extension")),
             Self::Extension(extension) => extension.child.know(Sort::Inner),
-            Self::Branch(children) => {
-                for (nibble, child) in (0u8..).zip(children.iter_mut()) {
+            Self::Branch(branch) => {
+                for (nibble, child) in branch.children_mut() {
                     child.know(if leaves.is_bit_set(nibble) { Sort::Leaf } else { Sort::Inner });
                 }
             }

@@ -11,6 +11,9 @@ use super::{
     partial::NodeCount,
 };
 
+/// How many children a small branch has at most.
+const FEW_CHILDREN: usize = 3;
+
 /// How far one came on the way to a key.
 #[derive(Clone, Copy)]
 pub(super) struct Place {
@@ -34,7 +37,7 @@ impl Place {
     }
 
     /// Which child of a branch is next.
-    pub(super) fn turn(&self) -> usize {
+    pub(super) fn turn(&self) -> u8 {
         turn(&self.key, self.depth)
     }
 
@@ -67,7 +70,9 @@ impl Link {
                 let leads_on = place.rest().starts_with(way);
                 if leads_on { child.get(nodes, place.below(way.len())) } else { Ok(None) }
             }
-            Some((Node::Branch(children), _)) => children[place.turn()].get(nodes, place.below(1)),
+            Some((Node::Branch(branch), _)) => {
+                branch.child_mut(place.turn()).map_or(Ok(None), |child| child.get(nodes, place.below(1)))
+            }
         }
     }
 
@@ -96,18 +101,20 @@ impl Link {
     }
 
     /// Forgets what was looked at or changed on the way to `keys`, which are in order, but for branches and
-    /// extensions down to the depth `last`. All must be named.
+    /// extensions down to the depth `last`, and small branches right below. All must be named.
     pub(crate) fn prune(&mut self, depth: usize, last: usize, keys: &[Nibbles]) {
         match self {
-            Self::Open(node, _) if depth <= last => match node {
+            Self::Open(node, _) if depth <= last || (depth == last + 1 && node.is_small()) => match node {
                 Node::Leaf(_) => self.seal(),
                 Node::Extension(extension) => {
                     let Extension { way, child } = &mut **extension;
                     child.prune(depth + way.len(), last, keys);
                 }
-                Node::Branch(children) => {
+                Node::Branch(branch) => {
                     for run in keys.chunk_by(|one, other| turn(one, depth) == turn(other, depth)) {
-                        children[turn(&run[0], depth)].prune(depth + 1, last, run);
+                        if let Some(child) = branch.child_mut(turn(&run[0], depth)) {
+                            child.prune(depth + 1, last, run);
+                        }
                     }
                 }
             },
@@ -133,7 +140,9 @@ impl Link {
             Some((Node::Extension(extension), _)) if place.rest().starts_with(&extension.way) => {
                 extension.child.look_up(nodes, place.below(extension.way.len()))
             }
-            Some((Node::Branch(children), _)) => children[place.turn()].look_up(nodes, place.below(1)),
+            Some((Node::Branch(branch), _)) => {
+                branch.child_mut(place.turn()).map_or(Ok(()), |child| child.look_up(nodes, place.below(1)))
+            }
             None | Some(_) => Ok(()),
         }
     }
@@ -156,20 +165,28 @@ impl Link {
             Node::Extension(extension) if place.rest().starts_with(&extension.way) => {
                 extension.child.prove(nodes, place.below(extension.way.len()), proof)
             }
-            Node::Branch(children) => children[place.turn()].prove(nodes, place.below(1), proof),
+            Node::Branch(branch) => {
+                let child = branch.child_mut(place.turn());
+                child.map_or(Ok(()), |child| child.prove(nodes, place.below(1), proof))
+            }
             Node::Leaf(_) | Node::Extension(_) => Ok(()),
         }
     }
 }
 
 impl Node {
+    /// Whether it is a branch that takes little room.
+    fn is_small(&self) -> bool {
+        matches!(self, Self::Branch(branch) if branch.len() <= FEW_CHILDREN)
+    }
+
     fn check_below<N: Nodes>(&mut self, nodes: &N, path: &Nibbles) -> Result<NodeCount, N::Error> {
         match self {
             Self::Leaf(_) => Ok(NodeCount { leaves: 1, inner: 0 }),
             Self::Extension(extension) => extension.child.check_kept(nodes, &path.join(&extension.way)),
-            Self::Branch(children) => {
+            Self::Branch(branch) => {
                 let mut count = NodeCount::default();
-                for (nibble, child) in (0u8..).zip(children.iter_mut()) {
+                for (nibble, child) in branch.children_mut() {
                     count += child.check_kept(nodes, &below(path, nibble))?;
                 }
                 Ok(count)
@@ -179,6 +196,6 @@ impl Node {
 }
 
 /// Which child of a branch at the depth `at` leads along `path`.
-pub(super) fn turn(path: &Nibbles, at: usize) -> usize {
-    usize::from(path.get(at).expect("a branch stands above the end of every key below it"))
+pub(super) fn turn(path: &Nibbles, at: usize) -> u8 {
+    path.get(at).expect("a branch stands above the end of every key below it")
 }
