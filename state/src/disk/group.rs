@@ -61,30 +61,21 @@ struct OpenStorage<'s> {
 type HalfStaged<'s> = (StagedAccount, Option<OpenStorage<'s>>);
 
 impl DiskStore {
+    /// Stages accounts, in groups.
     pub(super) fn stage_accounts<'s>(
         &'s self,
         listed: Vec<Listed<'_, 's>>,
         lives: &Lives,
-    ) -> Result<Vec<StagedAccount>, DiskError> {
-        let staged: Vec<_> = if listed.len() <= TOGETHER {
-            self.stage_group(listed, lives)
-        } else {
-            let groups = listed.into_par_iter().chunks(TOGETHER);
-            groups.flat_map_iter(|group| self.stage_group(group, lives)).collect()
-        };
-        let misfit = staged.iter().filter_map(|result| match result {
-            Err(DiskError::Misfit(mismatch)) => Some(mismatch),
-            Ok(_) | Err(_) => None,
-        });
-        let first = misfit.min_by_key(|mismatch| mismatch.location.address()).cloned();
-        first.map_or_else(|| staged.into_iter().collect(), |first| Err(DiskError::Misfit(first)))
+    ) -> Result<Vec<Vec<StagedAccount>>, DiskError> {
+        let groups = listed.into_par_iter().chunks(TOGETHER);
+        all(groups.map(|group| self.stage_group(group, lives)).collect())
     }
 
     fn stage_group<'s>(
         &'s self,
         group: Vec<Listed<'_, 's>>,
         lives: &Lives,
-    ) -> Vec<Result<StagedAccount, DiskError>> {
+    ) -> Result<Vec<StagedAccount>, DiskError> {
         let addresses: Vec<_> = group.iter().map(|listed| listed.address).collect();
         let keys = group.iter().flat_map(|listed| written_slots(listed.change));
         let keys: Vec<_> = keys.map(|(key, _)| key.to_be_bytes::<32>()).collect();
@@ -104,7 +95,7 @@ impl DiskStore {
                 staged[at] = Err(self.misfit(account.address, changes[at], account.before));
             }
         }
-        close_all(staged)
+        Ok(close_all(all(staged)?))
     }
 
     /// Stages an account; its storage may stay open, to be hashed together with others. `found` is told what
@@ -248,14 +239,27 @@ pub(super) fn presence(before: U256) -> Presence {
 }
 
 /// Closes the storages that are still open, which are hashed together.
-fn close_all(mut staged: Vec<Result<HalfStaged<'_>, DiskError>>) -> Vec<Result<StagedAccount, DiskError>> {
-    let open = staged.iter_mut().flatten().filter_map(|(_, open)| open.as_mut());
+fn close_all(mut staged: Vec<HalfStaged<'_>>) -> Vec<StagedAccount> {
+    let open = staged.iter_mut().filter_map(|(_, open)| open.as_mut());
     let mut nodes = StorageTrie::take_all_changes(open.map(|open| &mut open.trie)).into_iter();
-    let mut close = |(mut account, open): HalfStaged<'_>| {
+    let close = |(mut account, open): HalfStaged<'_>| {
         if let Some(OpenStorage { life, .. }) = open {
             account.close_storage(life, nodes.next().expect("every open storage has its nodes"));
         }
         account
     };
-    staged.into_iter().map(|result| result.map(&mut close)).collect()
+    staged.into_iter().map(close).collect()
+}
+
+/// What was staged, if all was; otherwise the first misfit in order of addresses or, if there is none, any other
+/// error.
+fn all<T>(staged: Vec<Result<T, DiskError>>) -> Result<Vec<T>, DiskError> {
+    let misfit = |result: &Result<T, DiskError>| match result {
+        Err(DiskError::Misfit(mismatch)) => Some(mismatch.clone()),
+        Ok(_) | Err(_) => None,
+    };
+    match staged.iter().filter_map(misfit).min_by_key(|misfit| misfit.location.address()) {
+        Some(first) => Err(DiskError::Misfit(first)),
+        None => staged.into_iter().collect(),
+    }
 }

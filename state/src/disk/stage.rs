@@ -27,7 +27,8 @@ pub struct Staged {
     pub(super) on: Mark,
     /// The life that would have begun next then.
     pub(super) lives_from: LifeId,
-    pub(super) accounts: Vec<StagedAccount>,
+    /// In groups.
+    pub(super) accounts: Vec<Vec<StagedAccount>>,
     pub(super) codes: B256Map<Bytecode>,
     /// What became of the accounts' trie.
     pub(super) nodes: NodeChanges,
@@ -123,14 +124,20 @@ impl DiskStore {
     fn put_accounts(
         &self,
         trie: &mut PartialTrie<StoredNodes<'_>>,
-        accounts: &[StagedAccount],
+        accounts: &[Vec<StagedAccount>],
     ) -> Result<(), DiskError> {
-        let mut there: Vec<_> = accounts.iter().filter(|account| account.after.is_some()).collect();
-        there.sort_unstable_by_key(|account| account.hash);
-        let insertion = |account: &&StagedAccount| {
-            let StagedAccount { hash, before, after, .. } = account;
-            let after = after.expect("it is there afterwards");
-            let presence = if before.is_some() { Presence::Held } else { Presence::Unknown };
+        let (mut there, mut ended) = (Vec::with_capacity(accounts.len() * TOGETHER), Vec::new());
+        for account in accounts.iter().flatten() {
+            match (account.before, account.after) {
+                (_, Some(_)) => there.push((account.hash, account)),
+                (Some(_), None) => ended.push(account),
+                (None, None) => {}
+            }
+        }
+        there.par_sort_unstable_by_key(|(hash, _)| *hash);
+        let insertion = |(hash, account): &(B256, &StagedAccount)| {
+            let after = account.after.expect("it is there afterwards");
+            let presence = if account.before.is_some() { Presence::Held } else { Presence::Unknown };
             Insertion::new(*hash, alloy_rlp::encode(after.leaf()), presence)
         };
         let mut insertions: Vec<_> = there.par_iter().with_min_len(TOGETHER).map(insertion).collect();
@@ -138,13 +145,11 @@ impl DiskStore {
         let groups = there.par_chunks(TOGETHER).zip(insertions.par_chunks(TOGETHER));
         groups.try_for_each(|(accounts, insertions)| {
             let found = insertions.iter().map(|insertion| &insertion.found);
-            self.check_accounts(accounts.iter().copied().zip(found))
+            self.check_accounts(accounts.iter().map(|(_, account)| *account).zip(found))
         })?;
-        let mut ended = Vec::new();
-        for account in accounts.iter().filter(|account| account.before.is_some() && account.after.is_none()) {
-            ended.push((account, trie.remove(account.hash, Presence::Held)?));
-        }
-        self.check_accounts(ended.iter().map(|(account, found)| (*account, found)))
+        let remove = |account: &&StagedAccount| trie.remove(account.hash, Presence::Held);
+        let found = ended.iter().map(remove).collect::<Result<Vec<_>, _>>()?;
+        self.check_accounts(ended.into_iter().zip(&found))
     }
 
     /// Checks that accounts were what was found in their trie.
@@ -242,6 +247,31 @@ mod tests {
             is_refused(&store, &paid(&store, 7, after));
             store.stage(&paid(&store, 8, after)).unwrap();
         }
+    }
+
+    #[test]
+    fn an_account_without_code_may_have_storage() {
+        let (_folder, mut store) = store();
+        let staged = store.stage(&paid(&store, 7, Some(5))).unwrap();
+        let root = staged.root();
+        let new = NewBlock { number: 1, hash: B256::with_last_byte(1), note: Bytes::new() };
+        store.commit(staged, new).unwrap();
+        assert_eq!(store.rebuild_root().unwrap(), root);
+        let entry = store.entry(address(7)).unwrap().unwrap();
+        assert_eq!(store.slot(entry.storage.unwrap().life, U256::from(5)).unwrap(), U256::from(6));
+    }
+
+    #[test]
+    fn changes_that_start_from_something_else_are_refused_for_the_first_account() {
+        let (_folder, store) = store();
+        let mut changes = Changes::default();
+        for number in [9, 4, 201, 6] {
+            let before = (number != 201).then(|| Account { balance: U256::ONE, ..Account::EMPTY });
+            let account = Change { before: before.or(Some(Account::EMPTY)), after: Some(Account::EMPTY) };
+            changes.accounts.insert(address(number), AccountChange { account, ..AccountChange::default() });
+        }
+        let DiskError::Misfit(misfit) = store.stage(&changes).unwrap_err() else { panic!("it is a misfit") };
+        assert_eq!(misfit.location.address(), address(4));
     }
 
     #[test]

@@ -28,13 +28,13 @@ impl DiskStore {
     /// What keeping what was staged writes. The upper part of the accounts' trie stays in memory.
     pub(super) fn writing(&self, staged: Staged) -> Writing {
         let Staged { root, accounts, codes, nodes, trie, looked_up, .. } = staged;
-        let hashes = accounts.iter().map(|account| account.hash).chain(looked_up);
+        let hashes = accounts.iter().flatten().map(|account| account.hash).chain(looked_up);
         let mut keys: Vec<_> = hashes.map(Nibbles::unpack).collect();
         keys.sort_unstable();
         self.resident.keep(root, trie, &keys);
         let mut writing = Writing::default();
         writing.add_nodes(Trie::Accounts, nodes);
-        accounts.into_iter().for_each(|account| writing.add_account(account));
+        accounts.into_iter().flatten().for_each(|account| writing.add_account(account));
         for (hash, code) in codes {
             writing.batch.insert(Key::code(hash), Some(code.original_bytes().to_vec()));
             writing.answers.push((Question::Code(hash), Some(Answer::Code(code))));

@@ -130,6 +130,11 @@ mod tests {
     }
 
     #[test]
+    fn a_child_takes_one_cache_line() {
+        assert_eq!(size_of::<Link>(), 64);
+    }
+
+    #[test]
     fn what_is_absent_has_a_name_as_well() {
         for nibbles in [&[0, 15][..], &[3, 4, 9], &[15], &[0], &[]] {
             let mut branch = Branch::default();
