@@ -266,8 +266,8 @@ mod tests {
         let (_folder, store) = store();
         let mut changes = Changes::default();
         for number in [9, 4, 201, 6] {
-            let before = (number != 201).then(|| Account { balance: U256::ONE, ..Account::EMPTY });
-            let account = Change { before: before.or(Some(Account::EMPTY)), after: Some(Account::EMPTY) };
+            let before = Account { balance: U256::ONE, ..Account::EMPTY };
+            let account = Change { before: Some(before), after: Some(Account::EMPTY) };
             changes.accounts.insert(address(number), AccountChange { account, ..AccountChange::default() });
         }
         let DiskError::Misfit(misfit) = store.stage(&changes).unwrap_err() else { panic!("it is a misfit") };

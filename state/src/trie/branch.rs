@@ -14,13 +14,24 @@ pub(crate) struct Branch {
     held: TrieMask,
     /// Those, in order.
     children: Box<[Link]>,
+    #[expect(dead_code, reason = "the values that it cannot have are what it is for")]
+    sort: Branching,
+}
+
+/// That it is a branch: a value that leaves others free, by which a node that is no branch is told without a
+/// word of its own. So a child takes one cache line.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(u8)]
+enum Branching {
+    #[default]
+    Branch,
 }
 
 impl Branch {
     /// The branch with these children, in order, and no others.
     pub(super) fn of(held: TrieMask, children: Vec<Link>) -> Self {
         assert_eq!(held.len(), children.len(), "each child has its nibble");
-        Self { held, children: children.into_boxed_slice() }
+        Self { held, children: children.into_boxed_slice(), sort: Branching::Branch }
     }
 
     /// How many children it has.
@@ -48,7 +59,7 @@ impl Branch {
         if wanted.is_subset_of(self.held) {
             return;
         }
-        let Self { held, children } = std::mem::take(self);
+        let Self { held, children, .. } = std::mem::take(self);
         let all = TrieMask::new(held.get() | wanted.get());
         let (mut room, mut held) = (Vec::with_capacity(all.len()), held.iter().zip(children).peekable());
         for nibble in all.iter() {
