@@ -16,9 +16,9 @@ pub struct Config {
     /// The pool that the other threads are taken from; by default the engine makes one of its own
     /// when it first needs it.
     pub workers: Option<Workers>,
-    /// How long the threads of the engine's own pool wait for the next block before they go to sleep;
-    /// by default [`PATIENCE`](Self::PATIENCE). They look for it all the time, and lend their core to
-    /// whoever wants it. Waking them up takes about a tenth of a millisecond, which is much where
+    /// How long the threads of the engine's own pool wait for the next block before they go to sleep, at
+    /// most; by default [`PATIENCE`](Self::PATIENCE). They look for it all the time, and lend their core to
+    /// whoever wants it; where it never came in time they wait briefly. Waking them up takes about a tenth of a millisecond, which is much where
     /// one block follows the other.
     pub patience: Duration,
     /// Which blocks are worth more than one thread.

@@ -19,6 +19,7 @@ use crate::{
     course::{Course, Observer, Step},
     evm::{Handling, Mainnet},
     forecast::{Forecast, Gain, Gas, Known, Pace, cuts_in_tests},
+    lobby::Hurry,
     parallel::{self, Table},
     readers::Readers,
     scheduler::Cut,
@@ -208,7 +209,7 @@ impl<H: Handling> Engine<H> {
         self.shared.history.lock().was_base_slow = speed == Speed::AtHand && memory.is_base_slow();
         // Forgetting takes time in which this thread has better to do.
         let shared = Arc::downgrade(&self.shared);
-        workers.spawn(move || {
+        workers.spawn(Hurry::SomeTime, move || {
             memory.reset();
             if let Some(shared) = shared.upgrade() {
                 shared.memories.lock().push(memory);
@@ -318,7 +319,7 @@ impl<H: Handling> Engine<H> {
         history.last = Some(Stopwatch::start());
         drop(history);
         if let (Help::NextTime, Some(workers)) = (help, self.workers()) {
-            workers.spawn(|| ());
+            workers.spawn(Hurry::Now, || ());
         }
     }
 }

@@ -48,6 +48,7 @@ mod machine;
 mod news;
 mod outcome;
 mod parallel;
+mod patience;
 mod readers;
 mod records;
 mod rules;

@@ -15,6 +15,7 @@ use blockloom_state::sync::{Mutex, MutexGuard};
 
 use crate::{
     news::{News, Seen},
+    patience::Patience,
     trace::Stopwatch,
 };
 
@@ -29,10 +30,8 @@ pub(crate) struct Lobby {
     /// Of jobs that came, and of the end.
     news: News,
     seats: usize,
-    patience: Duration,
 }
 
-#[derive(Default)]
 struct Room {
     jobs: VecDeque<Job>,
     /// Threads that are here, at a job or not, and those that were called and will come.
@@ -40,6 +39,18 @@ struct Room {
     /// Those of them that are at a job.
     busy: usize,
     is_closed: bool,
+    patience: Patience,
+    /// Since when the last job is done.
+    since_last: Option<Stopwatch>,
+}
+
+/// How much there is in a job's being done at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hurry {
+    /// Somebody waits for it: it is what threads stay for.
+    Now,
+    /// Nobody does.
+    SomeTime,
 }
 
 /// Whether somebody is to be called for a job.
@@ -52,14 +63,27 @@ pub(crate) enum Call {
 }
 
 impl Lobby {
-    /// A room for so many threads, which stay that long after their last job.
+    /// A room for so many threads, which stay that long after their last job at most.
     pub(crate) fn new(seats: usize, patience: Duration) -> Self {
-        Self { room: Mutex::default(), news: News::default(), seats, patience }
+        let room = Room {
+            jobs: VecDeque::new(),
+            expected: 0,
+            busy: 0,
+            is_closed: false,
+            patience: Patience::of(patience),
+            since_last: None,
+        };
+        Self { room: Mutex::new(room), news: News::default(), seats }
     }
 
     /// Leaves a job for whoever is free first.
-    pub(crate) fn leave(&self, job: Job) -> Call {
+    pub(crate) fn leave(&self, job: Job, hurry: Hurry) -> Call {
         let mut room = self.room.lock();
+        if hurry == Hurry::Now
+            && let Some(last) = room.since_last.take()
+        {
+            room.patience.job_came_after(last.elapsed());
+        }
         room.jobs.push_back(job);
         self.news.add();
         room.call_if_short(self.seats)
@@ -79,14 +103,17 @@ impl Lobby {
                 let result = self.at_job(room, job);
                 panic = panic.or(result.err());
                 watch = Stopwatch::start();
-            } else if room.is_closed || watch.elapsed() >= self.patience {
+            } else if room.is_closed || watch.elapsed() >= room.patience.now() {
                 room.expected -= 1;
+                if room.expected == 0 {
+                    room.patience.wait_was_in_vain();
+                }
                 drop(room);
                 return panic.map_or((), |panic| resume_unwind(panic));
             } else {
-                let seen = self.news.seen();
+                let (seen, patience) = (self.news.seen(), room.patience.now());
                 drop(room);
-                self.wait_for_news(seen, &watch);
+                self.wait_for_news(seen, &watch, patience);
             }
             room = self.room.lock();
         }
@@ -118,13 +145,16 @@ impl Lobby {
         room.busy += 1;
         drop(room);
         let result = catch_unwind(AssertUnwindSafe(job));
-        self.room.lock().busy -= 1;
+        let mut room = self.room.lock();
+        room.busy -= 1;
+        room.since_last = Some(Stopwatch::start());
+        drop(room);
         result
     }
 
     /// Looks for news until there are some, or patience is at an end.
-    fn wait_for_news(&self, seen: Seen, watch: &Stopwatch) {
-        while !self.news.is_more_soon(seen, LOOKS) && watch.elapsed() < self.patience {
+    fn wait_for_news(&self, seen: Seen, watch: &Stopwatch, patience: Duration) {
+        while !self.news.is_more_soon(seen, LOOKS) && watch.elapsed() < patience {
             std::thread::yield_now();
         }
     }
@@ -165,18 +195,18 @@ mod tests {
     fn who_is_called_does_everything_and_leaves() {
         let lobby = Lobby::new(1, Duration::ZERO);
         let (done, jobs) = channel();
-        assert_eq!(lobby.leave(note(&done, 1)), Call::Somebody);
-        assert_eq!(lobby.leave(note(&done, 2)), Call::Nobody, "there is one seat");
+        assert_eq!(lobby.leave(note(&done, 1), Hurry::Now), Call::Somebody);
+        assert_eq!(lobby.leave(note(&done, 2), Hurry::Now), Call::Nobody, "there is one seat");
         lobby.stay();
         assert_eq!(jobs.try_iter().collect::<Vec<_>>(), [1, 2]);
-        assert_eq!(lobby.leave(note(&done, 3)), Call::Somebody, "nobody is here any more");
+        assert_eq!(lobby.leave(note(&done, 3), Hurry::Now), Call::Somebody, "nobody is here any more");
     }
 
     #[test]
     fn who_stays_is_given_the_next_job_and_another_is_called_for_the_one_after() {
         let lobby = Arc::new(Lobby::new(2, LONG));
         let (done, jobs) = channel();
-        assert_eq!(lobby.leave(note(&done, 1)), Call::Somebody);
+        assert_eq!(lobby.leave(note(&done, 1), Hurry::Now), Call::Somebody);
         let called = Arc::clone(&lobby);
         thread::spawn(move || called.stay());
         assert_eq!(jobs.recv_timeout(LONG), Ok(1));
@@ -185,8 +215,8 @@ mod tests {
         }
         let (go, gate) = channel();
         let blocked: Job = Box::new(move || gate.recv_timeout(LONG).expect("it is let go"));
-        assert_eq!(lobby.leave(blocked), Call::Nobody);
-        assert_eq!(lobby.leave(note(&done, 2)), Call::Somebody);
+        assert_eq!(lobby.leave(blocked, Hurry::Now), Call::Nobody);
+        assert_eq!(lobby.leave(note(&done, 2), Hurry::Now), Call::Somebody);
         let called = Arc::clone(&lobby);
         thread::spawn(move || called.stay());
         assert_eq!(jobs.recv_timeout(LONG), Ok(2));
@@ -202,14 +232,14 @@ mod tests {
         // The first thread is at its job until the second one has come.
         let blocked: Job = Box::new(move || gate.recv_timeout(LONG).expect("it is let go"));
         let threads = [blocked, note(&done, 2)].map(|job| {
-            assert_eq!(lobby.leave(job), Call::Somebody);
+            assert_eq!(lobby.leave(job, Hurry::Now), Call::Somebody);
             let called = Arc::clone(&lobby);
             thread::spawn(move || called.stay())
         });
         go.send(()).expect("somebody waits");
         for number in 3..50 {
             jobs.recv_timeout(LONG).expect("it is done");
-            assert_eq!(lobby.leave(note(&done, number)), Call::Nobody, "both are here");
+            assert_eq!(lobby.leave(note(&done, number), Hurry::Now), Call::Nobody, "both are here");
         }
         assert!(lobby.has_somebody());
         lobby.close();
@@ -221,8 +251,8 @@ mod tests {
     fn who_passes_through_does_one_job_and_has_others_called_for_the_rest() {
         let lobby = Lobby::new(1, LONG);
         let (done, jobs) = channel();
-        assert_eq!(lobby.leave(note(&done, 1)), Call::Somebody);
-        assert_eq!(lobby.leave(note(&done, 2)), Call::Nobody);
+        assert_eq!(lobby.leave(note(&done, 1), Hurry::Now), Call::Somebody);
+        assert_eq!(lobby.leave(note(&done, 2), Hurry::Now), Call::Nobody);
         assert_eq!(lobby.pass_through(), Call::Somebody);
         assert_eq!(lobby.pass_through(), Call::Nobody);
         assert_eq!(jobs.try_iter().collect::<Vec<_>>(), [1, 2]);
@@ -232,8 +262,8 @@ mod tests {
     fn a_job_that_panics_leaves_none_behind() {
         let lobby = Lobby::new(1, Duration::ZERO);
         let (done, jobs) = channel();
-        assert_eq!(lobby.leave(Box::new(|| panic!("a bad job"))), Call::Somebody);
-        assert_eq!(lobby.leave(note(&done, 1)), Call::Nobody);
+        assert_eq!(lobby.leave(Box::new(|| panic!("a bad job")), Hurry::Now), Call::Somebody);
+        assert_eq!(lobby.leave(note(&done, 1), Hurry::Now), Call::Nobody);
         assert!(catch_unwind(AssertUnwindSafe(|| lobby.stay())).is_err());
         assert_eq!(jobs.try_iter().collect::<Vec<_>>(), [1]);
         assert!(!lobby.has_somebody());

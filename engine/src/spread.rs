@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use crate::{
     lend::{Loan, lend},
-    lobby::{Call, Lobby},
+    lobby::{Call, Hurry, Lobby},
 };
 
 /// A pool of threads that execute blocks. It outlives blocks and engines, and many may share it.
@@ -89,16 +89,16 @@ impl Workers {
         let spread = |loan: &Arc<Loan>| {
             for _ in 0..helpers {
                 let loan = Arc::clone(loan);
-                self.spawn(move || loan.help());
+                self.spawn(Hurry::Now, move || loan.help());
             }
         };
         lend(&help, spread, || busily(lead))
     }
 
-    /// Does something on some thread of the pool, some time.
-    pub(crate) fn spawn(&self, job: impl FnOnce() + Send + 'static) {
+    /// Does something on some thread of the pool.
+    pub(crate) fn spawn(&self, hurry: Hurry, job: impl FnOnce() + Send + 'static) {
         let Shared { pool, lobby } = &*self.0;
-        if lobby.leave(Box::new(job)) == Call::Somebody {
+        if lobby.leave(Box::new(job), hurry) == Call::Somebody {
             call_to(Arc::clone(lobby), Some(pool));
         }
     }
