@@ -18,8 +18,8 @@ pub struct Config {
     pub workers: Option<Workers>,
     /// How long the threads of the engine's own pool wait for the next block before they go to sleep, at
     /// most; by default [`PATIENCE`](Self::PATIENCE). They look for it all the time, and lend their core to
-    /// whoever wants it; where it never came in time they wait briefly. Waking them up takes about a tenth of a millisecond, which is much where
-    /// one block follows the other.
+    /// whoever wants it; where it never came in time they wait briefly. Waking them up takes about a tenth of
+    /// a millisecond, which is much where one block follows the other.
     pub patience: Duration,
     /// Which blocks are worth more than one thread.
     pub spread: Spread,

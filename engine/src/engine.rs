@@ -303,7 +303,7 @@ impl<H: Handling> Engine<H> {
         workers.as_ref().or_else(|| self.shared.workers.get_or_init(own).as_ref())
     }
 
-    /// Whether blocks follow each other so closely that the engine's threads stay awake in between.
+    /// Whether blocks follow each other so closely that it pays to stay awake in between.
     fn is_in_a_row(&self) -> bool {
         let Config { workers, patience, .. } = &self.shared.config;
         let since_last = self.shared.history.lock().last.map(|last| last.elapsed());

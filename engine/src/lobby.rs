@@ -47,9 +47,9 @@ struct Room {
 /// How much there is in a job's being done at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Hurry {
-    /// Somebody waits for it: it is what threads stay for.
+    /// It is what threads stay for: somebody waits until it is done.
     Now,
-    /// Nobody does.
+    /// It may be done at any time.
     SomeTime,
 }
 

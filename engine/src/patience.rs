@@ -1,12 +1,12 @@
 //! How long a thread waits for its next job before it goes to sleep.
 //!
 //! Waiting costs a core, sleeping costs being woken up. So it waits as long as it may while that brings
-//! something now and then; where it did not for some times in a row it waits briefly, until a job comes
-//! for which the longer wait would have been enough.
+//! something now and then; after some waits that brought nothing it waits briefly, until a job comes for
+//! which the long wait would have been enough, and the brief one not.
 
 use std::time::Duration;
 
-/// After so many waits in vain in a row the next ones are brief.
+/// After so many waits in vain the next ones are brief.
 const ENOUGH: u32 = 4;
 
 /// The share of the longest wait that a brief one is.

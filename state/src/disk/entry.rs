@@ -55,7 +55,7 @@ pub(super) struct Storage {
 pub(super) struct Entry {
     /// Balance, nonce and code hash.
     pub(super) account: Account,
-    /// Its storage; `None` as long as no slot was written in this life.
+    /// Its storage; `None` as long as no slot was written in this life. One that is empty may be forgotten.
     pub(super) storage: Option<Storage>,
 }
 

@@ -47,7 +47,8 @@ pub(super) struct Listed<'c, 's> {
 pub(super) enum Entries {
     /// It is read.
     Read,
-    /// It is not read where the change says enough. The accounts' trie has to vouch for it.
+    /// It is not read where the change says enough. The accounts' trie has to vouch for it; it is read where
+    /// that does not.
     AsSaid,
 }
 
@@ -139,12 +140,13 @@ impl DiskStore {
         Ok((account, None))
     }
 
-    /// What is kept of an account. Who has no code has no storage either, but for a few: that shows when their
-    /// leaf in the trie is not what it would be.
+    /// What is kept of an account. Of who has no code it is taken for what the change says, and for having no
+    /// storage, unless the change tells of that.
     fn entry_before(&self, listed: &Listed<'_, '_>) -> Result<Option<Entry>, DiskError> {
-        let Listed { address, change: AccountChange { account, slots, .. }, entries, .. } = listed;
+        let Listed { address, change: AccountChange { account, life, slots, .. }, entries, .. } = listed;
         let is_in_trie = account.before.is_some() || account.after.is_some();
-        let is_plain = slots.is_empty() && account.before.is_none_or(|before| !before.has_code());
+        let has_code = account.before.is_some_and(|before| before.has_code());
+        let is_plain = *life == Life::Same && slots.is_empty() && !has_code;
         if *entries == Entries::AsSaid && is_in_trie && is_plain {
             return Ok(account.before.map(|account| Entry { account, storage: None }));
         }

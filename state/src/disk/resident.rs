@@ -15,8 +15,8 @@ use super::{DiskStore, keys::Trie, nodes::StoredNodes};
 const BRANCH_BYTES: u64 = 1040;
 
 /// How many bytes the small branches below one of the deepest take, where there are most of them: keys are
-/// hashes, so of a branch's sixteen places at most 0.26 lead to a branch of two and 0.21 to one of three.
-const SMALL_BYTES: u64 = 16 * 80;
+/// hashes, so of a branch's sixteen places at most 0.27 lead to a branch of two and 0.24 to one of three.
+const SMALL_BYTES: u64 = 16 * 88;
 
 /// The deepest branches that are ever kept whatever their size: there may be 70,000 of them and those above.
 const DEEPEST: u32 = 4;

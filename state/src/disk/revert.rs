@@ -2,8 +2,9 @@
 
 use alloy_primitives::{
     B256, U256,
-    map::{B256Map, HashMap},
+    map::{B256Map, HashMap, HashSet},
 };
+use alloy_trie::EMPTY_ROOT_HASH;
 
 use super::{
     DiskError, DiskStore, Mark,
@@ -75,12 +76,13 @@ impl DiskStore {
     fn take_back(&self, way_back: &mut WayBack, block: u64, undo: &[u8]) -> Result<(), DiskError> {
         let damaged = || self.damaged(format!("what undoes block {block}"), "it does not decode");
         let undo: Undo = alloy_rlp::decode_exact(undo).map_err(|_| damaged())?;
+        let written: HashSet<LifeId> = undo.slots().map(|slots| slots[0].life()).collect();
         for (hash, before) in undo.accounts().ok_or_else(damaged)? {
             let now = match way_back.accounts.get(&hash) {
                 Some(entry) => *entry,
                 None => self.entry_by_hash(hash)?,
             };
-            way_back.take_account_back(hash, before, now);
+            way_back.take_account_back(hash, before, now, &written);
         }
         for slots in undo.slots() {
             let of_life = way_back.slots.entry(slots[0].life()).or_default();
@@ -154,12 +156,21 @@ impl DiskStore {
 }
 
 impl WayBack {
-    fn take_account_back(&mut self, hash: B256, before: Option<Entry>, now: Option<Entry>) {
+    /// Takes an account back to what it was before a block, which wrote slots of the lives `written`.
+    fn take_account_back(
+        &mut self,
+        hash: B256,
+        before: Option<Entry>,
+        now: Option<Entry>,
+        written: &HashSet<LifeId>,
+    ) {
         let [before_storage, now_storage] = [before, now].map(|entry| entry.and_then(|entry| entry.storage));
         let goes_on = |now: &Storage| before_storage.is_some_and(|before| before.life == now.life);
         if let Some(Storage { life, root }) = before_storage {
-            // Nobody wrote to it after it ended.
-            let root_now = now_storage.filter(goes_on).map_or(root, |now| now.root);
+            // A life in which the block wrote slots went on after it: whoever does not live it now forgot it
+            // later, when it was empty. In one that ended nobody wrote any more.
+            let gone = if written.contains(&life) { EMPTY_ROOT_HASH } else { root };
+            let root_now = now_storage.filter(goes_on).map_or(gone, |now| now.root);
             self.roots.entry(life).or_insert(root_now);
         }
         self.unborn.extend(now_storage.filter(|now| !goes_on(now)).map(|now| now.life));

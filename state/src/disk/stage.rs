@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     Change, Changes,
+    changes::account_difference,
     trie::{Claims, Found, Insertion, Link, NodeChanges, PartialTrie, Presence},
 };
 
@@ -86,8 +87,8 @@ impl DiskStore {
     /// See [`stage`](Self::stage).
     pub fn stage_fed(&self, changes: &Changes, mut fed: Fed<'_>) -> Result<Staged, DiskError> {
         fed.check()?;
-        // What is wrong may be that an account without code has a storage. Anything else shows again.
-        // On a thread of the crew, so that the others need not be woken for each part.
+        // On a thread of the crew, so that the others need not be woken for each part. Which misfit is the
+        // first one shows when all accounts are read.
         rayon::scope(|_| self.stage_going_by(Entries::AsSaid, changes, fed))
             .or_else(|_| self.stage_going_by(Entries::Read, changes, self.unfed()))
     }
@@ -103,9 +104,9 @@ impl DiskStore {
             Listed { address: *address, change, fed, entries }
         };
         let listed = changes.accounts.iter().map(list).collect();
-        let accounts = self.stage_accounts(listed, &fed.lives)?;
+        let mut accounts = self.stage_accounts(listed, &fed.lives)?;
         let Fed { accounts: mut trie, lives, looked_up, .. } = fed;
-        self.put_accounts(&mut trie, &accounts)?;
+        self.put_accounts(&mut trie, &mut accounts)?;
         let nodes = trie.take_changes();
         Ok(Staged {
             root: nodes.root,
@@ -124,7 +125,7 @@ impl DiskStore {
     fn put_accounts(
         &self,
         trie: &mut PartialTrie<StoredNodes<'_>>,
-        accounts: &[Vec<StagedAccount>],
+        accounts: &mut [Vec<StagedAccount>],
     ) -> Result<(), DiskError> {
         let (mut there, mut ended) = (Vec::with_capacity(accounts.len() * TOGETHER), Vec::new());
         for account in accounts.iter().flatten() {
@@ -143,32 +144,61 @@ impl DiskStore {
         let mut insertions: Vec<_> = there.par_iter().with_min_len(TOGETHER).map(insertion).collect();
         trie.insert_all(&mut insertions)?;
         let groups = there.par_chunks(TOGETHER).zip(insertions.par_chunks(TOGETHER));
-        groups.try_for_each(|(accounts, insertions)| {
-            let found = insertions.iter().map(|insertion| &insertion.found);
-            self.check_accounts(accounts.iter().map(|(_, account)| *account).zip(found))
-        })?;
+        let mut others: B256Map<Found> = groups
+            .flat_map_iter(|(accounts, insertions)| {
+                let found = insertions.iter().map(|insertion| &insertion.found);
+                refuted(accounts.iter().map(|(_, account)| *account).zip(found))
+            })
+            .collect();
         let remove = |account: &&StagedAccount| trie.remove(account.hash, Presence::Held);
         let found = ended.iter().map(remove).collect::<Result<Vec<_>, _>>()?;
-        self.check_accounts(ended.into_iter().zip(&found))
+        others.extend(refuted(ended.into_iter().zip(&found)));
+        if others.is_empty() {
+            return Ok(());
+        }
+        let mut others = accounts.iter_mut().flatten().filter_map(|account| {
+            let found = others.get(&account.hash)?;
+            Some((account, found))
+        });
+        others.try_for_each(|(account, found)| self.put_as_read(trie, account, found))
     }
 
-    /// Checks that accounts were what was found in their trie.
-    fn check_accounts<'a>(
+    /// Puts an account into the trie that was not what it was said to be. It may have a storage that nothing
+    /// was said of; what is read the trie has to vouch for.
+    fn put_as_read(
         &self,
-        accounts: impl Iterator<Item = (&'a StagedAccount, &'a Found)>,
+        trie: &mut PartialTrie<StoredNodes<'_>>,
+        account: &mut StagedAccount,
+        found: &Found,
     ) -> Result<(), DiskError> {
-        let (mut claims, mut leaf, mut addresses) = (Claims::default(), Vec::new(), Vec::new());
-        for (at, (StagedAccount { address, hash, before, .. }, found)) in accounts.enumerate() {
-            leaf.clear();
-            before.iter().for_each(|before| before.leaf().encode(&mut leaf));
-            claims.add(at, &Nibbles::unpack(hash), &leaf, found);
-            addresses.push(address);
+        let StagedAccount { address, hash, before, .. } = *account;
+        let held = self.entry(address)?;
+        let [said, read] = [before, held].map(|entry| entry.map(|entry| entry.account));
+        if let Some(misfit) = account_difference(address, said, read) {
+            return Err(misfit.into());
         }
-        claims.refuted().first().map_or(Ok(()), |refuted| {
-            let what = format!("the account {}", addresses[*refuted]);
-            Err(self.damaged(what, "its leaf in the trie is another"))
-        })
+        account.before = held;
+        if !refuted([(&*account, found)].into_iter()).is_empty() {
+            return Err(self.damaged(format!("the account {address}"), "its leaf in the trie is another"));
+        }
+        if let Some(after) = &mut account.after {
+            after.storage = held.and_then(|held| held.storage);
+            trie.insert(hash, alloy_rlp::encode(after.leaf()), Presence::Held)?;
+        }
+        Ok(())
     }
+}
+
+/// The hashes of those accounts that were not what was found in their trie, and what that is.
+fn refuted<'a>(accounts: impl Iterator<Item = (&'a StagedAccount, &'a Found)>) -> Vec<(B256, Found)> {
+    let (mut claims, mut leaf, mut all) = (Claims::default(), Vec::new(), Vec::new());
+    for (at, (StagedAccount { hash, before, .. }, found)) in accounts.enumerate() {
+        leaf.clear();
+        before.iter().for_each(|before| before.leaf().encode(&mut leaf));
+        claims.add(at, &Nibbles::unpack(hash), &leaf, found);
+        all.push((*hash, found));
+    }
+    claims.refuted().into_iter().map(|at| (all[at].0, all[at].1.clone())).collect()
 }
 
 #[cfg(test)]
@@ -252,7 +282,10 @@ mod tests {
     #[test]
     fn an_account_without_code_may_have_storage() {
         let (_folder, mut store) = store();
-        let staged = store.stage(&paid(&store, 7, Some(5))).unwrap();
+        let changes = paid(&store, 7, Some(5));
+        let (_, fed) = store.feeding(|feed| feed.tell(changes.clone()));
+        let staged = store.stage_fed(&changes, fed).unwrap();
+        assert_eq!(staged.looked_up.len(), 1, "what was fed is not lost for it");
         let root = staged.root();
         let new = NewBlock { number: 1, hash: B256::with_last_byte(1), note: Bytes::new() };
         store.commit(staged, new).unwrap();

@@ -15,14 +15,14 @@ pub(crate) struct Branch {
     /// Those, in order.
     children: Box<[Link]>,
     #[expect(dead_code, reason = "the values that it cannot have are what it is for")]
-    sort: Branching,
+    kind: BranchKind,
 }
 
 /// That it is a branch: a value that leaves others free, by which a node that is no branch is told without a
 /// word of its own. So a child takes one cache line.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(u8)]
-enum Branching {
+enum BranchKind {
     #[default]
     Branch,
 }
@@ -31,7 +31,7 @@ impl Branch {
     /// The branch with these children, in order, and no others.
     pub(super) fn of(held: TrieMask, children: Vec<Link>) -> Self {
         assert_eq!(held.len(), children.len(), "each child has its nibble");
-        Self { held, children: children.into_boxed_slice(), sort: Branching::Branch }
+        Self { held, children: children.into_boxed_slice(), kind: BranchKind::Branch }
     }
 
     /// How many children it has.

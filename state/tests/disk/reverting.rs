@@ -1,9 +1,10 @@
 //! Undoing blocks: as many as are kept, and another branch in their place.
 
+use alloy_primitives::KECCAK256_EMPTY;
 use blockloom_state::{Changes, DiskConfig, DiskError, DiskStore};
 use revm_database_interface::DatabaseRef;
 
-use crate::blocks::{Deed, Twins, block, changes, config};
+use crate::blocks::{Deed, Twins, address, block, changes, config};
 
 /// Blocks that do something of everything, another for each number.
 fn deeds(number: u64) -> Vec<Deed> {
@@ -151,4 +152,34 @@ fn whoever_keeps_fewer_blocks_than_before_loses_no_storage_that_can_be_gone_back
 fn add_nothing(disk: &mut DiskStore, number: u64) {
     let staged = disk.stage(&Changes::default()).unwrap();
     disk.commit(staged, block(number)).unwrap();
+}
+
+#[test]
+fn a_storage_that_was_emptied_and_then_forgotten_comes_back() {
+    for blocks in [&[2][..], &[1, 1]] {
+        let mut twins = Twins::new(config(1));
+        twins.add(&[Deed::Write(1, 0, 0)]);
+        twins.add(&[Deed::Pay(1, 5)]);
+        for blocks in blocks {
+            twins.revert(*blocks);
+            twins.compare();
+        }
+    }
+}
+
+#[test]
+fn a_storage_that_was_emptied_together_with_the_code_comes_back() {
+    let mut twins = Twins::new(config(1));
+    let emptied: Vec<_> = (0..4).map(|key| Deed::Write(4, key, 0)).collect();
+    let mut undelegated = changes(&twins.memory, &emptied);
+    let change = undelegated.accounts.get_mut(&address(4)).unwrap();
+    change.account.after.as_mut().unwrap().code_hash = KECCAK256_EMPTY;
+    let staged = twins.disk.stage(&undelegated).unwrap();
+    twins.history.push(twins.memory.clone());
+    twins.memory.apply(&undelegated).unwrap();
+    assert_eq!(staged.root(), twins.memory.root());
+    twins.disk.commit(staged, block(1)).unwrap();
+    twins.add(&[Deed::Pay(4, 5)]);
+    twins.revert(2);
+    twins.compare();
 }
