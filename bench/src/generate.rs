@@ -71,7 +71,7 @@ fn gas(text: &str) -> Result<u64, String> {
 
 /// How the state is kept: no block is ever undone, and nothing of it is needed after a crash.
 const LEDGER_CONFIG: DiskConfig = DiskConfig {
-    cache_bytes: 256 << 20,
+    cache_bytes: DiskConfig::CACHE_BYTES,
     undo_blocks: 0,
     blocks_per_write: NonZeroU64::new(64).expect("64 is not zero"),
 };

@@ -57,7 +57,8 @@ use writing::Writing;
 /// How a store is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DiskConfig {
-    /// How many bytes of what was read or written last are kept in memory, about.
+    /// How many bytes of what was read or written last are kept in memory, about; by default
+    /// [`CACHE_BYTES`](Self::CACHE_BYTES). The upper part of the accounts' trie has its place among them.
     pub cache_bytes: u64,
     /// How many blocks can be undone.
     pub undo_blocks: u64,
@@ -66,9 +67,14 @@ pub struct DiskConfig {
     pub blocks_per_write: NonZeroU64,
 }
 
+impl DiskConfig {
+    /// Enough for the upper part of the trie however many accounts there are, 175 MB at most, and as much again.
+    pub const CACHE_BYTES: u64 = 370_000_000;
+}
+
 impl Default for DiskConfig {
     fn default() -> Self {
-        Self { cache_bytes: 256 << 20, undo_blocks: 256, blocks_per_write: NonZeroU64::MIN }
+        Self { cache_bytes: Self::CACHE_BYTES, undo_blocks: 256, blocks_per_write: NonZeroU64::MIN }
     }
 }
 
