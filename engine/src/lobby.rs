@@ -148,7 +148,6 @@ impl Lobby {
         let mut room = self.room.lock();
         room.busy -= 1;
         room.since_last = Some(Stopwatch::start());
-        drop(room);
         result
     }
 
@@ -200,6 +199,22 @@ mod tests {
         lobby.stay();
         assert_eq!(jobs.try_iter().collect::<Vec<_>>(), [1, 2]);
         assert_eq!(lobby.leave(note(&done, 3), Hurry::Now), Call::Somebody, "nobody is here any more");
+    }
+
+    #[test]
+    fn what_nobody_waits_for_says_nothing_of_how_long_to_stay() {
+        let lobby = Lobby::new(1, Duration::ZERO);
+        let (done, jobs) = channel();
+        let is_timed = || lobby.room.lock().since_last.is_some();
+        lobby.leave(note(&done, 1), Hurry::Now);
+        lobby.stay();
+        assert!(is_timed());
+        lobby.leave(note(&done, 2), Hurry::SomeTime);
+        assert!(is_timed(), "it still counts from the job before");
+        lobby.leave(note(&done, 3), Hurry::Now);
+        assert!(!is_timed(), "it counted");
+        lobby.stay();
+        assert_eq!(jobs.try_iter().collect::<Vec<_>>(), [1, 2, 3]);
     }
 
     #[test]

@@ -52,7 +52,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", value_parser = threads, allow_negative_numbers = true)]
     threads: Option<Threads>,
     /// How much of the state is kept in memory, in bytes, as 64M or 1G.
-    #[arg(long, visible_alias = "cache-bytes", value_name = "SIZE", default_value = "370M", value_parser = size)]
+    #[arg(long, visible_alias = "cache-bytes", value_name = "SIZE", value_parser = size)]
+    #[arg(default_value_t = DiskConfig::CACHE_BYTES)]
     cache: u64,
     /// How many blocks are written to disk at once. A crash loses those that are not written yet, and the next
     /// import repeats them.

@@ -68,7 +68,8 @@ pub struct DiskConfig {
 }
 
 impl DiskConfig {
-    /// Enough for the upper part of the trie however many accounts there are, 175 MB at most, and as much again.
+    /// Enough for the upper part of the trie however many accounts there are, 165 MB at most, and more than
+    /// that for everything else.
     pub const CACHE_BYTES: u64 = 370_000_000;
 }
 

@@ -68,3 +68,17 @@ impl DiskStore {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::DiskConfig;
+
+    #[test]
+    fn the_usual_cache_has_room_for_all_levels_and_more_than_that_for_the_rest() {
+        let resident = Resident::within(DiskConfig::CACHE_BYTES);
+        assert_eq!(resident.depth, DEEPEST);
+        assert!(2 * resident.bytes() < DiskConfig::CACHE_BYTES);
+        assert_eq!(Resident::within(0).depth, 0);
+    }
+}

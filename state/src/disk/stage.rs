@@ -156,11 +156,12 @@ impl DiskStore {
         if others.is_empty() {
             return Ok(());
         }
-        let mut others = accounts.iter_mut().flatten().filter_map(|account| {
-            let found = others.get(&account.hash)?;
-            Some((account, found))
-        });
-        others.try_for_each(|(account, found)| self.put_as_read(trie, account, found))
+        for account in accounts.iter_mut().flatten() {
+            if let Some(found) = others.get(&account.hash) {
+                self.put_as_read(trie, account, found)?;
+            }
+        }
+        Ok(())
     }
 
     /// Puts an account into the trie that was not what it was said to be. It may have a storage that nothing

@@ -219,3 +219,47 @@ fn a_branch_that_takes_a_branch_for_a_leaf_shows_in_the_number_of_leaves() {
     let count = PartialTrie::new(&kept, root).check_kept().unwrap();
     assert!(count.leaves < 64, "{count:?}");
 }
+
+/// Whether something is known of the way to a key down to a depth without asking anybody.
+fn is_at_hand(link: &mut Link, key: &Nibbles, depth: usize) -> bool {
+    (0..depth)
+        .try_fold(link, |link, at| match link {
+            Link::Open(Node::Branch(branch), _) => branch.child_mut(key.get(at)?),
+            Link::Empty | Link::Sealed(..) | Link::Open(..) => None,
+        })
+        .is_some_and(|link| matches!(link, Link::Open(Node::Branch(_), _)))
+}
+
+#[test]
+fn small_branches_right_below_those_that_stay_stay_as_well() {
+    // Below the root one branch of three leaves, one of four, and one of two branches of two leaves.
+    let ways: [&[u8]; 11] = [
+        &[1, 0],
+        &[1, 1],
+        &[1, 2],
+        &[2, 0],
+        &[2, 1],
+        &[2, 2],
+        &[2, 3],
+        &[3, 0, 0],
+        &[3, 0, 1],
+        &[3, 1, 0],
+        &[3, 1, 1],
+    ];
+    let mut keys = ways.map(|way| {
+        let mut nibbles = [0; 64];
+        nibbles[..way.len()].copy_from_slice(way);
+        Nibbles::from_nibbles(nibbles)
+    });
+    keys.sort_unstable();
+    let leaves = keys.iter().map(|key| (B256::from_slice(&key.pack()), Some(vec![9; 40])));
+    let mut trie = PartialTrie::new(Kept::default(), EMPTY_ROOT_HASH);
+    trie.update(leaves.collect()).unwrap();
+    trie.take_changes();
+    let mut link = trie.into_root();
+    link.prune(0, 0, &keys);
+    let at_hand = |link: &mut Link, way: [u8; 2], depth| is_at_hand(link, &Nibbles::from_nibbles(way), depth);
+    assert!(at_hand(&mut link, [1, 0], 1), "it has three children");
+    assert!(!at_hand(&mut link, [2, 0], 1), "it has four");
+    assert!(at_hand(&mut link, [3, 0], 1) && !at_hand(&mut link, [3, 0], 2), "one level, and no more");
+}
