@@ -45,6 +45,9 @@ pub enum Spread {
     Always,
     /// All of them, and who runs ahead sees nothing of what others do: for tests of what is observed.
     Blindfolded,
+    /// All of them, and those who run ahead stop telling each other what they do as soon as a few met
+    /// nobody: for tests of what is told late.
+    Hushed,
 }
 
 /// Whether every run of a transaction is timed.

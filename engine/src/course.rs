@@ -9,14 +9,14 @@ use std::ops::ControlFlow;
 
 use alloy_consensus::Eip658Value;
 use alloy_eips::eip7928::BlockAccessIndex;
-use blockloom_state::{Base, Changes, Memory, Overlay, Record, Staleness, TxIndex};
+use blockloom_state::{Base, Changes, Keeping, Memory, Overlay, Record, Share, Staleness, TxIndex};
 use revm::context_interface::result::{ExecutionResult, ResultGas};
 
 use crate::{
     Block, GivenList, Lists, Outcome, Receipt, Statistics, Transaction,
     error::{Invalid, Place, Reason, TransactionError},
     evm::{CommittedMachine, Failure, Handling},
-    machine::{Committer, Keeping},
+    machine::Committer,
     rules::{
         AccessLists,
         admission::Budgets,
@@ -210,15 +210,16 @@ impl<B: Base, H: Handling> Committer for Course<'_, '_, B, H> {
     }
 
     fn keep(&mut self, keeping: Keeping) {
-        match keeping {
-            Keeping::Kept => self.machine.overlay().trace(),
-            Keeping::Forgotten => self.machine.overlay().stop_tracing(),
-        }
+        self.machine.overlay().keep(keeping);
     }
 
-    fn take_effects(&mut self, memory: &Memory, effects: &mut Record) {
+    fn adopt(&mut self, record: &Record) {
+        self.machine.overlay().trace_record(record);
+    }
+
+    fn take_effects(&mut self, memory: &Memory, share: Share, effects: &mut Record) {
         let introduce = |address, info| memory.introduce(address, info, None);
-        self.machine.overlay().take_trace(effects, introduce);
+        self.machine.overlay().take_trace(effects, share, introduce);
     }
 
     fn judge(&mut self, record: &Record) -> Option<Staleness> {

@@ -5,10 +5,11 @@
 //! observation holds in the committed state: the EVM being deterministic, its effects are then
 //! those of sequential execution. While somebody else runs the frontier it speculates itself.
 
-use blockloom_state::{Audience, Record, TxIndex, Version, Writer};
+use blockloom_state::{Audience, Keeping, Record, Share, Telling, TxIndex, Version, Writer};
 
 use crate::{
-    machine::{Committer, Keeping, Speculator},
+    hush::{Hush, Word},
+    machine::{Committer, Speculator},
     records::{Ran, Taken},
     scheduler::{GateTask, Passed, Turn},
     worker::{Loom, Worker},
@@ -24,8 +25,20 @@ pub(crate) struct Gate<'g, 'l, C, S, Y, F> {
     /// The last run here, if nobody was told of its effects.
     untold: Option<Version>,
     keeping: Keeping,
+    hush: Hush,
     /// Records that are done with.
     done: Vec<Box<Ran<Y>>>,
+}
+
+/// How a transaction was committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum How {
+    /// With its record.
+    Recorded,
+    /// By a run here: its record does not hold.
+    Refused,
+    /// By a run here.
+    Ran,
 }
 
 impl<'g, 'l, C, S, F> Gate<'g, 'l, C, S, S::Yield, F>
@@ -38,6 +51,7 @@ where
         loom: &'l Loom<'l, S::Yield>,
         committer: &'g mut C,
         worker: Worker<'l, S, S::Yield, F>,
+        hush: Hush,
     ) -> Self {
         Self {
             loom,
@@ -46,6 +60,7 @@ where
             effects: Record::default(),
             untold: None,
             keeping: Keeping::Kept,
+            hush,
             done: Vec::new(),
         }
     }
@@ -67,30 +82,24 @@ where
     }
 
     /// Takes the frontier through. What runs here is told in one, after the last or before a record
-    /// is committed; while there is no audience it is kept back, and the next who has one tells of it
-    /// as well.
+    /// is committed; while there is no audience it is kept, and the next who has one tells of it as
+    /// well. While those who run ahead are hushed it is kept back, and told in portions as somebody
+    /// misses it.
     fn take(&mut self, turn: Turn, audience: Audience) -> Result<Passed, C::Error> {
+        let audience = self.hush.audience(audience);
         self.loom.memory.set_audience(audience);
-        let is_told = audience != Audience::Nobody && self.loom.memory.is_told();
-        self.keep(if is_told { Keeping::Kept } else { Keeping::Forgotten });
+        self.keep(match audience {
+            Audience::Nobody => Keeping::Forgotten,
+            _ if !self.loom.memory.is_clear() => Keeping::Forgotten,
+            _ => self.hush.keeping(),
+        });
         let (mut recorded, mut refused, mut all) = (0, 0, 0);
         for index in self.loom.scheduler.within(turn.stretch) {
             all += 1;
-            let taken = if turn.is_first() { Taken::Nothing } else { self.loom.records.take(index) };
-            match taken {
-                Taken::Fresh(mut ran) if self.holds(&ran.record, &mut refused) => {
-                    recorded += 1;
-                    // Told later, what ran here before would seem to come after the record.
-                    self.tell_of_untold();
-                    self.commit(index, &mut ran)?;
-                    self.done_with(ran);
-                }
-                Taken::Fresh(ran) | Taken::Stale(ran) => {
-                    self.run_here(turn.version(index))?;
-                    self.tell(turn.version(index), Some(&ran.record));
-                    self.done_with(ran);
-                }
-                Taken::Nothing => self.run_here(turn.version(index))?,
+            match self.pass(turn, index)? {
+                How::Recorded => recorded += 1,
+                How::Refused => refused += 1,
+                How::Ran => {}
             }
             self.loom.memory.advance(index);
         }
@@ -105,22 +114,79 @@ where
         Ok(passed)
     }
 
+    /// Commits a transaction: with its record if that holds, with a run here if not.
+    fn pass(&mut self, turn: Turn, index: TxIndex) -> Result<How, C::Error> {
+        let version = turn.version(index);
+        let taken = if turn.is_first() { Taken::Nothing } else { self.loom.records.take(index) };
+        let (ran, how) = match taken {
+            Taken::Fresh(mut ran) => {
+                if self.holds(&ran.record) {
+                    // Told later, what ran here before would seem to come after the record.
+                    self.tell_of_untold();
+                    self.commit(version, &mut ran)?;
+                    let word = self.hush.committed(ran.record.origin);
+                    self.pass_on(word);
+                    self.done_with(ran);
+                    return Ok(How::Recorded);
+                }
+                (Some(ran), How::Refused)
+            }
+            Taken::Stale(ran) => (Some(ran), How::Ran),
+            Taken::Nothing => (None, How::Ran),
+        };
+        if !turn.is_first() {
+            let word = self.hush.disturbed();
+            self.pass_on(word);
+        }
+        self.run_here(version)?;
+        if let Some(ran) = ran {
+            if self.keeping == Keeping::Kept {
+                // Nobody had said that it is stale: it may have missed what is kept back.
+                let share = if how == How::Refused { Share::AndMore } else { Share::Latest };
+                self.tell(version, share, Some(&ran.record));
+            }
+            self.done_with(ran);
+        }
+        Ok(how)
+    }
+
     /// Whether every observation of a run holds in the committed state; counts it if not.
-    fn holds(&mut self, record: &Record, refused: &mut usize) -> bool {
+    fn holds(&mut self, record: &Record) -> bool {
         let stale = self.committer.judge(record);
         if let Some(kind) = stale {
             self.worker.counts.stale.count(kind);
-            *refused += 1;
         }
         stale.is_none()
     }
 
-    fn commit(&mut self, index: TxIndex, ran: &mut Ran<S::Yield>) -> Result<(), C::Error> {
+    /// Commits what a run recorded. What nobody was told of is kept as if it had run here.
+    fn commit(&mut self, version: Version, ran: &mut Ran<S::Yield>) -> Result<(), C::Error> {
         self.worker.counts.time_committed += ran.time;
         let yielded = ran.yielded.take().expect("only runs that came to their end are kept");
-        self.committer.commit(index, &ran.record, yielded)?;
+        let is_untold = ran.telling == Telling::Untold;
+        if is_untold {
+            self.worker.counts.untold += 1;
+            self.committer.adopt(&ran.record);
+        }
+        self.committer.commit(version.index, &ran.record, yielded)?;
+        if is_untold {
+            self.keeps(version);
+        }
         self.worker.counts.committed += 1;
         Ok(())
+    }
+
+    /// Passes a word on to those who run ahead.
+    fn pass_on(&mut self, word: Word) {
+        match word {
+            Word::GoOn => {}
+            Word::Hush if self.loom.memory.is_clear() => self.loom.memory.hush(),
+            Word::Hush => {}
+            Word::SpeakUp => {
+                self.loom.memory.speak_up();
+                self.keep(Keeping::Kept);
+            }
+        }
     }
 
     fn done_with(&mut self, mut ran: Box<Ran<S::Yield>>) {
@@ -131,28 +197,37 @@ where
     fn run_here(&mut self, version: Version) -> Result<(), C::Error> {
         self.worker.counts.at_gate += 1;
         self.committer.run(version.index)?;
-        self.untold = (self.keeping == Keeping::Kept).then_some(version);
+        self.keeps(version);
         Ok(())
+    }
+
+    /// What this version did is kept, if anything is.
+    fn keeps(&mut self, version: Version) {
+        if self.keeping == Keeping::Kept {
+            self.untold = Some(version);
+        }
     }
 
     fn keep(&mut self, keeping: Keeping) {
         if keeping != self.keeping {
             self.keeping = keeping;
             self.committer.keep(keeping);
-            self.untold = None;
+            if keeping == Keeping::Forgotten {
+                self.untold = None;
+            }
         }
     }
 
     fn tell_of_untold(&mut self) {
         if let Some(version) = self.untold {
-            self.tell(version, None);
+            self.tell(version, Share::Latest, None);
         }
     }
 
     /// Publishes what ran here and was not told yet, in place of what is in `before`.
-    fn tell(&mut self, version: Version, before: Option<&Record>) {
+    fn tell(&mut self, version: Version, share: Share, before: Option<&Record>) {
         self.untold = None;
-        self.committer.take_effects(self.loom.memory, &mut self.effects);
+        self.committer.take_effects(self.loom.memory, share, &mut self.effects);
         let stale = &mut self.worker.stale;
         self.loom.memory.publish(Writer::Run(version), &self.effects, before, stale);
         self.loom.report_stale(stale);

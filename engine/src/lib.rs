@@ -42,6 +42,7 @@ mod evm;
 mod executor;
 mod forecast;
 mod gate;
+mod hush;
 mod lend;
 mod lobby;
 mod machine;

@@ -2,7 +2,7 @@
 //!
 //! The scheduler, the gate and the workers know these two traits and no EVM.
 
-use blockloom_state::{Memory, Record, Staleness, TxIndex, Version, sync::AtomicBool};
+use blockloom_state::{Keeping, Memory, Record, Share, Staleness, TxIndex, Version, sync::AtomicBool};
 
 /// Runs transactions ahead of the frontier, over the multi-version memory. Each worker has one.
 pub(crate) trait Speculator<'m> {
@@ -28,15 +28,6 @@ pub(crate) enum Run<Y> {
     GaveUp,
 }
 
-/// Whether somebody is to be told of effects.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Keeping {
-    /// Now or later.
-    Kept,
-    /// Never.
-    Forgotten,
-}
-
 /// The committed state, and the one machine that runs on it. The gate has it.
 pub(crate) trait Committer {
     /// What a speculative run returns beside its observations and effects.
@@ -47,12 +38,16 @@ pub(crate) trait Committer {
     /// Runs a transaction on the committed state and commits it.
     fn run(&mut self, index: TxIndex) -> Result<(), Self::Error>;
 
-    /// Says whether effects of runs here are kept from now on. Those that were kept are forgotten if
+    /// Says whether effects of runs here are kept from now on, and of what it adopts. Those that were kept are forgotten if
     /// they are not.
     fn keep(&mut self, keeping: Keeping);
 
-    /// Puts the effects of the runs here since the last call in place of what is in `effects`.
-    fn take_effects(&mut self, memory: &Memory, effects: &mut Record);
+    /// Keeps the effects of the record that was judged last, as if it had run here: it is about to be
+    /// committed, and nobody was told of it.
+    fn adopt(&mut self, record: &Record);
+
+    /// Puts the effects that were kept since the last call in place of what is in `effects`.
+    fn take_effects(&mut self, memory: &Memory, share: Share, effects: &mut Record);
 
     /// What of a record does not hold in the committed state.
     fn judge(&mut self, record: &Record) -> Option<Staleness>;

@@ -3,7 +3,7 @@
 //! The calling thread is the gate, and runs transactions as well; the other threads run ahead of
 //! it. All of them borrow from the calling thread's stack, so that none outlives the block.
 
-use blockloom_state::{Base, Memory, Record, Remembered, Writer, sync::Mutex};
+use blockloom_state::{Base, Keeping, Memory, Record, Remembered, Share, Writer, sync::Mutex};
 
 use revm::context_interface::result::ExecutionResult;
 
@@ -13,7 +13,8 @@ use crate::{
     error::Reason,
     evm::{EvmSpeculator, Handling},
     gate::Gate,
-    machine::{Committer as _, Keeping},
+    hush::Hush,
+    machine::Committer as _,
     scheduler::Cut,
     spread::Workers,
     stats::{Counts, Phases},
@@ -30,6 +31,7 @@ pub(crate) struct Table<'t, B, H> {
     /// How many threads execute, the calling one among them.
     pub(crate) threads: usize,
     pub(crate) timing: Timing,
+    pub(crate) hush: Hush,
 }
 
 /// Takes a block that is cut so along its course, with `table.threads` threads.
@@ -53,7 +55,7 @@ pub(crate) fn execute<'t, B: Base, H: Handling>(
         },
         || {
             let _stop = StopOnDrop(&loom.scheduler);
-            lead(&loom, course, worker(), &counts)
+            lead(&loom, course, worker(), table.hush, &counts)
         },
     );
     let (mut outcome, phases) = result?;
@@ -71,18 +73,19 @@ fn lead<'l, B: Base, H: Handling, F: Fn() -> EvmSpeculator<'l, B, H>>(
     loom: &'l Loom<'l, ExecutionResult>,
     mut course: Course<'_, '_, Remembered<'_, B>, H>,
     worker: Worker<'l, EvmSpeculator<'l, B, H>, ExecutionResult, F>,
+    hush: Hush,
     counts: &Mutex<Vec<Counts>>,
 ) -> Result<(Outcome, Phases), Reason> {
     let mut watch = Stopwatch::start();
     course.open()?;
     if loom.memory.is_told() {
         let (mut effects, mut stale) = (Record::default(), Vec::new());
-        course.take_effects(loom.memory, &mut effects);
+        course.take_effects(loom.memory, Share::Latest, &mut effects);
         loom.memory.publish(Writer::Opening, &effects, None, &mut stale);
         loom.report_stale(&mut stale);
     }
     let opening = watch.lap();
-    let mut gate = Gate::new(loom, &mut course, worker);
+    let mut gate = Gate::new(loom, &mut course, worker, hush);
     gate.run()?;
     counts.lock().push(gate.worker.counts);
     let transactions = watch.lap();

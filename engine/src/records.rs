@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use blockloom_state::{Incarnation, Memory, Record, TxIndex, Version, Writer, sync::Mutex};
+use blockloom_state::{Incarnation, Memory, Record, Telling, TxIndex, Version, Writer, sync::Mutex};
 
 /// A speculative run, and what it left.
 #[derive(Debug)]
@@ -15,6 +15,8 @@ pub(crate) struct Ran<Y> {
     pub(crate) incarnation: Incarnation,
     /// What it observed and does.
     pub(crate) record: Record,
+    /// Whether others were told of it.
+    pub(crate) telling: Telling,
     /// What it returned; nothing before it has come to its end.
     pub(crate) yielded: Option<Y>,
     /// How long it took, if runs are timed.
@@ -26,6 +28,7 @@ impl<Y> Default for Ran<Y> {
         Self {
             incarnation: Incarnation::FIRST,
             record: Record::default(),
+            telling: Telling::default(),
             yielded: None,
             time: Duration::ZERO,
         }
@@ -126,7 +129,7 @@ impl<Y> Records<Y> {
         &self,
         memory: &Memory,
         index: TxIndex,
-        ran: Box<Ran<Y>>,
+        mut ran: Box<Ran<Y>>,
         stale: &mut Vec<TxIndex>,
     ) -> Option<Box<Ran<Y>>> {
         let version = Version { index, incarnation: ran.incarnation };
@@ -140,7 +143,7 @@ impl<Y> Records<Y> {
             State::Fresh => unreachable!("one run of a transaction begins at a time"),
         }
         let before = place.kept.as_ref().map(|kept| &kept.record);
-        memory.publish(Writer::Run(version), &ran.record, before, stale);
+        ran.telling = memory.publish(Writer::Run(version), &ran.record, before, stale);
         if place.state == State::Stale {
             memory.predict(version, &ran.record);
         }

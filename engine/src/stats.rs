@@ -18,6 +18,9 @@ pub struct Statistics {
     pub at_gate: u64,
     /// Speculative runs that were committed as they were recorded.
     pub committed: u64,
+    /// How many of them nobody was told of, because nobody met what another wrote, or somebody had said
+    /// beforehand what they would.
+    pub untold: u64,
     /// Runs that the gate found stale, by the first observation that did not hold.
     pub stale: StaleCounts,
     /// Runs whose observations changed before they came to the gate.
@@ -105,6 +108,7 @@ pub(crate) struct Counts {
     pub(crate) speculative: u64,
     pub(crate) at_gate: u64,
     pub(crate) committed: u64,
+    pub(crate) untold: u64,
     pub(crate) stale: StaleCounts,
     pub(crate) outdated: u64,
     pub(crate) awaited: u64,
@@ -127,6 +131,7 @@ impl Statistics {
         self.incarnations += counts.speculative + counts.at_gate;
         self.at_gate += counts.at_gate;
         self.committed += counts.committed;
+        self.untold += counts.untold;
         self.stale += counts.stale;
         self.outdated += counts.outdated;
         self.awaited += counts.awaited;

@@ -27,6 +27,16 @@ pub fn blindfolded_on(threads: usize) -> Engine {
     Engine::new(Config { spread: Spread::Blindfolded, ..impatient(threads) })
 }
 
+/// An engine that executes every block on so many threads, and those who run ahead soon tell each other
+/// nothing any more: whatever is told late comes to light.
+///
+/// # Panics
+///
+/// If there are no threads.
+pub fn hushed_on(threads: usize) -> Engine {
+    Engine::new(Config { spread: Spread::Hushed, ..impatient(threads) })
+}
+
 /// Tests have many engines at once, whose threads would keep the others' from working. Access lists are
 /// part of what is compared.
 fn impatient(threads: usize) -> Config {
@@ -36,7 +46,7 @@ fn impatient(threads: usize) -> Config {
 
 /// Engines that execute every block on several threads, each in its own way.
 pub fn engines() -> Vec<Engine> {
-    vec![engine_on(2), engine_on(3), engine_on(8), blindfolded_on(3)]
+    vec![engine_on(2), engine_on(3), engine_on(8), hushed_on(3), blindfolded_on(3)]
 }
 
 /// What two engines make of a block, if it is not the same: the outcome whole, or the error as it

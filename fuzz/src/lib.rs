@@ -24,7 +24,9 @@ mod system;
 pub use assemble::assemble;
 pub use block::{FORKS, HostileBlock, hostile_block, hostile_block_of};
 pub use dawdling::Dawdling;
-pub use disagreement::{blindfolded_on, difference, disagreement, engine_on, engines, kept_waiting};
+pub use disagreement::{
+    blindfolded_on, difference, disagreement, engine_on, engines, hushed_on, kept_waiting,
+};
 pub use foreseen::Runs;
 pub use mutation::mutated;
 pub use oracle::bare_loop;

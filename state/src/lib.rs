@@ -29,7 +29,6 @@ mod shards;
 mod shelf;
 mod store;
 pub mod sync;
-mod trace;
 mod trie;
 mod view;
 
@@ -44,8 +43,8 @@ pub use foresight::{Delegations, Foresight};
 pub use index::{Incarnation, Moment, TxIndex, Version};
 pub use latency::is_slow;
 pub use location::{Location, Mismatch, Value};
-pub use memory::{AccountRead, Audience, Memory, Recall, Sight, SlotRead, Writer};
-pub use overlay::Overlay;
+pub use memory::{AccountRead, Audience, Memory, Recall, Sight, SlotRead, Telling, Writer};
+pub use overlay::{Keeping, Overlay, Share};
 pub use parting::{ListItem, ListValue, Parting, partings};
 pub use payment::Payment;
 pub use record::{

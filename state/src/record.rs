@@ -153,12 +153,21 @@ pub struct AccountRecord {
 }
 
 /// Where a value comes from that a run read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Origin {
     /// It is what the base holds.
+    #[default]
     Base,
     /// The block put it there, as far as known.
     Block,
+}
+
+impl Origin {
+    /// Where two things come from that come from here and there.
+    #[inline]
+    pub(crate) fn and(self, other: Self) -> Self {
+        if self == Self::Base { other } else { self }
+    }
 }
 
 /// A slot that a run read from under its transaction.
@@ -233,6 +242,8 @@ pub struct Record {
     pub created: Vec<CreatedSlot>,
     /// Every slot that changes.
     pub writes: Vec<SlotRecord>,
+    /// Where what it read comes from: the base if all of it does.
+    pub origin: Origin,
 }
 
 impl Record {
@@ -243,6 +254,7 @@ impl Record {
         self.reads.clear();
         self.created.clear();
         self.writes.clear();
+        self.origin = Origin::Base;
     }
 }
 
@@ -287,11 +299,6 @@ impl AccountEffect {
             || self.balance != BalanceEffect::Keep
             || self.nonce.is_some()
             || self.code.is_some()
-    }
-
-    /// Whether it does nothing but change a balance, and count a transaction.
-    pub(crate) fn is_payment(&self) -> bool {
-        self.fate == Fate::Lives && self.code.is_none()
     }
 
     /// Does it to an account, and to its code where that is at hand.

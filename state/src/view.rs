@@ -58,6 +58,8 @@ pub struct View<'m, B> {
     /// Where the accounts lie in `seen` that do not exist: revm cannot carry their place.
     absent: AddressMap<AccountId>,
     reads: Vec<SlotObservation>,
+    /// Where what the run read comes from: the base if all of it does.
+    origin: Origin,
     /// Where the run created contracts, or tried to.
     created: Vec<Address>,
     needs_frontier: bool,
@@ -91,6 +93,7 @@ impl<'m, B: Base> View<'m, B> {
             seen: Vec::new(),
             absent: AddressMap::default(),
             reads: Vec::new(),
+            origin: Origin::Base,
             created: Vec::new(),
             needs_frontier: false,
             codes: OwnCodes::default(),
@@ -108,6 +111,7 @@ impl<'m, B: Base> View<'m, B> {
         self.seen.clear();
         self.absent.clear();
         self.reads.clear();
+        self.origin = Origin::Base;
         self.created.clear();
         self.needs_frontier = false;
     }
@@ -224,6 +228,7 @@ impl<'m, B: Base> View<'m, B> {
             return Err(Interrupt::NeedsFrontier);
         }
         std::mem::swap(&mut record.reads, &mut self.reads);
+        record.origin = self.origin;
         write_down(&mut self.seen, record, self.memory);
         Ok(())
     }
@@ -277,6 +282,7 @@ impl<'m, B: Base> View<'m, B> {
     fn look_up(&mut self, address: Address) -> Result<Option<AccountInfo>, Interrupt<B::Error>> {
         self.check_wanted()?;
         let AccountRead { id, base_id, mut info, origin } = self.read(address)?;
+        self.origin = self.origin.and(origin);
         let base = (origin == Origin::Base).then(|| info.as_ref().map(Account::from));
         let foresight = self.memory.foresight().and_then(|all| Some((all, all.find(&address)?)));
         if let Some((all, id)) = foresight {
@@ -354,6 +360,7 @@ impl<'m, B: Base> View<'m, B> {
         };
         match read {
             Ok(SlotRead::Value(value, origin)) => {
+                self.origin = self.origin.and(origin);
                 self.reads.push(SlotObservation { account: place.get() as u32, key, value, origin });
                 Ok(value)
             }

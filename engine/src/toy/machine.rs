@@ -4,7 +4,8 @@ use std::collections::hash_map::Entry;
 
 use alloy_primitives::{Address, U256};
 use blockloom_state::{
-    Interrupt, Memory, MemoryStore, Overlay, Record, Remembered, Sender, Staleness, TxIndex, Version, View,
+    Interrupt, Keeping, Memory, MemoryStore, Overlay, Record, Remembered, Sender, Share, Staleness, TxIndex,
+    Version, View,
     sync::{AtomicBool, relax},
 };
 use revm::{
@@ -16,7 +17,7 @@ use super::{
     dice::Dice,
     program::{Toy, Verdict, World, Yield, play},
 };
-use crate::machine::{Committer, Keeping, Run, Speculator};
+use crate::machine::{Committer, Run, Speculator};
 
 /// A state that tells what a program looks at.
 trait Watch: Database {
@@ -218,14 +219,15 @@ impl Committer for ToyCommitter<'_> {
     }
 
     fn keep(&mut self, keeping: Keeping) {
-        match keeping {
-            Keeping::Kept => self.overlay.trace(),
-            Keeping::Forgotten => self.overlay.stop_tracing(),
-        }
+        self.overlay.keep(keeping);
     }
 
-    fn take_effects(&mut self, memory: &Memory, effects: &mut Record) {
-        self.overlay.take_trace(effects, |address, info| memory.introduce(address, info, None));
+    fn adopt(&mut self, record: &Record) {
+        self.overlay.trace_record(record);
+    }
+
+    fn take_effects(&mut self, memory: &Memory, share: Share, effects: &mut Record) {
+        self.overlay.take_trace(effects, share, |address, info| memory.introduce(address, info, None));
     }
 
     fn judge(&mut self, record: &Record) -> Option<Staleness> {

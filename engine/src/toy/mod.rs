@@ -14,7 +14,7 @@ mod program;
 #[cfg(not(feature = "shuttle"))]
 mod properties;
 
-use blockloom_state::{Memory, MemoryStore, Overlay, Remembered};
+use blockloom_state::{Keeping, Memory, MemoryStore, Overlay, Remembered};
 
 use self::{
     dice::Dice,
@@ -22,8 +22,9 @@ use self::{
     program::{Toy, Yield},
 };
 use crate::{
-    Timing,
+    Spread, Timing,
     gate::Gate,
+    hush::Hush,
     spread::Workers,
     worker::{Loom, StopOnDrop, Worker},
 };
@@ -41,11 +42,12 @@ struct ToyOutcome {
 
 /// Runs a block of toys with the engine's own parts.
 fn run(toy: &Toy, workers: &Workers, threads: usize, moods: Moods, memory: &Memory) -> ToyOutcome {
+    let spread = if moods.seed.is_multiple_of(2) { Spread::Hushed } else { Spread::Always };
     let base = toy.base();
     let loom = Loom::new(memory, &toy.cuts(Dice::new(moods.seed)), threads, Timing::Phases);
     let worker = || Worker::new(&loom, || ToySpeculator::new(toy, memory, &base, moods));
     let mut overlay = Overlay::new(Remembered::new(memory, &base));
-    overlay.trace();
+    overlay.keep(Keeping::Kept);
     let mut committer = ToyCommitter { toy, overlay, yields: Vec::new() };
     toy.predict(memory, &base, Dice::new(moods.seed));
     let result = workers.together(
@@ -53,7 +55,7 @@ fn run(toy: &Toy, workers: &Workers, threads: usize, moods: Moods, memory: &Memo
         || worker().work(),
         || {
             let _stop = StopOnDrop(&loom.scheduler);
-            Gate::new(&loom, &mut committer, worker()).run()
+            Gate::new(&loom, &mut committer, worker(), Hush::new(spread)).run()
         },
     );
     let ToyCommitter { overlay, yields, .. } = committer;

@@ -7,6 +7,8 @@
 //!
 //! No two locations are locked at once, and none while the base is read.
 
+mod publishing;
+
 use std::{fmt, sync::Arc};
 
 use alloy_primitives::{
@@ -16,13 +18,15 @@ use alloy_primitives::{
 use revm_state::{AccountId, AccountInfo, Bytecode};
 
 use crate::{
-    Account, Base, Foresight, Record, TxIndex, Version,
+    Account, Base, Foresight, TxIndex,
     cell::{AccountCell, Exact, Found, SlotCell},
-    index::{Incarnation, Moment},
-    record::{AccountRecord, BalanceEffect, Fate, Origin, SlotRecord},
+    index::Moment,
+    record::Origin,
     shelf::{AccountShelf, SlotShelf},
     sync::{AtomicBool, AtomicU32, Mutex, Ordering},
 };
+
+pub use publishing::{Telling, Writer};
 
 /// The multi-version memory of one block.
 #[derive(Default)]
@@ -38,6 +42,8 @@ pub struct Memory {
     front: Front,
     /// Whether somebody found that the base takes its time.
     is_base_slow: AtomicBool,
+    /// Whether those who run ahead neither tell each other what they do, nor ask.
+    is_hushed: AtomicBool,
     sight: Sight,
     /// Its balance is not kept up: nearly every transaction adds to it, and hardly one looks.
     coinbase: Address,
@@ -108,24 +114,6 @@ pub enum Audience {
     Nobody,
 }
 
-/// Who publishes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Writer {
-    /// What happens before the transactions.
-    Opening,
-    /// A run of a transaction.
-    Run(Version),
-}
-
-impl Writer {
-    fn parts(self) -> (Moment, Incarnation) {
-        match self {
-            Self::Opening => (Moment::OPENING, Incarnation::FIRST),
-            Self::Run(version) => (version.index.into(), version.incarnation),
-        }
-    }
-}
-
 impl Memory {
     /// Makes an empty memory ready for a block whose fees go to `coinbase`, and whose transactions
     /// see of each other what `sight` says.
@@ -146,13 +134,32 @@ impl Memory {
         self.front.frontier.store(0, Ordering::Relaxed);
         self.front.is_alone.store(false, Ordering::Relaxed);
         self.is_base_slow.store(false, Ordering::Relaxed);
+        self.is_hushed.store(false, Ordering::Relaxed);
         self.sight = Sight::Clear;
     }
 
-    /// Whether transactions see of each other what is published here: otherwise nobody need tell.
+    /// Whether transactions may see of each other what is published here.
+    pub fn is_clear(&self) -> bool {
+        matches!(self.sight, Sight::Clear)
+    }
+
+    /// Whether those who run ahead tell each other what they do: otherwise nobody need ask.
     #[inline]
     pub fn is_told(&self) -> bool {
-        matches!(self.sight, Sight::Clear)
+        // ORDER: Relaxed: who learns of it late tells of too much, or asks for what nobody told.
+        self.is_clear() && !self.is_hushed.load(Ordering::Relaxed)
+    }
+
+    /// From now on those who run ahead neither tell each other what they do, nor ask.
+    pub fn hush(&self) {
+        // ORDER: Relaxed: see `is_told`.
+        self.is_hushed.store(true, Ordering::Relaxed);
+    }
+
+    /// From now on they do again.
+    pub fn speak_up(&self) {
+        // ORDER: Relaxed: see `is_told`.
+        self.is_hushed.store(false, Ordering::Relaxed);
     }
 
     /// What somebody said beforehand of what the transactions write.
@@ -285,85 +292,6 @@ impl Memory {
         Ok(SlotRead::Value(value, Origin::Base))
     }
 
-    /// Puts the effects of a run in place of what an earlier run of the same transaction left, and
-    /// tells who read what is no longer so. The earlier run's effects that the new one does not
-    /// have are taken away: `before` is its record. Payments are left out: nearly every transaction has
-    /// some, and hardly any looks at such an account exactly.
-    pub fn publish(
-        &self,
-        writer: Writer,
-        record: &Record,
-        before: Option<&Record>,
-        stale: &mut Vec<TxIndex>,
-    ) {
-        if !self.is_told() {
-            return;
-        }
-        let (moment, incarnation) = writer.parts();
-        for account in &record.accounts {
-            self.publish_account(moment, incarnation, account, stale);
-        }
-        for SlotRecord { account, key, value, .. } in &record.writes {
-            let account = id_of(&record.accounts[*account as usize]);
-            let publish = |cell: &mut SlotCell| cell.publish(moment, incarnation, *value, stale);
-            self.slots.enter(account, *key, publish);
-        }
-        if let Some(before) = before {
-            self.withdraw(moment, incarnation, before, stale);
-        }
-    }
-
-    /// A run is stale: what it wrote into slots becomes a prediction that its transaction writes
-    /// there again. What it did to accounts stays as a guess.
-    pub fn predict(&self, version: Version, record: &Record) {
-        if !self.is_told() {
-            return;
-        }
-        for SlotRecord { account, key, .. } in &record.writes {
-            let account = id_of(&record.accounts[*account as usize]);
-            let predict = |cell: &mut SlotCell| cell.predict(version.index.into(), version.incarnation);
-            self.slots.find(account, *key, predict);
-        }
-    }
-
-    fn withdraw(&self, moment: Moment, incarnation: Incarnation, before: &Record, stale: &mut Vec<TxIndex>) {
-        let is_published = |account: &&AccountRecord| account.effect.is_some();
-        for account in before.accounts.iter().filter(is_published) {
-            self.accounts.with(id_of(account), |cell| cell.withdraw(moment, incarnation, stale));
-        }
-        for SlotRecord { account, key, .. } in &before.writes {
-            let account = id_of(&before.accounts[*account as usize]);
-            let withdraw = |cell: &mut SlotCell| cell.withdraw(moment, incarnation, stale);
-            self.slots.find(account, *key, withdraw);
-        }
-    }
-
-    fn publish_account(
-        &self,
-        moment: Moment,
-        incarnation: Incarnation,
-        account: &AccountRecord,
-        stale: &mut Vec<TxIndex>,
-    ) {
-        let Some(effect) = &account.effect else { return };
-        let mut effect = effect.clone();
-        if account.address == self.coinbase {
-            effect.balance = BalanceEffect::Keep;
-            if !effect.is_any() {
-                return;
-            }
-            // ORDER: Relaxed: see `is_coinbase_quiet`.
-            self.has_news_of_coinbase.store(true, Ordering::Relaxed);
-        }
-        let is_life = effect.fate != Fate::Lives;
-        let frontier = || self.frontier();
-        self.accounts.with(id_of(account), |cell| cell.publish(moment, incarnation, effect, frontier, stale));
-        if is_life {
-            // ORDER: Release pairs with the Acquire in `life`: who sees the flag finds the life.
-            self.has_lives.store(true, Ordering::Release);
-        }
-    }
-
     /// The name of an account that somebody asked the base for; `info` is what the base said, and
     /// `base_id` what it calls the account.
     pub fn introduce(
@@ -474,14 +402,12 @@ impl fmt::Debug for Memory {
     }
 }
 
-fn id_of(account: &AccountRecord) -> AccountId {
-    account.id.expect("an account is introduced before it has effects")
-}
-
 #[cfg(all(test, not(feature = "shuttle")))]
 mod tests {
     use super::*;
-    use crate::{AccountEffect, AccountObservation};
+    use crate::{
+        AccountEffect, AccountObservation, AccountRecord, BalanceEffect, Fate, Incarnation, Record, Version,
+    };
 
     const COINBASE: Address = Address::with_last_byte(1);
 

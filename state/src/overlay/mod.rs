@@ -5,6 +5,9 @@
 //! Accounts lie in a dense list, as the changes that they will be; revm carries an account's place in
 //! it through execution, which spares hashing the address again for each slot read and each commit.
 
+mod judging;
+mod tracing;
+
 use std::fmt;
 
 use alloy_eip7928::{BlockAccessIndex, BlockAccessList};
@@ -16,12 +19,13 @@ use revm_database_interface::{Database, DatabaseCommit};
 use revm_state::{Account as EvmAccount, AccountId, AccountInfo, Bytecode, EvmState};
 
 use crate::{
-    Account, AccountChange, Base, Change, Changes, Existence, Fate, Life, Origin, Record, SlotObservation,
-    SlotRecord, Staleness,
+    Account, AccountChange, Base, Change, Changes, Existence, Fate, Life,
     listing::Listing,
     recorder::{Recorded, Recorder},
-    trace::{Trace, Traced},
 };
+
+use tracing::Trace;
+pub use tracing::{Keeping, Share};
 
 /// A base and what was committed on top of it.
 ///
@@ -130,112 +134,6 @@ impl<B: Base> Overlay<B> {
         self.listing.take().map(|listing| listing.into_list(address))
     }
 
-    /// From now on the effects of what is committed after runs on this overlay are kept, for
-    /// [`take_trace`](Self::take_trace).
-    pub fn trace(&mut self) {
-        self.trace.get_or_insert_default();
-    }
-
-    /// No effects are kept any more, and those that were are forgotten.
-    pub fn stop_tracing(&mut self) {
-        if let Some(trace) = self.trace.take() {
-            trace.places().for_each(|place| self.sides[place.get()].traced = None);
-        }
-    }
-
-    /// Puts the effects of what was committed after runs on this overlay since the last call, all in
-    /// one, in place of what is in `effects`, whose room is used again. `introduce` names accounts
-    /// that the base has no name for.
-    pub fn take_trace(
-        &mut self,
-        effects: &mut Record,
-        mut introduce: impl FnMut(Address, Option<AccountInfo>) -> AccountId,
-    ) {
-        effects.clear();
-        let Self { trace: Some(trace), accounts, sides, .. } = self else { return };
-        trace.take(effects, |account, place| {
-            let side = &mut sides[place.get()];
-            side.traced = None;
-            account.id.get_or_insert_with(|| {
-                let before = accounts[place.get()].account.before;
-                let info = before.map(|before| before.into_info(side.code_before.clone(), None));
-                introduce(account.address, info)
-            });
-        });
-    }
-
-    /// What of the observations in a record does not hold here. If there is nothing, the record may
-    /// be committed next.
-    ///
-    /// # Errors
-    ///
-    /// If the base cannot be read.
-    pub fn staleness(&mut self, record: &Record) -> Result<Option<Staleness>, B::Error> {
-        self.judged.clear();
-        for payment in &record.payments {
-            let place = self.place_of(payment.address(), payment.base())?;
-            let stale = payment.staleness(self.accounts[place.get()].account.after.as_ref());
-            if stale.is_some() {
-                return Ok(stale);
-            }
-            self.judged.push(place);
-        }
-        for account in &record.accounts {
-            let place = self.place(account.address)?;
-            let now = self.accounts[place.get()].account.after;
-            let Account { balance, nonce, code_hash } = now.unwrap_or(Account::EMPTY);
-            let stale = account.observed.staleness(&balance, nonce, &code_hash, Existence::of(now.as_ref()));
-            if stale.is_some() {
-                return Ok(stale);
-            }
-            self.judged.push(place);
-        }
-        for slot in &record.reads {
-            if !self.is_slot(self.judged[record.payments.len() + slot.account as usize], slot)? {
-                return Ok(Some(Staleness::Slot));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Commits the effects of the record that was judged last.
-    ///
-    /// # Panics
-    ///
-    /// If another record was judged last, or this one is stale.
-    pub fn commit_record(&mut self, record: &Record) {
-        let all = record.payments.len() + record.accounts.len();
-        assert_eq!(self.judged.len(), all, "a record is judged before it is committed");
-        let Self { accounts, sides, recorder, listing, .. } = self;
-        if let Some(listing) = listing {
-            listing.commit_record(record, &self.judged);
-        }
-        let (payers, others) = self.judged.split_at(record.payments.len());
-        for (payment, place) in record.payments.iter().zip(payers).filter(|(payment, _)| payment.is_any()) {
-            let entry = entry(accounts, sides, *place);
-            let before = entry.change.account.after;
-            let recorded = record_account(recorder, &entry);
-            payment.apply_to(&mut entry.change.account.after);
-            entry.tell(recorded);
-            entry.list(listing, *place, before);
-        }
-        for (account, place) in record.accounts.iter().zip(others) {
-            let Some(effect) = &account.effect else { continue };
-            let mut entry = entry(accounts, sides, *place);
-            let before = entry.change.account.after;
-            let mut recorded = record_account(recorder, &entry);
-            entry.enter(effect.fate, &mut recorded);
-            effect.apply_to(&mut entry.change.account.after, &mut entry.side.code);
-            entry.tell(recorded);
-            entry.list(listing, *place, before);
-        }
-        for SlotRecord { account, key, original, value } in &record.writes {
-            let mut entry = entry(accounts, sides, others[*account as usize]);
-            let mut recorded = record_account(recorder, &entry);
-            entry.write(*key, *original, *value, &mut recorded);
-        }
-    }
-
     /// Whether the account's life ended, or a new one began, since this overlay was made: what the
     /// base holds of its storage is gone then.
     pub fn is_renewed(&self, address: &Address) -> bool {
@@ -286,9 +184,7 @@ impl<B: Base> Overlay<B> {
         let now = entry.change.account.after;
         let fate = Fate::of(account, Existence::of(now.as_ref()));
         if let Some(trace) = &mut self.trace {
-            let Side { base_id, traced, .. } = entry.side;
-            let mut traced = Traced { address, place, base_id: *base_id, now, position: traced };
-            trace.note(&mut traced, fate, account);
+            trace.note_run(place, &mut entry, fate, account);
         }
         let mut recorded = record_account(&mut self.recorder, &entry);
         entry.enter(fate, &mut recorded);
@@ -351,16 +247,6 @@ impl<B: Base> Overlay<B> {
         vacant.insert(AccountChange { account: Change { before, after: before }, ..Default::default() });
         self.sides.push(side);
         Ok(place)
-    }
-
-    /// Whether a slot holds what a run read there. What the run knows of the base need not be asked
-    /// again.
-    fn is_slot(&mut self, place: AccountId, slot: &SlotObservation) -> Result<bool, B::Error> {
-        let change = &self.accounts[place.get()];
-        if slot.origin == Origin::Base && change.life == Life::Same {
-            return Ok(change.slots.get(&slot.key).is_none_or(|known| known.after == slot.value));
-        }
-        Ok(self.slot(place, slot.key)? == slot.value)
     }
 
     fn slot(&mut self, place: AccountId, key: U256) -> Result<U256, B::Error> {

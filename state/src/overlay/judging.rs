@@ -1,0 +1,90 @@
+//! Records that were made elsewhere: whether they hold on an overlay, and their commit.
+
+use revm_state::AccountId;
+
+use super::{Overlay, entry, record_account};
+use crate::{Account, Base, Existence, Life, Origin, Record, SlotObservation, SlotRecord, Staleness};
+
+impl<B: Base> Overlay<B> {
+    /// What of the observations in a record does not hold here. If there is nothing, the record may
+    /// be committed next.
+    ///
+    /// # Errors
+    ///
+    /// If the base cannot be read.
+    pub fn staleness(&mut self, record: &Record) -> Result<Option<Staleness>, B::Error> {
+        self.judged.clear();
+        for payment in &record.payments {
+            let place = self.place_of(payment.address(), payment.base())?;
+            let stale = payment.staleness(self.accounts[place.get()].account.after.as_ref());
+            if stale.is_some() {
+                return Ok(stale);
+            }
+            self.judged.push(place);
+        }
+        for account in &record.accounts {
+            let place = self.place(account.address)?;
+            let now = self.accounts[place.get()].account.after;
+            let Account { balance, nonce, code_hash } = now.unwrap_or(Account::EMPTY);
+            let stale = account.observed.staleness(&balance, nonce, &code_hash, Existence::of(now.as_ref()));
+            if stale.is_some() {
+                return Ok(stale);
+            }
+            self.judged.push(place);
+        }
+        for slot in &record.reads {
+            if !self.is_slot(self.judged[record.payments.len() + slot.account as usize], slot)? {
+                return Ok(Some(Staleness::Slot));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Commits the effects of the record that was judged last.
+    ///
+    /// # Panics
+    ///
+    /// If another record was judged last, or this one is stale.
+    pub fn commit_record(&mut self, record: &Record) {
+        let all = record.payments.len() + record.accounts.len();
+        assert_eq!(self.judged.len(), all, "a record is judged before it is committed");
+        let Self { accounts, sides, recorder, listing, .. } = self;
+        if let Some(listing) = listing {
+            listing.commit_record(record, &self.judged);
+        }
+        let (payers, others) = self.judged.split_at(record.payments.len());
+        for (payment, place) in record.payments.iter().zip(payers).filter(|(payment, _)| payment.is_any()) {
+            let entry = entry(accounts, sides, *place);
+            let before = entry.change.account.after;
+            let recorded = record_account(recorder, &entry);
+            payment.apply_to(&mut entry.change.account.after);
+            entry.tell(recorded);
+            entry.list(listing, *place, before);
+        }
+        for (account, place) in record.accounts.iter().zip(others) {
+            let Some(effect) = &account.effect else { continue };
+            let mut entry = entry(accounts, sides, *place);
+            let before = entry.change.account.after;
+            let mut recorded = record_account(recorder, &entry);
+            entry.enter(effect.fate, &mut recorded);
+            effect.apply_to(&mut entry.change.account.after, &mut entry.side.code);
+            entry.tell(recorded);
+            entry.list(listing, *place, before);
+        }
+        for SlotRecord { account, key, original, value } in &record.writes {
+            let mut entry = entry(accounts, sides, others[*account as usize]);
+            let mut recorded = record_account(recorder, &entry);
+            entry.write(*key, *original, *value, &mut recorded);
+        }
+    }
+
+    /// Whether a slot holds what a run read there. What the run knows of the base need not be asked
+    /// again.
+    fn is_slot(&mut self, place: AccountId, slot: &SlotObservation) -> Result<bool, B::Error> {
+        let change = &self.accounts[place.get()];
+        if slot.origin == Origin::Base && change.life == Life::Same {
+            return Ok(change.slots.get(&slot.key).is_none_or(|known| known.after == slot.value));
+        }
+        Ok(self.slot(place, slot.key)? == slot.value)
+    }
+}
