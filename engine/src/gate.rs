@@ -124,8 +124,12 @@ where
                     // Told later, what ran here before would seem to come after the record.
                     self.tell_of_untold();
                     self.commit(version, &mut ran)?;
-                    let word = self.hush.committed(ran.record.origin);
-                    self.pass_on(word);
+                    // What takes long to ask for is worth remembering for others; where nothing is kept
+                    // nobody is told anyway.
+                    if self.keeping != Keeping::Forgotten && !self.loom.memory.is_base_slow() {
+                        let word = self.hush.committed(ran.record.origin);
+                        self.pass_on(word);
+                    }
                     self.done_with(ran);
                     return Ok(How::Recorded);
                 }
@@ -140,11 +144,10 @@ where
         }
         self.run_here(version)?;
         if let Some(ran) = ran {
-            if self.keeping == Keeping::Kept {
-                // Nobody had said that it is stale: it may have missed what is kept back.
-                let share = if how == How::Refused { Share::AndMore } else { Share::Latest };
-                self.tell(version, share, Some(&ran.record));
-            }
+            // If nobody had said that it is stale, it may have missed what is kept back.
+            let is_more_missed = how == How::Refused && self.keeping == Keeping::Kept;
+            let share = if is_more_missed { Share::AndMore } else { Share::Latest };
+            self.tell(version, share, Some(&ran.record));
             self.done_with(ran);
         }
         Ok(how)
@@ -180,8 +183,11 @@ where
     fn pass_on(&mut self, word: Word) {
         match word {
             Word::GoOn => {}
-            Word::Hush if self.loom.memory.is_clear() => self.loom.memory.hush(),
-            Word::Hush => {}
+            Word::Hush => {
+                self.tell_of_untold();
+                self.loom.memory.hush();
+                self.keep(Keeping::KeptBack);
+            }
             Word::SpeakUp => {
                 self.loom.memory.speak_up();
                 self.keep(Keeping::Kept);

@@ -3,6 +3,7 @@
 //! Owns the versions of every location, who read which slot, and what the base said where that is
 //! worth remembering, so that those who run ahead ask it once. Promises that a reader sees the newest
 //! version before it, or is told whom to await; and that who publishes learns whose reads that breaks.
+//! While those who run ahead are hushed they neither publish nor ask here, but for accounts with code.
 //! Nothing here is ever believed: a wrong version costs a run, never an outcome.
 //!
 //! No two locations are locked at once, and none while the base is read.
@@ -107,7 +108,7 @@ pub enum Sight {
 pub enum Audience {
     /// Somebody runs ahead, or is about to.
     Somebody,
-    /// Nobody does; who will is to be told of it.
+    /// Nobody does, or those who do are hushed; who will is to be told of it.
     NobodyYet,
     /// Nobody does, for so long that who will does without it: telling of it all takes longer than
     /// it may help.

@@ -133,7 +133,6 @@ fn written(record: &Record) -> impl Iterator<Item = (AccountId, U256)> {
 }
 
 #[cfg(all(test, not(feature = "shuttle")))]
-#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use std::convert::Infallible;
 
