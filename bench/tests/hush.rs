@@ -39,7 +39,7 @@ fn where_nobody_meets_anybody_most_is_told_to_nobody() {
 fn where_everybody_meets_somebody_all_is_told() {
     for shape in [Shape::Chain, Shape::Hot] {
         let Statistics { committed, untold, .. } = statistics_of(shape);
-        assert!(committed > 100 && untold == 0, "{shape}: {untold} of {committed}");
+        assert_eq!(untold, 0, "{shape}: of {committed}");
     }
 }
 
@@ -62,12 +62,13 @@ fn what_was_told_to_nobody_is_told_once_somebody_misses_it() {
         let expected = Engine::new(Config::sequential()).execute(&workload.base, &workload.block).unwrap();
         for spread in [Spread::Always, Spread::Hushed] {
             let outcome = execute(&engine(spread), &workload);
-            let Statistics { untold, stale, .. } = outcome.statistics;
+            let Statistics { untold, at_gate, .. } = outcome.statistics;
             assert!(outcome == expected, "{kind}, {spread:?}");
             let second_half = workload.block.transactions.len() as u64 / 2;
             assert!(untold > 0, "{kind}, {spread:?}");
-            // What is in the window when it turns out is stale. If nobody told, all of the half were.
-            assert!(stale.total() < second_half / 2, "{kind}, {spread:?}: {stale:?}");
+            // What is in the window when it turns out is run again at the gate. If nobody told, all of the
+            // half were.
+            assert!(at_gate < second_half * 3 / 4, "{kind}, {spread:?}: {at_gate} of {second_half}");
         }
     }
 }

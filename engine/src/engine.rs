@@ -19,7 +19,6 @@ use crate::{
     course::{Course, Observer, Step},
     evm::{Handling, Mainnet},
     forecast::{Forecast, Gain, Gas, Known, Pace, cuts_in_tests},
-    hush::Hush,
     lobby::Hurry,
     parallel::{self, Table},
     readers::Readers,
@@ -202,8 +201,7 @@ impl<H: Handling> Engine<H> {
         }
         let threads = self.crew(speed).min(1 + workers.threads());
         let handling = &self.handling;
-        let table =
-            Table { base, handling, memory: &memory, workers, threads, timing, hush: Hush::new(spread) };
+        let table = Table { base, handling, memory: &memory, workers, threads, timing, spread };
         let remembered = Remembered::new(&memory, base);
         let course = Course::new(block, remembered, handling.clone(), observer, place).listing(lists);
         let result = self.reading_ahead(setting, &memory, || parallel::execute(&table, block, cuts, course));

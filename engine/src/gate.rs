@@ -8,8 +8,9 @@
 use blockloom_state::{Audience, Keeping, Record, Share, Telling, TxIndex, Version, Writer};
 
 use crate::{
+    Spread,
     hush::{Hush, Word},
-    machine::{Committer, Speculator},
+    machine::{Committer, Speculator, Weigh},
     records::{Ran, Taken},
     scheduler::{GateTask, Passed, Turn},
     worker::{Loom, Worker},
@@ -22,7 +23,7 @@ pub(crate) struct Gate<'g, 'l, C, S, Y, F> {
     pub(crate) worker: Worker<'l, S, Y, F>,
     /// The effects of the run before; kept for its room.
     effects: Record,
-    /// The last run here, if nobody was told of its effects.
+    /// The last transaction whose effects are kept here, if nobody was told of them.
     untold: Option<Version>,
     keeping: Keeping,
     hush: Hush,
@@ -44,6 +45,7 @@ enum How {
 impl<'g, 'l, C, S, F> Gate<'g, 'l, C, S, S::Yield, F>
 where
     S: Speculator<'l>,
+    S::Yield: Weigh,
     C: Committer<Yield = S::Yield>,
     F: Fn() -> S,
 {
@@ -51,7 +53,7 @@ where
         loom: &'l Loom<'l, S::Yield>,
         committer: &'g mut C,
         worker: Worker<'l, S, S::Yield, F>,
-        hush: Hush,
+        spread: Spread,
     ) -> Self {
         Self {
             loom,
@@ -60,7 +62,7 @@ where
             effects: Record::default(),
             untold: None,
             keeping: Keeping::Kept,
-            hush,
+            hush: Hush::new(spread),
             done: Vec::new(),
         }
     }
@@ -83,8 +85,8 @@ where
 
     /// Takes the frontier through. What runs here is told in one, after the last or before a record
     /// is committed; while there is no audience it is kept, and the next who has one tells of it as
-    /// well. While those who run ahead are hushed it is kept back, and told in portions as somebody
-    /// misses it.
+    /// well. While those who run ahead are hushed it is kept back; once they have spoken up it is told in
+    /// portions as somebody misses it.
     fn take(&mut self, turn: Turn, audience: Audience) -> Result<Passed, C::Error> {
         let audience = self.hush.audience(audience);
         self.loom.memory.set_audience(audience);
@@ -123,11 +125,12 @@ where
                 if self.holds(&ran.record) {
                     // Told later, what ran here before would seem to come after the record.
                     self.tell_of_untold();
+                    let weight = weight_of(&ran);
                     self.commit(version, &mut ran)?;
                     // What takes long to ask for is worth remembering for others; where nothing is kept
                     // nobody is told anyway.
                     if self.keeping != Keeping::Forgotten && !self.loom.memory.is_base_slow() {
-                        let word = self.hush.committed(ran.record.origin);
+                        let word = self.hush.committed(ran.record.origin, weight);
                         self.pass_on(word);
                     }
                     self.done_with(ran);
@@ -138,8 +141,8 @@ where
             Taken::Stale(ran) => (Some(ran), How::Ran),
             Taken::Nothing => (None, How::Ran),
         };
-        if !turn.is_first() {
-            let word = self.hush.disturbed();
+        if let Some(ran) = &ran {
+            let word = self.hush.missed(weight_of(ran));
             self.pass_on(word);
         }
         self.run_here(version)?;
@@ -239,3 +242,11 @@ where
         self.loom.report_stale(stale);
     }
 }
+
+/// What a run that came to its end weighs.
+fn weight_of<Y: Weigh>(ran: &Ran<Y>) -> u64 {
+    ran.yielded.as_ref().map_or(0, Weigh::weight)
+}
+
+#[cfg(all(test, not(feature = "shuttle")))]
+mod tests;

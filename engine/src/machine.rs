@@ -28,6 +28,12 @@ pub(crate) enum Run<Y> {
     GaveUp,
 }
 
+/// Something that says how much it took to come to it.
+pub(crate) trait Weigh {
+    /// As much as that; to be compared with others.
+    fn weight(&self) -> u64;
+}
+
 /// The committed state, and the one machine that runs on it. The gate has it.
 pub(crate) trait Committer {
     /// What a speculative run returns beside its observations and effects.
@@ -38,8 +44,8 @@ pub(crate) trait Committer {
     /// Runs a transaction on the committed state and commits it.
     fn run(&mut self, index: TxIndex) -> Result<(), Self::Error>;
 
-    /// Says whether effects of runs here are kept from now on, and of what it adopts. Those that were kept are forgotten if
-    /// they are not.
+    /// Says whether effects of runs here, and of what it adopts, are kept from now on. Those that were kept
+    /// are forgotten if they are not.
     fn keep(&mut self, keeping: Keeping);
 
     /// Keeps the effects of the record that was judged last, as if it had run here: it is about to be

@@ -8,12 +8,11 @@ use blockloom_state::{Base, Keeping, Memory, Record, Remembered, Share, Writer, 
 use revm::context_interface::result::ExecutionResult;
 
 use crate::{
-    Block, Outcome, Timing,
+    Block, Outcome, Spread, Timing,
     course::Course,
     error::Reason,
     evm::{EvmSpeculator, Handling},
     gate::Gate,
-    hush::Hush,
     machine::Committer as _,
     scheduler::Cut,
     spread::Workers,
@@ -31,7 +30,7 @@ pub(crate) struct Table<'t, B, H> {
     /// How many threads execute, the calling one among them.
     pub(crate) threads: usize,
     pub(crate) timing: Timing,
-    pub(crate) hush: Hush,
+    pub(crate) spread: Spread,
 }
 
 /// Takes a block that is cut so along its course, with `table.threads` threads.
@@ -55,7 +54,7 @@ pub(crate) fn execute<'t, B: Base, H: Handling>(
         },
         || {
             let _stop = StopOnDrop(&loom.scheduler);
-            lead(&loom, course, worker(), table.hush, &counts)
+            lead(&loom, course, worker(), table.spread, &counts)
         },
     );
     let (mut outcome, phases) = result?;
@@ -73,7 +72,7 @@ fn lead<'l, B: Base, H: Handling, F: Fn() -> EvmSpeculator<'l, B, H>>(
     loom: &'l Loom<'l, ExecutionResult>,
     mut course: Course<'_, '_, Remembered<'_, B>, H>,
     worker: Worker<'l, EvmSpeculator<'l, B, H>, ExecutionResult, F>,
-    hush: Hush,
+    spread: Spread,
     counts: &Mutex<Vec<Counts>>,
 ) -> Result<(Outcome, Phases), Reason> {
     let mut watch = Stopwatch::start();
@@ -85,7 +84,7 @@ fn lead<'l, B: Base, H: Handling, F: Fn() -> EvmSpeculator<'l, B, H>>(
         loom.report_stale(&mut stale);
     }
     let opening = watch.lap();
-    let mut gate = Gate::new(loom, &mut course, worker, hush);
+    let mut gate = Gate::new(loom, &mut course, worker, spread);
     gate.run()?;
     counts.lock().push(gate.worker.counts);
     let transactions = watch.lap();

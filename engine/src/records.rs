@@ -39,7 +39,7 @@ impl<Y> Ran<Y> {
     /// Forgets everything but the room.
     pub(crate) fn clear(&mut self) {
         self.record.clear();
-        self.yielded = None;
+        (self.telling, self.yielded) = (Telling::default(), None);
     }
 }
 

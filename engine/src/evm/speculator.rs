@@ -13,7 +13,7 @@ use revm::{
 use super::{handling::Handling, machine::Machine};
 use crate::{
     Block,
-    machine::{Run, Speculator},
+    machine::{Run, Speculator, Weigh},
 };
 
 /// The EVM of one worker.
@@ -77,6 +77,12 @@ impl<'m, B: Base, H: Handling> Speculator<'m> for EvmSpeculator<'m, B, H> {
         };
         self.machine.give_back(touched);
         run
+    }
+}
+
+impl Weigh for ExecutionResult {
+    fn weight(&self) -> u64 {
+        self.gas().total_gas_spent()
     }
 }
 

@@ -85,6 +85,15 @@ impl Scheduler {
         })
     }
 
+    /// Work for a worker, if there is some now.
+    #[cfg(all(test, not(feature = "shuttle")))]
+    pub(crate) fn try_next(&self) -> Option<Turn> {
+        let mut locked = self.shared.lock();
+        locked.plan().has_company();
+        let claimed = locked.plan().claim(Claimant::Worker);
+        claimed.inspect(|turn| self.want(*turn))
+    }
+
     /// Work for the gate, after the frontier has `passed`; waits until there is some.
     pub(crate) fn at_gate(&self, passed: Option<Passed>, waits: &mut u64) -> GateTask {
         if let Some(how) = passed {

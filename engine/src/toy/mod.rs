@@ -24,7 +24,6 @@ use self::{
 use crate::{
     Spread, Timing,
     gate::Gate,
-    hush::Hush,
     spread::Workers,
     worker::{Loom, StopOnDrop, Worker},
 };
@@ -55,7 +54,7 @@ fn run(toy: &Toy, workers: &Workers, threads: usize, moods: Moods, memory: &Memo
         || worker().work(),
         || {
             let _stop = StopOnDrop(&loom.scheduler);
-            Gate::new(&loom, &mut committer, worker(), Hush::new(spread)).run()
+            Gate::new(&loom, &mut committer, worker(), spread).run()
         },
     );
     let ToyCommitter { overlay, yields, .. } = committer;

@@ -9,7 +9,10 @@ use blockloom_state::{
 use revm::DatabaseRef as _;
 
 use super::dice::Dice;
-use crate::scheduler::{Cut, Effort};
+use crate::{
+    machine::Weigh,
+    scheduler::{Cut, Effort},
+};
 
 /// How many contracts the slots are spread over.
 const CONTRACTS: u64 = 3;
@@ -55,6 +58,12 @@ pub(super) trait World {
 
 /// Everything that a program saw, in one number, unless it turned out to be invalid.
 pub(super) type Yield = u64;
+
+impl Weigh for Yield {
+    fn weight(&self) -> u64 {
+        1 + *self % 8
+    }
+}
 
 /// Whether a transaction may stand where it stands.
 #[derive(Debug, PartialEq)]

@@ -43,7 +43,7 @@ pub struct Memory {
     front: Front,
     /// Whether somebody found that the base takes its time.
     is_base_slow: AtomicBool,
-    /// Whether those who run ahead neither tell each other what they do, nor ask.
+    /// Whether those who run ahead are told nothing, and read slots from the base alone.
     is_hushed: AtomicBool,
     sight: Sight,
     /// Its balance is not kept up: nearly every transaction adds to it, and hardly one looks.
@@ -56,7 +56,7 @@ pub struct Memory {
 #[repr(align(128))]
 struct Front {
     frontier: AtomicU32,
-    /// Whether nobody runs ahead, so that nobody would find here what is remembered.
+    /// Whether nobody runs ahead who would look here for what others remembered.
     is_alone: AtomicBool,
 }
 
@@ -151,13 +151,15 @@ impl Memory {
         self.is_clear() && !self.is_hushed.load(Ordering::Relaxed)
     }
 
-    /// From now on those who run ahead neither tell each other what they do, nor ask.
+    /// From now on those who run ahead are hushed: what they do is told to nobody, unless it takes the
+    /// place of what was told before, and they read slots from the base, unless that takes its time.
+    /// Accounts with code are still remembered here.
     pub fn hush(&self) {
         // ORDER: Relaxed: see `is_told`.
         self.is_hushed.store(true, Ordering::Relaxed);
     }
 
-    /// From now on they do again.
+    /// From now on they tell each other what they do again, and ask.
     pub fn speak_up(&self) {
         // ORDER: Relaxed: see `is_told`.
         self.is_hushed.store(false, Ordering::Relaxed);

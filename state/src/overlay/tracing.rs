@@ -14,13 +14,12 @@ use crate::{
 };
 
 /// How much of what was kept back is told at first.
-const FIRST_PORTION: usize = 64;
+const FIRST_PORTION: usize = 8;
 
 /// Whether others are to be told of effects.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keeping {
     /// Now or soon.
-    #[default]
     Kept,
     /// Only if somebody misses them.
     KeptBack,
@@ -40,7 +39,8 @@ pub enum Share {
 /// The names of what changed.
 #[derive(Debug, Default)]
 pub(super) struct Trace {
-    keeping: Keeping,
+    /// Where what changes now is noted.
+    list: List,
     /// Every account that changed; notes say its position.
     accounts: Vec<Traced>,
     latest: Vec<Note>,
@@ -50,6 +50,14 @@ pub(super) struct Trace {
     /// How many of those that are kept back were told of.
     told: usize,
     portion: usize,
+}
+
+/// Where something is noted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum List {
+    #[default]
+    Latest,
+    Back,
 }
 
 /// Something that changed: an account, or one of its slots.
@@ -68,7 +76,7 @@ struct Traced {
     /// What became of its life since.
     fate: Fate,
     /// Where a note says that it changed.
-    noted: Option<Keeping>,
+    noted: Option<List>,
     /// Its position among the effects that are being told.
     position: Option<u32>,
 }
@@ -78,11 +86,15 @@ impl<B: Base> Overlay<B> {
     /// for [`take_trace`](Self::take_trace), as nothing is at first. Those that were kept are forgotten
     /// if they are not.
     pub fn keep(&mut self, keeping: Keeping) {
-        if keeping != Keeping::Forgotten {
-            self.trace.get_or_insert_default().keeping = keeping;
-        } else if let Some(trace) = self.trace.take() {
-            trace.accounts.iter().for_each(|traced| self.sides[traced.place.get()].traced = None);
-        }
+        let list = match keeping {
+            Keeping::Kept => List::Latest,
+            Keeping::KeptBack => List::Back,
+            Keeping::Forgotten => {
+                let forgotten = self.trace.take().into_iter().flat_map(|trace| trace.accounts);
+                return forgotten.for_each(|traced| self.sides[traced.place.get()].traced = None);
+            }
+        };
+        self.trace.get_or_insert_default().list = list;
     }
 
     /// Keeps the effects of the record that was judged last, as if it had run here; it is about to be
@@ -189,17 +201,16 @@ impl Trace {
     fn note_account(&mut self, account: u32, fate: Fate) {
         let traced = &mut self.accounts[account as usize];
         traced.fate = one_after_the_other(traced.fate, fate);
-        if traced.noted.is_none() || (traced.noted, self.keeping) == (Some(Keeping::KeptBack), Keeping::Kept)
-        {
-            traced.noted = Some(self.keeping);
+        if traced.noted.is_none() || (traced.noted, self.list) == (Some(List::Back), List::Latest) {
+            traced.noted = Some(self.list);
             self.note(Note { account, slot: None });
         }
     }
 
     fn note(&mut self, note: Note) {
-        match self.keeping {
-            Keeping::KeptBack => self.back.push(note),
-            Keeping::Kept | Keeping::Forgotten => self.latest.push(note),
+        match self.list {
+            List::Latest => self.latest.push(note),
+            List::Back => self.back.push(note),
         }
     }
 
