@@ -222,6 +222,10 @@ impl<B: Base, H: Handling> Committer for Course<'_, '_, B, H> {
         self.machine.overlay().take_trace(effects, share, introduce);
     }
 
+    fn fetch(&mut self, record: &Record) {
+        self.machine.overlay().fetch(record);
+    }
+
     fn judge(&mut self, record: &Record) -> Option<Staleness> {
         // What fails here may not be asked for at all when the transaction is run.
         self.machine.overlay().staleness(record).unwrap_or(Some(Staleness::Unreadable))

@@ -5,7 +5,9 @@
 //! observation holds in the committed state: the EVM being deterministic, its effects are then
 //! those of sequential execution. While somebody else runs the frontier it speculates itself.
 
-use blockloom_state::{Audience, Keeping, Record, Share, Telling, TxIndex, Version, Writer};
+use std::{collections::VecDeque, hint::black_box};
+
+use blockloom_state::{Audience, Keeping, Record, Share, Telling, Version, Writer};
 
 use crate::{
     Spread,
@@ -27,6 +29,8 @@ pub(crate) struct Gate<'g, 'l, C, S, Y, F> {
     untold: Option<Version>,
     keeping: Keeping,
     hush: Hush,
+    /// What was taken of the transactions that come next.
+    taken: VecDeque<Taken<Y>>,
     /// Records that are done with.
     done: Vec<Box<Ran<Y>>>,
 }
@@ -63,6 +67,7 @@ where
             untold: None,
             keeping: Keeping::Kept,
             hush: Hush::new(spread),
+            taken: VecDeque::new(),
             done: Vec::new(),
         }
     }
@@ -95,10 +100,12 @@ where
             _ if !self.loom.memory.is_clear() => Keeping::Forgotten,
             _ => self.hush.keeping(),
         });
+        self.take_records(turn);
         let (mut recorded, mut refused, mut all) = (0, 0, 0);
         for index in self.loom.scheduler.within(turn.stretch) {
             all += 1;
-            match self.pass(turn, index)? {
+            let taken = self.taken.pop_front().unwrap_or(Taken::Nothing);
+            match self.pass(turn.version(index), taken)? {
                 How::Recorded => recorded += 1,
                 How::Refused => refused += 1,
                 How::Ran => {}
@@ -116,10 +123,25 @@ where
         Ok(passed)
     }
 
+    /// Takes the records of a stretch, and looks at all of them before the first is judged.
+    fn take_records(&mut self, turn: Turn) {
+        if turn.is_first() {
+            return;
+        }
+        let Loom { records, scheduler, .. } = self.loom;
+        self.taken.extend(scheduler.within(turn.stretch).map(|index| records.take(index)));
+        if self.taken.len() > 1 {
+            for taken in &self.taken {
+                if let Taken::Fresh(ran) = taken {
+                    self.committer.fetch(&ran.record);
+                    black_box(ran.yielded.is_some());
+                }
+            }
+        }
+    }
+
     /// Commits a transaction: with its record if that holds, with a run here if not.
-    fn pass(&mut self, turn: Turn, index: TxIndex) -> Result<How, C::Error> {
-        let version = turn.version(index);
-        let taken = if turn.is_first() { Taken::Nothing } else { self.loom.records.take(index) };
+    fn pass(&mut self, version: Version, taken: Taken<S::Yield>) -> Result<How, C::Error> {
         let (ran, how) = match taken {
             Taken::Fresh(mut ran) => {
                 if self.holds(&ran.record) {

@@ -55,6 +55,9 @@ pub(crate) trait Committer {
     /// Puts the effects that were kept since the last call in place of what is in `effects`.
     fn take_effects(&mut self, memory: &Memory, share: Share, effects: &mut Record);
 
+    /// Looks at a record that is going to be judged soon, and at what it is about.
+    fn fetch(&mut self, record: &Record);
+
     /// What of a record does not hold in the committed state.
     fn judge(&mut self, record: &Record) -> Option<Staleness>;
 

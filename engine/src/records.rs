@@ -247,12 +247,12 @@ mod tests {
         records.begin(first());
         publish(&records, 1);
         let Taken::Fresh(mut ran) = records.take(first()) else { panic!("it may hold") };
-        ran.record.payments.reserve(100);
+        ran.record.accounts.reserve(100);
         ran.clear();
         records.give_back(&mut vec![ran]);
         let mut own = Vec::new();
         let again = records.blank(&mut own);
-        assert!(again.record.payments.capacity() >= 100 && again.yielded.is_none());
-        assert_eq!(records.blank(&mut own).record.payments.capacity(), 0, "there was one");
+        assert!(again.record.accounts.capacity() >= 100 && again.yielded.is_none());
+        assert_eq!(records.blank(&mut own).record.accounts.capacity(), 0, "there was one");
     }
 }

@@ -6,6 +6,8 @@
 use alloy_primitives::{Address, B256, U256};
 use revm_state::{Account as EvmAccount, AccountId, AccountInfo, Bytecode};
 
+use smallvec::SmallVec;
+
 use crate::{Account, Payment};
 
 /// Every value between two ends, both included.
@@ -228,11 +230,15 @@ pub(crate) fn code_of(info: &AccountInfo) -> (B256, Bytecode) {
     (info.code_hash, info.code.clone().unwrap_or_default())
 }
 
+/// Who pays, who is paid, and who gets the fee.
+const PAYMENTS_OF_A_TRANSFER: usize = 3;
+
 /// What one run observed, and what it does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Record {
-    /// Accounts that only pay or are paid. Nobody is told of what happens to them.
-    pub payments: Vec<Payment>,
+    /// Accounts that only pay or are paid. Nobody is told of what happens to them. Those of a transfer
+    /// lie in the record itself: what the gate fetches from another core is one piece then.
+    pub payments: SmallVec<[Payment; PAYMENTS_OF_A_TRANSFER]>,
     /// Every other account that was looked at or changed, once.
     pub accounts: Vec<AccountRecord>,
     /// Every slot that was read from under the transaction.

@@ -7,8 +7,8 @@ use std::convert::Infallible;
 
 use alloy_primitives::{Address, U256};
 use blockloom_state::{
-    Allocation, Memory, MemoryStore, MissingCode, Overlay, Remembered, Sender, SlotRead, Staleness, View,
-    sync::AtomicBool,
+    Allocation, Memory, MemoryStore, MissingCode, Overlay, Remembered, Sender, SlotRead, Staleness, TxIndex,
+    View, sync::AtomicBool,
 };
 use revm::{
     Database,
@@ -114,6 +114,10 @@ impl Committer for Committed<'_> {
 
     fn take_effects(&mut self, memory: &Memory, share: Share, effects: &mut Record) {
         self.overlay.take_trace(effects, share, |address, info| memory.introduce(address, info, None));
+    }
+
+    fn fetch(&mut self, record: &Record) {
+        self.overlay.fetch(record);
     }
 
     fn judge(&mut self, record: &Record) -> Option<Staleness> {

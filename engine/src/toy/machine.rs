@@ -230,6 +230,10 @@ impl Committer for ToyCommitter<'_> {
         self.overlay.take_trace(effects, share, |address, info| memory.introduce(address, info, None));
     }
 
+    fn fetch(&mut self, record: &Record) {
+        self.overlay.fetch(record);
+    }
+
     fn judge(&mut self, record: &Record) -> Option<Staleness> {
         self.overlay.staleness(record).expect("the store can be read")
     }
