@@ -26,6 +26,8 @@ const TOGETHER_WHERE_IT_PAID: f64 = 1.7;
 const RATIO_WHERE_IT_DID_NOT: f64 = 0.7;
 /// The share of runs ahead of the gate that are committed where it pays.
 const SHARE_WHERE_IT_PAYS: f64 = 0.8;
+/// The share without which runs ahead are mostly for nothing.
+const SHARE_BEYOND_SUSPICION: f64 = 0.5;
 
 /// How many payments go together at most, and how many are worth handing out.
 const PAYMENTS_TOGETHER: usize = 16;
@@ -112,8 +114,10 @@ impl Pace {
 
     /// What kind of block it is, if only measuring tells what a second thread is worth to it.
     fn doubt(&self, gas: Gas) -> Option<Kind> {
-        let is_doubtful = self.exceeds(gas, &Threshold::DOUBT) && !self.exceeds(gas, &Threshold::ASLEEP);
-        is_doubtful.then(|| Kind::of(gas.heavy, gas.noted, gas.known))
+        let kind = gas.kind();
+        let is_doubtful = self.exceeds(gas, &Threshold::DOUBT)
+            && (!self.exceeds(gas, &Threshold::ASLEEP) || self.trials.suspect(kind));
+        is_doubtful.then_some(kind)
     }
 
     fn guess(&self, gas: Gas, asleep: &Threshold, awake: &Threshold) -> Gain {
@@ -134,6 +138,9 @@ impl Pace {
     /// Learns from a block that was expected to take so much, and took so long.
     pub(crate) fn learn(&mut self, gas: Gas, time: Duration, statistics: &Statistics) {
         let way = if statistics.threads == 1 { Way::Alone } else { Way::Together };
+        if way == Way::Together {
+            self.trials.note(gas.kind(), !is_committed(SHARE_BEYOND_SUSPICION, statistics));
+        }
         let doubt = self.doubt(gas);
         if let Some(kind) = doubt {
             self.trials.learn(kind, way, time, gas.all);
@@ -150,13 +157,18 @@ impl Pace {
     }
 }
 
+/// Whether more than such a share of what was run ahead was committed.
+fn is_committed(share: f64, statistics: &Statistics) -> bool {
+    let ahead = statistics.incarnations - statistics.at_gate;
+    statistics.committed as f64 > share * ahead as f64
+}
+
 /// How long a block would have taken on one thread, going by its runs.
 fn nanos_alone(gas: Gas, time: Duration, statistics: &Statistics) -> f64 {
-    let ahead = statistics.incarnations - statistics.at_gate;
     let nanos = time.as_secs_f64() * 1e9;
     if statistics.threads == 1 {
         nanos
-    } else if statistics.committed as f64 > SHARE_WHERE_IT_PAYS * ahead as f64 {
+    } else if is_committed(SHARE_WHERE_IT_PAYS, statistics) {
         TOGETHER_WHERE_IT_PAID * nanos - gas.noted * NANOS_OF_NOTES - gas.bulk * NANOS_OF_A_PAYMENT
     } else {
         RATIO_WHERE_IT_DID_NOT * nanos
@@ -250,6 +262,11 @@ impl Gas {
             self.all += most - (TRANSFER * calls.len() as u64) as f64;
         }
         self
+    }
+
+    /// The kind of blocks that take so much.
+    fn kind(self) -> Kind {
+        Kind::of(self.heavy, self.noted, self.known)
     }
 
     /// Adds what a transaction takes. Payments are worth something only where many come in a row.
@@ -391,6 +408,31 @@ mod tests {
         };
         let ways: Vec<_> = (0..120).map(|_| go()).collect();
         assert!(ways[20..].iter().filter(|threads| **threads == 2).count() > 75, "{ways:?}");
+    }
+
+    #[test]
+    fn however_large_blocks_are_they_stay_alone_once_runs_ahead_are_always_for_nothing() {
+        let gas = forecast(&calls(1000)).gas;
+        let mut pace = Pace::default();
+        let mut go = |committed, together: u64| {
+            let (threads, micros) = if pace.gain(gas) == Gain::None { (1, 100_000) } else { (2, together) };
+            let statistics = Statistics {
+                threads,
+                incarnations: 1000 + 50 * (threads as u64 - 1),
+                at_gate: 1000 - committed,
+                committed,
+                ..Statistics::default()
+            };
+            pace.learn(gas, Duration::from_micros(micros), &statistics);
+            threads == 1
+        };
+        let mut alone = |blocks, committed, together| (0..blocks).filter(|_| go(committed, together)).count();
+        assert_eq!(alone(100, 500, 60_000), 0, "it pays");
+        assert_eq!(alone(8, 0, 105_000), 0, "it may be chance");
+        let of_a_hundred = alone(100, 0, 105_000);
+        assert!(of_a_hundred > 80, "{of_a_hundred}");
+        alone(20, 500, 60_000);
+        assert_eq!(alone(100, 500, 60_000), 0, "it pays again");
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! Which kinds of blocks were worth a second thread, as far as that was measured.
 //!
 //! Guessing is good enough for most blocks. Of those in between, what running ahead costs on this
-//! machine decides, and that no guess knows. So blocks of one kind are executed both ways at first,
-//! and then the way that took less; now and then the other way again, ever more seldom while nothing speaks
-//! for it. That is two blocks in a row, for the first of them may have to wake somebody up. A kind is how
-//! much a block takes, and how much each of its transactions does.
+//! machine decides, and that no guess knows; and of those whose runs ahead were for nothing many times in a
+//! row, whether anything is left of what a second thread brings. So blocks of one kind are executed both ways
+//! at first, and then the way that took less; now and then the other way again, ever more seldom while
+//! nothing speaks for it. That is two blocks in a row, for the first of them may have to wake somebody up. A
+//! kind is how much a block takes, and how much each of its transactions does.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -20,6 +21,12 @@ const AT_FIRST: usize = 2 * IN_A_ROW;
 /// After so many blocks the other way is tried again: at first, and at most.
 const FIRST_INTERVAL: u32 = 8;
 const LONGEST_INTERVAL: u32 = 128;
+/// The same at most where the other way does not take clearly more: little is lost by trying it.
+const LONGEST_IF_CLOSE: u32 = 16;
+/// After so many blocks in a row for which runs ahead brought nothing, it is in doubt whether they ever do.
+const ENOUGH_FOR_NOTHING: u32 = 8;
+/// So many times as long is clearly more.
+const CLEARLY: f64 = 1.25;
 
 /// How a block is executed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +47,11 @@ pub(crate) struct Kind {
 
 /// What was measured of each kind.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Trials(BTreeMap<Kind, Trial>);
+pub(crate) struct Trials {
+    trials: BTreeMap<Kind, Trial>,
+    /// Of how many blocks of a kind most runs ahead were for nothing, since they were not.
+    suspects: BTreeMap<Kind, u32>,
+}
 
 #[derive(Clone, Debug)]
 struct Trial {
@@ -82,17 +93,31 @@ impl Kind {
 impl Trials {
     /// Which way a block of a kind should go. While nobody knows, `guess` goes first.
     pub(crate) fn way(&self, kind: Kind, guess: Way) -> Way {
-        self.0.get(&kind).map_or(guess, |trial| trial.way(guess))
+        self.trials.get(&kind).map_or(guess, |trial| trial.way(guess))
+    }
+
+    /// Of a block of a kind most runs ahead were for nothing, or were not.
+    pub(crate) fn note(&mut self, kind: Kind, are_for_nothing: bool) {
+        if are_for_nothing {
+            *self.suspects.entry(kind).or_default() += 1;
+        } else {
+            self.suspects.remove(&kind);
+        }
+    }
+
+    /// Whether that was so of many blocks of a kind in a row.
+    pub(crate) fn suspect(&self, kind: Kind) -> bool {
+        self.suspects.get(&kind).is_some_and(|blocks| *blocks >= ENOUGH_FOR_NOTHING)
     }
 
     /// How long blocks of a kind take on one thread, once that was measured.
     pub(crate) fn nanos_per_gas_alone(&self, kind: Kind) -> Option<f64> {
-        self.0.get(&kind)?.alone.usual()
+        self.trials.get(&kind)?.alone.usual()
     }
 
     /// A block of a kind went this way, and took so long for its gas.
     pub(crate) fn learn(&mut self, kind: Kind, way: Way, time: Duration, gas: f64) {
-        let trial = self.0.entry(kind).or_default();
+        let trial = self.trials.entry(kind).or_default();
         trial.learn(way, time.as_secs_f64() * 1e9 / gas.max(1.0));
     }
 }
@@ -126,6 +151,14 @@ impl Trial {
         Some(if together < alone { Way::Together } else { Way::Alone })
     }
 
+    /// Whether one way takes clearly less than the other.
+    fn is_clear(&self) -> bool {
+        let [alone, together] = [&self.alone, &self.together].map(Times::usual);
+        alone
+            .zip(together)
+            .is_some_and(|(alone, together)| alone.max(together) > CLEARLY * alone.min(together))
+    }
+
     fn times(&self, way: Way) -> &Times {
         match way {
             Way::Alone => &self.alone,
@@ -148,7 +181,8 @@ impl Trial {
             self.tried += 1;
             self.is_in_doubt |= nanos_per_gas < usual;
             if self.tried >= IN_A_ROW {
-                let longer = (2 * self.interval).min(LONGEST_INTERVAL);
+                let most = if self.is_clear() { LONGEST_INTERVAL } else { LONGEST_IF_CLOSE };
+                let longer = (2 * self.interval).min(most);
                 self.begin_again(if self.is_in_doubt { FIRST_INTERVAL } else { longer });
             }
         }
@@ -209,10 +243,12 @@ mod tests {
     }
 
     #[test]
-    fn the_worse_way_is_tried_ever_more_seldom() {
-        let ways = ways(Way::Alone, 200, 300, 1000);
-        assert_eq!(count(&ways[8..60], Way::Together), 4);
-        assert!(count(&ways[500..], Way::Together) <= 8, "{ways:?}");
+    fn the_worse_way_is_tried_ever_more_seldom_and_the_sooner_the_closer_it_is() {
+        let clear = ways(Way::Alone, 200, 300, 1000);
+        assert_eq!(count(&clear[8..60], Way::Together), 4);
+        assert!(count(&clear[500..], Way::Together) <= 8, "{clear:?}");
+        let close = count(&ways(Way::Alone, 200, 210, 1000)[500..], Way::Together);
+        assert!((50..=60).contains(&close), "two in eighteen, not {close}");
     }
 
     #[test]
