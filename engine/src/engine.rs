@@ -17,8 +17,9 @@ use crate::{
     anatomy::dissect,
     config::{Config, Spread, Use},
     course::{Course, Observer, Step},
+    cutting::{Cuts, cuts_in_tests},
     evm::{Handling, Mainnet},
-    forecast::{Forecast, Gain, Gas, Known, Pace, cuts_in_tests},
+    forecast::{Gain, Gas, Known, Pace},
     lobby::Hurry,
     parallel::{self, Table},
     readers::Readers,
@@ -153,14 +154,13 @@ impl<H: Handling> Engine<H> {
         let place = Cell::new(Place::Opening);
         let speed = self.speed_of(base, block);
         let known = self.foresight(block).map_or(Known::AsTold, |_| Known::Beforehand);
-        let forecast = self.has_choice().then(|| Forecast::of(block, known));
-        let gas = forecast.as_ref().filter(|_| speed == Speed::AtHand);
-        let gas = gas.map(|forecast| self.look_closer(forecast.gas, base, block));
+        let is_weighed = self.has_choice() && speed == Speed::AtHand;
+        let gas = is_weighed.then(|| self.look_closer(Gas::of(block, known), base, block));
         let help = self.help_for(gas);
         let watch = Stopwatch::start();
         let result = catch_unwind(AssertUnwindSafe(|| match help {
             Help::Now(workers) => {
-                let cuts = forecast.map_or_else(|| cuts_in_tests(block), |forecast| forecast.cuts);
+                let cuts = self.cut(block);
                 let setting = Setting { base, block, cuts: &cuts, workers, speed };
                 self.weave(&setting, observer, &place)
             }
@@ -264,6 +264,10 @@ impl<H: Handling> Engine<H> {
     /// Whether it depends on the block how many threads execute it.
     fn has_choice(&self) -> bool {
         self.threads() > 1 && self.shared.config.spread == Spread::WhereItPays
+    }
+
+    fn cut(&self, block: &Block) -> Vec<Cut> {
+        if self.has_choice() { Cuts::of(&block.transactions).collect() } else { cuts_in_tests(block) }
     }
 
     /// What a block takes, asking the base if it seems too little for a second thread. A base that

@@ -9,16 +9,13 @@ use blockloom_state::{Account, Base};
 
 use crate::{
     Block, Statistics, Transaction,
-    scheduler::{Cut, Effort},
-    trial::{Kind, Trials, Way},
+    cutting::{Cuts, TRANSFER, is_payment},
+    scheduler::Effort,
+    trial::{Kind, Trials, Way, Yielded},
 };
 
 /// The most gas that a transaction is expected to take, whatever its limit is.
 const MOST_EXPECTED: u64 = 300_000;
-/// What a transfer takes.
-const TRANSFER: u64 = 21_000;
-/// Who asks for so much may take as long as many others together.
-const HUGE: u64 = 350_000;
 /// How many threads' worth of work was done at a time, notes included, where nearly all runs ahead of
 /// the gate were committed.
 const TOGETHER_WHERE_IT_PAID: f64 = 1.7;
@@ -26,20 +23,18 @@ const TOGETHER_WHERE_IT_PAID: f64 = 1.7;
 const RATIO_WHERE_IT_DID_NOT: f64 = 0.7;
 /// The share of runs ahead of the gate that are committed where it pays.
 const SHARE_WHERE_IT_PAYS: f64 = 0.8;
-/// The share without which runs ahead are mostly for nothing.
-const SHARE_BEYOND_SUSPICION: f64 = 0.5;
+/// If no more than this share of all transactions is committed with what runs ahead recorded, a second thread
+/// takes about as much off the block at most.
+const SHARE_THAT_IS_NOTHING: f64 = 0.1;
 
-/// How many payments go together at most, and how many are worth handing out.
-const PAYMENTS_TOGETHER: usize = 16;
-const PAYMENTS_WORTH_IT: usize = 8;
-/// What of their gas counts as heavy: running one ahead takes nearly as long as it saves.
+/// What of the gas of payments counts as heavy: running one ahead takes nearly as long as it saves.
 const WEIGHT_OF_PAYMENTS: f64 = 0.3;
+/// Of a block with more than twice as many transactions, so many samples of so many in a row tell: looking at
+/// each takes a few percent of what a payment takes.
+const SAMPLES: usize = 16;
+const SAMPLE: usize = 64;
 /// What is asked of the base about calls without input before a block is left to one thread.
 const QUESTIONS: usize = 8;
-/// How much gas transactions that go together ask for at most.
-const GAS_TOGETHER: u64 = 300_000;
-/// How many transactions stretches have in tests.
-const LENGTHS_IN_TESTS: [usize; 6] = [1, 1, 1, 2, 1, 3];
 
 /// What running ahead costs for each transaction, on both threads together: where many take hardly more,
 /// a second thread does not pay however many there are. It depends on the machine; this is much.
@@ -116,7 +111,7 @@ impl Pace {
     fn doubt(&self, gas: Gas) -> Option<Kind> {
         let kind = gas.kind();
         let is_doubtful = self.exceeds(gas, &Threshold::DOUBT)
-            && (!self.exceeds(gas, &Threshold::ASLEEP) || self.trials.suspect(kind));
+            && (!self.exceeds(gas, &Threshold::ASLEEP) || self.trials.is_suspect(kind));
         is_doubtful.then_some(kind)
     }
 
@@ -138,8 +133,8 @@ impl Pace {
     /// Learns from a block that was expected to take so much, and took so long.
     pub(crate) fn learn(&mut self, gas: Gas, time: Duration, statistics: &Statistics) {
         let way = if statistics.threads == 1 { Way::Alone } else { Way::Together };
-        if way == Way::Together {
-            self.trials.note(gas.kind(), !is_committed(SHARE_BEYOND_SUSPICION, statistics));
+        if way == Way::Together && self.exceeds(gas, &Threshold::ASLEEP) {
+            self.trials.note(gas.kind(), yielded(statistics));
         }
         let doubt = self.doubt(gas);
         if let Some(kind) = doubt {
@@ -157,29 +152,24 @@ impl Pace {
     }
 }
 
-/// Whether more than such a share of what was run ahead was committed.
-fn is_committed(share: f64, statistics: &Statistics) -> bool {
-    let ahead = statistics.incarnations - statistics.at_gate;
-    statistics.committed as f64 > share * ahead as f64
+/// What runs ahead brought.
+fn yielded(statistics: &Statistics) -> Yielded {
+    let Statistics { committed, at_gate, .. } = *statistics;
+    let is_little = committed as f64 <= SHARE_THAT_IS_NOTHING * (committed + at_gate) as f64;
+    if is_little { Yielded::Nothing } else { Yielded::Something }
 }
 
 /// How long a block would have taken on one thread, going by its runs.
 fn nanos_alone(gas: Gas, time: Duration, statistics: &Statistics) -> f64 {
+    let ahead = statistics.incarnations - statistics.at_gate;
     let nanos = time.as_secs_f64() * 1e9;
     if statistics.threads == 1 {
         nanos
-    } else if is_committed(SHARE_WHERE_IT_PAYS, statistics) {
+    } else if statistics.committed as f64 > SHARE_WHERE_IT_PAYS * ahead as f64 {
         TOGETHER_WHERE_IT_PAID * nanos - gas.noted * NANOS_OF_NOTES - gas.bulk * NANOS_OF_A_PAYMENT
     } else {
         RATIO_WHERE_IT_DID_NOT * nanos
     }
-}
-
-/// What a block is expected to take, and how it is cut into stretches for that.
-#[derive(Clone, Debug)]
-pub(crate) struct Forecast {
-    pub(crate) gas: Gas,
-    pub(crate) cuts: Vec<Cut>,
 }
 
 /// The gas that the transactions of a block are expected to take.
@@ -207,47 +197,32 @@ pub(crate) enum Known {
     Beforehand,
 }
 
-impl Forecast {
-    /// Going by what the transactions ask for: who takes little goes together with others of its kind.
+impl Gas {
+    /// Going by what the transactions ask for.
     pub(crate) fn of(block: &Block, known: Known) -> Self {
-        let (mut gas, mut cuts) =
-            (Gas { known, ..Gas::default() }, Vec::with_capacity(block.transactions.len()));
-        // What the stretch at the end asks for.
-        let mut asked = 0u64;
-        for transaction in &block.transactions {
-            let (effort, gas_limit) = (effort(transaction), transaction.env.gas_limit);
-            gas.add(transaction);
-            match cuts.last_mut() {
-                Some(cut) if has_room(cut, effort, asked.saturating_add(gas_limit)) => {
-                    cut.transactions += 1;
-                    asked += gas_limit;
-                }
-                _ => {
-                    cuts.push(Cut::single(effort));
-                    asked = gas_limit;
-                }
-            }
-        }
-        for cut in &mut cuts {
-            if cut.effort == Effort::Light && cut.transactions >= PAYMENTS_WORTH_IT {
-                cut.effort = Effort::Bulk;
+        let Sampled { parts, share } = Sampled::of(block);
+        let mut gas = Self::default();
+        for part in parts {
+            part.iter().for_each(|transaction| gas.add(transaction));
+            for cut in Cuts::of(part).filter(|cut| cut.effort == Effort::Bulk) {
                 gas.heavy += WEIGHT_OF_PAYMENTS * (TRANSFER * cut.transactions as u64) as f64;
                 gas.bulk += cut.transactions as f64;
             }
         }
-        Self { gas, cuts }
+        let Self { heavy, all, noted, bulk, .. } = gas;
+        Self { heavy: heavy / share, all: all / share, noted: noted / share, bulk: bulk / share, known }
     }
-}
 
-impl Gas {
     /// The same gas, where calls without input are no payments if all of some that are called have
     /// code. Whoever pays may leave more gas than a payment takes, so only the base can tell; it is
     /// asked if that may matter. An answer that does not come changes nothing.
     pub(crate) fn looking_closer<B: Base>(mut self, base: &B, block: &Block) -> Self {
         let doubtful =
             |transaction: &&Transaction| is_payment(transaction) && transaction.env.gas_limit > TRANSFER;
-        let calls: Vec<_> = block.transactions.iter().filter(doubtful).collect();
-        let most: f64 = calls.iter().map(|call| most_gas(call) as f64).sum();
+        let Sampled { parts, share } = Sampled::of(block);
+        let calls: Vec<_> = parts.into_iter().flatten().filter(doubtful).collect();
+        let most = calls.iter().map(|call| most_gas(call) as f64).sum::<f64>() / share;
+        let count = calls.len() as f64 / share;
         if self.heavy + most < Threshold::AWAKE.gas {
             return self;
         }
@@ -258,8 +233,8 @@ impl Gas {
         };
         if asked.all(|call| has_code(call)) {
             self.heavy += most;
-            self.noted += calls.len() as f64;
-            self.all += most - (TRANSFER * calls.len() as u64) as f64;
+            self.noted += count;
+            self.all += most - TRANSFER as f64 * count;
         }
         self
     }
@@ -280,28 +255,23 @@ impl Gas {
     }
 }
 
-/// Whether a stretch would still be a short one of its kind with one more, if it asked for so much.
-fn has_room(cut: &Cut, effort: Effort, gas: u64) -> bool {
-    cut.effort == effort
-        && match effort {
-            Effort::Light => cut.transactions < PAYMENTS_TOGETHER,
-            Effort::Heavy => gas <= GAS_TOGETHER,
-            Effort::Bulk | Effort::Huge { .. } => false,
-        }
+/// The transactions of a block that are looked at.
+struct Sampled<'b> {
+    parts: Vec<&'b [Transaction]>,
+    /// How many of all they are.
+    share: f64,
 }
 
-/// How tests have blocks cut: most transactions are for themselves.
-pub(crate) fn cuts_in_tests(block: &Block) -> Vec<Cut> {
-    let (mut cuts, mut left) = (Vec::new(), block.transactions.len());
-    for length in LENGTHS_IN_TESTS.into_iter().cycle() {
-        if left == 0 {
-            break;
+impl<'b> Sampled<'b> {
+    fn of(block: &'b Block) -> Self {
+        let all = &block.transactions[..];
+        if all.len() <= 2 * SAMPLES * SAMPLE {
+            return Self { parts: vec![all], share: 1.0 };
         }
-        let length = length.min(left);
-        cuts.push(Cut { transactions: length, effort: Effort::Heavy });
-        left -= length;
+        let starts = (0..SAMPLES).map(|sample| sample * all.len() / SAMPLES);
+        let parts = starts.map(|start| &all[start..start + SAMPLE]).collect();
+        Self { parts, share: (SAMPLES * SAMPLE) as f64 / all.len() as f64 }
     }
-    cuts
 }
 
 fn expected_gas(transaction: &Transaction) -> u64 {
@@ -310,23 +280,6 @@ fn expected_gas(transaction: &Transaction) -> u64 {
 
 fn most_gas(transaction: &Transaction) -> u64 {
     transaction.env.gas_limit.min(MOST_EXPECTED)
-}
-
-fn is_payment(transaction: &Transaction) -> bool {
-    transaction.env.data.is_empty() && transaction.env.kind.is_call()
-}
-
-/// What a transaction is expected to take: a transfer takes about as long as speculating costs.
-/// Who pays a contract leaves gas for it.
-fn effort(transaction: &Transaction) -> Effort {
-    let gas_limit = transaction.env.gas_limit;
-    if is_payment(transaction) && gas_limit <= TRANSFER {
-        Effort::Light
-    } else if gas_limit >= HUGE {
-        Effort::Huge { asks: gas_limit }
-    } else {
-        Effort::Heavy
-    }
 }
 
 #[cfg(test)]
@@ -347,13 +300,29 @@ mod tests {
         Block { transactions: vec![Transaction { hash: B256::ZERO, env }; count], ..block }
     }
 
-    fn forecast(block: &Block) -> Forecast {
-        Forecast::of(block, Known::AsTold)
+    fn gas(block: &Block) -> Gas {
+        Gas::of(block, Known::AsTold)
+    }
+
+    #[test]
+    fn a_few_transactions_tell_of_many() {
+        let mut block = calls(50_000);
+        for (position, transaction) in block.transactions.iter_mut().enumerate() {
+            // The second half is payments.
+            if position >= 25_000 {
+                (transaction.env.data, transaction.env.gas_limit) = (Bytes::new(), TRANSFER);
+            }
+        }
+        let Gas { heavy, all, noted, bulk, .. } = gas(&block);
+        let is_about = |got: f64, expected: f64| (got / expected - 1.0).abs() < 1e-9;
+        assert!(is_about(noted, 25e3) && is_about(bulk, 25e3), "{noted} and {bulk}");
+        assert!(is_about(all, 25e3 * 121e3), "{all}");
+        assert!(is_about(heavy, 25e3 * (100e3 + WEIGHT_OF_PAYMENTS * 21e3)), "{heavy}");
     }
 
     #[test]
     fn what_a_block_would_have_taken_alone_is_worked_out_from_its_runs() {
-        let (gas, time) = (forecast(&calls(30)).gas, Duration::from_micros(200));
+        let (gas, time) = (gas(&calls(30)), Duration::from_micros(200));
         let alone = |threads, committed| {
             let statistics =
                 Statistics { threads, incarnations: 30, at_gate: 5, committed, ..Statistics::default() };
@@ -365,16 +334,8 @@ mod tests {
     }
 
     #[test]
-    fn a_transaction_may_ask_for_all_the_gas_there_is() {
-        let mut block = calls(3);
-        block.transactions[0].env.gas_limit = u64::MAX;
-        let lengths: Vec<_> = forecast(&block).cuts.iter().map(|cut| cut.transactions).collect();
-        assert_eq!(lengths, [1, 2]);
-    }
-
-    #[test]
     fn the_larger_a_block_the_more_a_second_thread_is_worth() {
-        let gains = [5, 20, 100].map(|count| Pace::default().gain(forecast(&calls(count)).gas));
+        let gains = [5, 20, 100].map(|count| Pace::default().gain(gas(&calls(count))));
         assert_eq!(gains, [Gain::None, Gain::IfAwake, Gain::Sure]);
     }
 
@@ -384,7 +345,7 @@ mod tests {
         for transaction in &mut block.transactions {
             (transaction.env.data, transaction.env.gas_limit) = (Bytes::new(), TRANSFER);
         }
-        assert_eq!(Pace::default().gain(forecast(&block).gas), Gain::Sure);
+        assert_eq!(Pace::default().gain(gas(&block)), Gain::Sure);
     }
 
     #[test]
@@ -393,7 +354,7 @@ mod tests {
         for transaction in &mut block.transactions {
             (transaction.env.data, transaction.env.gas_limit) = (Bytes::new(), TRANSFER);
         }
-        let (mut pace, gas) = (Pace::default(), forecast(&block).gas);
+        let (mut pace, gas) = (Pace::default(), gas(&block));
         let mut go = || {
             let (threads, micros) = if pace.gain(gas) == Gain::None { (1, 300) } else { (2, 240) };
             let statistics = Statistics {
@@ -410,29 +371,41 @@ mod tests {
         assert!(ways[20..].iter().filter(|threads| **threads == 2).count() > 75, "{ways:?}");
     }
 
-    #[test]
-    fn however_large_blocks_are_they_stay_alone_once_runs_ahead_are_always_for_nothing() {
-        let gas = forecast(&calls(1000)).gas;
-        let mut pace = Pace::default();
-        let mut go = |committed, together: u64| {
-            let (threads, micros) = if pace.gain(gas) == Gain::None { (1, 100_000) } else { (2, together) };
+    /// Executes blocks of a thousand calls one after the other, which take 100 ms alone. How many are.
+    fn alone(pace: &mut Pace, blocks: usize, committed: u64, wasted: u64, together: u64) -> usize {
+        let gas = gas(&calls(1000));
+        let mut go = || {
+            let is_alone = pace.gain(gas) == Gain::None;
+            let (threads, micros) = if is_alone { (1, 100_000) } else { (2, together) };
             let statistics = Statistics {
                 threads,
-                incarnations: 1000 + 50 * (threads as u64 - 1),
+                incarnations: 1000 + wasted,
                 at_gate: 1000 - committed,
                 committed,
                 ..Statistics::default()
             };
             pace.learn(gas, Duration::from_micros(micros), &statistics);
-            threads == 1
+            is_alone
         };
-        let mut alone = |blocks, committed, together| (0..blocks).filter(|_| go(committed, together)).count();
-        assert_eq!(alone(100, 500, 60_000), 0, "it pays");
-        assert_eq!(alone(8, 0, 105_000), 0, "it may be chance");
-        let of_a_hundred = alone(100, 0, 105_000);
-        assert!(of_a_hundred > 80, "{of_a_hundred}");
-        alone(20, 500, 60_000);
-        assert_eq!(alone(100, 500, 60_000), 0, "it pays again");
+        (0..blocks).filter(|_| go()).count()
+    }
+
+    #[test]
+    fn however_large_blocks_are_they_stay_alone_once_runs_ahead_are_always_for_nothing() {
+        let mut pace = Pace::default();
+        assert_eq!(alone(&mut pace, 8, 5, 50, 105_000), 0, "it may be chance");
+        let of_a_hundred = alone(&mut pace, 100, 5, 50, 105_000);
+        assert!((80..95).contains(&of_a_hundred), "{of_a_hundred}");
+        let until_noticed = alone(&mut pace, 100, 500, 0, 60_000);
+        assert!(until_noticed <= 16, "{until_noticed}");
+        assert_eq!(alone(&mut pace, 100, 500, 0, 60_000), 0, "it pays again");
+        alone(&mut pace, 8, 5, 50, 105_000);
+        assert_eq!(alone(&mut pace, 1, 5, 50, 105_000), 0, "it is measured anew");
+    }
+
+    #[test]
+    fn a_large_block_that_is_half_done_ahead_never_goes_alone_however_much_is_wasted() {
+        assert_eq!(alone(&mut Pace::default(), 200, 500, 2000, 90_000), 0);
     }
 
     #[test]
@@ -444,7 +417,7 @@ mod tests {
         let callee = *block.transactions[0].env.kind.to().expect("it is called");
         let gain = |code: Bytes| {
             let store = MemoryStore::from_genesis([(callee, Allocation { code, ..Allocation::default() })]);
-            Pace::default().gain(forecast(&block).gas.looking_closer(&store, &block))
+            Pace::default().gain(gas(&block).looking_closer(&store, &block))
         };
         assert_eq!(gain(Bytes::new()), Gain::None);
         assert_eq!(gain([1].into()), Gain::Sure);
@@ -452,7 +425,7 @@ mod tests {
 
     #[test]
     fn blocks_that_take_hardly_any_time_are_left_to_one_thread_until_others_come() {
-        let (mut pace, gas) = (Pace::default(), forecast(&calls(30)).gas);
+        let (mut pace, gas) = (Pace::default(), gas(&calls(30)));
         let mut learn = |micros, threads, committed| {
             let statistics =
                 Statistics { threads, incarnations: 30, at_gate: 5, committed, ..Statistics::default() };

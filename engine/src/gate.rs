@@ -7,7 +7,7 @@
 
 use std::{collections::VecDeque, hint::black_box};
 
-use blockloom_state::{Audience, Keeping, Record, Share, Telling, Version, Writer};
+use blockloom_state::{Audience, Keeping, Record, Share, Telling, TxIndex, Version, Writer};
 
 use crate::{
     Spread,
@@ -30,7 +30,7 @@ pub(crate) struct Gate<'g, 'l, C, S, Y, F> {
     keeping: Keeping,
     hush: Hush,
     /// What was taken of the transactions that come next.
-    taken: VecDeque<Taken<Y>>,
+    taken: VecDeque<(TxIndex, Taken<Y>)>,
     /// Records that are done with.
     done: Vec<Box<Ran<Y>>>,
 }
@@ -104,7 +104,7 @@ where
         let (mut recorded, mut refused, mut all) = (0, 0, 0);
         for index in self.loom.scheduler.within(turn.stretch) {
             all += 1;
-            let taken = self.taken.pop_front().unwrap_or(Taken::Nothing);
+            let taken = self.next_taken(index);
             match self.pass(turn.version(index), taken)? {
                 How::Recorded => recorded += 1,
                 How::Refused => refused += 1,
@@ -129,15 +129,23 @@ where
             return;
         }
         let Loom { records, scheduler, .. } = self.loom;
-        self.taken.extend(scheduler.within(turn.stretch).map(|index| records.take(index)));
+        self.taken.extend(scheduler.within(turn.stretch).map(|index| (index, records.take(index))));
         if self.taken.len() > 1 {
-            for taken in &self.taken {
+            for (_, taken) in &self.taken {
                 if let Taken::Fresh(ran) = taken {
                     self.committer.fetch(&ran.record);
+                    // Looked at for the line that it lies in.
                     black_box(ran.yielded.is_some());
                 }
             }
         }
+    }
+
+    /// What was taken of a transaction, which is next.
+    fn next_taken(&mut self, index: TxIndex) -> Taken<S::Yield> {
+        let Some((of, taken)) = self.taken.pop_front() else { return Taken::Nothing };
+        assert_eq!(of, index, "a stretch is passed in order");
+        taken
     }
 
     /// Commits a transaction: with its record if that holds, with a run here if not.
@@ -261,6 +269,9 @@ where
         self.committer.take_effects(self.loom.memory, share, &mut self.effects);
         let stale = &mut self.worker.stale;
         self.loom.memory.publish(Writer::Run(version), &self.effects, before, stale);
+        for (_, taken) in self.taken.iter_mut().filter(|(index, _)| stale.contains(index)) {
+            taken.spoil();
+        }
         self.loom.report_stale(stale);
     }
 }

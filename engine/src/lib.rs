@@ -36,6 +36,7 @@ mod anatomy;
 mod block;
 mod config;
 mod course;
+mod cutting;
 mod engine;
 mod error;
 mod evm;

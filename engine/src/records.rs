@@ -83,6 +83,16 @@ pub(crate) enum Taken<Y> {
     Nothing,
 }
 
+impl<Y> Taken<Y> {
+    /// What it observed has changed since it was taken.
+    pub(crate) fn spoil(&mut self) {
+        *self = match std::mem::replace(self, Self::Nothing) {
+            Self::Fresh(ran) => Self::Stale(ran),
+            other => other,
+        };
+    }
+}
+
 impl<Y> Default for Place<Y> {
     fn default() -> Self {
         Self { kept: None, state: State::default() }
@@ -228,6 +238,19 @@ mod tests {
         publish(&records, 1);
         assert_eq!(records.begin(first()), Need::Run, "and one that is broken off is still needed");
         assert!(matches!(records.take(first()), Taken::Stale(_)));
+    }
+
+    #[test]
+    fn what_was_taken_may_become_stale_as_well() {
+        let records = Records::new(1);
+        records.begin(first());
+        publish(&records, 1);
+        let mut taken = records.take(first());
+        taken.spoil();
+        assert!(matches!(taken, Taken::Stale(ran) if ran.yielded == Some(1)));
+        let mut nothing = Taken::<u32>::Nothing;
+        nothing.spoil();
+        assert!(matches!(nothing, Taken::Nothing));
     }
 
     #[test]

@@ -21,12 +21,11 @@ const AT_FIRST: usize = 2 * IN_A_ROW;
 /// After so many blocks the other way is tried again: at first, and at most.
 const FIRST_INTERVAL: u32 = 8;
 const LONGEST_INTERVAL: u32 = 128;
-/// The same at most where the other way does not take clearly more: little is lost by trying it.
-const LONGEST_IF_CLOSE: u32 = 16;
+/// The same at most where runs ahead were for nothing: of a large block a second thread may take half, and
+/// where it does not, little is lost by trying.
+const LONGEST_FOR_NOTHING: u32 = 16;
 /// After so many blocks in a row for which runs ahead brought nothing, it is in doubt whether they ever do.
 const ENOUGH_FOR_NOTHING: u32 = 8;
-/// So many times as long is clearly more.
-const CLEARLY: f64 = 1.25;
 
 /// How a block is executed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +34,15 @@ pub(crate) enum Way {
     Alone,
     /// On several.
     Together,
+}
+
+/// What came of runs ahead of the gate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Yielded {
+    /// Hardly any transaction was committed with what one recorded.
+    Nothing,
+    /// More.
+    Something,
 }
 
 /// What blocks have in common that take about as much in about as large pieces.
@@ -49,8 +57,8 @@ pub(crate) struct Kind {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Trials {
     trials: BTreeMap<Kind, Trial>,
-    /// Of how many blocks of a kind most runs ahead were for nothing, since they were not.
-    suspects: BTreeMap<Kind, u32>,
+    /// For how many blocks in a row runs ahead were for nothing, where it is so.
+    for_nothing: BTreeMap<Kind, u32>,
 }
 
 #[derive(Clone, Debug)]
@@ -96,18 +104,22 @@ impl Trials {
         self.trials.get(&kind).map_or(guess, |trial| trial.way(guess))
     }
 
-    /// Of a block of a kind most runs ahead were for nothing, or were not.
-    pub(crate) fn note(&mut self, kind: Kind, are_for_nothing: bool) {
-        if are_for_nothing {
-            *self.suspects.entry(kind).or_default() += 1;
-        } else {
-            self.suspects.remove(&kind);
+    /// Runs ahead brought this to a block of a kind of which a guess would be good enough otherwise.
+    pub(crate) fn note(&mut self, kind: Kind, yielded: Yielded) {
+        let was_suspect = self.is_suspect(kind);
+        match yielded {
+            Yielded::Something => _ = self.for_nothing.remove(&kind),
+            Yielded::Nothing => *self.for_nothing.entry(kind).or_default() += 1,
+        }
+        // What was measured the time before is long ago.
+        if was_suspect != self.is_suspect(kind) {
+            self.trials.remove(&kind);
         }
     }
 
-    /// Whether that was so of many blocks of a kind in a row.
-    pub(crate) fn suspect(&self, kind: Kind) -> bool {
-        self.suspects.get(&kind).is_some_and(|blocks| *blocks >= ENOUGH_FOR_NOTHING)
+    /// Whether runs ahead brought nothing to many blocks of a kind in a row.
+    pub(crate) fn is_suspect(&self, kind: Kind) -> bool {
+        self.for_nothing.get(&kind).is_some_and(|blocks| *blocks >= ENOUGH_FOR_NOTHING)
     }
 
     /// How long blocks of a kind take on one thread, once that was measured.
@@ -117,8 +129,9 @@ impl Trials {
 
     /// A block of a kind went this way, and took so long for its gas.
     pub(crate) fn learn(&mut self, kind: Kind, way: Way, time: Duration, gas: f64) {
+        let longest = if self.is_suspect(kind) { LONGEST_FOR_NOTHING } else { LONGEST_INTERVAL };
         let trial = self.trials.entry(kind).or_default();
-        trial.learn(way, time.as_secs_f64() * 1e9 / gas.max(1.0));
+        trial.learn(way, time.as_secs_f64() * 1e9 / gas.max(1.0), longest);
     }
 }
 
@@ -151,14 +164,6 @@ impl Trial {
         Some(if together < alone { Way::Together } else { Way::Alone })
     }
 
-    /// Whether one way takes clearly less than the other.
-    fn is_clear(&self) -> bool {
-        let [alone, together] = [&self.alone, &self.together].map(Times::usual);
-        alone
-            .zip(together)
-            .is_some_and(|(alone, together)| alone.max(together) > CLEARLY * alone.min(together))
-    }
-
     fn times(&self, way: Way) -> &Times {
         match way {
             Way::Alone => &self.alone,
@@ -166,7 +171,7 @@ impl Trial {
         }
     }
 
-    fn learn(&mut self, way: Way, nanos_per_gas: f64) {
+    fn learn(&mut self, way: Way, nanos_per_gas: f64, longest: u32) {
         let before = self.better();
         let usual = before.and_then(|better| self.times(better).usual());
         match way {
@@ -181,8 +186,7 @@ impl Trial {
             self.tried += 1;
             self.is_in_doubt |= nanos_per_gas < usual;
             if self.tried >= IN_A_ROW {
-                let most = if self.is_clear() { LONGEST_INTERVAL } else { LONGEST_IF_CLOSE };
-                let longer = (2 * self.interval).min(most);
+                let longer = (2 * self.interval).min(longest);
                 self.begin_again(if self.is_in_doubt { FIRST_INTERVAL } else { longer });
             }
         }
@@ -243,12 +247,10 @@ mod tests {
     }
 
     #[test]
-    fn the_worse_way_is_tried_ever_more_seldom_and_the_sooner_the_closer_it_is() {
-        let clear = ways(Way::Alone, 200, 300, 1000);
-        assert_eq!(count(&clear[8..60], Way::Together), 4);
-        assert!(count(&clear[500..], Way::Together) <= 8, "{clear:?}");
-        let close = count(&ways(Way::Alone, 200, 210, 1000)[500..], Way::Together);
-        assert!((50..=60).contains(&close), "two in eighteen, not {close}");
+    fn the_worse_way_is_tried_ever_more_seldom() {
+        let ways = ways(Way::Alone, 200, 300, 1000);
+        assert_eq!(count(&ways[8..60], Way::Together), 4);
+        assert!(count(&ways[500..], Way::Together) <= 8, "{ways:?}");
     }
 
     #[test]

@@ -36,7 +36,6 @@ pub(crate) struct Seen {
 /// Writes into a record what a run has seen of accounts, and what it does to them. Slots in the record
 /// say the place of their account among the seen: from then on they say its position in the record.
 pub(crate) fn write_down(all: &mut Vec<Seen>, record: &mut Record, memory: &Memory) {
-    record.payments.reserve(all.len());
     let is_moved = !(record.reads.is_empty() && record.created.is_empty() && record.writes.is_empty());
     let mut positions = Vec::with_capacity(if is_moved { all.len() } else { 0 });
     // Those who were seen are large: they are read where they lie.

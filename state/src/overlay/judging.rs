@@ -8,18 +8,18 @@ use super::{Overlay, entry, record_account};
 use crate::{Account, Base, Existence, Life, Origin, Record, SlotObservation, SlotRecord, Staleness};
 
 impl<B: Base> Overlay<B> {
-    /// Looks at what judging a record will look at, in the record and here. Where several are judged one
+    /// Looks at a record, and at what is here of those who pay and are paid. Where several are judged one
     /// after the other it pays to look at all of them first: what lies in another core's cache, or in
     /// nobody's, comes at the same time then, instead of being waited for at each step.
     #[inline]
     pub fn fetch(&self, record: &Record) {
-        let Record { payments, accounts, reads, writes, .. } = record;
-        payments.iter().for_each(|payment| {
+        // What is looked at means nothing here: only that a compiler may not leave it out.
+        for payment in &record.payments {
             black_box(self.accounts.get_index_of(&payment.address()));
-        });
-        let others = accounts.iter().map(|account| account.effect.is_some() as usize);
-        let slots = reads.iter().map(|slot| slot.account).chain(writes.iter().map(|slot| slot.account));
-        black_box(others.sum::<usize>() + slots.sum::<u32>() as usize);
+        }
+        record.accounts.iter().for_each(|account| _ = black_box(account.effect.is_some()));
+        record.reads.iter().for_each(|slot| _ = black_box(slot.account));
+        record.writes.iter().for_each(|slot| _ = black_box(slot.account));
     }
 
     /// What of the observations in a record does not hold here. If there is nothing, the record may
