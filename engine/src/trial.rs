@@ -4,8 +4,8 @@
 //! machine decides, and that no guess knows; and of those whose runs ahead were for nothing many times in a
 //! row, whether anything is left of what a second thread brings. So blocks of one kind are executed both ways
 //! at first, and then the way that took less; now and then the other way again, ever more seldom while
-//! nothing speaks for it. That is two blocks in a row, for the first of them may have to wake somebody up. A
-//! kind is how much a block takes, and how much each of its transactions does.
+//! nothing speaks for it. That is two blocks in a row, for the first of them may have to wake somebody up,
+//! unless they take so long that this is nothing. A kind is how much a block takes, and how much each of its transactions does.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -13,11 +13,14 @@ use crate::forecast::Known;
 
 /// How many of the last blocks count.
 const RECENT: usize = 6;
-/// How many blocks in a row go the other way when it is tried.
+/// How many blocks in a row go the other way when it is tried. Twice so many go each way before any way is
+/// preferred.
 const IN_A_ROW: usize = 2;
-/// How many blocks go each way before any way is preferred: twice so many in a row, for what comes first
-/// finds everything cold.
-const AT_FIRST: usize = 2 * IN_A_ROW;
+/// The same of blocks that take long: waking somebody up, and what is cold, is nothing beside that, and one that
+/// goes the wrong way is a great loss.
+const IN_A_ROW_IF_LONG: usize = 1;
+/// Blocks that take so much gas, as a power of two, take long: 10 ms and more.
+const LONG: i32 = 27;
 /// After so many blocks the other way is tried again: at first, and at most.
 const FIRST_INTERVAL: u32 = 8;
 const LONGEST_INTERVAL: u32 = 128;
@@ -63,6 +66,8 @@ pub(crate) struct Trials {
 
 #[derive(Clone, Debug)]
 struct Trial {
+    /// How many blocks in a row go the other way.
+    in_a_row: usize,
     alone: Times,
     together: Times,
     /// How many blocks went the better way since the other one was tried.
@@ -90,6 +95,11 @@ impl Way {
 }
 
 impl Kind {
+    /// How many blocks in a row go the other way when it is tried.
+    fn in_a_row(self) -> usize {
+        if self.size < LONG { IN_A_ROW } else { IN_A_ROW_IF_LONG }
+    }
+
     /// The kind of blocks that are expected to take so much gas, in so many pieces.
     pub(crate) fn of(gas: f64, pieces: f64, known: Known) -> Self {
         // Twice the size, or 1.4 times the weight, is another kind.
@@ -124,25 +134,23 @@ impl Trials {
 
     /// How long blocks of a kind take on one thread, once that was measured.
     pub(crate) fn nanos_per_gas_alone(&self, kind: Kind) -> Option<f64> {
-        self.trials.get(&kind)?.alone.usual()
+        self.trials.get(&kind)?.usual(Way::Alone)
     }
 
     /// A block of a kind went this way, and took so long for its gas.
     pub(crate) fn learn(&mut self, kind: Kind, way: Way, time: Duration, gas: f64) {
         let longest = if self.is_suspect(kind) { LONGEST_FOR_NOTHING } else { LONGEST_INTERVAL };
-        let trial = self.trials.entry(kind).or_default();
+        let trial = self.trials.entry(kind).or_insert_with(|| Trial::new(kind.in_a_row()));
         trial.learn(way, time.as_secs_f64() * 1e9 / gas.max(1.0), longest);
     }
 }
 
-impl Default for Trial {
-    fn default() -> Self {
-        let (alone, together) = Default::default();
-        Self { alone, together, since: 0, interval: FIRST_INTERVAL, tried: 0, is_in_doubt: false }
-    }
-}
-
 impl Trial {
+    fn new(in_a_row: usize) -> Self {
+        let (alone, together) = Default::default();
+        Self { in_a_row, alone, together, since: 0, interval: FIRST_INTERVAL, tried: 0, is_in_doubt: false }
+    }
+
     fn way(&self, guess: Way) -> Way {
         match self.better() {
             Some(better) if self.since >= self.interval => better.other(),
@@ -155,13 +163,24 @@ impl Trial {
     fn missing(&self, guess: Way) -> Way {
         let known = |way| self.times(way).nanos_per_gas.len();
         let lacks = |least: usize| [guess, guess.other()].into_iter().find(|way| known(*way) < least);
-        lacks(IN_A_ROW).or_else(|| lacks(AT_FIRST)).unwrap_or(guess)
+        lacks(self.in_a_row).or_else(|| lacks(self.least())).unwrap_or(guess)
     }
 
     /// The way that took less, if both are known.
     fn better(&self) -> Option<Way> {
-        let [alone, together] = [self.alone.usual()?, self.together.usual()?];
+        let [alone, together] = [self.usual(Way::Alone)?, self.usual(Way::Together)?];
         Some(if together < alone { Way::Together } else { Way::Alone })
+    }
+
+    /// How long blocks take that go this way, once enough of them did.
+    fn usual(&self, way: Way) -> Option<f64> {
+        let times = self.times(way);
+        (times.nanos_per_gas.len() >= self.least()).then(|| times.middle())
+    }
+
+    /// Of how many blocks the times must be known.
+    fn least(&self) -> usize {
+        2 * self.in_a_row
     }
 
     fn times(&self, way: Way) -> &Times {
@@ -173,7 +192,7 @@ impl Trial {
 
     fn learn(&mut self, way: Way, nanos_per_gas: f64, longest: u32) {
         let before = self.better();
-        let usual = before.and_then(|better| self.times(better).usual());
+        let usual = before.and_then(|better| self.usual(better));
         match way {
             Way::Alone => self.alone.add(nanos_per_gas),
             Way::Together => self.together.add(nanos_per_gas),
@@ -185,7 +204,7 @@ impl Trial {
         } else if let Some(usual) = usual {
             self.tried += 1;
             self.is_in_doubt |= nanos_per_gas < usual;
-            if self.tried >= IN_A_ROW {
+            if self.tried >= self.in_a_row {
                 let longer = (2 * self.interval).min(longest);
                 self.begin_again(if self.is_in_doubt { FIRST_INTERVAL } else { longer });
             }
@@ -207,12 +226,11 @@ impl Times {
         self.next = (self.next + 1) % RECENT;
     }
 
-    /// The time in the middle, of two the lesser: what else the machine does only adds to it. Nothing
-    /// while there are too few.
-    fn usual(&self) -> Option<f64> {
+    /// The time in the middle, of two the lesser: what else the machine does only adds to it.
+    fn middle(&self) -> f64 {
         let mut times = self.nanos_per_gas.clone();
         times.sort_unstable_by(f64::total_cmp);
-        (times.len() >= AT_FIRST).then(|| times[(times.len() - 1) / 2])
+        times[(times.len() - 1) / 2]
     }
 }
 
@@ -222,7 +240,11 @@ mod tests {
 
     /// Which ways so many blocks of one kind go that take so long.
     fn ways(guess: Way, alone: u64, together: u64, blocks: usize) -> Vec<Way> {
-        let (mut trials, kind) = (Trials::default(), Kind::of(1e6, 10.0, Known::AsTold));
+        ways_of(Kind::of(1e6, 10.0, Known::AsTold), guess, [alone, together], blocks)
+    }
+
+    fn ways_of(kind: Kind, guess: Way, [alone, together]: [u64; 2], blocks: usize) -> Vec<Way> {
+        let mut trials = Trials::default();
         let mut go = || {
             let way = trials.way(kind, guess);
             let micros = if way == Way::Alone { alone } else { together };
@@ -243,6 +265,16 @@ mod tests {
             assert_eq!(ways(guess, 300, 200, 8), [guess, guess, other, other, guess, guess, other, other]);
             assert_eq!(count(&ways(guess, 300, 200, 30)[8..], Way::Alone), 2);
             assert_eq!(count(&ways(guess, 200, 300, 30)[8..], Way::Together), 2);
+        }
+    }
+
+    #[test]
+    fn of_long_blocks_half_as_many_go_the_worse_way() {
+        let long = Kind::of(1e9, 1e4, Known::AsTold);
+        for guess in [Way::Alone, Way::Together] {
+            let ways = ways_of(long, guess, [300_000, 200_000], 41);
+            assert_eq!(ways[..4], [guess, guess.other(), guess, guess.other()]);
+            assert_eq!(count(&ways[4..], Way::Alone), 2);
         }
     }
 
