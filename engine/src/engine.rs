@@ -29,6 +29,9 @@ use crate::{
     trace::Stopwatch,
 };
 
+/// Of a block with so many transactions, the parties of four instead of two tell whether the base is slow.
+const LARGE: usize = 32;
+
 /// Executes blocks, in parallel where that pays. One engine serves any number of threads at once.
 ///
 /// ```
@@ -254,8 +257,11 @@ impl<H: Handling> Engine<H> {
         if self.threads() < 2 {
             return Speed::AtHand;
         }
-        let [first, last] = [block.transactions.first(), block.transactions.last()];
-        let accounts = first.into_iter().chain(last).flat_map(Transaction::parties);
+        let transactions = &block.transactions;
+        let count = if transactions.len() < LARGE { 2 } else { 4 };
+        let step = transactions.len().saturating_sub(1).div_ceil(count).max(1);
+        let parties = transactions.iter().rev().step_by(step).flat_map(Transaction::parties);
+        let accounts = [block.env.beneficiary].into_iter().chain(parties);
         let was_slow = std::mem::take(&mut self.shared.history.lock().was_base_slow);
         let is_slow = was_slow || catch_unwind(AssertUnwindSafe(|| is_slow(base, accounts))).unwrap_or(false);
         if is_slow { Speed::Slow } else { Speed::AtHand }

@@ -31,8 +31,8 @@ const SHARE_THAT_IS_NOTHING: f64 = 0.1;
 const WEIGHT_OF_PAYMENTS: f64 = 0.3;
 /// Of a block with more than twice as many transactions, so many samples of so many in a row tell: looking at
 /// each takes a few percent of what a payment takes.
-const SAMPLES: usize = 16;
-const SAMPLE: usize = 64;
+const SAMPLES: usize = 32;
+const SAMPLE: usize = 32;
 /// What is asked of the base about calls without input before a block is left to one thread.
 const QUESTIONS: usize = 8;
 

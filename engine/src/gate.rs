@@ -269,8 +269,12 @@ where
         self.committer.take_effects(self.loom.memory, share, &mut self.effects);
         let stale = &mut self.worker.stale;
         self.loom.memory.publish(Writer::Run(version), &self.effects, before, stale);
-        for (_, taken) in self.taken.iter_mut().filter(|(index, _)| stale.contains(index)) {
+        for (index, taken) in self.taken.iter_mut().filter(|(index, _)| stale.contains(index)) {
             taken.spoil();
+            if let Taken::Stale(ran) = taken {
+                let version = Version { index: *index, incarnation: ran.incarnation };
+                self.loom.memory.predict(version, &ran.record);
+            }
         }
         self.loom.report_stale(stale);
     }

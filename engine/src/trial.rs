@@ -5,7 +5,8 @@
 //! row, whether anything is left of what a second thread brings. So blocks of one kind are executed both ways
 //! at first, and then the way that took less; now and then the other way again, ever more seldom while
 //! nothing speaks for it. That is two blocks in a row, for the first of them may have to wake somebody up,
-//! unless they take so long that this is nothing. A kind is how much a block takes, and how much each of its transactions does.
+//! unless they take so long that this is nothing. A kind is how much a block takes, and how much each of its
+//! transactions does.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -16,16 +17,16 @@ const RECENT: usize = 6;
 /// How many blocks in a row go the other way when it is tried. Twice so many go each way before any way is
 /// preferred.
 const IN_A_ROW: usize = 2;
-/// The same of blocks that take long: waking somebody up, and what is cold, is nothing beside that, and one that
-/// goes the wrong way is a great loss.
+/// The same of blocks that take long: waking somebody up, and what is cold, is nothing beside that, and
+/// one that goes the wrong way is a great loss.
 const IN_A_ROW_IF_LONG: usize = 1;
 /// Blocks that take so much gas, as a power of two, take long: 10 ms and more.
 const LONG: i32 = 27;
 /// After so many blocks the other way is tried again: at first, and at most.
 const FIRST_INTERVAL: u32 = 8;
 const LONGEST_INTERVAL: u32 = 128;
-/// The same at most where runs ahead were for nothing: of a large block a second thread may take half, and
-/// where it does not, little is lost by trying.
+/// The same at most until a second thread is tried where runs ahead were for nothing: of a large block it may
+/// take half, and where it does not, little is lost by trying.
 const LONGEST_FOR_NOTHING: u32 = 16;
 /// After so many blocks in a row for which runs ahead brought nothing, it is in doubt whether they ever do.
 const ENOUGH_FOR_NOTHING: u32 = 8;
@@ -139,7 +140,8 @@ impl Trials {
 
     /// A block of a kind went this way, and took so long for its gas.
     pub(crate) fn learn(&mut self, kind: Kind, way: Way, time: Duration, gas: f64) {
-        let longest = if self.is_suspect(kind) { LONGEST_FOR_NOTHING } else { LONGEST_INTERVAL };
+        let is_hopeful = way == Way::Together && self.is_suspect(kind);
+        let longest = if is_hopeful { LONGEST_FOR_NOTHING } else { LONGEST_INTERVAL };
         let trial = self.trials.entry(kind).or_insert_with(|| Trial::new(kind.in_a_row()));
         trial.learn(way, time.as_secs_f64() * 1e9 / gas.max(1.0), longest);
     }
