@@ -259,7 +259,7 @@ impl<H: Handling> Engine<H> {
         }
         let transactions = &block.transactions;
         let count = if transactions.len() < LARGE { 2 } else { 4 };
-        let step = transactions.len().saturating_sub(1).div_ceil(count).max(1);
+        let step = transactions.len().div_ceil(count).max(1);
         let parties = transactions.iter().rev().step_by(step).flat_map(Transaction::parties);
         let accounts = [block.env.beneficiary].into_iter().chain(parties);
         let was_slow = std::mem::take(&mut self.shared.history.lock().was_base_slow);

@@ -5,7 +5,6 @@
 
 use alloy_primitives::{Address, B256, U256};
 use revm_state::{Account as EvmAccount, AccountId, AccountInfo, Bytecode};
-
 use smallvec::SmallVec;
 
 use crate::{Account, Payment};

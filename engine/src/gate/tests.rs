@@ -213,3 +213,18 @@ fn what_a_record_told_is_taken_back_when_it_is_refused_in_a_hush() {
     assert_eq!((found.hushed, found.refused), (hushed, 1), "{found:?}");
     assert_eq!(found.shared, SlotRead::Value(U256::ZERO, blockloom_state::Origin::Base));
 }
+
+#[test]
+fn what_is_taken_back_spoils_what_was_taken_with_it() {
+    let (mut steps, hushed) = calm();
+    // As above, and whoever read what is taken back is in one stretch with it.
+    let late = hushed + 2;
+    steps[late] = Step::new(7, [7, 7]);
+    steps[late + 1] = Step::new(7, [SHARED, 6]);
+    steps[late + 2] = Step::reading(SHARED, late + 2);
+    let mut cuts = singly(TRANSACTIONS - 1);
+    cuts[late + 1].transactions = 2;
+    let found = drive(&steps, &cuts, Some((late, hushed + 1)));
+    assert_eq!((found.hushed, found.refused), (hushed, 1), "the reader is not even judged: {found:?}");
+    assert_eq!(found.shared, SlotRead::Value(U256::ZERO, blockloom_state::Origin::Base));
+}
