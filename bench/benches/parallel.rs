@@ -1,9 +1,9 @@
-//! The parallel engine beside the sequential one, on real blocks.
+//! Parallel against sequential execution, on real blocks.
 //!
-//! Both run in one process and in turn, on warm blocks, and medians are compared; their outcomes
-//! are compared whole, every round. The bars are what the project asks of a machine with two cores:
-//! the benchmark fails below them. `ONLY` names one block, `ROUNDS` says how often each side executes
-//! each; `SIDE=parallel` or `SIDE=sequential` executes that side as often once more, for a profiler.
+//! Both run in one process, in turn, with warm caches. Compares medians, and the outcomes of every round. Fails
+//! below the targets of the project for a machine with two cores. `THREADS` is the number of threads (2). `ONLY`
+//! selects one block by its number. `ROUNDS` is the number of executions on each side (21). `SIDE=parallel` or
+//! `SIDE=sequential` executes that side as often once more, for a profiler.
 
 #![expect(clippy::print_stdout, reason = "printing is what a benchmark is for")]
 
@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use blockloom_bench::distance::Distance;
+use blockloom_bench::core_latency::CoreLatency;
 use blockloom_engine::{Block, Config, Engine, Statistics};
 use blockloom_fuzz::suites::{RealBlock, Suites};
 use blockloom_state::MemoryStore;
@@ -21,11 +21,11 @@ use blockloom_state::MemoryStore;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// The least ratio of all blocks together, and of any block.
-const TOTAL_BAR: f64 = 1.30;
-const WORST_BAR: f64 = 0.90;
+/// The least ratio of all blocks in total, and of any block.
+const TOTAL_TARGET: f64 = 1.30;
+const WORST_TARGET: f64 = 0.90;
 
-/// How often each block is executed by each side.
+/// The number of executions of each block on each side.
 const ROUNDS: usize = 21;
 
 fn main() -> ExitCode {
@@ -34,7 +34,7 @@ fn main() -> ExitCode {
         println!("skipped: there is no suite of mainnet blocks; {suites}");
         return ExitCode::SUCCESS;
     };
-    let before = Distance::measure();
+    let before = CoreLatency::measure();
     let number = |name| env::var(name).ok().and_then(|number| number.parse().ok());
     let threads = number("THREADS").unwrap_or(2);
     let rounds = number("ROUNDS").unwrap_or(ROUNDS);
@@ -62,14 +62,14 @@ fn main() -> ExitCode {
     let ratio = sequential_total.as_secs_f64() / parallel_total.as_secs_f64();
     let mean = (logs / count as f64).exp();
     println!(
-        "{count} blocks, {threads} threads: {ratio:.3} in total (at least {TOTAL_BAR}), geometric mean {mean:.3}, worst {:.3} ({}, at least {WORST_BAR})",
+        "{count} blocks, {threads} threads: {ratio:.3} in total (at least {TOTAL_TARGET}), geometric mean {mean:.3}, worst {:.3} ({}, at least {WORST_TARGET})",
         worst.0, worst.1
     );
-    Distance::then_and_now(before).into_iter().for_each(|line| println!("{line}"));
-    if ratio >= TOTAL_BAR && worst.0 >= WORST_BAR { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    CoreLatency::before_and_after(before).into_iter().for_each(|line| println!("{line}"));
+    if ratio >= TOTAL_TARGET && worst.0 >= WORST_TARGET { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// The median times of both sides, taken in turn, and what the last parallel round took.
+/// The median times of both sides, and the statistics of the last parallel round.
 fn compare(
     engine: &Engine,
     base: &MemoryStore,
@@ -92,7 +92,7 @@ fn compare(
         let start = Instant::now();
         let outcome = engine.execute(base, block).expect("real blocks are valid");
         parallel_times.push(start.elapsed());
-        assert_eq!(outcome, expected, "parallel execution commits what sequential execution does");
+        assert_eq!(outcome, expected, "parallel execution has the outcome of sequential execution");
         statistics = outcome.statistics;
     }
     (median(&mut sequential_times), median(&mut parallel_times), statistics)

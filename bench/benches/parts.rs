@@ -1,4 +1,4 @@
-//! The parts that every transaction goes through, each for itself, so that a regression has an address.
+//! Microbenchmarks of the parts that every transaction uses, to locate a regression.
 
 use std::hint::black_box;
 
@@ -6,7 +6,7 @@ use alloy_primitives::{Address, KECCAK256_EMPTY, U256};
 use blockloom_bench::workloads::{Kind, Recipe, Shape, Workload};
 use blockloom_engine::{Config, Engine, Spread};
 use blockloom_state::{
-    AccountEffect, AccountObservation, AccountRecord, Allocation, BalanceEffect, Bounds, Existence, Fate,
+    AccountEffect, AccountObservation, AccountRecord, Allocation, BalanceEffect, Bounds, Existence, LifeChange,
     Incarnation, Memory, MemoryStore, Origin, Overlay, Payment, Recall, Record, Sight, SlotObservation,
     SlotRead, SlotRecord, TxIndex, Version, Writer,
 };
@@ -17,9 +17,9 @@ use revm_state::AccountId;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// How many slots, or accounts, one measurement goes through.
+/// The number of slots, or accounts, of one measurement.
 const COUNT: usize = 1000;
-/// The gas of a small block: some ten swaps.
+/// The gas of a small block: about ten swaps.
 const SMALL: u64 = 1_000_000;
 
 fn address(number: usize) -> Address {
@@ -36,7 +36,7 @@ fn payers() -> MemoryStore {
     MemoryStore::from_genesis((0..COUNT).map(|number| (address(number), rich.clone())))
 }
 
-/// A memory in which the contract's slots are known.
+/// A memory with the contract's slots read.
 fn filled(store: &MemoryStore) -> Memory {
     let mut memory = Memory::default();
     memory.open(Address::ZERO, Sight::Clear);
@@ -46,7 +46,7 @@ fn filled(store: &MemoryStore) -> Memory {
 
 fn read_account(memory: &Memory, store: &MemoryStore, reader: TxIndex) -> AccountId {
     let read = memory.account(address(0), reader, Recall::Everybody, || store.basic_ref(address(0)));
-    read.expect("a store can be read").id.expect("everybody is remembered")
+    read.expect("a store can be read").id.expect("every account has an id")
 }
 
 fn read_slots(memory: &Memory, store: &MemoryStore, reader: TxIndex) -> U256 {
@@ -61,7 +61,7 @@ fn read_slots(memory: &Memory, store: &MemoryStore, reader: TxIndex) -> U256 {
     slots.sum()
 }
 
-/// What a run would record that writes every slot of the contract.
+/// The record of a run that writes every slot of the contract.
 fn writing(memory: &Memory, store: &MemoryStore) -> Record {
     let account = read_account(memory, store, TxIndex::new(1));
     let touched = AccountRecord {
@@ -81,23 +81,25 @@ fn writing(memory: &Memory, store: &MemoryStore) -> Record {
     }
 }
 
-/// What a run would record in which everybody is paid.
+/// The record of a run that pays every account.
 fn paying() -> Record {
     let observed = AccountObservation {
-        balance: Bounds { at_least: U256::ONE, ..Bounds::<U256>::UNLESS_HUGE },
+        balance: Bounds { at_least: U256::ONE, ..Bounds::<U256>::BELOW_OVERFLOW },
         nonce: Bounds::<u64>::ALL,
         code_hash: Some(KECCAK256_EMPTY),
         existence: Some(Existence::Exists),
     };
     let effect =
-        AccountEffect { fate: Fate::Lives, balance: BalanceEffect::Add(U256::ONE), nonce: None, code: None };
-    let paid = |number| Payment::of(address(number), &observed, Some(&effect), None).expect("it is one");
+        AccountEffect { life_change: LifeChange::Continues, balance: BalanceEffect::Add(U256::ONE), nonce: None, code: None };
+    let paid = |number| {
+        Payment::of(address(number), &observed, Some(&effect), None).expect("adding one wei is a payment")
+    };
     Record { payments: (0..COUNT).map(paid).collect(), ..Record::default() }
 }
 
 fn commit<'s>(store: &'s MemoryStore, record: &Record) -> Overlay<&'s MemoryStore> {
-    let mut overlay = Overlay::with_room_for(store, record.payments.len());
-    assert_eq!(overlay.staleness(record), Ok(None));
+    let mut overlay = Overlay::with_capacity(store, record.payments.len());
+    assert_eq!(overlay.validate(record), Ok(None));
     overlay.commit_record(record);
     overlay
 }
@@ -136,7 +138,7 @@ fn memory(criterion: &mut Criterion) {
 }
 
 fn gate(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("gate, judge and commit");
+    let mut group = criterion.benchmark_group("gate, validate and commit");
     let store = contract();
     let record = writing(&filled(&store), &store);
     group.bench_function("1000 slots", |bench| {

@@ -1,7 +1,7 @@
-//! The allocator of the command, which can say how much memory was in use at most.
+//! The allocator of the command. It can report the peak of memory in use.
 //!
-//! Many short-lived allocations are most of what revm does beside interpreting, so it is a fast one.
-//! It counts only while somebody measures: counting is work, and all threads would share the count.
+//! It is mimalloc: beside interpreting, revm mostly makes short-lived allocations.
+//! It counts only during a measurement, because all threads share the counters.
 
 use std::{
     alloc::{GlobalAlloc, Layout},
@@ -14,17 +14,17 @@ use mimalloc::MiMalloc;
 static ALLOCATOR: Counting = Counting;
 
 static IS_COUNTING: AtomicBool = AtomicBool::new(false);
-/// What is in use, beyond what was when counting began.
+/// Bytes in use, minus the bytes in use when counting began.
 static IN_USE: AtomicIsize = AtomicIsize::new(0);
-/// The most that was.
+/// The maximum of `IN_USE`.
 static PEAK: AtomicIsize = AtomicIsize::new(0);
 
 struct Counting;
 
-/// Does something, and says how many bytes more were in use meanwhile than before, at most. One at a
-/// time may ask.
+/// Runs `work` and returns the peak of memory in use during it, in bytes above the use before it.
+/// Only one measurement at a time is valid.
 pub(crate) fn with_peak<T>(work: impl FnOnce() -> T) -> (T, usize) {
-    // ORDER: Relaxed in this file: the numbers stand for themselves.
+    // ORDER: Relaxed in this file: no other data depends on the counters.
     IN_USE.store(0, Ordering::Relaxed);
     PEAK.store(0, Ordering::Relaxed);
     IS_COUNTING.store(true, Ordering::Relaxed);
@@ -42,35 +42,35 @@ fn count(size: usize, sign: isize) {
     }
 }
 
-#[expect(unsafe_code, reason = "an allocator is unsafe to write, and this one only counts")]
-// SAFETY: every call is handed on as it is.
+#[expect(unsafe_code, reason = "`GlobalAlloc` is an unsafe trait; this allocator only adds counters")]
+// SAFETY: every call is forwarded to mimalloc unchanged.
 unsafe impl GlobalAlloc for Counting {
-    // SAFETY: asks of its caller what `GlobalAlloc::alloc` asks.
+    // SAFETY: the requirements are those of `GlobalAlloc::alloc`.
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size(), 1);
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller fulfils the requirements.
         unsafe { MiMalloc.alloc(layout) }
     }
 
-    // SAFETY: asks of its caller what `GlobalAlloc::dealloc` asks.
+    // SAFETY: the requirements are those of `GlobalAlloc::dealloc`.
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         count(layout.size(), -1);
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller fulfils the requirements.
         unsafe { MiMalloc.dealloc(pointer, layout) }
     }
 
-    // SAFETY: asks of its caller what `GlobalAlloc::alloc_zeroed` asks.
+    // SAFETY: the requirements are those of `GlobalAlloc::alloc_zeroed`.
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         count(layout.size(), 1);
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller fulfils the requirements.
         unsafe { MiMalloc.alloc_zeroed(layout) }
     }
 
-    // SAFETY: asks of its caller what `GlobalAlloc::realloc` asks.
+    // SAFETY: the requirements are those of `GlobalAlloc::realloc`.
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         count(size, 1);
         count(layout.size(), -1);
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller fulfils the requirements.
         unsafe { MiMalloc.realloc(pointer, layout, size) }
     }
 }
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_peak_is_the_most_that_was_in_use_at_once() {
+    fn the_peak_is_the_maximum_of_memory_in_use() {
         let megabytes = |count: usize| black_box(vec![1u8; count << 20]);
         let ((), peak) = with_peak(|| {
             drop(megabytes(8));

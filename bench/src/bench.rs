@@ -1,4 +1,4 @@
-//! `blockloom bench`: how much faster parallel execution is, on generated blocks and on fixtures.
+//! `blockloom bench`: measures parallel against sequential execution, on generated blocks and on fixtures.
 
 use std::{
     error::Error,
@@ -11,73 +11,76 @@ use std::{
 };
 
 use blockloom_bench::{
-    distance::Distance,
+    core_latency::CoreLatency,
     workloads::{Kind, Recipe, Shape, Workload},
 };
-use blockloom_engine::{Block, BlockError, Config, Engine, Outcome, Step};
+use blockloom_engine::{Block, BlockError, Config, Engine, Outcome, CommittedStep};
 use blockloom_fixtures::{BlockReport, Executor, Harness, Sources, check, read};
 use blockloom_state::MemoryStore;
 
 use crate::{
     Status,
-    interrupt::{self, is_interrupted, say},
+    interrupt::{self, is_interrupted, print_message},
+    json::{JsonLines, json_failure},
+    output::check_outside_inputs,
     quantity::quantity,
-    report::{JsonLines, Ratios, Table, check_is_no_input, json_failure},
+    ratios::Ratios,
     row::{HEADER, Hints, Method, Row},
+    table::Table,
 };
 
 /// Measure parallel against sequential execution.
 ///
-/// Each WHAT is the name of a workload (transfers, erc20, swaps, mixed), which is generated, or a
-/// path with fixtures. Both sides execute each block in one process and in turn, and medians are told. What
-/// comes out is compared every time.
+/// Each WHAT is a generated workload (transfers, erc20, swaps, mixed) or a path with fixtures. Both sides
+/// execute each block in one process, in turn. The figures are medians. The outcomes are compared in every
+/// round.
 ///
-/// Exit status: 1 if the sides part, or a block is invalid; otherwise 130 if it was interrupted;
-/// otherwise 2 if some input was unusable, or nothing was measured; otherwise 0.
+/// Exit status: 1 if outcomes differ or a block is invalid; otherwise 130 if it was interrupted; otherwise 2
+/// if some input was unusable, or nothing was measured; otherwise 0.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Workloads and paths; without any: all workloads.
+    /// Workloads and paths. Default: all workloads.
     what: Vec<What>,
-    /// How the transactions of a workload meet: independent, chain, hot or senders; several with
-    /// commas between them.
+    /// The dependencies between the transactions of a workload: independent, chain, hot or senders; or several,
+    /// separated by commas.
     #[arg(long, value_name = "S", value_delimiter = ',', default_value = "independent", value_parser = shape)]
     shape: Vec<Shape>,
-    /// The share of transactions that meet in a few places, in the shape `hot`.
+    /// The share of transactions with one of a few hot recipients, in the shape `hot`.
     #[arg(long, value_name = "SHARE", default_value = "0.3", value_parser = share)]
     hot: f64,
-    /// How many senders there are, in the shape `senders`.
+    /// The number of senders, in the shape `senders`.
     #[arg(long, value_name = "N", default_value = "10")]
     senders: NonZeroUsize,
-    /// The gas of a generated block, as 500k, 30M or 1G; several with commas between them.
+    /// The gas of a generated block, such as 500k, 30M or 1G; or several, separated by commas.
     #[arg(long, value_name = "GAS", value_delimiter = ',', default_value = "100M", value_parser = gas)]
     gas: Vec<u64>,
-    /// Where the random numbers of generated blocks start.
+    /// The seed of generated blocks.
     #[arg(long, value_name = "N", default_value = "1")]
     seed: u64,
-    /// How many threads the parallel side has; several with commas between them. By default as many as
-    /// the machine runs at once.
+    /// The number of threads of the parallel side; or several numbers, separated by commas. Default: the number
+    /// of cores.
     #[arg(long, value_name = "N", value_delimiter = ',')]
     threads: Vec<NonZeroUsize>,
-    /// How often each side executes each block.
+    /// The number of executions of each block on each side.
     #[arg(long, value_name = "N", default_value = "20")]
     rounds: NonZeroUsize,
-    /// Let each read of the base take U microseconds, as if it lay on a disk.
+    /// Delay each read of the base by U microseconds, to simulate a disk.
     #[arg(long, value_name = "U", default_value = "0")]
     read_latency_us: u64,
-    /// Execute each block in parallel with its access list (EIP-7928), too, which an execution beforehand
-    /// yields.
+    /// Execute each block in parallel with its access list (EIP-7928) as well. An execution before the
+    /// first round produces the list.
     #[arg(long)]
     with_lists: bool,
-    /// Of fixtures only blocks with at least N transactions.
+    /// Of fixtures, measure only blocks with at least N transactions.
     #[arg(long, value_name = "N", default_value = "2")]
     min_txs: usize,
-    /// Write a line of JSON for each row to FILE; `-` is standard output, and the table then goes to
-    /// standard error.
+    /// Write a line of JSON for each row to FILE. `-` is standard output; the table then goes to standard
+    /// error.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }
 
-/// What is measured.
+/// A workload or fixtures.
 #[derive(Clone, Debug)]
 enum What {
     Workload(Kind),
@@ -105,21 +108,21 @@ fn shape(text: &str) -> Result<Shape, String> {
     Shape::ALL
         .into_iter()
         .find(|shape| shape.name() == text)
-        .ok_or_else(|| format!("one of {} is wanted", names()))
+        .ok_or_else(|| format!("expected one of {}", names()))
 }
 
 fn share(text: &str) -> Result<f64, String> {
     let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
-    share.ok_or_else(|| "a number from 0 to 1 is wanted".to_owned())
+    share.ok_or_else(|| "expected a number from 0 to 1".to_owned())
 }
 
-/// More gas than this is a slip of the finger, and would not fit into memory.
+/// More gas than this is taken for a typing error, and would not fit into memory.
 const MOST_GAS: u64 = 100_000_000_000;
 
 fn gas(text: &str) -> Result<u64, String> {
     quantity(text)
         .filter(|gas| (1..=MOST_GAS).contains(gas))
-        .ok_or_else(|| format!("an amount of gas as 500k, 30M or 1G is wanted, at most {MOST_GAS}"))
+        .ok_or_else(|| format!("expected an amount of gas such as 500k, 30M or 1G, at most {MOST_GAS}"))
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Status, Box<dyn Error>> {
@@ -130,7 +133,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Status, Box<dyn Error>> {
             What::Fixtures(path) => Some(path.clone()),
             What::Workload(_) => None,
         });
-        check_is_no_input("--json", path, &inputs.collect::<Vec<_>>())?;
+        check_outside_inputs("--json", path, &inputs.collect::<Vec<_>>())?;
     }
     let json = JsonLines::to(json_path).map_err(|error| json_failure(json_path, &error))?;
     let output: Box<dyn Write> =
@@ -151,7 +154,7 @@ struct Session<'a> {
     counts: Counts,
 }
 
-/// What came of the blocks.
+/// The counts of blocks and inputs.
 #[derive(Debug, Default)]
 struct Counts {
     measured: usize,
@@ -161,26 +164,26 @@ struct Counts {
 
 impl Session<'_> {
     fn run(&mut self) -> io::Result<()> {
-        // As wide as what comes below it, mostly.
-        let widest = ["transfers", "independent", "1000000000", "100000"].map(str::to_owned);
-        let mut room = HEADER.map(str::to_owned);
-        room[..widest.len()].clone_from_slice(&widest);
-        self.table.make_room(&room);
+        // Rows are written one by one, so the widths are guessed from typical cells.
+        let typical = ["transfers", "independent", "1000000000", "100000"].map(str::to_owned);
+        let mut widths = HEADER.map(str::to_owned);
+        widths[..typical.len()].clone_from_slice(&typical);
+        self.table.widen(&widths);
         self.table.write(&mut self.output, &HEADER.map(str::to_owned))?;
         let all = Kind::ALL.map(What::Workload);
         let what = if self.arguments.what.is_empty() { &all[..] } else { &self.arguments.what };
         let methods = self.methods();
-        let before = Distance::measure();
+        let before = CoreLatency::measure();
         for (what, method) in what.iter().flat_map(|what| methods.iter().map(move |method| (what, *method))) {
             match what {
                 What::Workload(kind) => self.run_workload(*kind, method)?,
                 What::Fixtures(path) => self.run_fixtures(path, method)?,
             }
         }
-        Distance::then_and_now(before).map_or(Ok(()), |line| writeln!(self.output, "{line}"))
+        CoreLatency::before_and_after(before).map_or(Ok(()), |line| writeln!(self.output, "{line}"))
     }
 
-    /// One for each number of threads.
+    /// One method for each number of threads.
     fn methods(&self) -> Vec<Method> {
         let Arguments { rounds, read_latency_us, with_lists, .. } = *self.arguments;
         let mut threads = self.arguments.threads.clone();
@@ -203,7 +206,7 @@ impl Session<'_> {
             let Workload { base, block } =
                 Recipe { kind, shape, gas, seed: *seed, hot: *hot, senders }.prepare();
             match method.measure(&base, &block) {
-                Ok((_, row)) => self.tell(&row, kind.name(), shape.name())?,
+                Ok((_, row)) => self.write_row(&row, kind.name(), shape.name())?,
                 Err(error) => self.fail(kind.name(), &error.to_string()),
             }
         }
@@ -219,7 +222,7 @@ impl Session<'_> {
                 Ok(cases) => cases.iter().try_for_each(|case| check(case, &mut blocks)),
                 Err(error) => {
                     blocks.session.counts.unusable += 1;
-                    say(&format!("unusable: {error}"));
+                    print_message(&format!("unusable: {error}"));
                     ControlFlow::Continue(())
                 }
             };
@@ -238,20 +241,20 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Writes a row.
-    fn tell(&mut self, row: &Row, workload: &str, shape: &str) -> io::Result<()> {
+    /// Writes a row to the table and as JSON.
+    fn write_row(&mut self, row: &Row, workload: &str, shape: &str) -> io::Result<()> {
         self.counts.measured += 1;
         self.table.write(&mut self.output, &row.columns(workload, shape))?;
         self.json.write(&row.line(workload, shape))?;
         if let Some(place) = &row.comparison.difference {
-            self.fail(workload, &format!("the sides part, {place}"));
+            self.fail(workload, &format!("the outcomes differ: {place}"));
         }
         Ok(())
     }
 
     fn fail(&mut self, workload: &str, error: &str) {
         self.counts.failed += 1;
-        say(&format!("failed: {workload}: {error}"));
+        print_message(&format!("failed: {workload}: {error}"));
     }
 
     fn status(&self) -> Status {
@@ -275,7 +278,7 @@ struct Blocks<'s, 'a> {
     ratios: Ratios,
     /// With access lists.
     listed: Ratios,
-    /// Of the block that was measured last.
+    /// The row of the last block.
     row: Option<Row>,
     error: Option<io::Error>,
 }
@@ -285,7 +288,7 @@ impl Executor for Blocks<'_, '_> {
         &mut self,
         base: &MemoryStore,
         block: &Block,
-        on_step: Option<&mut dyn FnMut(Step<'_>)>,
+        on_step: Option<&mut dyn FnMut(CommittedStep<'_>)>,
     ) -> Result<Outcome, BlockError> {
         let is_measured = block.transactions.len() >= self.session.arguments.min_txs.max(1);
         if !is_measured || on_step.is_some() {
@@ -306,10 +309,10 @@ impl Harness for Blocks<'_, '_> {
         if let Err(error) = &report.result {
             self.session.fail(&name, &error.to_string());
         } else if let Some(row) = self.row.take() {
-            let limit = row.limits.as_ref().map_or(f64::NAN, |limits| limits.here);
+            let limit = row.limits.as_ref().map_or(f64::NAN, |limits| limits.at_threads);
             self.ratios.add_block(&row.comparison, limit, || name.clone());
             self.listed.add_listed(&row.comparison, || name.clone());
-            if let Err(error) = self.session.tell(&row, &name, "fixture") {
+            if let Err(error) = self.session.write_row(&row, &name, "fixture") {
                 self.error = Some(error);
                 return ControlFlow::Break(());
             }

@@ -1,4 +1,4 @@
-//! `blockloom diff`: where two access lists (EIP-7928) part.
+//! `blockloom diff`: the differences between two access lists (EIP-7928).
 
 use std::{
     collections::BTreeMap,
@@ -11,59 +11,59 @@ use std::{
 use alloy_eips::eip7928::{AccountChanges, BlockAccessIndex, BlockAccessList, validate_block_access_list};
 use alloy_primitives::Address;
 use blockloom_fixtures::read_list;
-use blockloom_state::{ListItem, ListValue, Parting, partings};
+use blockloom_state::{ListItem, ListValue, ListDifference, list_differences};
 
-use crate::{Status, report::is_worth_a_word};
+use crate::{Status, output::is_reportable};
 
-/// Tell two access lists (EIP-7928) apart.
+/// Compare two access lists (EIP-7928).
 ///
-/// Reads RLP, as bytes or as hex digits, and JSON: a list, an object that holds one as `blockAccessList`, or a
-/// file of tests in which one block comes with a list; the form is recognised from the content. Where the
-/// lists part first, in the order in which a block happens, is told first.
+/// Reads RLP, as bytes or as hex digits, and JSON: a list, an object with a `blockAccessList`, or a file of tests
+/// in which one block has a list. The format is recognised from the content. The first difference in the
+/// order of execution is printed first.
 ///
-/// Exit status: 0 if they are equal, 1 if they are not, 2 if one of them cannot be read.
+/// Exit status: 0 if the lists are equal, 1 if they differ, 2 if one of them cannot be read.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// The one list.
+    /// The first list.
     first: PathBuf,
-    /// The other list.
+    /// The second list.
     second: PathBuf,
-    /// What stands together: what happens at one index, or what happens to one account.
+    /// Group the differences by index or by account.
     #[arg(long, value_name = "WHAT", value_enum, default_value = "index")]
     by: Grouping,
-    /// Show every place where they part, and not only the first ones.
+    /// Print every difference, not only the first 20.
     #[arg(long)]
     all: bool,
 }
 
-/// How places are grouped.
+/// How differences are grouped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Grouping {
     Index,
     Account,
 }
 
-/// How many places are shown, if not all of them are.
+/// The number of differences that are printed without `--all`.
 const SHOWN: usize = 20;
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Status, Box<dyn Error>> {
     let (first, second) = (read_list(&arguments.first)?, read_list(&arguments.second)?);
     let last = last_index(&first).max(last_index(&second));
-    let partings = partings(&first, &second);
-    let comparison = Comparison { arguments, lists: [first, second], partings, last };
+    let differences = list_differences(&first, &second);
+    let comparison = Comparison { arguments, lists: [first, second], differences, last };
     match comparison.write(&mut BufWriter::new(io::stdout().lock())) {
-        Err(error) if is_worth_a_word(&error) => Err(error.into()),
+        Err(error) if is_reportable(&error) => Err(error.into()),
         _ if comparison.lists[0] == comparison.lists[1] => Ok(Status::Verified),
         _ => Ok(Status::Failed),
     }
 }
 
-/// Two lists, compared.
+/// Two lists and their differences.
 struct Comparison<'a> {
     arguments: &'a Arguments,
     lists: [BlockAccessList; 2],
-    partings: Vec<Parting>,
-    /// The last index at which either says that something happens.
+    differences: Vec<ListDifference>,
+    /// The last index with a change in either list.
     last: BlockAccessIndex,
 }
 
@@ -75,71 +75,77 @@ impl Comparison<'_> {
                 writeln!(output, "{name} is malformed: {fault}")?;
             }
         }
-        let Some(parting) = self.partings.first() else {
+        let Some(difference) = self.differences.first() else {
             let [same, other] = &self.lists;
-            let verdict = if same == other { "are equal" } else { "say the same, but not in the same way" };
+            let verdict =
+                if same == other { "are equal" } else { "have the same content in a different order" };
             return writeln!(output, "{first} and {second} {verdict}");
         };
-        let place = self.group(Grouping::Index, parting);
-        writeln!(output, "{first} and {second} part first {place}, account {}:", parting.address)?;
-        writeln!(output, "  {}", Row(parting))?;
-        writeln!(output, "they part in {}: {}", places(self.partings.len()), Kinds::of(&self.partings))?;
-        writeln!(output, "\nleft of the bar: {first}, right of it: {second}")?;
+        let place = self.group(Grouping::Index, difference);
+        writeln!(output, "{first} and {second} differ first {place}, account {}:", difference.address)?;
+        writeln!(output, "  {}", Row(difference))?;
+        writeln!(output, "{}: {}", count_of(self.differences.len()), Kinds::of(&self.differences))?;
+        writeln!(output, "\nleft of the bar: {first}, right of the bar: {second}")?;
         self.write_groups(output)?;
         output.flush()
     }
 
-    /// Writes the places, group by group. A group stands where its first place is.
+    /// Writes the differences, group by group, in the order of the first difference of each group.
     fn write_groups(&self, output: &mut dyn Write) -> io::Result<()> {
         let Arguments { by, all, .. } = *self.arguments;
-        let mut groups: Vec<(Group, Vec<&Parting>)> = Vec::new();
+        let mut groups: Vec<(Group, Vec<&ListDifference>)> = Vec::new();
         let mut places_of = BTreeMap::new();
-        for parting in &self.partings {
-            let group = self.group(by, parting);
+        for difference in &self.differences {
+            let group = self.group(by, difference);
             let place = *places_of.entry(group).or_insert(groups.len());
             if place == groups.len() {
                 groups.push((group, Vec::new()));
             }
-            groups[place].1.push(parting);
+            groups[place].1.push(difference);
         }
         let mut left = if all { usize::MAX } else { SHOWN };
-        for (group, partings) in groups {
+        for (group, differences) in groups {
             if left == 0 {
                 break;
             }
             writeln!(output, "\n{group}")?;
-            for parting in partings.iter().take(left) {
+            for difference in differences.iter().take(left) {
                 match by {
-                    Grouping::Index => writeln!(output, "  {}  {}", parting.address, Row(parting))?,
+                    Grouping::Index => writeln!(output, "  {}  {}", difference.address, Row(difference))?,
                     Grouping::Account => {
-                        writeln!(output, "  {}, {}", self.group(Grouping::Index, parting), Row(parting))?;
+                        writeln!(
+                            output,
+                            "  {}, {}",
+                            self.group(Grouping::Index, difference),
+                            Row(difference)
+                        )?;
                     }
                 }
             }
-            left = left.saturating_sub(partings.len());
+            left = left.saturating_sub(differences.len());
         }
-        match self.partings.len().saturating_sub(SHOWN) {
-            more if more > 0 && !all => writeln!(output, "\n{} more: --all shows them", places(more)),
+        match self.differences.len().saturating_sub(SHOWN) {
+            more if more > 0 && !all => writeln!(output, "\n{} more: --all shows them", count_of(more)),
             _ => Ok(()),
         }
     }
 
-    fn group(&self, by: Grouping, parting: &Parting) -> Group {
-        match (by, parting.index) {
-            (Grouping::Account, _) => Group::Account(parting.address),
+    fn group(&self, by: Grouping, difference: &ListDifference) -> Group {
+        match (by, difference.index) {
+            (Grouping::Account, _) => Group::Account(difference.address),
             (Grouping::Index, None) => Group::Accessed,
             (Grouping::Index, Some(index)) if index == self.last => Group::Last(index.0),
             (Grouping::Index, Some(index)) => Group::Index(index.0),
         }
     }
 
-    /// What the lists are called: their paths.
+    /// The names of the lists: their paths.
     fn names(&self) -> [String; 2] {
         [&self.arguments.first, &self.arguments.second].map(|path| path.display().to_string())
     }
 }
 
-/// The last index at which something happens.
+/// The last index with a change.
 fn last_index(list: &[AccountChanges]) -> BlockAccessIndex {
     let of_account = |account: &AccountChanges| {
         let balances = account.balance_changes.iter().map(|change| change.block_access_index);
@@ -152,23 +158,22 @@ fn last_index(list: &[AccountChanges]) -> BlockAccessIndex {
     list.iter().filter_map(of_account).max().unwrap_or_default()
 }
 
-/// What is wrong with the order of a list, or said twice in it. How many transactions its block has is not
-/// known.
+/// A wrong order or a duplicate in a list. The number of transactions in its block is not known.
 fn fault(list: &[AccountChanges]) -> Option<String> {
     const MOST: usize = u32::MAX as usize - 1;
     validate_block_access_list(list, MOST).err().map(|fault| fault.to_string())
 }
 
-/// What stands together.
+/// A group of differences.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Group {
-    /// What happens at an index.
+    /// At an index.
     Index(u64),
-    /// What happens at the last index of both lists: nobody knows whether that is a transaction's.
+    /// At the last index of both lists: that of a transaction, or of the end of the block.
     Last(u64),
-    /// What is only accessed.
+    /// Accessed, but not changed.
     Accessed,
-    /// What happens to an account.
+    /// Of an account.
     Account(Address),
 }
 
@@ -186,16 +191,16 @@ impl fmt::Display for Group {
     }
 }
 
-/// What both lists say of one place.
-struct Row<'p>(&'p Parting);
+/// One difference: the value in the first and in the second list.
+struct Row<'d>(&'d ListDifference);
 
 impl fmt::Display for Row<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Parting { item, declared, actual, .. } = self.0;
-        let said = |value: &Option<ListValue>| {
+        let ListDifference { item, declared, actual, .. } = self.0;
+        let text = |value: &Option<ListValue>| {
             value.as_ref().map_or_else(|| "nothing".to_owned(), ListValue::to_string)
         };
-        write!(f, "{item}: {} | {}", said(declared), said(actual))?;
+        write!(f, "{item}: {} | {}", text(declared), text(actual))?;
         let is_amount = matches!(item, ListItem::Balance | ListItem::Nonce);
         match (declared, actual) {
             (Some(ListValue::Number(left)), Some(ListValue::Number(right))) if is_amount => {
@@ -207,15 +212,15 @@ impl fmt::Display for Row<'_> {
     }
 }
 
-/// How many places there are of each kind.
+/// The number of differences of each kind.
 #[derive(Default)]
 struct Kinds(BTreeMap<&'static str, usize>);
 
 impl Kinds {
-    fn of(partings: &[Parting]) -> Self {
+    fn of(differences: &[ListDifference]) -> Self {
         let mut kinds = Self::default();
-        for parting in partings {
-            let kind = match parting.item {
+        for difference in differences {
+            let kind = match difference.item {
                 ListItem::Account => "accounts in one list only",
                 ListItem::Balance => "balances",
                 ListItem::Nonce => "nonces",
@@ -236,6 +241,6 @@ impl fmt::Display for Kinds {
     }
 }
 
-fn places(count: usize) -> String {
-    if count == 1 { "1 place".to_owned() } else { format!("{count} places") }
+fn count_of(count: usize) -> String {
+    if count == 1 { "1 difference".to_owned() } else { format!("{count} differences") }
 }

@@ -1,4 +1,4 @@
-//! `blockloom generate`: writes a chain of generated blocks, to be imported by whoever reads tests.
+//! `blockloom generate`: writes a chain of generated blocks as a blockchain test.
 
 use std::{
     error::Error,
@@ -27,69 +27,69 @@ use crate::{
 
 /// Write a chain of generated blocks as a blockchain test, in the standard JSON format.
 ///
-/// The blocks are valid under Osaka, and really signed: `replay` verifies them, and so does any other client
-/// that reads blockchain tests. The same arguments yield the same bytes on every machine. The file is
-/// written block by block, so that it may be larger than memory.
+/// The blocks are valid Osaka blocks with signed transactions. `replay` verifies them, and so can every client
+/// that reads blockchain tests. The same arguments yield the same bytes on every machine. The file is written
+/// block by block, so it can be larger than memory.
 ///
-/// Exit status: 130 if it was interrupted, and 2 if the chain could not be made or written, and there is no
-/// file then; otherwise 0.
+/// Exit status: 130 if it was interrupted, 2 if the chain could not be generated or written; otherwise 0.
+/// If the status is not 0, there is no file.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// How many blocks there are after the genesis, as 500, 20k or 1M.
+    /// The number of blocks after the genesis, such as 500, 20k or 1M.
     #[arg(long, value_name = "N", value_parser = blocks, allow_negative_numbers = true)]
     blocks: u64,
-    /// About how much gas a block uses, as 500k or 30M. More is used where gas has become cheap, and less
-    /// where it is dear.
+    /// The approximate gas of a block, such as 500k or 30M. Blocks use more while the base fee is low, and less
+    /// while it is high.
     #[arg(long, value_name = "GAS", default_value = "30M", value_parser = gas, allow_negative_numbers = true)]
     gas: u64,
-    /// How many accounts there are in the genesis, the contracts among them, as 1000, 50k or 10M. Each may be
-    /// paid, and at most 2000 of them send.
+    /// The number of accounts in the genesis, contracts included, such as 1000, 50k or 10M. Any account can
+    /// receive payments; at most 2000 of them send transactions.
     #[arg(long, value_name = "A", default_value = "10k", value_parser = accounts, allow_negative_numbers = true)]
     accounts: u64,
-    /// Where the random numbers start.
+    /// The seed of the random numbers.
     #[arg(long, value_name = "S", default_value = "1")]
     seed: u64,
-    /// What the transactions do: transfers, erc20, swaps or mixed.
+    /// The workload of the transactions: transfers, erc20, swaps or mixed.
     #[arg(long, value_name = "KIND", default_value = "mixed", value_parser = kind)]
     workload: Kind,
-    /// The folder for the file `chain.json`. It is made if it is not there; a file that is there stays.
+    /// The folder for the file `chain.json`. It is created if necessary; an existing file is not overwritten.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 }
 
 fn blocks(text: &str) -> Result<u64, String> {
     let blocks = quantity(text).filter(|blocks| *blocks > 0);
-    blocks.ok_or_else(|| "a number of blocks as 500, 20k or 1M is wanted, at least 1".to_owned())
+    blocks.ok_or_else(|| "expected a number of blocks such as 500, 20k or 1M, at least 1".to_owned())
 }
 
 fn gas(text: &str) -> Result<u64, String> {
     let most = ChainRecipe::MOST_GAS;
     quantity(text)
         .filter(|gas| (1..=most).contains(gas))
-        .ok_or_else(|| format!("an amount of gas as 500k or 30M is wanted, at most {most}"))
+        .ok_or_else(|| format!("expected an amount of gas such as 500k or 30M, at most {most}"))
 }
 
-/// How the state is kept: no block is ever undone, and nothing of it is needed after a crash.
+/// The store of the state. No block is undone, and the state is not needed after a crash.
 const LEDGER_CONFIG: DiskConfig = DiskConfig {
     cache_bytes: DiskConfig::CACHE_BYTES,
     undo_blocks: 0,
     blocks_per_write: NonZeroU64::new(64).expect("64 is not zero"),
 };
 
-/// More accounts than this are a slip of the finger.
+/// More accounts than this are taken for a typing error.
 const MOST_ACCOUNTS: u64 = 1_000_000_000;
 
 fn accounts(text: &str) -> Result<u64, String> {
     let least = ChainRecipe::LEAST_ACCOUNTS;
     quantity(text).filter(|accounts| (least..=MOST_ACCOUNTS).contains(accounts)).ok_or_else(|| {
-        format!("a number of accounts as 1000, 50k or 10M is wanted, from {least} to {MOST_ACCOUNTS}")
+        format!("expected a number of accounts such as 1000, 50k or 10M, from {least} to {MOST_ACCOUNTS}")
     })
 }
 
 fn kind(text: &str) -> Result<Kind, String> {
     let names = || Kind::ALL.map(Kind::name).join(", ");
     let kind = Kind::ALL.into_iter().find(|kind| kind.name() == text);
-    kind.ok_or_else(|| format!("one of {} is wanted", names()))
+    kind.ok_or_else(|| format!("expected one of {}", names()))
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Status, Box<dyn Error>> {
@@ -98,7 +98,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Status, Box<dyn Error>> {
     let failure = |error: io::Error| format!("{}: {error}", path.display());
     fs::create_dir_all(&arguments.out).map_err(failure)?;
     let file = NewFile::create(&path).map_err(failure)?;
-    // Beside the file, where there is room for a state of that size if there is room for the file.
+    // Next to the file, because the state needs about as much room as the file.
     let folder = tempfile::Builder::new().prefix(".state").tempdir_in(&arguments.out).map_err(failure)?;
     let mut chain = begin(arguments, folder.path())?;
     let writer = begin_file(arguments, &chain, file).map_err(failure)?;
@@ -109,19 +109,19 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Status, Box<dyn Error>> {
     file.keep().map_err(failure)?;
     let (last, hash) = (chain.last(), chain.last().hash_slow());
     let mut output = io::stdout();
-    writeln!(output, "{} blocks are in {}", arguments.blocks, path.display())?;
+    writeln!(output, "wrote {} blocks to {}", arguments.blocks, path.display())?;
     writeln!(output, "block {}: hash {hash}, state root {}", last.number, last.state_root)?;
     Ok(Status::Verified)
 }
 
-/// The chain with its genesis only. Its state is kept in `folder`, and is of no use afterwards.
+/// Creates the chain with its genesis. `folder` holds its state until the end of the command.
 fn begin(arguments: &Arguments, folder: &Path) -> Result<GeneratedChain<DiskStore>, DiskError> {
     let Arguments { workload: kind, gas, accounts, seed, .. } = *arguments;
     let recipe = ChainRecipe { kind, gas, accounts, seed };
     let genesis = recipe.genesis();
-    let bar = progress::bar(accounts, "accounts made");
+    let bar = progress::bar(accounts, "accounts created");
     let mut state = Genesis::begin(folder, LEDGER_CONFIG)?;
-    for (address, allocation) in genesis.accounts().take_while(|_| goes_on(&bar)) {
+    for (address, allocation) in genesis.accounts().take_while(|_| advance(&bar)) {
         state.add(address, allocation)?;
     }
     bar.finish_and_clear();
@@ -130,7 +130,7 @@ fn begin(arguments: &Arguments, folder: &Path) -> Result<GeneratedChain<DiskStor
     Ok(GeneratedChain::new(&recipe, genesis, store, root))
 }
 
-/// Writes all that stands before the blocks.
+/// Starts the file: everything before the blocks.
 fn begin_file<L: Ledger>(
     arguments: &Arguments,
     chain: &GeneratedChain<L>,
@@ -139,13 +139,13 @@ fn begin_file<L: Ledger>(
     let Arguments { workload, gas, accounts, seed, .. } = arguments;
     let name = format!("{workload}, {gas} gas, {accounts} accounts, seed {seed}");
     let bar = progress::bar(*accounts, "accounts written");
-    let pre = chain.genesis().accounts().take_while(|_| goes_on(&bar));
+    let pre = chain.genesis().accounts().take_while(|_| advance(&bar));
     let writer = ChainWriter::begin(file, &chain.head(&name), pre);
     bar.finish_and_clear();
     writer
 }
 
-/// Makes and writes the blocks, and ends the file; what is in it after an interruption is to be thrown away.
+/// Generates and writes the blocks, and ends the file. After an interrupt the file is incomplete.
 fn grow<L: Ledger>(
     blocks: u64,
     chain: &mut GeneratedChain<L>,
@@ -153,15 +153,15 @@ fn grow<L: Ledger>(
     failure: impl Fn(io::Error) -> String,
 ) -> Result<NewFile, Box<dyn Error>> {
     let bar = progress::bar(blocks, "blocks");
-    for _ in (0..blocks).take_while(|_| goes_on(&bar)) {
+    for _ in (0..blocks).take_while(|_| advance(&bar)) {
         writer.block(&chain.grow()?).map_err(&failure)?;
     }
     bar.finish_and_clear();
     Ok(writer.finish(chain.last()).map_err(&failure)?)
 }
 
-/// Counts one more, unless somebody asked to stop.
-fn goes_on(bar: &ProgressBar) -> bool {
+/// Advances the bar. Returns false after an interrupt.
+fn advance(bar: &ProgressBar) -> bool {
     bar.inc(1);
     !is_interrupted()
 }

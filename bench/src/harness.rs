@@ -1,49 +1,53 @@
-//! Executes the blocks of a check, measures them, and counts what came of them.
+//! Executes the blocks of fixtures, measures them, and counts the results.
 
 use std::{io, num::NonZeroUsize, ops::ControlFlow, time::Duration};
 
 use blockloom_bench::{
+    comparison::{self, Comparison, difference},
     limit::Limits,
-    measure::{self, Comparison, Times, difference},
+    times::Times,
 };
-use blockloom_engine::{Block, BlockError, Config, Engine, Outcome, Step};
+use blockloom_engine::{Block, BlockError, Config, Engine, Outcome, CommittedStep};
 use blockloom_fixtures::{BlockReport, Compared, Executor, Harness};
 use blockloom_state::MemoryStore;
 
 use crate::{
-    given::{Given, GivenLists, without_list},
+    failure::Failure,
     interrupt::is_interrupted,
+    json::{BlockLine, ComparedLine, JsonLines, rounded},
     list_files::BlockName,
-    report::{ComparedLine, Counts, Failure, JsonLines, Line, micros, rounded},
+    list_source::{ListSource, Lookup, without_list},
+    ratios::micros,
+    report::Counts,
 };
 
-/// How each block is executed, how often, and when to stop.
+/// How each block is executed, and when to stop.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
     pub(crate) threads: Threads,
-    pub(crate) sides: Sides,
+    pub(crate) mode: Mode,
     pub(crate) rounds: usize,
     pub(crate) failures: OnFailure,
 }
 
-/// What a failure means for the blocks after it.
+/// Whether blocks after a failure are executed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OnFailure {
     GoOn,
     Stop,
 }
 
-/// Who executes a block.
+/// The executor of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Threads {
     /// The sequential executor.
     Sequential,
-    /// The engine with so many threads.
+    /// The engine with this many threads.
     Parallel(NonZeroUsize),
 }
 
 impl Threads {
-    /// As a number; the sequential executor is 0.
+    /// The number of threads; 0 for the sequential executor.
     fn number(self) -> usize {
         match self {
             Self::Sequential => 0,
@@ -59,56 +63,58 @@ impl Threads {
     }
 }
 
-/// More threads than this are a slip of the finger.
+/// More threads than this are taken for a typing error.
 const MOST_THREADS: usize = 1024;
 
-/// Reads how many threads somebody wants.
+/// Parses a number of threads.
 pub(crate) fn threads(text: &str) -> Result<Threads, String> {
     match text.parse() {
-        Ok(threads) if threads > MOST_THREADS => Err(format!("at most {MOST_THREADS} threads are started")),
+        Ok(threads) if threads > MOST_THREADS => {
+            Err(format!("the number of threads is at most {MOST_THREADS}"))
+        }
         Ok(threads) => Ok(NonZeroUsize::new(threads).map_or(Threads::Sequential, Threads::Parallel)),
-        Err(_) => Err("a number of threads is wanted".to_owned()),
+        Err(_) => Err("expected a number of threads".to_owned()),
     }
 }
 
-/// As many threads as the machine runs at once.
+/// As many threads as the machine has cores.
 pub(crate) fn machine_threads() -> Threads {
     Threads::Parallel(std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))
 }
 
-/// Whether a block is executed in one way or in several.
+/// Whether a block is executed by one executor or by both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sides {
-    /// As the threads say.
-    One,
-    /// Sequentially and as the threads say, and so with an access list if there are any, in turn.
+pub(crate) enum Mode {
+    /// By the chosen executor.
+    Single,
+    /// In turn: sequentially, by the chosen executor, and by that with an access list if there is one.
     Compared,
 }
 
-/// What a block took.
+/// The measurements of one block.
 #[derive(Clone, Debug, Default)]
 struct Measured {
     /// The median time.
     time: Duration,
     incarnations: u64,
-    /// What it took both ways, if it was executed both ways, and what would be possible.
+    /// The comparison and the limits, if the block was executed by both.
     compared: Option<(Comparison, Limits)>,
 }
 
-/// Executes and counts the blocks of one source after the other.
+/// Executes and counts the blocks of one fixture after the other.
 pub(crate) struct Replay<'a> {
     engine: Engine,
-    /// The sequential executor, if it is compared with.
+    /// The sequential executor, if blocks are executed by both.
     reference: Option<Engine>,
     plan: Plan,
-    /// The access lists that blocks are executed with, if they are.
-    pub(crate) lists: Option<GivenLists>,
+    /// The access lists that blocks are executed with, if any.
+    pub(crate) lists: Option<ListSource>,
     json: &'a mut JsonLines,
     fixture: String,
     case: String,
-    /// What the block took that was executed last.
+    /// The measurements of the last block.
     measured: Measured,
-    /// The first execution that yielded another outcome than the first, and where they part.
+    /// The first outcome of the last block that differs from that of its first execution, and the place.
     unstable: Option<String>,
     pub(crate) counts: Counts,
     pub(crate) failures: Vec<Failure>,
@@ -116,10 +122,10 @@ pub(crate) struct Replay<'a> {
 }
 
 impl<'a> Replay<'a> {
-    pub(crate) fn new(plan: Plan, lists: Option<GivenLists>, json: &'a mut JsonLines) -> Self {
+    pub(crate) fn new(plan: Plan, lists: Option<ListSource>, json: &'a mut JsonLines) -> Self {
         Self {
             engine: Engine::new(plan.threads.config()),
-            reference: (plan.sides == Sides::Compared).then(|| Engine::new(Config::sequential())),
+            reference: (plan.mode == Mode::Compared).then(|| Engine::new(Config::sequential())),
             plan,
             lists,
             json,
@@ -133,19 +139,19 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// Says which source the next reports are about.
-    pub(crate) fn enter(&mut self, fixture: String) {
+    /// Starts a fixture: the next reports are about it.
+    pub(crate) fn begin_fixture(&mut self, fixture: String) {
         self.fixture = fixture;
         self.counts.fixtures += 1;
     }
 
-    /// Says which of its cases they are about.
-    pub(crate) fn enter_case(&mut self, case: &str) {
+    /// Starts a case of the fixture.
+    pub(crate) fn begin_case(&mut self, case: &str) {
         case.clone_into(&mut self.case);
         self.counts.cases += 1;
     }
 
-    /// Hands out what was counted since the last call.
+    /// Takes the counts since the last call.
     pub(crate) fn take_counts(&mut self) -> Counts {
         std::mem::take(&mut self.counts)
     }
@@ -159,22 +165,22 @@ impl Executor for Replay<'_> {
         on_step: Option<OnStep<'_>>,
     ) -> Result<Outcome, BlockError> {
         let name = || BlockName::new(&self.fixture, &self.case, block);
-        let given = self.lists.as_mut().map_or(Given::Nothing, |lists| lists.give(block, name));
+        let listed = self.lists.as_mut().map_or(Lookup::Nothing, |lists| lists.find(block, name));
         let bare = without_list(block);
-        let result = match (self.reference.clone(), &given) {
-            (None, Given::Listed(listed)) => self.repeat(base, listed, on_step),
-            (None, Given::Missing(_) | Given::Nothing) => self.repeat(base, &bare, on_step),
-            (Some(reference), _) => self.compare(&reference, base, &bare, given.listed(), on_step),
+        let result = match (self.reference.clone(), &listed) {
+            (None, Lookup::Found(listed)) => self.repeat(base, listed, on_step),
+            (None, Lookup::Missing(_) | Lookup::Nothing) => self.repeat(base, &bare, on_step),
+            (Some(reference), _) => self.compare(&reference, base, &bare, listed.found(), on_step),
         };
-        if let (Some(lists), Given::Missing(file), Ok(_)) = (&mut self.lists, given, &result) {
-            lists.miss(file);
+        if let (Some(lists), Lookup::Missing(file), Ok(_)) = (&mut self.lists, listed, &result) {
+            lists.add_missing(file);
         }
         result
     }
 }
 
 impl Replay<'_> {
-    /// Executes a block as often as planned.
+    /// Executes a block by the chosen executor, in every round.
     fn repeat(
         &mut self,
         base: &MemoryStore,
@@ -195,7 +201,7 @@ impl Replay<'_> {
         first
     }
 
-    /// Executes a block both ways, and with its access list if it has one, as often as planned.
+    /// Executes a block by both executors, and with its access list if it has one, in every round.
     fn compare(
         &mut self,
         reference: &Engine,
@@ -204,33 +210,22 @@ impl Replay<'_> {
         listed: Option<&Block>,
         on_step: Option<OnStep<'_>>,
     ) -> Result<Outcome, BlockError> {
-        let told =
+        let with_steps =
             on_step.map(|on_step| Executor::execute(&mut reference.clone(), base, block, Some(on_step)));
-        let sides = measure::Sides { sequential: reference, parallel: &self.engine, listed };
+        let sides = comparison::Sides { sequential: reference, parallel: &self.engine, listed };
         let (first, comparison) = sides.compare(base, block, self.plan.rounds, || !is_interrupted());
         self.unstable = comparison.difference.clone();
-        // A block that is refused has no limit.
+        // An invalid block has no limit.
         let limits = Limits::of(&self.engine, base, block, self.plan.rounds);
         self.measured = Measured {
             time: comparison.parallel,
             incarnations: comparison.incarnations,
             compared: limits.ok().map(|limits| (comparison, limits)),
         };
-        told.unwrap_or(first)
+        with_steps.unwrap_or(first)
     }
-}
 
-type OnStep<'s> = &'s mut dyn FnMut(Step<'_>);
-
-impl Harness for Replay<'_> {
-    fn report(&mut self, report: BlockReport) -> ControlFlow<()> {
-        let Measured { time, incarnations, compared } = std::mem::take(&mut self.measured);
-        let micros = micros(time);
-        let error = match (self.unstable.take(), report.result) {
-            (Some(place), _) => Some(format!("executing it again yields another outcome, {place}")),
-            (None, Err(error)) => Some(error.to_string()),
-            (None, Ok(())) => None,
-        };
+    fn count(&mut self, report: &BlockReport, measured: &Measured) {
         self.counts.blocks += 1;
         self.counts.transactions += report.transactions;
         self.counts.gas += u128::from(report.gas);
@@ -239,13 +234,22 @@ impl Harness for Replay<'_> {
             Compared::AllButStateRoot => self.counts.without_state_root += 1,
             Compared::Nothing => self.counts.only_executed += 1,
         }
-        self.counts.micros += micros;
-        if let Some((comparison, limits)) = &compared {
-            self.counts.add_comparison(comparison, limits.here, || {
+        self.counts.micros += micros(measured.time);
+        if let Some((comparison, limits)) = &measured.compared {
+            self.counts.add_comparison(comparison, limits.at_threads, || {
                 format!("{}: {}, block {}", self.fixture, report.case, report.number)
             });
         }
-        let written = self.json.write(&Line {
+    }
+
+    fn write_line(
+        &mut self,
+        report: &BlockReport,
+        measured: &Measured,
+        error: Option<&str>,
+    ) -> io::Result<()> {
+        let compared = measured.compared.as_ref();
+        self.json.write(&BlockLine {
             fixture: &self.fixture,
             case: &report.case,
             block: report.number,
@@ -253,15 +257,29 @@ impl Harness for Replay<'_> {
             txs: report.transactions,
             gas: report.gas,
             threads: self.plan.threads.number(),
-            micros: rounded(micros),
+            micros: rounded(micros(measured.time)),
             compared: compared
-                .as_ref()
                 .map(|(comparison, limits)| ComparedLine::new(comparison, Some(limits)))
                 .unwrap_or_default(),
-            incarnations,
+            incarnations: measured.incarnations,
             ok: error.is_none(),
-            error: error.as_deref(),
-        });
+            error,
+        })
+    }
+}
+
+type OnStep<'s> = &'s mut dyn FnMut(CommittedStep<'_>);
+
+impl Harness for Replay<'_> {
+    fn report(&mut self, report: BlockReport) -> ControlFlow<()> {
+        let measured = std::mem::take(&mut self.measured);
+        let error = match (self.unstable.take(), &report.result) {
+            (Some(place), _) => Some(format!("another execution has a different outcome: {place}")),
+            (None, Err(error)) => Some(error.to_string()),
+            (None, Ok(())) => None,
+        };
+        self.count(&report, &measured);
+        let written = self.write_line(&report, &measured, error.as_deref());
         let is_failure = error.is_some();
         if let Some(error) = error {
             self.counts.failed += 1;

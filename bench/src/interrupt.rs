@@ -1,4 +1,4 @@
-//! Whoever asks the command to stop, and what is said aside.
+//! The interrupt signal (Ctrl-C), and messages on standard error.
 
 use std::{
     io::{self, Write},
@@ -7,28 +7,28 @@ use std::{
 
 use crate::Status;
 
-/// Set by whoever asks the command to stop.
+/// Set by the first interrupt.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// Listens for signals from now on.
+/// Installs the signal handler.
 pub(crate) fn listen() -> Result<(), ctrlc::Error> {
     ctrlc::set_handler(|| {
-        // ORDER: Relaxed: nothing else is passed on with this flag.
+        // ORDER: Relaxed: no other data depends on this flag.
         if INTERRUPTED.swap(true, Ordering::Relaxed) {
-            // Whoever asks twice does not want to wait for the block to end.
+            // A second interrupt does not wait for the block.
             std::process::exit(Status::Interrupted as i32);
         }
-        say("interrupted, the block is being finished");
+        print_message("interrupted, finishing the current block");
     })
 }
 
-/// Whether somebody asked to stop.
+/// Whether there was an interrupt.
 pub(crate) fn is_interrupted() -> bool {
-    // ORDER: Relaxed: nothing else is passed on with this flag.
+    // ORDER: Relaxed: no other data depends on this flag.
     INTERRUPTED.load(Ordering::Relaxed)
 }
 
-/// Writes to standard error, or nowhere if that is closed.
-pub(crate) fn say(message: &str) {
+/// Writes a message to standard error; ignores a closed standard error.
+pub(crate) fn print_message(message: &str) {
     let _ = writeln!(io::stderr(), "blockloom: {message}");
 }

@@ -1,7 +1,9 @@
-//! What measuring takes: generated blocks, both sides in one process, and what a block allows at most.
+//! Generated blocks, measurements of sequential against parallel execution, and the limit of a block's parallelism.
 
-pub mod distance;
+pub mod comparison;
+pub mod core_latency;
+pub mod cpu_time;
+pub mod delayed_base;
 pub mod limit;
-pub mod measure;
-pub mod slow;
+pub mod times;
 pub mod workloads;

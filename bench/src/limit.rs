@@ -1,9 +1,8 @@
-//! The limit: how much faster a block could be with so many workers, if nothing but the block stood
-//! in the way.
+//! The limit: the speedup that the dependencies of a block's transactions allow.
 //!
-//! A perfect scheduler starts a transaction as soon as a worker is free and those that it needs are
-//! through, the one with the longest way to the end first, and takes no time itself. What happens
-//! before and after the transactions is done by one worker.
+//! A list scheduler without overhead: a transaction starts as soon as a worker is free and every transaction
+//! that it depends on has finished; the longest critical path goes first. One worker does what happens before
+//! and after the transactions.
 
 use std::{
     cmp::{Ordering, Reverse},
@@ -12,92 +11,92 @@ use std::{
     time::Duration,
 };
 
-use blockloom_engine::{Anatomy, Block, BlockError, Engine};
+use blockloom_engine::{Dependencies, Block, BlockError, Engine};
 use blockloom_state::MemoryStore;
 
-/// How many workers there are.
+/// The number of workers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Crew {
-    /// So many.
-    Of(NonZeroUsize),
-    /// As many as have something to do.
-    Any,
+pub enum WorkerCount {
+    /// This many.
+    Exactly(NonZeroUsize),
+    /// One for each transaction.
+    Unlimited,
 }
 
-/// How many times as fast as one worker a perfect crew executes a block.
-pub fn limit(anatomy: &Anatomy, crew: Crew) -> f64 {
-    let around = anatomy.opening + anatomy.closing;
-    let transactions: Duration = anatomy.transactions.iter().map(|part| part.time).sum();
-    let shortest = match crew {
-        Crew::Any => ways_to_the_end(anatomy).into_iter().max().unwrap_or_default(),
-        Crew::Of(workers) => makespan(anatomy, workers.get()),
+/// The speedup over one worker: sequential time / time of the schedule.
+pub fn limit(graph: &Dependencies, workers: WorkerCount) -> f64 {
+    let around = graph.opening + graph.closing;
+    let transactions: Duration = graph.transactions.iter().map(|part| part.time).sum();
+    let shortest = match workers {
+        WorkerCount::Unlimited => critical_paths(graph).into_iter().max().unwrap_or_default(),
+        WorkerCount::Exactly(count) => makespan(graph, count.get()),
     };
-    let (alone, together) = (around + transactions, around + shortest);
-    if together.is_zero() { 1.0 } else { alone.as_secs_f64() / together.as_secs_f64() }
+    let (sequential, parallel) = (around + transactions, around + shortest);
+    if parallel.is_zero() { 1.0 } else { sequential.as_secs_f64() / parallel.as_secs_f64() }
 }
 
-/// How many workers are told of beside those that there are.
-const MORE: [(&str, Crew); 5] = [
-    ("4", Crew::Of(NonZeroUsize::new(4).unwrap())),
-    ("8", Crew::Of(NonZeroUsize::new(8).unwrap())),
-    ("16", Crew::Of(NonZeroUsize::new(16).unwrap())),
-    ("64", Crew::Of(NonZeroUsize::new(64).unwrap())),
-    ("any", Crew::Any),
+/// The worker counts that reports list beside the actual one.
+const FURTHER_COUNTS: [(&str, WorkerCount); 5] = [
+    ("4", WorkerCount::Exactly(NonZeroUsize::new(4).unwrap())),
+    ("8", WorkerCount::Exactly(NonZeroUsize::new(8).unwrap())),
+    ("16", WorkerCount::Exactly(NonZeroUsize::new(16).unwrap())),
+    ("64", WorkerCount::Exactly(NonZeroUsize::new(64).unwrap())),
+    ("any", WorkerCount::Unlimited),
 ];
 
 /// The limits of one block.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
     /// With as many workers as the engine has threads.
-    pub here: f64,
-    /// With more of them, by their number: what more cores would bring.
-    pub with_more: [(&'static str, f64); MORE.len()],
+    pub at_threads: f64,
+    /// With other numbers of workers, by number.
+    pub at_counts: [(&'static str, f64); FURTHER_COUNTS.len()],
 }
 
-/// How often a block is executed at most to find its limit: medians of more are hardly better.
+/// The most executions of a block to find its limit. More rounds do not improve the medians.
 const MOST_ROUNDS: usize = 5;
 
 impl Limits {
-    /// The limits of a block on `engine`, from its anatomy.
+    /// Executes a block on `engine`, and computes its limits from times and dependencies.
     ///
     /// # Errors
     ///
     /// If the block is invalid.
     pub fn of(engine: &Engine, base: &MemoryStore, block: &Block, rounds: usize) -> Result<Self, BlockError> {
-        let anatomy = engine.dissect(base, block, rounds.min(MOST_ROUNDS))?;
+        let graph = engine.dependencies(base, block, rounds.min(MOST_ROUNDS))?;
         let threads = NonZeroUsize::new(engine.threads()).expect("the calling thread is one");
         Ok(Self {
-            here: limit(&anatomy, Crew::Of(threads)),
-            with_more: MORE.map(|(name, crew)| (name, limit(&anatomy, crew))),
+            at_threads: limit(&graph, WorkerCount::Exactly(threads)),
+            at_counts: FURTHER_COUNTS.map(|(name, workers)| (name, limit(&graph, workers))),
         })
     }
 }
 
-/// For each transaction, the time from its start to the end of the last one that needs it, one after
-/// the other.
-fn ways_to_the_end(anatomy: &Anatomy) -> Vec<Duration> {
-    let mut ways: Vec<Duration> = vec![Duration::ZERO; anatomy.transactions.len()];
-    for (position, part) in anatomy.transactions.iter().enumerate().rev() {
-        ways[position] += part.time;
-        let way = ways[position];
-        for needed in &part.needs {
-            let longest = &mut ways[needed.get()];
-            *longest = way.max(*longest);
+/// For each transaction, the length of its critical path: its own time and that of the longest chain of
+/// transactions that depend on it.
+fn critical_paths(graph: &Dependencies) -> Vec<Duration> {
+    let mut paths: Vec<Duration> = vec![Duration::ZERO; graph.transactions.len()];
+    for (position, part) in graph.transactions.iter().enumerate().rev() {
+        paths[position] += part.time;
+        let path = paths[position];
+        for needed in &part.depends_on {
+            let longest = &mut paths[needed.get()];
+            *longest = path.max(*longest);
         }
     }
-    ways
+    paths
 }
 
-/// A transaction that could start now.
+/// A transaction with all its dependencies finished.
 #[derive(PartialEq, Eq)]
 struct Ready {
-    way: Duration,
+    critical_path: Duration,
     position: usize,
 }
 
 impl Ord for Ready {
     fn cmp(&self, other: &Self) -> Ordering {
-        (self.way, Reverse(self.position)).cmp(&(other.way, Reverse(other.position)))
+        (self.critical_path, Reverse(self.position)).cmp(&(other.critical_path, Reverse(other.position)))
     }
 }
 
@@ -107,17 +106,18 @@ impl PartialOrd for Ready {
     }
 }
 
-/// When the last transaction ends.
-fn makespan(anatomy: &Anatomy, workers: usize) -> Duration {
-    let parts = &anatomy.transactions;
-    let ways = ways_to_the_end(anatomy);
-    let mut missing: Vec<usize> = parts.iter().map(|part| part.needs.len()).collect();
+/// The time at which the last transaction ends.
+fn makespan(graph: &Dependencies, workers: usize) -> Duration {
+    let parts = &graph.transactions;
+    let paths = critical_paths(graph);
+    let mut missing: Vec<usize> = parts.iter().map(|part| part.depends_on.len()).collect();
     let mut needed_by = vec![Vec::new(); parts.len()];
     for (position, part) in parts.iter().enumerate() {
-        part.needs.iter().for_each(|needed| needed_by[needed.get()].push(position));
+        part.depends_on.iter().for_each(|needed| needed_by[needed.get()].push(position));
     }
     let is_free = |position: &usize| missing[*position] == 0;
-    let ready = (0..parts.len()).filter(is_free).map(|position| Ready { way: ways[position], position });
+    let ready =
+        (0..parts.len()).filter(is_free).map(|position| Ready { critical_path: paths[position], position });
     let mut ready: BinaryHeap<Ready> = ready.collect();
     let mut running: BinaryHeap<Reverse<(Duration, usize)>> = BinaryHeap::new();
     let mut now = Duration::ZERO;
@@ -132,7 +132,7 @@ fn makespan(anatomy: &Anatomy, workers: usize) -> Duration {
         for &position in &needed_by[done] {
             missing[position] -= 1;
             if missing[position] == 0 {
-                ready.push(Ready { way: ways[position], position });
+                ready.push(Ready { critical_path: paths[position], position });
             }
         }
     }
@@ -140,53 +140,57 @@ fn makespan(anatomy: &Anatomy, workers: usize) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use blockloom_engine::Part;
+    use blockloom_engine::TransactionDependencies;
     use blockloom_state::TxIndex;
 
     use super::*;
 
-    /// A block whose transactions take so many microseconds and need those.
-    fn anatomy<const N: usize>(around: u64, parts: [(u64, &[usize]); N]) -> Anatomy {
-        let part = |(micros, needs): (u64, &[usize])| Part {
+    /// A block from the microseconds and the dependencies of each transaction.
+    fn graph<const N: usize>(around: u64, parts: [(u64, &[usize]); N]) -> Dependencies {
+        let part = |(micros, depends_on): (u64, &[usize])| TransactionDependencies {
             time: Duration::from_micros(micros),
-            needs: needs.iter().copied().map(TxIndex::new).collect(),
+            depends_on: depends_on.iter().copied().map(TxIndex::new).collect(),
         };
         let opening = Duration::from_micros(around);
-        Anatomy { opening, transactions: parts.map(part).into(), closing: Duration::ZERO }
+        Dependencies { opening, transactions: parts.map(part).into(), closing: Duration::ZERO }
     }
 
-    fn of(workers: usize) -> Crew {
-        Crew::Of(NonZeroUsize::new(workers).expect("there are some"))
+    fn exactly(workers: usize) -> WorkerCount {
+        WorkerCount::Exactly(NonZeroUsize::new(workers).expect("the tests use at least one"))
     }
 
     #[test]
-    fn independent_transactions_are_shared_out() {
-        let block = anatomy(0, [(10, &[]), (10, &[]), (10, &[]), (10, &[])]);
-        let limits = [of(1), of(2), of(3), of(4), of(8), Crew::Any].map(|crew| limit(&block, crew));
+    fn independent_transactions_run_in_parallel() {
+        let block = graph(0, [(10, &[]), (10, &[]), (10, &[]), (10, &[])]);
+        let limits = [exactly(1), exactly(2), exactly(3), exactly(4), exactly(8), WorkerCount::Unlimited]
+            .map(|workers| limit(&block, workers));
         assert_eq!(limits, [1.0, 2.0, 2.0, 4.0, 4.0, 4.0]);
     }
 
     #[test]
-    fn a_chain_takes_as_long_as_alone() {
-        let block = anatomy(0, [(10, &[]), (10, &[0]), (10, &[1])]);
-        assert_eq!([of(1), of(8), Crew::Any].map(|crew| limit(&block, crew)), [1.0; 3]);
+    fn a_chain_gains_nothing() {
+        let block = graph(0, [(10, &[]), (10, &[0]), (10, &[1])]);
+        assert_eq!(
+            [exactly(1), exactly(8), WorkerCount::Unlimited].map(|workers| limit(&block, workers)),
+            [1.0; 3]
+        );
     }
 
     #[test]
-    fn the_longest_way_is_begun_first() {
-        // Two short ones and a long one at the end: begun last it would end at 50.
-        let block = anatomy(0, [(10, &[]), (10, &[]), (10, &[]), (10, &[]), (40, &[])]);
-        assert_eq!(limit(&block, of(2)), 2.0);
+    fn the_longest_critical_path_starts_first() {
+        // Four short ones and a long one at the end: started last, it would end at 60.
+        let block = graph(0, [(10, &[]), (10, &[]), (10, &[]), (10, &[]), (40, &[])]);
+        assert_eq!(limit(&block, exactly(2)), 2.0);
     }
 
     #[test]
-    fn what_happens_around_the_transactions_is_not_shared_out() {
-        let block = anatomy(20, [(10, &[]), (10, &[])]);
-        assert!((limit(&block, of(2)) - 40.0 / 30.0).abs() < 1e-9);
+    fn opening_and_closing_are_sequential() {
+        let block = graph(20, [(10, &[]), (10, &[])]);
+        assert!((limit(&block, exactly(2)) - 40.0 / 30.0).abs() < 1e-9);
     }
 
     #[test]
-    fn a_block_of_nothing_has_no_limit_to_speak_of() {
-        assert_eq!(limit(&Anatomy::default(), of(2)), 1.0);
+    fn an_empty_block_has_limit_one() {
+        assert_eq!(limit(&Dependencies::default(), exactly(2)), 1.0);
     }
 }

@@ -1,4 +1,4 @@
-//! `blockloom list`: the access lists (EIP-7928) of blocks, as executing them yields them.
+//! `blockloom list`: produces the access lists (EIP-7928) of blocks.
 
 use std::{
     error::Error,
@@ -8,7 +8,7 @@ use std::{
 };
 
 use alloy_eips::eip7928::{BlockAccessList, compute_block_access_list_hash, total_bal_items};
-use blockloom_engine::{Block, BlockError, Config, Engine, Lists, Outcome, Step};
+use blockloom_engine::{Block, BlockError, Config, Engine, Lists, Outcome, CommittedStep};
 use blockloom_fixtures::{
     BlockReport, Executor, Fixture, FixtureError, Harness, Sources, check, read, samples,
 };
@@ -16,35 +16,35 @@ use blockloom_state::MemoryStore;
 
 use crate::{
     Status,
-    given::without_list,
+    failure::Failure,
     harness::{Threads, machine_threads, threads},
-    interrupt::{self, is_interrupted, say},
+    interrupt::{self, is_interrupted, print_message},
     list_files::{BlockName, ListFolder},
-    report::{Failure, check_is_no_input, is_worth_a_word},
+    list_source::without_list,
+    output::{check_outside_inputs, is_reportable},
 };
 
-/// Execute blocks and write their access lists (EIP-7928).
+/// Execute blocks, and write their access lists (EIP-7928).
 ///
-/// Every block that can be executed has one, under whatever fork, even if it is then refused: where the
-/// header commits to another one, the two can be told apart with `blockloom diff`. Blocks are verified
-/// as `replay` does it.
+/// A block of any fork has a list if it can be executed, even if it fails verification afterwards. Compare
+/// lists with `blockloom diff`. Blocks are verified as by `replay`.
 ///
 /// Exit status: 1 if a block failed; otherwise 130 if it was interrupted; otherwise 2 if some input was
 /// unusable, a list could not be written, or nothing was executed; otherwise 0.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Files and folders with fixtures, as `replay` takes them. Without any: the sample blocks that come
-    /// with the program.
+    /// Files and folders with fixtures, as for `replay`. Default: the sample blocks that are part of the
+    /// program.
     paths: Vec<PathBuf>,
-    /// Write each list to a file of its own in DIR, once as RLP (.rlp) and once as JSON (.json). Without it:
-    /// a line for each block, with the hash of its list and how much is in it.
+    /// Write each list to two files in DIR: RLP (.rlp) and JSON (.json). Without this option, print a line for
+    /// each block with the hash and the size of its list.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// How many threads execute a block; 0 is the sequential executor. By default as many as the machine
-    /// runs at once.
+    /// The number of threads that execute a block; 0 selects the sequential executor. Default: the number of
+    /// cores.
     #[arg(long, value_name = "N", value_parser = threads, allow_negative_numbers = true)]
     threads: Option<Threads>,
-    /// Only cases whose file, as it is given or found, or whose name contains TEXT.
+    /// Only cases with TEXT in path or name.
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
 }
@@ -52,7 +52,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<Status, Box<dyn Error>> {
     interrupt::listen()?;
     if let Some(path) = &arguments.out {
-        check_is_no_input("--out", path, &arguments.paths)?;
+        check_outside_inputs("--out", path, &arguments.paths)?;
     }
     let folder = arguments.out.as_deref().map(ListFolder::make).transpose()?;
     let threads = arguments.threads.unwrap_or_else(machine_threads);
@@ -70,10 +70,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Status, Box<dyn Error>> {
     lister.write_header()?;
     let only = arguments.only.as_deref();
     if arguments.paths.is_empty() {
-        lister.go_through(samples(), only);
+        lister.list_all(samples(), only);
     } else {
         let sources = Sources::new(&arguments.paths);
-        lister.go_through(sources.map(|source| source.and_then(|source| read(&source))), only);
+        lister.list_all(sources.map(|source| source.and_then(|source| read(&source))), only);
     }
     lister.finish()
 }
@@ -81,19 +81,19 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Status, Box<dyn Error>> {
 /// Executes blocks and writes their lists.
 struct Lister {
     engine: Engine,
-    /// Where lists are written, if they are.
+    /// The folder that lists are written to, if any.
     folder: Option<ListFolder>,
     output: io::Stdout,
     fixture: String,
     case: String,
-    /// What the block that was executed last accessed and changed.
+    /// The name and the list of the last block.
     latest: Option<(BlockName, BlockAccessList)>,
     counts: Counts,
-    /// Why nothing more can be written.
+    /// Why writing failed.
     error: Option<String>,
 }
 
-/// What came of the blocks.
+/// The counts of blocks and inputs.
 #[derive(Debug, Default)]
 struct Counts {
     blocks: usize,
@@ -103,17 +103,17 @@ struct Counts {
 }
 
 impl Lister {
-    fn go_through(
+    fn list_all(
         &mut self,
         mut fixtures: impl Iterator<Item = Result<Fixture, FixtureError>>,
         only: Option<&str>,
     ) {
-        // Whoever breaks off has said why.
+        // A break has been reported already.
         let _ = fixtures.try_for_each(|fixture| match fixture {
             Ok(fixture) => self.list_fixture(&fixture, only),
             Err(error) => {
                 self.counts.unusable += 1;
-                say(&format!("unusable: {error}"));
+                print_message(&format!("unusable: {error}"));
                 ControlFlow::Continue(())
             }
         });
@@ -139,7 +139,7 @@ impl Lister {
         writeln!(self.output, "   block  {hash}  accounts   slots   items  case")
     }
 
-    /// Writes the list of a block, or a line about it.
+    /// Writes the list of a block to files, or a line about it.
     fn write(&mut self, report: &BlockReport, name: BlockName, list: &BlockAccessList) -> Result<(), String> {
         self.counts.lists += 1;
         if let Some(folder) = &mut self.folder {
@@ -150,18 +150,18 @@ impl Lister {
         let slots = items - accounts as u64;
         let place = format!("{}: {}", self.fixture, report.case);
         writeln!(self.output, "{:>8}  {hash}  {accounts:>8}  {slots:>6}  {items:>6}  {place}", report.number)
-            .map_err(|error| if is_worth_a_word(&error) { error.to_string() } else { String::new() })
+            .map_err(|error| if is_reportable(&error) { error.to_string() } else { String::new() })
     }
 
     fn finish(mut self) -> Result<Status, Box<dyn Error>> {
         let Counts { blocks, lists, failed, unusable } = self.counts;
         if let Some(folder) = &self.folder {
             let place = folder.path().display();
-            writeln!(self.output, "{lists} lists of {blocks} blocks are in {place}")?;
+            writeln!(self.output, "wrote {lists} lists of {blocks} blocks to {place}")?;
         }
         let error = self.error.filter(|error| !error.is_empty());
         if let Some(error) = &error {
-            say(error);
+            print_message(error);
         }
         Ok(if failed > 0 {
             Status::Failed
@@ -180,10 +180,10 @@ impl Executor for Lister {
         &mut self,
         base: &MemoryStore,
         block: &Block,
-        on_step: Option<&mut dyn FnMut(Step<'_>)>,
+        on_step: Option<&mut dyn FnMut(CommittedStep<'_>)>,
     ) -> Result<Outcome, BlockError> {
         self.latest = None;
-        // A list that the block comes with must not keep it from being executed to its end.
+        // A wrong list in the block would end the execution early.
         let block = without_list(block);
         let outcome = Executor::execute(&mut self.engine, base, &block, on_step)?;
         let list = outcome.access_list.clone();
@@ -200,7 +200,7 @@ impl Harness for Lister {
             self.counts.failed += 1;
             let (fixture, error) = (self.fixture.clone(), error.to_string());
             let failure = Failure { fixture, case: report.case, block: report.number, error };
-            say(&failure.to_string());
+            print_message(&failure.to_string());
         }
         if let Err(error) = written {
             self.error = Some(error);
@@ -210,6 +210,6 @@ impl Harness for Lister {
     }
 
     fn left_out(&mut self, case: &str, reason: &str) {
-        say(&format!("left out: {case}: {reason}"));
+        print_message(&format!("left out: {case}: {reason}"));
     }
 }

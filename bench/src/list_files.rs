@@ -1,8 +1,7 @@
-//! Access lists in files: which file of a folder has the list of which block.
+//! Folders of access lists: the names of the files, reading, and writing.
 //!
-//! A name says the fixture, the case and the block's number as far as every file system can hold them, and
-//! ends in a digest of all that tells one block from another. Whoever reads the same fixtures again, in
-//! whatever folder they are then, finds the same names.
+//! A name has the fixture, the case and the block number, shortened for every file system, and a digest that
+//! distinguishes blocks. It does not depend on the folder of the fixture.
 
 use std::{
     collections::HashMap,
@@ -15,11 +14,11 @@ use alloy_primitives::{B256, Keccak256};
 use blockloom_engine::Block;
 use blockloom_fixtures::{Problem, list_json, read_list};
 
-/// The name of the files that have a block's list, without what tells RLP from JSON.
+/// The name of the files with a block's list, without the extension.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct BlockName(String);
 
-/// The most characters that a fixture and a case have in a name: most file systems allow 255 in all.
+/// The most characters of a fixture and of a case in a name. Most file systems allow 255 characters in total.
 const MOST_OF_FIXTURE: usize = 60;
 const MOST_OF_CASE: usize = 120;
 
@@ -36,8 +35,8 @@ impl BlockName {
     }
 }
 
-/// The end of a text, which tells more than its beginning where cases are named by their paths; with only
-/// such characters as mean nothing to a file system or a shell.
+/// The end of a text, restricted to characters without a meaning to file systems and shells. The end, because
+/// cases that are named by paths differ there.
 fn safe(text: &str, most: usize) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || ".=".contains(c);
     let mut safe = String::new();
@@ -52,7 +51,7 @@ fn safe(text: &str, most: usize) -> String {
     safe[safe.len().saturating_sub(most)..].trim_start_matches(['_', '.']).to_owned()
 }
 
-/// Tells blocks apart that have one number in one case: siblings, and the variants of a state test.
+/// Distinguishes blocks with the same number in one case: siblings, and the variants of a state test.
 fn digest(file: &str, case: &str, block: &Block) -> B256 {
     let mut hasher = Keccak256::new();
     for text in [file, case, block.rules.fork.name()] {
@@ -65,7 +64,7 @@ fn digest(file: &str, case: &str, block: &Block) -> B256 {
     hasher.update(block.env.beneficiary);
     for transaction in &block.transactions {
         hasher.update(transaction.hash);
-        // The hash of a state test's transaction is made up.
+        // The transaction hash of a state test is not a real one.
         hasher.update(transaction.env.gas_limit.to_be_bytes());
         hasher.update(transaction.env.value.to_be_bytes::<32>());
     }
@@ -76,34 +75,35 @@ fn digest(file: &str, case: &str, block: &Block) -> B256 {
 #[derive(Debug)]
 pub(crate) struct ListFolder {
     path: PathBuf,
-    /// The hashes of the lists that were written.
+    /// The hash of each written list.
     written: HashMap<BlockName, B256>,
 }
 
-/// What a folder has for a block.
+/// The result of reading a block's list.
 #[derive(Debug)]
 pub(crate) enum Found {
     List(BlockAccessList),
     Nothing,
-    /// Why what is there cannot be used.
+    /// Why the file cannot be used.
     Unusable(String),
 }
 
 impl ListFolder {
-    /// A folder that lists are read from.
+    /// Opens a folder for reading.
     ///
     /// # Errors
     ///
-    /// If there is no list in it: fixtures are easily named where their lists should be.
+    /// If it has no list. A likely mistake is to pass the folder of the fixtures.
     pub(crate) fn open(path: &Path) -> Result<Self, String> {
         let is_list =
             |entry: fs::DirEntry| entry.path().extension().is_some_and(|extension| extension == "rlp");
-        let mut entries = fs::read_dir(path)
-            .map_err(|error| format!("{}: no folder of access lists: {error}", path.display()))?;
+        let mut entries = fs::read_dir(path).map_err(|error| {
+            format!("{}: cannot read the folder of access lists: {error}", path.display())
+        })?;
         if entries.any(|entry| entry.is_ok_and(is_list)) {
             Ok(Self::at(path))
         } else {
-            Err(format!("{}: there is no access list (*.rlp) in this folder", path.display()))
+            Err(format!("{}: this folder has no access list (*.rlp)", path.display()))
         }
     }
 
@@ -111,17 +111,17 @@ impl ListFolder {
         Self { path: path.to_owned(), written: HashMap::new() }
     }
 
-    /// A folder that lists are written to, made if it is not there.
+    /// Opens a folder for writing, and creates it if necessary.
     ///
     /// # Errors
     ///
-    /// If it cannot be made.
+    /// If it cannot be created.
     pub(crate) fn make(path: &Path) -> Result<Self, String> {
         fs::create_dir_all(path).map_err(|error| format!("{}: {error}", path.display()))?;
         Ok(Self::at(path))
     }
 
-    /// A block's list, and the file that it is in, or should be.
+    /// Reads a block's list. Returns the path of the file as well.
     pub(crate) fn read(&self, name: &BlockName) -> (PathBuf, Found) {
         let file = self.file(name, "rlp");
         let found = match read_list(&file) {
@@ -136,8 +136,7 @@ impl ListFolder {
     ///
     /// # Errors
     ///
-    /// If a file cannot be written, or another list was written for a block of that name: two fixtures say
-    /// the same of two blocks.
+    /// If a file cannot be written, or a different list was written for a block with the same name.
     pub(crate) fn write(&mut self, name: BlockName, list: &BlockAccessList) -> Result<(), String> {
         let file = self.file(&name, "rlp");
         let failure = |file: &Path, error: io::Error| format!("{}: {error}", file.display());

@@ -4,18 +4,23 @@ mod allocator;
 mod bench;
 mod chain;
 mod diff;
+mod failure;
 mod generate;
-mod given;
 mod harness;
 mod interrupt;
+mod json;
 mod list;
 mod list_files;
+mod list_source;
 mod new_file;
+mod output;
 mod progress;
 mod quantity;
+mod ratios;
 mod replay;
 mod report;
 mod row;
+mod table;
 
 use std::{
     io::{self, Write},
@@ -24,7 +29,7 @@ use std::{
 
 use clap::{Parser, Subcommand};
 
-/// Executes EVM blocks, verifies and measures.
+/// Execute, verify and measure EVM blocks.
 #[derive(Debug, Parser)]
 #[command(name = "blockloom", version, arg_required_else_help = true)]
 struct Arguments {
@@ -61,7 +66,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// How the command ends.
+/// The exit status of the command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Status {
     /// Everything was verified.
@@ -70,6 +75,6 @@ enum Status {
     Failed = 1,
     /// Nothing failed, but some input or argument was unusable.
     Unusable = 2,
-    /// Nothing failed until somebody interrupted it.
+    /// Nothing failed before an interrupt (Ctrl-C) ended the command.
     Interrupted = 130,
 }

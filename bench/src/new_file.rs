@@ -1,4 +1,4 @@
-//! A file that is there whole or not at all, and never in the place of another.
+//! A new file that appears whole or not at all, and never replaces an existing file.
 
 use std::{
     fs::{self, File},
@@ -6,8 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A file that is being written, under another name until it is [kept](Self::keep); who is dropped before
-/// that leaves nothing.
+/// A file under construction. It has a temporary name until [`keep`](Self::keep) renames it; if it is dropped
+/// before that, the temporary file is removed.
 #[derive(Debug)]
 pub(crate) struct NewFile {
     path: PathBuf,
@@ -16,28 +16,28 @@ pub(crate) struct NewFile {
 }
 
 impl NewFile {
-    /// Begins a file.
+    /// Creates the temporary file.
     ///
     /// # Errors
     ///
-    /// If there is something at `path`, or the folder takes no file.
+    /// If `path` exists already, or the temporary file cannot be created.
     pub(crate) fn create(path: &Path) -> io::Result<Self> {
         if path.symlink_metadata().is_ok() {
-            let error = "it is there already, and is not written over";
+            let error = "it exists already and is not overwritten";
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, error));
         }
         let mut partial = path.as_os_str().to_owned();
         partial.push(".partial");
-        // What an earlier run left that was killed is of no use to anybody.
+        // Overwrites a temporary file that a killed run left.
         let output = BufWriter::with_capacity(1 << 16, File::create(&partial)?);
         Ok(Self { path: path.to_owned(), partial: partial.into(), output })
     }
 
-    /// Gives the file its name.
+    /// Renames the temporary file to its final name.
     ///
     /// # Errors
     ///
-    /// If what was written is not all there, or the name cannot be given.
+    /// If the last bytes cannot be written, or the file cannot be renamed.
     pub(crate) fn keep(mut self) -> io::Result<()> {
         self.output.flush()?;
         fs::rename(&self.partial, &self.path)
@@ -56,7 +56,7 @@ impl Write for NewFile {
 
 impl Drop for NewFile {
     fn drop(&mut self) {
-        // Where it was kept, there is none of that name any more.
+        // After `keep` there is no file with the temporary name.
         let _ = fs::remove_file(&self.partial);
     }
 }
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_is_not_kept_leaves_nothing() {
+    fn a_dropped_file_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         let mut file = NewFile::create(&path).unwrap();
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_there_stays() {
+    fn an_existing_file_is_not_overwritten() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         let mut file = NewFile::create(&path).unwrap();

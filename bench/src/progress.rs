@@ -1,20 +1,20 @@
-//! How far a command has come, on terminals only.
+//! Progress bars on standard error, shown only on a terminal.
 
 use std::io::{self, IsTerminal};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// A bar on standard error for so many things of a name; one that shows nothing where there is no terminal.
+/// A bar for `count` items called `name`; hidden if standard error is no terminal.
 pub(crate) fn bar(count: u64, name: &str) -> ProgressBar {
     styled(Some(count), &format!("{{bar:40}} {{pos}}/{{len}} {name}, {{elapsed}}, {{eta}} left"))
 }
 
-/// A bar for so many blocks, with how fast they go and a message.
+/// A bar for `blocks` blocks, with blocks per second and a message.
 pub(crate) fn rates(blocks: u64) -> ProgressBar {
     styled(Some(blocks), "{bar:40} {pos}/{len} blocks, {per_sec}, {msg}, {eta} left")
 }
 
-/// Counts things of a name of which nobody knows how many there are.
+/// A counter of items called `name`, for an unknown number of items.
 pub(crate) fn count(name: &str) -> ProgressBar {
     styled(None, &format!("{{pos}} {name}, {{elapsed}}"))
 }

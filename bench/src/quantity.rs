@@ -1,6 +1,6 @@
-//! Reads numbers as people write them: 500k, 30M, 1G.
+//! Parses numbers with a unit: 500k, 30M, 1G.
 
-/// The number that a text stands for, if it stands for one that fits.
+/// Parses a number with an optional unit (k, M, G); `None` if it is malformed or does not fit.
 pub(crate) fn quantity(text: &str) -> Option<u64> {
     let units = [("k", 1_000), ("M", 1_000_000), ("G", 1_000_000_000)];
     let unit = units.into_iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, unit)));
@@ -13,7 +13,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_unit_stands_for_its_zeros() {
+    fn a_unit_multiplies_the_number() {
         assert_eq!(
             ["7", "500k", "30M", "1G"].map(quantity),
             [7, 500_000, 30_000_000, 1_000_000_000].map(Some)

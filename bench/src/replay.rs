@@ -1,8 +1,8 @@
-//! `blockloom replay`: executes blocks from fixtures and verifies whatever the fixtures allow.
+//! `blockloom replay`: executes the blocks of fixtures, and verifies as much as each fixture allows.
 
 use std::{
     error::Error,
-    io::{self, IsTerminal, Write},
+    io::{self, IsTerminal},
     num::{NonZeroU32, NonZeroUsize},
     ops::ControlFlow,
     path::{Path, PathBuf},
@@ -13,65 +13,64 @@ use indicatif::ProgressBar;
 
 use crate::{
     Status,
-    given::GivenLists,
-    harness::{OnFailure, Plan, Replay, Sides, Threads, machine_threads, threads},
-    interrupt::{self, is_interrupted, say},
+    harness::{Mode, OnFailure, Plan, Replay, Threads, machine_threads, threads},
+    interrupt::{self, is_interrupted, print_message},
+    json::{JsonLines, SummaryLine, json_failure},
+    list_source::ListSource,
+    output::{check_outside_inputs, is_reportable},
     progress,
-    report::{
-        Counts, Failure, JsonLines, check_is_no_input, is_worth_a_word, json_failure, write_sides,
-        write_table, write_verdict,
-    },
+    report::{Counts, Report},
 };
 
-/// Execute blocks and verify them against whatever their fixtures say.
+/// Execute blocks, and verify the results against their fixtures.
 ///
-/// Reads blockchain tests and state tests, folders with a block and its prestate as a node answers
-/// them, and folders with a block's environment; the format is recognised from the content.
+/// Reads blockchain tests and state tests, folders with a block and its prestate as a node returns them, and
+/// folders with a block's environment. The format is recognised from the content.
 ///
 /// Exit status: 1 if a block failed; otherwise 130 if it was interrupted; otherwise 2 if some input or
 /// argument was unusable, or nothing was executed; otherwise 0.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Files and folders with fixtures; folders are walked. Without any: the sample blocks that
-    /// come with the program.
+    /// Files and folders with fixtures; folders are searched recursively. Default: the sample blocks that are
+    /// part of the program.
     paths: Vec<PathBuf>,
-    /// How many threads execute a block; 0 is the sequential executor. By default as many as the
-    /// machine runs at once.
+    /// The number of threads that execute a block; 0 selects the sequential executor. Default: the number of
+    /// cores.
     #[arg(long, value_name = "N", value_parser = threads, allow_negative_numbers = true)]
     threads: Option<Threads>,
-    /// Execute each block sequentially and in parallel, in turn, compare what comes out, and print
-    /// how many times as fast parallel is.
+    /// Execute each block sequentially and in parallel, compare the outcomes, and print sequential time /
+    /// parallel time.
     #[arg(long)]
     compare: bool,
-    /// Execute blocks with access lists (EIP-7928): with those that come with them and, where DIR is said, with
-    /// those that `blockloom list --out DIR` wrote for blocks that come with none. With `--compare`, each
-    /// block is executed a third time, in parallel and with its list, and else without it.
+    /// Execute blocks with their access lists (EIP-7928). DIR has lists for blocks that come without one, as
+    /// `blockloom list --out DIR` writes them. With `--compare`, each block is executed a third time: in
+    /// parallel, with its list.
     #[arg(long, value_name = "DIR", num_args = 0..=1)]
     with_lists: Option<Option<PathBuf>>,
-    /// Execute each block N times, compare what comes out, and report the median time. The first time
-    /// is the slowest: caches are cold.
+    /// Execute each block N times, compare the outcomes, and report the median time. The first round is the
+    /// slowest, because caches are cold.
     #[arg(long, value_name = "N", default_value = "1", value_parser = at_least_one::<NonZeroU32>, allow_negative_numbers = true)]
     rounds: NonZeroU32,
-    /// Only cases whose file, as it is given or found, or whose name contains TEXT.
+    /// Only cases with TEXT in path or name.
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
-    /// At most N cases.
+    /// Execute at most N cases.
     #[arg(long, value_name = "N", value_parser = at_least_one::<NonZeroUsize>, allow_negative_numbers = true)]
     limit: Option<NonZeroUsize>,
-    /// Stop at the first block that fails, and at the first unusable input.
+    /// Stop at the first failed block or unusable input.
     #[arg(long)]
     fail_fast: bool,
-    /// Write a line of JSON for each block, and a last one with the sums, to FILE; `-` is standard
-    /// output, and the table then goes to standard error.
+    /// Write a line of JSON for each block, and a last line with the sums, to FILE. `-` is standard output; the
+    /// report then goes to standard error.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }
 
 fn at_least_one<N: std::str::FromStr>(text: &str) -> Result<N, String> {
-    text.parse().map_err(|_| "a number of at least 1 is wanted".to_owned())
+    text.parse().map_err(|_| "expected a number of at least 1".to_owned())
 }
 
-/// A set of fixtures that has its row in the table, and where it is read from.
+/// A set of fixtures: one row of the report.
 struct Set {
     name: String,
     sources: Vec<Result<Source, FixtureError>>,
@@ -81,81 +80,66 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Status, Box<dyn Error>> {
     interrupt::listen()?;
     let json_path = arguments.json.as_deref();
     if let Some(path) = json_path {
-        check_is_no_input("--json", path, &arguments.paths)?;
+        check_outside_inputs("--json", path, &arguments.paths)?;
     }
     let mut json = JsonLines::to(json_path).map_err(|error| json_failure(json_path, &error))?;
     let failures = if arguments.fail_fast { OnFailure::Stop } else { OnFailure::GoOn };
     let threads = arguments.threads.unwrap_or_else(machine_threads);
-    let sides = if arguments.compare { Sides::Compared } else { Sides::One };
-    let plan = Plan { threads, sides, rounds: arguments.rounds.get() as usize, failures };
-    let lists = arguments.with_lists.as_ref().map(|folder| GivenLists::new(folder.as_deref())).transpose()?;
+    let mode = if arguments.compare { Mode::Compared } else { Mode::Single };
+    let plan = Plan { threads, mode, rounds: arguments.rounds.get() as usize, failures };
+    let lists = arguments.with_lists.as_ref().map(|folder| ListSource::new(folder.as_deref())).transpose()?;
     let mut session = Session {
         arguments,
         progress: ProgressBar::hidden(),
         replay: Replay::new(plan, lists, &mut json),
         cases_left: arguments.limit.map_or(usize::MAX, NonZeroUsize::get),
-        rows: Vec::new(),
+        sets: Vec::new(),
         unusable: 0,
     };
     session.run();
     session.progress.finish_and_clear();
-    let Session { replay, rows, unusable, .. } = session;
-    let is_interrupted = is_interrupted();
-    let (failures, lists, json_error) = (replay.failures, replay.lists, replay.json_error);
+    let Session { replay, sets, unusable, .. } = session;
+    let Replay { failures, lists, json_error, .. } = replay;
     let mut total = Counts::default();
-    rows.iter().for_each(|(_, counts)| total.add(counts));
-
-    // What was found out is told even if the file for it is lost.
-    let json_error = json_error.or_else(|| json.finish(&total).err());
+    sets.iter().for_each(|(_, counts)| total.add(counts));
     let lists = lists.as_ref();
-    let report = Report { rows: &rows, total: &total, failures: &failures, lists, unusable };
-    let told = if json_path == Some(Path::new("-")) {
+    let report = Report { sets: &sets, total: &total, failures: &failures, lists, unusable };
+    finish(&report, &mut json, json_path, json_error)
+}
+
+/// Writes the summary as JSON, and the report. The report is written even if the JSON file is lost.
+fn finish(
+    report: &Report<'_>,
+    json: &mut JsonLines,
+    json_path: Option<&Path>,
+    json_error: Option<io::Error>,
+) -> Result<Status, Box<dyn Error>> {
+    let is_interrupted = is_interrupted();
+    let summary = SummaryLine { summary: report.total.summary() };
+    let json_error = json_error.or_else(|| json.write(&summary).and_then(|()| json.flush()).err());
+    let written = if json_path == Some(Path::new("-")) {
         report.write(&mut io::stderr())
     } else {
         report.write(&mut io::stdout())
     };
-    let lost = json_error.filter(is_worth_a_word).map(|error| json_failure(json_path, &error));
-    let untold = told.err().filter(is_worth_a_word).map(|error| error.to_string());
-    for message in [&lost, &untold].into_iter().flatten() {
-        say(message);
+    let json_error = json_error.filter(is_reportable).map(|error| json_failure(json_path, &error));
+    let report_error = written.err().filter(is_reportable).map(|error| error.to_string());
+    for message in [&json_error, &report_error].into_iter().flatten() {
+        print_message(message);
     }
-    Ok(if !failures.is_empty() {
+    Ok(if !report.failures.is_empty() {
         Status::Failed
     } else if is_interrupted {
         Status::Interrupted
-    } else if unusable > 0
-        || total.cases == 0
-        || lost.is_some()
-        || lists.is_some_and(GivenLists::are_elsewhere)
+    } else if report.unusable > 0
+        || report.total.cases == 0
+        || json_error.is_some()
+        || report.lists.is_some_and(ListSource::found_none)
     {
         Status::Unusable
     } else {
         Status::Verified
     })
-}
-
-/// All that a person is told in the end.
-struct Report<'a> {
-    rows: &'a [(String, Counts)],
-    total: &'a Counts,
-    failures: &'a [Failure],
-    lists: Option<&'a GivenLists>,
-    unusable: usize,
-}
-
-impl Report<'_> {
-    fn write(&self, output: &mut dyn Write) -> io::Result<()> {
-        write_table(output, self.rows, self.total)?;
-        write_sides(output, self.rows, self.total)?;
-        for failure in self.failures {
-            writeln!(output, "{failure}")?;
-        }
-        if self.total.cases == 0 && self.unusable == 0 {
-            writeln!(output, "no case matches")?;
-        }
-        write_verdict(output, self.total, self.unusable)?;
-        self.lists.map_or(Ok(()), |lists| write!(output, "{lists}"))
-    }
 }
 
 /// One run of the command.
@@ -164,7 +148,8 @@ struct Session<'a> {
     progress: ProgressBar,
     replay: Replay<'a>,
     cases_left: usize,
-    rows: Vec<(String, Counts)>,
+    /// The counts of each set so far.
+    sets: Vec<(String, Counts)>,
     unusable: usize,
 }
 
@@ -193,7 +178,7 @@ impl Session<'_> {
                 break;
             }
         }
-        self.rows.push(("samples".to_owned(), self.replay.take_counts()));
+        self.sets.push(("samples".to_owned(), self.replay.take_counts()));
         flow
     }
 
@@ -205,7 +190,7 @@ impl Session<'_> {
                 break;
             }
         }
-        self.rows.push((set.name, self.replay.take_counts()));
+        self.sets.push((set.name, self.replay.take_counts()));
         flow
     }
 
@@ -218,7 +203,7 @@ impl Session<'_> {
             Ok(fixture) => fixture,
             Err(error) => {
                 self.unusable += 1;
-                self.progress.suspend(|| say(&format!("unusable: {error}")));
+                self.progress.suspend(|| print_message(&format!("unusable: {error}")));
                 let stop = self.arguments.fail_fast;
                 return if stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
             }
@@ -227,37 +212,37 @@ impl Session<'_> {
         let is_wanted = |name: &str| {
             self.arguments.only.as_deref().is_none_or(|text| path.contains(text) || name.contains(text))
         };
-        let mut is_entered = false;
+        let mut has_begun = false;
         for case in fixture.cases.iter().filter(|case| is_wanted(case.name())) {
             if self.cases_left == 0 {
                 return ControlFlow::Break(());
             }
             self.cases_left -= 1;
-            if !is_entered {
-                self.replay.enter(path.clone());
-                is_entered = true;
+            if !has_begun {
+                self.replay.begin_fixture(path.clone());
+                has_begun = true;
             }
-            self.replay.enter_case(case.name());
+            self.replay.begin_case(case.name());
             let flow = check(case, &mut self.replay);
-            self.tell_of_lists()?;
+            self.report_unusable_lists()?;
             flow?;
         }
         ControlFlow::Continue(())
     }
 
-    /// Says which files with lists were unusable.
-    fn tell_of_lists(&mut self) -> ControlFlow<()> {
-        let errors = self.replay.lists.as_mut().map(GivenLists::take_unusable).unwrap_or_default();
+    /// Reports the unusable access lists that the last case needed.
+    fn report_unusable_lists(&mut self) -> ControlFlow<()> {
+        let errors = self.replay.lists.as_mut().map(ListSource::take_unusable).unwrap_or_default();
         for error in &errors {
             self.unusable += 1;
-            self.progress.suspend(|| say(&format!("unusable: {error}")));
+            self.progress.suspend(|| print_message(&format!("unusable: {error}")));
         }
         let stop = self.arguments.fail_fast && !errors.is_empty();
         if stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }
 
-/// The sets under a path: one for each folder in it, or the path itself if it holds fixtures.
+/// The sets under a path: one for each subfolder, and one for the fixtures directly in it.
 fn sets(path: &Path) -> Vec<Set> {
     let mut sets: Vec<Set> = Vec::new();
     for source in Sources::new([path]) {
@@ -273,8 +258,7 @@ fn sets(path: &Path) -> Vec<Set> {
     sets
 }
 
-/// The name of the path and of the folder in it that the source is in, unless the source lies
-/// directly in the path.
+/// The name of the path, and of the subfolder that holds the source if it is not directly in the path.
 fn set_name(path: &Path, source: &Path) -> String {
     let below = source.strip_prefix(path).unwrap_or(Path::new(""));
     let mut parts = below.components();
@@ -293,7 +277,7 @@ fn file_name(path: &Path) -> String {
 }
 
 fn progress_bar(sources: usize, json: Option<&Path>) -> ProgressBar {
-    // Lines of JSON on the same terminal would end up in the middle of the bar.
+    // Lines of JSON on the same terminal would break the bar.
     let is_disturbed = json == Some(Path::new("-")) && io::stdout().is_terminal();
     if is_disturbed { ProgressBar::hidden() } else { progress::bar(sources as u64, "fixtures") }
 }
@@ -303,7 +287,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_set_is_the_folder_below_the_path() {
+    fn a_set_is_a_subfolder_of_the_path() {
         let name = |source: &str| set_name(Path::new("/x/suites"), Path::new(source));
         assert_eq!(name("/x/suites/eest/osaka/a.json"), "suites/eest");
         assert_eq!(name("/x/suites/a.json"), "suites");

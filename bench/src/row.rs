@@ -1,11 +1,11 @@
-//! One row of a benchmark: what was measured of one block with one number of threads.
+//! One row of `bench`: the measurements of one block with one number of threads.
 
 use std::{num::NonZeroUsize, time::Duration};
 
 use blockloom_bench::{
+    comparison::{Comparison, Sides},
+    delayed_base::DelayedBase,
     limit::Limits,
-    measure::{Comparison, Sides},
-    slow::Slow,
 };
 use blockloom_engine::{Block, BlockError, Config, Engine, Outcome};
 use blockloom_state::{Base, MemoryStore};
@@ -13,9 +13,10 @@ use serde::Serialize;
 
 use crate::{
     allocator::with_peak,
-    given::{with_own_list, without_list},
     interrupt::is_interrupted,
-    report::{ComparedLine, micros, rounded},
+    json::{ComparedLine, rounded},
+    list_source::{with_own_list, without_list},
+    ratios::micros,
 };
 
 /// How blocks are measured.
@@ -23,7 +24,7 @@ use crate::{
 pub(crate) struct Method {
     pub(crate) threads: NonZeroUsize,
     pub(crate) rounds: usize,
-    /// How long each read of the base takes.
+    /// The latency of each read of the base.
     pub(crate) latency: Duration,
     pub(crate) lists: Hints,
 }
@@ -32,21 +33,21 @@ pub(crate) struct Method {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Hints {
     Nothing,
-    /// With the list that an execution before the first round yields.
+    /// With the list that an execution before the first round produces.
     Lists,
 }
 
-/// What was measured of one block.
+/// The measurements of one block.
 #[derive(Debug)]
 pub(crate) struct Row {
     pub(crate) comparison: Comparison,
-    /// Nothing on a slow base: how long a transaction takes there depends on what others have read.
+    /// `None` on a slow base: there, the time of a transaction depends on what others have read.
     pub(crate) limits: Option<Limits>,
     method: Method,
     txs: usize,
     gas: u64,
-    /// The most memory that was in use beyond what was before: by an engine's first execution of the
-    /// block, its threads and its outcome included.
+    /// The peak of memory during the first execution by an engine, its threads and the outcome included, in
+    /// bytes above the use before.
     sequential_peak: usize,
     peak: usize,
 }
@@ -58,14 +59,14 @@ impl Method {
     ///
     /// If the block is invalid.
     pub(crate) fn measure(self, base: &MemoryStore, block: &Block) -> Result<(Outcome, Row), BlockError> {
-        // A list that came with the block would make all sides the same.
+        // With the list of the block, all sides would be the same.
         let bare = without_list(block);
         let listed = (self.lists == Hints::Lists).then(|| with_own_list(base, &bare)).transpose()?;
         let listed = listed.as_ref();
         if self.latency.is_zero() {
             self.measure_on(base, base, &bare, listed)
         } else {
-            self.measure_on(&Slow::new(base, self.latency), base, &bare, listed)
+            self.measure_on(&DelayedBase::new(base, self.latency), base, &bare, listed)
         }
     }
 
@@ -98,27 +99,27 @@ pub(crate) const HEADER: [&str; 14] = [
     "gas",
     "txs",
     "threads",
-    "Mgas/s alone",
-    "together",
+    "Mgas/s sequential",
+    "parallel",
     "ratio",
     "with list",
     "limit",
-    "reached",
+    "of limit",
     "runs/tx",
     "cpu",
     "memory",
 ];
 
 impl Row {
-    /// For a person.
+    /// The cells of the table.
     pub(crate) fn columns(&self, workload: &str, shape: &str) -> [String; HEADER.len()] {
         let Self { comparison, limits, .. } = self;
         let ratio = comparison.ratio();
         let decimal = |number: Option<f64>| number.map_or("-".to_owned(), |number| format!("{number:.2}"));
-        // Gas in a microsecond is Mgas in a second.
+        // Gas per microsecond is Mgas per second.
         let speed = |time: Duration| format!("{:.0}", self.gas as f64 / micros(time));
-        let limit = limits.as_ref().map(|limits| limits.here);
-        let reached = ratio.zip(limit).map(|(ratio, limit)| format!("{:.0} %", 100.0 * ratio / limit));
+        let limit = limits.as_ref().map(|limits| limits.at_threads);
+        let of_limit = ratio.zip(limit).map(|(ratio, limit)| format!("{:.0} %", 100.0 * ratio / limit));
         [
             workload.to_owned(),
             shape.to_owned(),
@@ -130,14 +131,14 @@ impl Row {
             decimal(ratio),
             decimal(comparison.with_list_ratio()),
             decimal(limit),
-            reached.unwrap_or("-".to_owned()),
+            of_limit.unwrap_or("-".to_owned()),
             decimal(Some(comparison.incarnations as f64 / self.txs as f64)),
             decimal(Some(comparison.cpu_ratio)),
             decimal(Some(self.peak as f64 / self.sequential_peak.max(1) as f64)),
         ]
     }
 
-    /// For a program.
+    /// The line of JSON.
     pub(crate) fn line<'l>(&self, workload: &'l str, shape: &'l str) -> BenchLine<'l> {
         BenchLine {
             workload,
@@ -156,7 +157,7 @@ impl Row {
     }
 }
 
-/// One row, for a program.
+/// The line of JSON for one row.
 #[derive(Debug, Serialize)]
 pub(crate) struct BenchLine<'a> {
     workload: &'a str,

@@ -10,23 +10,32 @@ use std::{
     time::Duration,
 };
 
-use blockloom_state::{Base, Foresight, Memory, MemoryStore, Remembered, Sight, is_slow, sync::Mutex};
+use blockloom_state::{Base, AccessListIndex, Memory, MemoryStore, CachedBase, Sight, has_high_latency, sync::Mutex};
 
 use crate::{
-    Anatomy, Block, BlockError, Outcome, Place, Reason, Transaction,
-    anatomy::dissect,
-    config::{Config, Spread, Use},
-    course::{Course, Observer, Step},
-    cutting::{Cuts, cuts_in_tests},
-    evm::{Handling, Mainnet},
-    forecast::{Gain, Gas, Known, Pace},
-    lobby::Hurry,
-    parallel::{self, Table},
-    readers::Readers,
-    scheduler::Cut,
-    sequential,
-    spread::{Workers, machine_threads},
-    trace::Stopwatch,
+    analysis::dependencies::{Dependencies, block_dependencies},
+    block::{
+        block::{Block, Transaction},
+        config::{Config, Spread, Use},
+        error::{BlockError, BlockStep, Reason},
+        outcome::Outcome,
+    },
+    commit::{
+        committer::{BlockCommitter, Observer, CommittedStep},
+        parallel::{self, Table},
+        sequential,
+    },
+    evm::handling::{Handling, Mainnet},
+    policy::{
+        batching::{Cut, Cuts, cuts_in_tests},
+        cost_model::{Gain, Gas, Known, Pace},
+    },
+    prefetch::Prefetcher,
+    threads::{
+        clock::Stopwatch,
+        job_queue::JobPriority,
+        pool::{Workers, machine_threads},
+    },
 };
 
 /// Of a block with so many transactions, the parties of four instead of two tell whether the base is slow.
@@ -138,7 +147,7 @@ impl<H: Handling> Engine<H> {
         &self,
         base: &B,
         block: &Block,
-        mut on_commit: impl FnMut(Step<'_>) -> ControlFlow<()>,
+        mut on_commit: impl FnMut(CommittedStep<'_>) -> ControlFlow<()>,
     ) -> Result<Outcome, BlockError> {
         self.go(base, block, Observer::Callback(&mut on_commit))
     }
@@ -149,12 +158,12 @@ impl<H: Handling> Engine<H> {
     /// # Errors
     ///
     /// If consensus forbids the block, or the base lacks a code.
-    pub fn dissect(&self, base: &MemoryStore, block: &Block, rounds: usize) -> Result<Anatomy, BlockError> {
-        dissect(base, block, &self.handling, rounds).map_err(|reason| reason.of(block.number()))
+    pub fn dependencies(&self, base: &MemoryStore, block: &Block, rounds: usize) -> Result<Dependencies, BlockError> {
+        block_dependencies(base, block, &self.handling, rounds).map_err(|reason| reason.of(block.number()))
     }
 
     fn go<B: Base>(&self, base: &B, block: &Block, observer: Observer<'_>) -> Result<Outcome, BlockError> {
-        let place = Cell::new(Place::Opening);
+        let step = Cell::new(BlockStep::Opening);
         let speed = self.speed_of(base, block);
         let known = self.foresight(block).map_or(Known::AsTold, |_| Known::Beforehand);
         let is_weighed = self.has_choice() && speed == Speed::AtHand;
@@ -165,17 +174,17 @@ impl<H: Handling> Engine<H> {
             Help::Now(workers) => {
                 let cuts = self.cut(block);
                 let setting = Setting { base, block, cuts: &cuts, workers, speed };
-                self.weave(&setting, observer, &place)
+                self.weave(&setting, observer, &step)
             }
             Help::NextTime | Help::None => {
-                let base = Remembered::alone(base);
-                let course = Course::new(block, base, self.handling.clone(), observer, &place);
-                let course = course.listing(self.shared.config.lists);
-                sequential::execute(course, block.transactions.len())
+                let base = CachedBase::alone(base);
+                let committer = BlockCommitter::new(block, base, self.handling.clone(), observer, &step);
+                let committer = committer.listing(self.shared.config.lists);
+                sequential::execute(committer, block.transactions.len())
             }
         }));
         let result = result.unwrap_or_else(|panic| {
-            Err(Reason::Panicked { place: place.get(), message: message_of(&*panic) })
+            Err(Reason::Panicked { step: step.get(), message: message_of(&*panic) })
         });
         if let Some(gas) = gas {
             self.look_back(gas, watch.elapsed(), result.as_ref().ok(), help);
@@ -188,7 +197,7 @@ impl<H: Handling> Engine<H> {
         &self,
         setting: &Setting<'_, B>,
         observer: Observer<'_>,
-        place: &Cell<Place>,
+        step: &Cell<BlockStep>,
     ) -> Result<Outcome, Reason> {
         let Setting { base, block, cuts, workers, speed } = *setting;
         let mut memory = self.shared.memories.lock().pop().unwrap_or_default();
@@ -205,14 +214,14 @@ impl<H: Handling> Engine<H> {
         let threads = self.crew(speed).min(1 + workers.threads());
         let handling = &self.handling;
         let table = Table { base, handling, memory: &memory, workers, threads, timing, spread };
-        let remembered = Remembered::new(&memory, base);
-        let course = Course::new(block, remembered, handling.clone(), observer, place).listing(lists);
-        let result = self.reading_ahead(setting, &memory, || parallel::execute(&table, block, cuts, course));
+        let remembered = CachedBase::new(&memory, base);
+        let committer = BlockCommitter::new(block, remembered, handling.clone(), observer, step).listing(lists);
+        let result = self.reading_ahead(setting, &memory, || parallel::execute(&table, block, cuts, committer));
         // The next block is ready for what nobody expected of this one.
         self.shared.history.lock().was_base_slow = speed == Speed::AtHand && memory.is_base_slow();
         // Forgetting takes time in which this thread has better to do.
         let shared = Arc::downgrade(&self.shared);
-        workers.spawn(Hurry::SomeTime, move || {
+        workers.spawn(JobPriority::Background, move || {
             memory.reset();
             if let Some(shared) = shared.upgrade() {
                 shared.memories.lock().push(memory);
@@ -233,21 +242,21 @@ impl<H: Handling> Engine<H> {
         if speed == Speed::AtHand || threads == 0 {
             return execute();
         }
-        let readers = Readers::of(block, hints);
+        let readers = Prefetcher::of(block, hints);
         let start = || Workers::start(threads, Duration::ZERO);
         let crew = || self.shared.readers.get_or_init(start).as_ref();
-        let Some(crew) = (!readers.are_idle()).then(crew).flatten() else { return execute() };
+        let Some(crew) = (!readers.is_empty()).then(crew).flatten() else { return execute() };
         let lead = || {
-            let _over = readers.until_dropped();
+            let _cancel = readers.cancel_on_drop();
             execute()
         };
-        let mut outcome = crew.together(threads, || readers.work(memory, base), lead)?;
-        outcome.statistics.read_ahead = readers.taken();
+        let mut outcome = crew.run_with_helpers(threads, || readers.run(memory, base), lead)?;
+        outcome.statistics.prefetched = readers.started();
         Ok(outcome)
     }
 
     /// What is known beforehand of a block's writes, if that is to be used.
-    fn foresight<'b>(&self, block: &'b Block) -> Option<&'b Arc<Foresight>> {
+    fn foresight<'b>(&self, block: &'b Block) -> Option<&'b Arc<AccessListIndex>> {
         block.list.foresight().filter(|_| self.shared.config.hints.given_lists == Use::On)
     }
 
@@ -263,7 +272,7 @@ impl<H: Handling> Engine<H> {
         let parties = transactions.iter().rev().step_by(step).flat_map(Transaction::parties);
         let accounts = [block.env.beneficiary].into_iter().chain(parties);
         let was_slow = std::mem::take(&mut self.shared.history.lock().was_base_slow);
-        let is_slow = was_slow || catch_unwind(AssertUnwindSafe(|| is_slow(base, accounts))).unwrap_or(false);
+        let is_slow = was_slow || catch_unwind(AssertUnwindSafe(|| has_high_latency(base, accounts))).unwrap_or(false);
         if is_slow { Speed::Slow } else { Speed::AtHand }
     }
 
@@ -329,7 +338,7 @@ impl<H: Handling> Engine<H> {
         history.last = Some(Stopwatch::start());
         drop(history);
         if let (Help::NextTime, Some(workers)) = (help, self.workers()) {
-            workers.spawn(Hurry::Now, || ());
+            workers.spawn(JobPriority::Urgent, || ());
         }
     }
 }

@@ -32,60 +32,51 @@
 //! A client that is built on alloy-evm puts a [`ParallelExecutorFactory`] where its executor factory
 //! was.
 
-mod anatomy;
+mod alloy_evm;
+mod analysis;
 mod block;
-mod config;
-mod course;
-mod cutting;
+mod commit;
 mod engine;
-mod error;
 mod evm;
-mod executor;
-mod forecast;
-mod gate;
-mod hush;
-mod lend;
-mod lobby;
-mod machine;
-mod news;
-mod outcome;
 mod parallel;
-mod patience;
-mod readers;
-mod records;
+mod policy;
+mod prefetch;
 mod rules;
-mod scheduler;
-mod sequential;
-mod spread;
-mod stats;
+mod threads;
 #[cfg(test)]
 mod toy;
-mod trace;
-mod trial;
-mod worker;
 
-pub use anatomy::{Anatomy, Part};
-pub use block::{Block, Frame, GivenList, SignedBlock, SignedTransaction, Transaction};
-pub use config::{Config, Hints, Lists, Spread, Timing, Use};
-pub use course::Step;
+pub use alloy_evm::{block::ParallelExecutor, environment::Obstacle, factory::ParallelExecutorFactory};
+pub use analysis::dependencies::{Dependencies, TransactionDependencies};
+pub use block::{
+    block::{Block, Frame, GivenList, SignedBlock, SignedTransaction, Transaction},
+    config::{Config, Hints, Lists, Spread, Timing, Use},
+    error::{
+        BlockError, DepositError, Invalid, BlockStep, Reason, SystemCallError, TransactionError,
+        body::BodyError,
+        header::{HeaderError, HeaderField},
+        list::ListError,
+        ommers::OmmerError,
+        outcome::OutcomeError,
+    },
+    outcome::{Outcome, Receipt},
+    rules::{AccessLists, CustomPrecompiles, Rules},
+    statistics::{Phases, StaleCounts, Statistics},
+};
+pub use commit::committer::CommittedStep;
 pub use engine::Engine;
-pub use error::{BlockError, DepositError, Invalid, Place, Reason, SystemCallError, TransactionError};
-pub use evm::{Handling, HandlingError, Mainnet};
-pub use executor::{Obstacle, ParallelExecutor, ParallelExecutorFactory};
-pub use outcome::{Outcome, Receipt};
+pub use evm::handling::{Handling, HandlingError, Mainnet};
 pub use rules::{
-    AccessLists, CustomPrecompiles, Rules,
     before::check_block,
-    body::{BodyError, check_body},
+    body::check_body,
     chain::{ChainSpec, merge_at},
     difficulty::next_difficulty,
-    header::{HeaderError, HeaderField, check_header},
-    list::{ListError, decode_list},
-    ommers::{Ancestor, OmmerError, check_ommers},
-    verify::{OutcomeError, check_outcome},
+    header::check_header,
+    list::decode_list,
+    ommers::{Ancestor, check_ommers},
+    verify::check_outcome,
 };
-pub use spread::Workers;
-pub use stats::{Phases, StaleCounts, Statistics};
+pub use threads::pool::Workers;
 
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]

@@ -1,13 +1,12 @@
-//! The bytecode of programs. What a fork does not know yet is replaced by the nearest thing that it
+//! The bytecode of programs. An opcode that a fork does not know is replaced by a similar one that it
 //! knows, so that programs under old forks do more than fail.
 
 use alloy_hardforks::EthereumHardfork::{self, *};
 use revm::bytecode::opcode::*;
 
-use crate::program::{Act, Birth, Reading, Then, Whom};
+use crate::act::{AccountOperand, Act, AfterCreate, Child, Reading};
 
-/// Opcodes that came later than others, the fork that brought them, and what takes as many operands
-/// and was there before.
+/// Opcodes that a later fork introduced, that fork, and an older opcode with as many operands.
 const SINCE: [(u8, EthereumHardfork, u8); 11] = [
     (STATICCALL, Byzantium, DELEGATECALL),
     (RETURNDATASIZE, Byzantium, MSIZE),
@@ -23,7 +22,7 @@ const SINCE: [(u8, EthereumHardfork, u8); 11] = [
 ];
 
 /// The bytecode of a program under a fork.
-pub fn assemble(program: &[Act], fork: EthereumHardfork) -> Vec<u8> {
+pub(crate) fn assemble(program: &[Act], fork: EthereumHardfork) -> Vec<u8> {
     let mut assembler = Assembler { code: Vec::new(), fork, exits: Vec::new() };
     for act in program {
         assembler.act(act);
@@ -31,25 +30,25 @@ pub fn assemble(program: &[Act], fork: EthereumHardfork) -> Vec<u8> {
     assembler.finish()
 }
 
-/// The code that creates a contract. Whatever becomes of it, it first counts in slot 1: a slot that
-/// is not empty then belongs to an earlier life.
-pub(crate) fn init_code(birth: Birth) -> Vec<u8> {
+/// The init code of a child. It first increments slot 1, so a value in that slot that survives a
+/// destruction becomes visible.
+pub(crate) fn init_code(child: Child) -> Vec<u8> {
     let mut init = COUNT_IN_SLOT_1.to_vec();
-    match birth {
-        Birth::Mortal => {
-            let length = mortal().len() as u8;
-            store_in_memory(&mut init, &mortal());
+    match child {
+        Child::Destructible => {
+            let length = destructible_code().len() as u8;
+            store_in_memory(&mut init, &destructible_code());
             init.extend([PUSH1, length, PUSH1, 0, RETURN]);
         }
-        Birth::Stillborn => init.extend([CALLER, SELFDESTRUCT]),
-        Birth::Hollow => init.push(STOP),
-        Birth::Failing => init.push(INVALID),
+        Child::DestroyedInInit => init.extend([CALLER, SELFDESTRUCT]),
+        Child::StorageOnly => init.push(STOP),
+        Child::Failing => init.push(INVALID),
     }
     init
 }
 
-/// The code of a [mortal](Birth::Mortal) contract.
-pub(crate) fn mortal() -> Vec<u8> {
+/// The code of a [destructible](Child::Destructible) contract.
+pub(crate) fn destructible_code() -> Vec<u8> {
     let mut code = vec![CALLVALUE, PUSH1, 14, JUMPI];
     code.extend(COUNT_IN_SLOT_1);
     code.extend([STOP, JUMPDEST, CALLER, SELFDESTRUCT]);
@@ -71,7 +70,7 @@ fn store_in_memory(code: &mut Vec<u8>, bytes: &[u8]) {
 struct Assembler {
     code: Vec<u8>,
     fork: EthereumHardfork,
-    /// Where the destinations of jumps to the end stand in the code.
+    /// The positions in the code of the operands of jumps to the end.
     exits: Vec<usize>,
 }
 
@@ -82,11 +81,11 @@ impl Assembler {
                 self.code.extend([PUSH1, *slot, SLOAD, PUSH1, *by, ADD, PUSH1, *slot, SSTORE]);
             }
             Act::Write { slot, value } => self.code.extend([PUSH1, *value, PUSH1, *slot, SSTORE]),
-            Act::Count { slot } => {
+            Act::CountTransient { slot } => {
                 let (load, store) = (self.known(TLOAD), self.known(TSTORE));
                 self.code.extend([PUSH1, *slot, load, PUSH1, 1, ADD, PUSH1, *slot, store]);
             }
-            Act::Observe { reading, slot } => {
+            Act::Store { reading, slot } => {
                 self.read(reading);
                 self.code.extend([PUSH1, *slot, SSTORE]);
             }
@@ -100,10 +99,10 @@ impl Assembler {
                 self.exits.push(self.code.len());
                 self.code.extend([0, 0, JUMPI]);
             }
-            Act::Call { how, whom, value, gas } => self.call(*how, whom, *value, *gas),
-            Act::Create { birth, salt, value, then } => self.create(*birth, *salt, *value, *then),
-            Act::Destroy(whom) => {
-                self.account(whom);
+            Act::Call { opcode, callee, value, gas } => self.call(*opcode, callee, *value, *gas),
+            Act::Create { child, salt, value, after } => self.create(*child, *salt, *value, *after),
+            Act::Destroy(beneficiary) => {
+                self.account(beneficiary);
                 self.code.push(SELFDESTRUCT);
             }
             Act::Revert => {
@@ -116,17 +115,17 @@ impl Assembler {
 
     fn known(&self, opcode: u8) -> u8 {
         let later = SINCE.iter().find(|(later, since, _)| *later == opcode && self.fork < *since);
-        later.map_or(opcode, |(.., before)| self.known(*before))
+        later.map_or(opcode, |(.., older)| self.known(*older))
     }
 
-    fn account(&mut self, whom: &Whom) {
-        match whom {
-            Whom::Is(address) => {
+    fn account(&mut self, operand: &AccountOperand) {
+        match operand {
+            AccountOperand::Constant(address) => {
                 self.code.push(PUSH20);
                 self.code.extend(address.as_slice());
             }
-            Whom::Named => self.code.extend([PUSH1, 0, CALLDATALOAD]),
-            Whom::Says(opcode) => self.code.push(*opcode),
+            AccountOperand::Input => self.code.extend([PUSH1, 0, CALLDATALOAD]),
+            AccountOperand::Opcode(opcode) => self.code.push(*opcode),
         }
     }
 
@@ -138,30 +137,30 @@ impl Assembler {
                 self.code.extend(number.to_be_bytes());
                 opcode
             }
-            Reading::Of(opcode, whom) => {
-                self.account(whom);
+            Reading::OfAccount(opcode, operand) => {
+                self.account(operand);
                 opcode
             }
         };
         self.code.push(self.known(*opcode));
     }
 
-    fn call(&mut self, how: u8, whom: &Whom, value: u8, gas: u32) {
+    fn call(&mut self, opcode: u8, callee: &AccountOperand, value: u8, gas: u32) {
         self.code.extend([PUSH1, 0, PUSH1, 0, PUSH1, 0, PUSH1, 0]);
-        if matches!(how, CALL | CALLCODE) {
+        if matches!(opcode, CALL | CALLCODE) {
             self.code.extend([PUSH1, value]);
         }
-        self.account(whom);
-        // Before EIP-150 a call that asks for more gas than there is fails its caller.
+        self.account(callee);
+        // Before EIP-150, a call that asks for more gas than is left fails its caller.
         let gas = if self.fork < Tangerine { gas.min(4_000) } else { gas };
         self.code.push(PUSH4);
         self.code.extend(gas.to_be_bytes());
-        let how = self.known(how);
-        self.code.extend([how, POP]);
+        let opcode = self.known(opcode);
+        self.code.extend([opcode, POP]);
     }
 
-    fn create(&mut self, birth: Birth, salt: Option<u8>, value: u8, then: Then) {
-        let init = init_code(birth);
+    fn create(&mut self, child: Child, salt: Option<u8>, value: u8, after: AfterCreate) {
+        let init = init_code(child);
         store_in_memory(&mut self.code, &init);
         let salt = salt.filter(|_| self.fork >= Petersburg);
         if let Some(salt) = salt {
@@ -169,8 +168,8 @@ impl Assembler {
         }
         self.code.extend([PUSH1, init.len() as u8, PUSH1, 0, PUSH1, value]);
         self.code.push(if salt.is_some() { CREATE2 } else { CREATE });
-        if then == Then::Pay {
-            // The new address lies under the four empty ranges and the value.
+        if after == AfterCreate::Pay {
+            // On the stack, the new address is below the two empty ranges and the value.
             self.code.extend([PUSH1, 0, PUSH1, 0, PUSH1, 0, PUSH1, 0, PUSH1, 1, DUP6]);
             self.code.extend([PUSH3, 0, 0x80, 0, CALL, POP]);
         }

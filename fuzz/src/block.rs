@@ -1,4 +1,4 @@
-//! Hostile blocks: few accounts, and transactions that do to them what makes execution hard.
+//! Hostile blocks: few accounts, and transactions that use them in ways that make execution hard.
 
 use std::ops::Range;
 
@@ -11,17 +11,18 @@ use blockloom_state::{Allocation, MemoryStore};
 use proptest::prelude::*;
 
 use crate::{
-    assemble::{assemble, mortal},
-    cast::{CONTRACTS, NOBODY, PAUPER, PLAIN_COINBASE, RIPEMD, children, contract, sender},
+    act::Act,
+    actors::{ABSENT, CONTRACTS, PLAIN_COINBASE, RIPEMD, UNFUNDED, children, contract, sender},
+    assemble::{assemble, destructible_code},
     choices::Choices,
+    dry_run::DryRun,
     plan::Plan,
-    program::{Act, NUMBER, SLOTS, birth, blocks_with_hashes, program, word},
-    rehearsal::Rehearsal,
+    program::{NUMBER, SLOTS, blocks_with_hashes, create_known_child, program, word},
     sign::BASE_FEE,
     system,
 };
 
-/// The forks that change what executing a block means, up to Osaka.
+/// The forks that change execution, up to Osaka.
 pub const FORKS: [EthereumHardfork; 14] = [
     Frontier,
     Homestead,
@@ -39,10 +40,10 @@ pub const FORKS: [EthereumHardfork; 14] = [
     Osaka,
 ];
 
-/// How many bytes decide about the block, about each contract and about each transaction.
+/// How many bytes describe the block, each contract and each transaction.
 const CHUNK: usize = 64;
-/// The most transactions that are planned for one block.
-const MOST: usize = 40;
+/// The most transactions that one block gets.
+const MAX_TRANSACTIONS: usize = 40;
 
 /// A block and the state before it.
 #[derive(Clone, Debug)]
@@ -51,25 +52,25 @@ pub struct HostileBlock {
     pub base: MemoryStore,
     /// The block.
     pub block: Block,
-    /// The block as the wire has it. Its header says nothing of the outcome.
+    /// The block as it is on the wire. Its header has no roots and no gas used.
     pub signed: SignedBlock,
 }
 
 /// Hostile blocks under any of `forks`, most of them valid.
 pub fn hostile_block(forks: Vec<EthereumHardfork>) -> impl Strategy<Value = HostileBlock> {
-    // What fails is made smaller by removing chunks, and by putting the plainest in their place.
-    let plainest = vec![0; CHUNK];
-    let chunk = || prop_oneof![1 => Just(plainest.clone()), 40 => prop::collection::vec(any::<u8>(), CHUNK)];
+    // Proptest shrinks a failing block by removing chunks and by replacing them with the simplest one.
+    let simplest = vec![0; CHUNK];
+    let chunk = || prop_oneof![1 => Just(simplest.clone()), 40 => prop::collection::vec(any::<u8>(), CHUNK)];
     let first = 1 + CONTRACTS as usize;
     let chunks = prop_oneof![
         9 => prop::collection::vec(chunk(), first..first + 24),
-        1 => prop::collection::vec(chunk(), first + 24..=first + MOST),
+        1 => prop::collection::vec(chunk(), first + 24..=first + MAX_TRANSACTIONS),
     ];
     chunks.prop_map(move |chunks| hostile_block_of(&forks, &chunks.concat()))
 }
 
-/// The hostile block that these bytes stand for, under one of `forks`: any bytes stand for one. The
-/// last fork gets a third of the blocks beside its share of the rest.
+/// The hostile block that these bytes describe, under one of `forks`; any bytes describe one. The
+/// last fork gets a third of the blocks, and its share of the rest.
 ///
 /// # Panics
 ///
@@ -79,28 +80,28 @@ pub fn hostile_block_of(forks: &[EthereumHardfork], bytes: &[u8]) -> HostileBloc
     let mut choices = chunks.next().unwrap_or(Choices::new(&[]));
     let latest = &forks[forks.len() - 1..];
     let fork = if choices.one_in(3) { choices.of(latest) } else { choices.of(forks) };
-    let mut scene = Scene::new(fork, &mut choices);
+    let mut builder = BlockBuilder::new(fork, &mut choices);
     for number in 0..CONTRACTS {
         let mut choices = chunks.next().unwrap_or(Choices::new(&[]));
-        scene.insert_contract(number, &mut choices);
+        builder.insert_contract(number, &mut choices);
     }
-    let plans = chunks.take(MOST).map(|mut choices| scene.cast_in(Plan::new(&mut choices)));
+    let plans = chunks.take(MAX_TRANSACTIONS).map(|mut choices| builder.restrict(Plan::new(&mut choices)));
     let plans: Vec<_> = plans.collect();
-    scene.play(&plans)
+    builder.build(&plans)
 }
 
-/// What is there before the first transaction.
-struct Scene {
+/// The state and the header of a block that is being generated.
+struct BlockBuilder {
     base: MemoryStore,
     header: Header,
     rules: Rules,
-    /// How many of the senders send.
+    /// How many of the senders send transactions.
     senders: u8,
-    /// Which of the contracts are called directly.
+    /// Which of the contracts transactions call directly.
     contracts: Range<u8>,
 }
 
-impl Scene {
+impl BlockBuilder {
     fn new(fork: EthereumHardfork, choices: &mut Choices<'_>) -> Self {
         let header = header(fork, coinbase(choices), choices.of(&[30_000_000, 30_000_000, 3_000_000]));
         let mut base = MemoryStore::from_genesis(system::contracts(fork));
@@ -108,32 +109,32 @@ impl Scene {
             base.set_block_hash(number, Some(keccak256(B256::with_last_byte(number as u8))));
         }
         base.set_block_hash(header.number - 1, Some(header.parent_hash));
-        let mut scene = Self {
+        let mut builder = Self {
             base,
             header,
             rules: Rules::mainnet(fork),
-            senders: choices.of(&[PAUPER + 1, PAUPER + 1, 2, 1]),
+            senders: choices.of(&[UNFUNDED + 1, UNFUNDED + 1, 2, 1]),
             contracts: choices.of(&[0..CONTRACTS, 0..CONTRACTS, 1..3, 0..1, 0..1, 2..3]),
         };
-        scene.insert_accounts(choices);
-        scene
+        builder.insert_accounts(choices);
+        builder
     }
 
     fn insert_accounts(&mut self, choices: &mut Choices<'_>) {
-        let purses = [1_000_000_000_000_000, 1_000_000_000_000_000, 1_000_000_000_000_000, 30_000_000];
-        for number in 0..PAUPER {
-            let balance = word(choices.of(&purses));
+        let balances = [1_000_000_000_000_000, 1_000_000_000_000_000, 1_000_000_000_000_000, 30_000_000];
+        for number in 0..UNFUNDED {
+            let balance = word(choices.of(&balances));
             self.base.insert(sender(number), Allocation { balance, ..Allocation::default() });
         }
-        // An empty account cannot be there from the Merge on (EIP-7523).
-        for address in [RIPEMD, NOBODY, PLAIN_COINBASE] {
+        // There are no empty accounts from the Merge on (EIP-7523).
+        for address in [RIPEMD, ABSENT, PLAIN_COINBASE] {
             if choices.below(2) == 1 && self.rules.fork < Paris {
                 self.base.insert(address, Allocation::default());
             }
         }
         for address in [children()[0], children()[3]] {
             if choices.below(2) == 1 {
-                self.insert_code(address, mortal());
+                self.insert_code(address, destructible_code());
             }
         }
         if choices.below(2) == 1 && self.rules.fork >= Prague {
@@ -144,14 +145,14 @@ impl Scene {
         }
     }
 
-    /// Inserts a contract. The first two are the parents of the children that everybody knows, so
-    /// they mostly create them; the others mostly count.
+    /// Inserts a contract. The first two are the parents of the known children and usually create
+    /// them; the others usually count.
     fn insert_contract(&mut self, number: u8, choices: &mut Choices<'_>) {
         let mut acts: Vec<Act> = Vec::new();
         if choices.below(4) > 0 {
             let is_parent = number < 2;
             acts.push(if is_parent {
-                birth(choices)
+                create_known_child(choices)
             } else {
                 Act::Increment { slot: number % SLOTS, by: 1 }
             });
@@ -166,34 +167,34 @@ impl Scene {
         self.base.insert(address, allocation);
     }
 
-    /// The same plan for those who take part in this block.
-    fn cast_in(&self, plan: Plan) -> Plan {
-        plan.among(self.senders, &self.contracts)
+    /// The plan with only the senders and contracts of this block.
+    fn restrict(&self, plan: Plan) -> Plan {
+        plan.restricted_to(self.senders, &self.contracts)
     }
 
-    fn play(self, plans: &[Plan]) -> HostileBlock {
+    fn build(self, plans: &[Plan]) -> HostileBlock {
         let mut block = Block::without_body(self.rules, &self.header);
         if block.withdrawals.is_some() {
             block.withdrawals = Some(withdrawals(self.header.beneficiary));
         }
         let withdrawals = block.withdrawals.clone().map(Into::into);
-        let mut rehearsal = Rehearsal::new(&self.base, block);
+        let mut dry_run = DryRun::new(&self.base, block);
         for plan in plans {
-            rehearsal.add(plan);
+            dry_run.add(plan);
         }
-        let (block, transactions) = rehearsal.finish();
+        let (block, transactions) = dry_run.finish();
         let body = BlockBody { transactions, ommers: Vec::new(), withdrawals };
         HostileBlock { base: self.base, block, signed: SignedBlock { header: self.header, body } }
     }
 }
 
-/// Who gets the fees: mostly nobody who does anything else, else a sender, an authority, a contract
-/// or one of its children.
+/// The coinbase: usually an account without another role, else a sender, an authority, a contract or
+/// one of its children.
 fn coinbase(choices: &mut Choices<'_>) -> Address {
     match choices.below(9) {
         0..3 => PLAIN_COINBASE,
-        3 => NOBODY,
-        4..6 => choices.of(&[sender(0), sender(1), sender(PAUPER)]),
+        3 => ABSENT,
+        4..6 => choices.of(&[sender(0), sender(1), sender(UNFUNDED)]),
         6..8 => contract(choices.below(CONTRACTS)),
         _ => choices.of(children()),
     }
@@ -215,10 +216,10 @@ fn header(fork: EthereumHardfork, beneficiary: Address, gas_limit: u64) -> Heade
     }
 }
 
-/// To a contract, to nobody, nothing to nobody else, and to the coinbase.
+/// Withdrawals to a contract, to absent accounts, one of them without an amount, and to the coinbase.
 fn withdrawals(coinbase: Address) -> Vec<Withdrawal> {
-    let nobody_else = Address::with_last_byte(0x98);
-    let payments = [(contract(1), 1), (NOBODY, 2), (nobody_else, 0), (coinbase, 3)];
+    let other_absent = Address::with_last_byte(0x98);
+    let payments = [(contract(1), 1), (ABSENT, 2), (other_absent, 0), (coinbase, 3)];
     let withdrawals = payments.into_iter().enumerate().map(|(position, (address, amount))| {
         let position = position as u64;
         Withdrawal { index: position, validator_index: position, address, amount }

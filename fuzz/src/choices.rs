@@ -1,6 +1,6 @@
-//! Choices out of bytes: the same bytes always choose the same, and nearby bytes nearly the same.
+//! Choices made by bytes: equal bytes choose equally, and similar bytes choose similarly.
 //!
-//! When the bytes are used up every further choice is the first, so the first is the plainest.
+//! Once the bytes are used up, every choice is the first option; so the first option is the simplest.
 
 /// Bytes, one for each choice.
 #[derive(Debug)]
@@ -23,13 +23,13 @@ impl<'a> Choices<'a> {
         options[usize::from(self.below(options.len() as u8))].clone()
     }
 
-    /// A position in something so long, if it is not empty.
+    /// A position in a sequence of this length; `None` if it is empty.
     pub(crate) fn position(&mut self, length: usize) -> Option<usize> {
         let chosen = usize::from(self.below(255)) << 8 | usize::from(self.below(255));
         (length > 0).then(|| chosen * length / (1 << 16))
     }
 
-    /// True once in so many times.
+    /// True with a probability of one in `times`.
     pub(crate) fn one_in(&mut self, times: u8) -> bool {
         self.below(times) == times - 1
     }

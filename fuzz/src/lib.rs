@@ -1,33 +1,33 @@
-//! What the tests of all crates share: random blocks, hostile ones among them, wrong access lists, an
-//! oracle to compare with, and the way to the official suites.
+//! Shared by the tests of all crates: hostile random blocks, wrong access lists, an oracle to compare
+//! with, and access to the official suites.
 //!
-//! Few accounts, few slots, and contracts that do what makes execution hard: they destroy
-//! themselves and are created again, delegate, read balances, pay the coinbase, call each other and
-//! revert. A block is written out of bytes, so that one generator serves the properties and the fuzzer.
+//! A hostile block has few accounts, few slots, and contracts that do what makes execution hard: they
+//! self-destruct and are created again, delegate, read balances, pay the coinbase, call each other and
+//! revert. A block is generated from bytes, so properties and the fuzzer share one generator.
 
+mod act;
+mod actors;
 mod assemble;
 mod block;
-mod cast;
 mod choices;
-mod dawdling;
-mod disagreement;
-mod foreseen;
+mod comparison;
+mod dry_run;
+mod jittery_base;
 mod mutation;
 mod oracle;
 mod plan;
 mod program;
-mod rehearsal;
+mod run_counts;
 mod sign;
 pub mod suites;
 mod system;
 
-pub use assemble::assemble;
 pub use block::{FORKS, HostileBlock, hostile_block, hostile_block_of};
-pub use dawdling::Dawdling;
-pub use disagreement::{
-    blindfolded_on, difference, disagreement, engine_on, engines, hushed_on, kept_waiting,
+pub use comparison::{
+    deferred_engine_on, difference, disagreement, engine_on, engines, execute_with_delayed_commits,
+    isolated_engine_on,
 };
-pub use foreseen::Runs;
+pub use jittery_base::JitteryBase;
 pub use mutation::mutated;
 pub use oracle::bare_loop;
-pub use program::{Act, Birth, Reading, Then, Whom};
+pub use run_counts::RunCounts;

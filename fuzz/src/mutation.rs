@@ -1,7 +1,7 @@
-//! Access lists (EIP-7928) that are nearly right: one or a few things in them are wrong.
+//! Mutations of access lists (EIP-7928): one or a few entries become wrong.
 //!
-//! What is wrong is chosen out of bytes, like everything here. A mutated list is an encoding, for some
-//! mutations leave nothing that could be decoded.
+//! Bytes choose the mutations, as everywhere in this crate. A mutated list is an encoding, because some
+//! mutations cannot be decoded.
 
 use alloy_eips::eip7928::{
     AccountChanges, BalanceChange, BlockAccessIndex, BlockAccessList, CodeChange, NonceChange, SlotChanges,
@@ -9,10 +9,10 @@ use alloy_eips::eip7928::{
 };
 use alloy_primitives::{Address, Bytes, U256};
 
-use crate::{cast::contract, choices::Choices, program::word};
+use crate::{actors::contract, choices::Choices, program::word};
 
-/// The encoding of a list that is `list` but for what these bytes choose. It is `list` itself where
-/// they choose only what it does not have.
+/// The encoding of `list` with the mutations that these bytes choose. It is unchanged if the bytes
+/// choose only entries that the list does not have.
 pub fn mutated(list: &BlockAccessList, bytes: &[u8]) -> Vec<u8> {
     let mut choices = Choices::new(bytes);
     let right = alloy_rlp::encode(list);
@@ -36,27 +36,27 @@ pub fn mutated(list: &BlockAccessList, bytes: &[u8]) -> Vec<u8> {
     encoded
 }
 
-/// How often something to be wrong is looked for.
+/// How many mutations are tried; some change nothing.
 const ATTEMPTS: usize = 10;
 
-/// What of a list is mutated.
+/// The part of a list that is mutated.
 #[derive(Clone, Copy, Debug)]
 enum Target {
-    /// Which accounts it has, and in which order.
+    /// Its accounts and their order.
     Account,
-    /// What it says of one.
+    /// An entry of one account.
     Item,
     /// Its encoding.
     Bytes,
 }
 
-/// What happens to a sequence.
+/// A mutation of a sequence.
 #[derive(Clone, Copy, Debug)]
 enum Fault {
     Removed,
     Repeated,
     Swapped,
-    Cut,
+    Truncated,
     Inserted,
     Altered,
 }
@@ -69,11 +69,10 @@ const FAULTS: [Fault; 8] = [
     Fault::Removed,
     Fault::Repeated,
     Fault::Swapped,
-    Fault::Cut,
+    Fault::Truncated,
 ];
 
-/// Does something to a sequence, or nothing if it is too short for that. What is new in it `make` makes,
-/// out of one that is there if there is any.
+/// Mutates a sequence, unless it is too short. `make` makes new elements from an old one, if there is one.
 fn mutate<T: Clone>(
     sequence: &mut Vec<T>,
     choices: &mut Choices<'_>,
@@ -84,7 +83,7 @@ fn mutate<T: Clone>(
     match (fault, place) {
         (Fault::Inserted, place) => {
             let new = make(place.map(|place| &sequence[place]), choices);
-            // Mostly where it seems to belong: right behind the one that it was made of.
+            // Usually in the plausible place: behind the element that it was made from.
             sequence.insert(place.map_or(0, |place| place + usize::from(choices.below(4) > 0)), new);
         }
         (_, None) => {}
@@ -95,7 +94,7 @@ fn mutate<T: Clone>(
             let other = choices.position(sequence.len()).unwrap_or_default();
             sequence.swap(place, other);
         }
-        (Fault::Cut, Some(place)) => sequence.truncate(place),
+        (Fault::Truncated, Some(place)) => sequence.truncate(place),
     }
 }
 
@@ -117,7 +116,7 @@ fn word_of(address: Address) -> U256 {
     U256::from_be_slice(address.as_slice())
 }
 
-/// Mutates something that the list says of one of its accounts.
+/// Mutates one entry of an account.
 fn mutate_account(list: &mut BlockAccessList, choices: &mut Choices<'_>) {
     let Some(place) = choices.position(list.len()) else { return };
     let account = &mut list[place];
@@ -144,12 +143,12 @@ fn mutate_account(list: &mut BlockAccessList, choices: &mut Choices<'_>) {
         }),
         4 => mutate(&mut account.storage_changes, choices, other_slot),
         5 => mutate_slot(account, choices),
-        6 => flood(account, choices),
+        6 => add_many_reads(account, choices),
         _ => swap_read_and_write(account, choices),
     }
 }
 
-/// One of the two halves of a change is another one.
+/// A change with another index or another value.
 fn altered<C>(
     at: BlockAccessIndex,
     value: U256,
@@ -162,12 +161,12 @@ fn altered<C>(
     }
 }
 
-/// As much of a number as there is room for.
+/// The low 64 bits of a number.
 fn low(number: U256) -> u64 {
     number.as_limbs()[0]
 }
 
-/// A code that is longer, shorter, a delegation, one that revm does not take, or much too long.
+/// A code that is longer, shorter, a delegation, one that revm refuses, or much too long.
 fn other_code(code: &Bytes, choice: U256) -> Bytes {
     let delegation = [&[0xef, 0x01, 0x00], contract(1).as_slice()].concat();
     match low(choice) % 5 {
@@ -199,14 +198,14 @@ fn mutate_slot(account: &mut AccountChanges, choices: &mut Choices<'_>) {
     });
 }
 
-/// Many more slots are said to be read.
-fn flood(account: &mut AccountChanges, choices: &mut Choices<'_>) {
+/// Adds up to 32,768 slot reads.
+fn add_many_reads(account: &mut AccountChanges, choices: &mut Choices<'_>) {
     let most = account.storage_reads.last().copied().unwrap_or(word(1 << 40));
     let more = 1_u64 << choices.below(16);
     account.storage_reads.extend((1..=more).map_while(|step| most.checked_add(word(step))));
 }
 
-/// What is written is said to be read, in the right place, or the other way round.
+/// Turns a written slot into a read one, or the reverse, and keeps the order.
 fn swap_read_and_write(account: &mut AccountChanges, choices: &mut Choices<'_>) {
     let (reads, writes) = (&mut account.storage_reads, &mut account.storage_changes);
     if let Some(place) = choices.position(writes.len()).filter(|_| choices.below(2) == 0) {
@@ -219,7 +218,7 @@ fn swap_read_and_write(account: &mut AccountChanges, choices: &mut Choices<'_>) 
     }
 }
 
-/// A number beside this one, or a huge one, or nothing.
+/// An adjacent number, zero, a huge one, or one bit flipped.
 fn near(number: U256, choices: &mut Choices<'_>) -> U256 {
     match choices.below(8) {
         0..3 => number.wrapping_add(word(1)),

@@ -10,11 +10,11 @@ use revm::{
     database::CacheDB,
 };
 
-/// Runs a block's transactions one after the other on one EVM, up to the first that is refused, and
-/// drops their results: the least that executing a block can be. Nothing happens before and after
-/// the transactions.
+/// Executes a block's transactions one after the other on one EVM, up to the first invalid one, and
+/// drops their results: the minimal work of executing a block. Does nothing before and after the
+/// transactions.
 ///
-/// Returns what they left, and the position of the refused one.
+/// Returns the state that they left, and the position of the invalid one.
 pub fn bare_loop<'a>(base: &'a MemoryStore, block: &Block) -> (CacheDB<&'a MemoryStore>, Option<usize>) {
     let nothing = TxEnv::default();
     let mut evm = Context::mainnet()
@@ -24,8 +24,8 @@ pub fn bare_loop<'a>(base: &'a MemoryStore, block: &Block) -> (CacheDB<&'a Memor
         .with_db(CacheDB::new(base))
         .build_mainnet();
     let mut transactions = block.transactions.iter();
-    let refused = transactions.position(|transaction| evm.transact_commit(&transaction.env).is_err());
-    (evm.ctx.journaled_state.database, refused)
+    let invalid = transactions.position(|transaction| evm.transact_commit(&transaction.env).is_err());
+    (evm.ctx.journaled_state.database, invalid)
 }
 
 /// revm's configuration under a block's rules.

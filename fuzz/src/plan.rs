@@ -1,76 +1,77 @@
-//! What transactions are to do, before anybody knows the nonces and balances that they will meet.
+//! Plans of transactions, made before their senders' nonces and balances are known.
 
 use std::ops::Range;
 
 use alloy_primitives::Address;
 
 use crate::{
-    cast::{AUTHORITIES, CONTRACTS, SENDERS, children, contract, everybody, sender},
+    act::Act,
+    actors::{AUTHORITIES, CONTRACTS, SENDERS, all_actors, children, contract, sender},
     choices::Choices,
-    program::{Act, SLOTS, program},
-    system::REQUESTED,
+    program::{SLOTS, program},
+    system::REQUEST_CONTRACTS,
 };
 
-/// What a transaction is to do.
+/// The plan of a transaction.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     /// The number of its sender.
     pub(crate) sender: u8,
     pub(crate) to: To,
-    /// The account that its input names.
-    pub(crate) named: Address,
+    /// The account in its input.
+    pub(crate) input_account: Address,
     pub(crate) amount: Amount,
     pub(crate) gas: Gas,
-    /// What the coinbase gets for each unit of gas.
+    /// The priority fee per gas.
     pub(crate) tip: u16,
     pub(crate) form: Form,
-    /// The accounts, with one slot each, of its access list.
+    /// The accounts of its access list, with one slot each.
     pub(crate) access: Vec<(Address, u8)>,
-    /// What makes it invalid, on purpose.
+    /// A deliberate error that makes it invalid.
     pub(crate) flaw: Option<Flaw>,
 }
 
-/// Where a transaction goes.
+/// What a transaction calls or creates.
 #[derive(Clone, Debug)]
 pub(crate) enum To {
-    /// To one of the contracts that are there before the block.
+    /// Calls one of the contracts that exist before the block.
     Contract(u8),
-    /// To an account.
+    /// Calls an account.
     Account(Address),
-    /// It creates a contract, and this is its init code.
+    /// Creates a contract with this init code.
     Creation(Vec<Act>),
 }
 
-/// What a transaction pays to whom it goes to.
+/// The value of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Amount {
     Wei(u8),
     /// Enough to send transactions.
-    Fortune,
+    Funding,
 }
 
 /// The gas limit of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Gas {
     Limit(u64),
-    /// Exactly what the transactions before it left of the block's.
-    AllThatIsLeft,
+    /// The gas of the block that its predecessors left.
+    RestOfBlock,
 }
 
-/// The type of a transaction; a fork that does not know it gets a legacy one.
+/// The type of a transaction; legacy under a fork that does not know the type.
 #[derive(Clone, Debug)]
 pub(crate) enum Form {
-    /// Not bound to a chain.
+    /// Legacy, without a chain id.
     Unprotected,
     Legacy,
     AccessList,
     DynamicFee,
-    /// With so many blobs.
+    /// With this number of blobs.
     Blob(u8),
     SetCode(Vec<Delegation>),
 }
 
-/// An authority, and whose code it is to run from now on.
+/// An authority, and the account that it delegates to.
 #[derive(Clone, Debug)]
 pub(crate) struct Delegation {
     pub(crate) authority: u8,
@@ -78,7 +79,7 @@ pub(crate) struct Delegation {
     pub(crate) binding: Binding,
 }
 
-/// What an authorization is bound to.
+/// The chain id and nonce of an authorization.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Binding {
     ThisChain,
@@ -87,19 +88,19 @@ pub(crate) enum Binding {
     AnotherNonce,
 }
 
-/// What makes a transaction invalid.
+/// A deliberate error that makes a transaction invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flaw {
     NonceAhead,
     NonceBehind,
-    AboveMeans,
+    AboveBalance,
     AboveBlock,
     BelowIntrinsicGas,
 }
 
 impl Flaw {
     const ALL: [Self; 5] =
-        [Self::NonceAhead, Self::NonceBehind, Self::AboveMeans, Self::AboveBlock, Self::BelowIntrinsicGas];
+        [Self::NonceAhead, Self::NonceBehind, Self::AboveBalance, Self::AboveBlock, Self::BelowIntrinsicGas];
 }
 
 impl Plan {
@@ -108,24 +109,24 @@ impl Plan {
         Self {
             sender: choices.below(SENDERS),
             to: to(choices),
-            named: choices.of(everybody()),
-            amount: if choices.one_in(9) { Amount::Fortune } else { Amount::Wei(choices.below(3)) },
+            input_account: choices.of(all_actors()),
+            amount: if choices.one_in(9) { Amount::Funding } else { Amount::Wei(choices.below(3)) },
             gas: match choices.below(26) {
                 0..20 => Gas::Limit(400_000),
                 20..23 => Gas::Limit(90_000),
                 23..25 => Gas::Limit(21_000),
-                _ => Gas::AllThatIsLeft,
+                _ => Gas::RestOfBlock,
             },
             tip: choices.of(&[0, 0, 1, 200]),
             form: form(choices),
-            access: (0..choices.below(3)).map(|_| (choices.of(everybody()), choices.below(SLOTS))).collect(),
+            access: (0..choices.below(3)).map(|_| (choices.of(all_actors()), choices.below(SLOTS))).collect(),
             flaw: choices.one_in(50).then(|| choices.of(&Flaw::ALL)),
         }
     }
 
-    /// The same plan with no more than so many senders, and some of the contracts that are called
-    /// directly: with one of them every transaction depends on the one before.
-    pub(crate) fn among(self, senders: u8, contracts: &Range<u8>) -> Self {
+    /// The plan with at most `senders` senders and only `contracts` as directly called contracts. With
+    /// one contract, every transaction depends on its predecessor.
+    pub(crate) fn restricted_to(self, senders: u8, contracts: &Range<u8>) -> Self {
         let to = match self.to {
             To::Contract(number) => To::Contract(contracts.start + number % contracts.len() as u8),
             to => to,
@@ -140,8 +141,8 @@ fn to(choices: &mut Choices<'_>) -> To {
         9..12 => To::Account(choices.of(children())),
         12 => To::Account(children()[0]),
         13..17 => To::Account(sender(choices.below(AUTHORITIES))),
-        17 => To::Account(choices.of(everybody())),
-        18 => To::Account(choices.of(&REQUESTED)),
+        17 => To::Account(choices.of(all_actors())),
+        18 => To::Account(choices.of(&REQUEST_CONTRACTS)),
         _ => To::Creation(program(choices)),
     }
 }
@@ -163,7 +164,7 @@ fn delegation(choices: &mut Choices<'_>) -> Delegation {
         target: match choices.below(9) {
             0..6 => contract(choices.below(CONTRACTS)),
             6..8 => Address::ZERO,
-            _ => choices.of(everybody()),
+            _ => choices.of(all_actors()),
         },
         binding: match choices.below(12) {
             0..8 => Binding::ThisChain,

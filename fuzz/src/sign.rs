@@ -1,4 +1,4 @@
-//! Planned transactions become signed ones.
+//! Signs planned transactions.
 
 use alloy_consensus::TxLegacy;
 use alloy_eips::{
@@ -12,35 +12,35 @@ use blockloom_engine::{Rules, SignedTransaction};
 use blockloom_fixtures::compose::Unsigned;
 
 use crate::{
+    actors::{contract, signer},
     assemble::assemble,
-    cast::{contract, signer},
     plan::{Binding, Delegation, Form, Plan, To},
     program::word,
 };
 
-/// What every hostile block charges for a unit of gas, from London on.
+/// The base fee of every hostile block, from London on.
 pub(crate) const BASE_FEE: u64 = 7;
-/// More than a unit of blob gas costs in any of them.
+/// More than the blob base fee of any of them.
 const BLOB_FEE_CAP: u128 = 1_000;
 
-/// What only shows when a transaction's turn comes.
+/// The fields of a transaction that the dry run decides.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Turn {
+pub(crate) struct Resolved {
     pub(crate) nonce: u64,
     pub(crate) gas_limit: u64,
     pub(crate) value: U256,
 }
 
-/// Signs a planned transaction. `next_nonce` says which nonce the next authorization of an authority
-/// needs, each time it is asked.
+/// Signs a planned transaction. `next_nonce` returns the nonce of the next authorization by an
+/// authority, once per authorization.
 pub(crate) fn sign(
     plan: &Plan,
     rules: &Rules,
-    turn: Turn,
+    resolved: Resolved,
     next_nonce: impl FnMut(&Delegation) -> u64,
 ) -> SignedTransaction {
-    let draft = draft(plan, rules, turn);
-    // Neither blobs nor delegations come with a creation.
+    let draft = draft(plan, rules, resolved);
+    // Blob and set-code transactions cannot create contracts.
     let call = || Unsigned { to: recipient(plan).into(), ..draft.clone() };
     let signer = signer(plan.sender);
     match &plan.form {
@@ -51,7 +51,7 @@ pub(crate) fn sign(
             signer.sign(call().blobs((0..*count).map(blob_hash).collect(), BLOB_FEE_CAP))
         }
         Form::DynamicFee if rules.is_active(London) => {
-            // More than the base fee leaves of the price.
+            // One more than the difference between fee cap and base fee.
             signer.sign(Unsigned { tip: draft.tip + 1, ..draft }.dynamic_fee())
         }
         Form::AccessList if rules.is_active(Berlin) => signer.sign(draft.access_list()),
@@ -63,11 +63,11 @@ pub(crate) fn sign(
     }
 }
 
-/// What the transaction says, whatever its type.
-fn draft(plan: &Plan, rules: &Rules, turn: Turn) -> Unsigned {
+/// The transaction's fields, for any type.
+fn draft(plan: &Plan, rules: &Rules, resolved: Resolved) -> Unsigned {
     let tip = u128::from(plan.tip);
     let gas_price = if rules.is_active(London) { u128::from(BASE_FEE) + tip } else { tip };
-    let Turn { nonce, gas_limit, value } = turn;
+    let Resolved { nonce, gas_limit, value } = resolved;
     Unsigned {
         chain_id: rules.chain_id,
         nonce,
@@ -88,7 +88,8 @@ fn kind(plan: &Plan) -> TxKind {
     }
 }
 
-/// Who is called. Blob and set-code transactions cannot create contracts: they call one.
+/// The account that is called. In place of a creation, which blob and set-code transactions cannot do,
+/// it is a contract.
 fn recipient(plan: &Plan) -> Address {
     match plan.to {
         To::Contract(number) => contract(number),
@@ -97,13 +98,13 @@ fn recipient(plan: &Plan) -> Address {
     }
 }
 
-/// Init code, or the named account followed by enough bytes for any of the system contracts.
+/// Init code, or the account in the input, padded to the length that system contracts expect.
 fn input(plan: &Plan, rules: &Rules) -> Bytes {
     match &plan.to {
         To::Creation(program) => assemble(program, rules.fork).into(),
-        To::Contract(_) => plan.named.into_word().into(),
+        To::Contract(_) => plan.input_account.into_word().into(),
         To::Account(address) => {
-            let mut input = plan.named.into_word().to_vec();
+            let mut input = plan.input_account.into_word().to_vec();
             input.resize(crate::system::input_length(address), 0);
             input.into()
         }

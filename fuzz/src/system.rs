@@ -1,4 +1,4 @@
-//! The contracts that the protocol itself calls.
+//! System contracts.
 
 use alloy_eips::{eip2935, eip4788, eip6110::MAINNET_DEPOSIT_CONTRACT_ADDRESS, eip7002, eip7251};
 use alloy_hardforks::EthereumHardfork::{self, Cancun, Prague};
@@ -6,20 +6,20 @@ use alloy_primitives::{Address, keccak256};
 use blockloom_state::Allocation;
 use revm::bytecode::opcode::{ADD, DUP1, LOG1, MSTORE, PUSH1, PUSH2, PUSH32, SLOAD, SSTORE};
 
-/// The contracts that make requests when they are called.
-pub(crate) const REQUESTED: [Address; 3] = [
+/// The contracts that make requests when a transaction calls them.
+pub(crate) const REQUEST_CONTRACTS: [Address; 3] = [
     MAINNET_DEPOSIT_CONTRACT_ADDRESS,
     eip7002::WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS,
     eip7251::CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS,
 ];
 
-/// The system contracts that are there under a fork.
+/// The system contracts that exist under a fork.
 pub(crate) fn contracts(fork: EthereumHardfork) -> impl Iterator<Item = (Address, Allocation)> {
-    let [deposits, withdrawals, consolidations] = REQUESTED;
+    let [deposits, withdrawals, consolidations] = REQUEST_CONTRACTS;
     let contracts = [
         (Cancun, eip4788::BEACON_ROOTS_ADDRESS, eip4788::BEACON_ROOTS_CODE.clone()),
         (Prague, eip2935::HISTORY_STORAGE_ADDRESS, eip2935::HISTORY_STORAGE_CODE.clone()),
-        (Prague, deposits, depositor().into()),
+        (Prague, deposits, deposit_contract().into()),
         (Prague, withdrawals, eip7002::WITHDRAWAL_REQUEST_PREDEPLOY_CODE.clone()),
         (Prague, consolidations, eip7251::CONSOLIDATION_REQUEST_PREDEPLOY_CODE.clone()),
     ];
@@ -27,9 +27,9 @@ pub(crate) fn contracts(fork: EthereumHardfork) -> impl Iterator<Item = (Address
     present.map(|(_, address, code)| (address, Allocation { nonce: 1, code, ..Allocation::default() }))
 }
 
-/// The least that a deposit contract can be: it logs a deposit, which counts the calls (EIP-6110).
-fn depositor() -> Vec<u8> {
-    // The words of the log's data that are not zero: where five fields lie, and how long they are.
+/// A minimal deposit contract (EIP-6110): it logs a deposit with the number of the call.
+fn deposit_contract() -> Vec<u8> {
+    // The nonzero words of the log's data: the offsets and lengths of five fields.
     let words =
         [(0, 160), (1, 256), (2, 320), (3, 384), (4, 512), (5, 48), (8, 32), (10, 8), (12, 96), (16, 8)];
     let mut code = Vec::new();
@@ -49,9 +49,9 @@ fn depositor() -> Vec<u8> {
     code
 }
 
-/// How many bytes an account wants as its input: those that take requests insist.
+/// The length of the input that an account expects; the request contracts check it.
 pub(crate) fn input_length(address: &Address) -> usize {
-    let [_, withdrawals, consolidations] = REQUESTED;
+    let [_, withdrawals, consolidations] = REQUEST_CONTRACTS;
     match *address {
         address if address == withdrawals => 56,
         address if address == consolidations => 96,

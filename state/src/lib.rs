@@ -4,54 +4,63 @@
 //!
 //! Nothing here executes code or knows how a block is scheduled.
 
-mod account;
-mod base;
-mod cell;
-mod changes;
-mod disk;
-mod foresight;
-mod index;
+mod bal;
+mod commit;
 mod keccak;
-mod latency;
-mod listing;
-mod location;
-mod memory;
-mod overlay;
-mod own_codes;
-mod parting;
-mod payment;
+mod model;
+mod mv;
 mod record;
-mod recorder;
-mod remembered;
 mod root;
-mod seen;
-mod shards;
-mod shelf;
-mod store;
+mod run;
+mod stores;
 pub mod sync;
 mod trie;
-mod view;
 
-pub use account::Account;
-pub use base::Base;
-pub use changes::{AccountChange, Change, Changes, Life};
-pub use disk::{
-    AccountProof, CacheStatistics, DiskConfig, DiskError, DiskStore, Doing, Fed, Feed, Genesis, Mark,
-    NewBlock, ProofError, SlotProof, Staged, Verified,
+pub use bal::{
+    diff::{ListItem, ListValue, ListDifference, list_differences},
+    index::{Delegations, AccessListIndex},
 };
-pub use foresight::{Delegations, Foresight};
-pub use index::{Incarnation, Moment, TxIndex, Version};
-pub use latency::is_slow;
-pub use location::{Location, Mismatch, Value};
-pub use memory::{AccountRead, Audience, Memory, Recall, Sight, SlotRead, Telling, Writer};
-pub use overlay::{Keeping, Overlay, Share};
-pub use parting::{ListItem, ListValue, Parting, partings};
-pub use payment::Payment;
+pub use commit::{
+    overlay::Overlay,
+    pending::{Keeping, Share},
+};
+pub use model::{
+    account::Account,
+    base::Base,
+    changes::{AccountChange, Change, Changes, Life},
+    index::{Incarnation, AccessIndex, TxIndex, Version},
+    mismatch::{Location, Mismatch, Value},
+};
+pub use mv::{
+    cached_base::CachedBase,
+    latency::has_high_latency,
+    memory::{AccountRead, Audience, Memory, Recall, Sight, SlotRead},
+    publish::{Telling, Writer},
+};
 pub use record::{
-    AccountEffect, AccountObservation, AccountRecord, BalanceEffect, Bounds, CreatedSlot, Existence, Fate,
-    Origin, Record, SlotObservation, SlotRecord, Staleness,
+    payment::Payment,
+    record::{
+        AccountEffect, AccountObservation, AccountRecord, BalanceEffect, Bounds, CreatedSlot, Existence,
+        LifeChange, Origin, Record, SlotObservation, SlotRecord, Conflict,
+    },
 };
-pub use remembered::Remembered;
-pub use store::{Allocation, MemoryStore, MissingCode, StoredAccount};
-pub use trie::{MemoryTrie, TrieError, Witness, WitnessError};
-pub use view::{Interrupt, Sender, View};
+pub use run::view::{Interrupt, Sender, View};
+pub use stores::{
+    disk::{
+        DiskConfig, DiskStore, NewBlock,
+        block_metadata::BlockMetadata,
+        cache::CacheStatistics,
+        error::{DiskError, Operation},
+        genesis::Genesis,
+        proof::{AccountProof, ProofError, SlotProof},
+        stage::Staged,
+        streaming_root::{StreamingRoot, StepSender},
+        verify::Verified,
+    },
+    memory::{Allocation, MemoryStore, MissingCode, StoredAccount},
+};
+pub use trie::{
+    error::{TrieError, WitnessError},
+    memory_trie::MemoryTrie,
+    witness::Witness,
+};

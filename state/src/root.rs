@@ -7,7 +7,7 @@ use alloy_primitives::{
 use alloy_trie::{EMPTY_ROOT_HASH, HashBuilder, Nibbles};
 use rayon::prelude::*;
 
-use crate::{StoredAccount, trie::slot_key};
+use crate::{stores::memory::StoredAccount, trie::slot_key};
 
 /// Below this many accounts and slots, handing work to other threads costs more than it saves:
 /// one leaf takes about a microsecond, waking a thread several.
@@ -60,7 +60,7 @@ mod tests {
     use alloy_trie::TrieAccount;
 
     use super::*;
-    use crate::{Allocation, MemoryStore};
+    use crate::stores::memory::{Allocation, MemoryStore};
 
     #[test]
     fn the_empty_state_has_the_empty_root() {

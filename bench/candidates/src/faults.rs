@@ -16,8 +16,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// After which time a child is taken to hang.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The timeout after which a child process counts as hanging.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 fn child(args: &Arguments, command: &str, dir: &Path, extra: &[String]) -> Result<Child> {
     Ok(Command::new(env::current_exe()?)
@@ -30,7 +30,7 @@ fn child(args: &Arguments, command: &str, dir: &Path, extra: &[String]) -> Resul
         .spawn()?)
 }
 
-/// Commits blocks until it is killed and says which are durable.
+/// Commits blocks until it is killed, and prints the number of each durable block.
 pub fn writer<S: Store>(args: &Arguments) -> Result<()> {
     let store = S::open(&args.dir, &args.options)?;
     let mut number = measure::head(&store.reader()?)?;
@@ -41,7 +41,7 @@ pub fn writer<S: Store>(args: &Arguments) -> Result<()> {
     }
 }
 
-/// Kills a writer at a random time and looks at what it left, repeatedly.
+/// Repeatedly kills a writer at a random time and checks the store that it left.
 pub fn kill<S: Store>(args: &Arguments) -> Result<()> {
     let mut rng = Rng(args.accounts);
     for _ in 0..args.count {
@@ -76,7 +76,7 @@ pub fn kill<S: Store>(args: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// Reads everything and compares it with what was loaded.
+/// Reads all entries and compares them with the loaded ones.
 pub fn verify<S: Store>(args: &Arguments) -> Result<()> {
     let mut store = match S::open(&args.dir, &args.options) {
         Ok(store) => store,
@@ -104,8 +104,8 @@ pub fn verify<S: Store>(args: &Arguments) -> Result<()> {
     println!(
         "outcome: {}\n{check:?}",
         match (right, found) {
-            (true, true) => "check alone, values right",
-            (false, true) => "check alone, values wrong",
+            (true, true) => "found by the check only, values right",
+            (false, true) => "found by the check only, values wrong",
             (true, false) => "nothing noticed, values right",
             (false, false) => "SILENTLY WRONG",
         }
@@ -115,7 +115,7 @@ pub fn verify<S: Store>(args: &Arguments) -> Result<()> {
 
 fn wait(child: &mut Child) -> Result<Option<ExitStatus>> {
     let start = Instant::now();
-    while start.elapsed() < PATIENCE {
+    while start.elapsed() < TIMEOUT {
         if let Some(status) = child.try_wait()? {
             return Ok(Some(status));
         }
@@ -126,7 +126,7 @@ fn wait(child: &mut Child) -> Result<Option<ExitStatus>> {
     Ok(None)
 }
 
-/// The outcome of a verification in a process of its own, and its details.
+/// The outcome of a verification in a child process, and its output.
 fn outcome(args: &Arguments, dir: &Path, expected: Digest) -> Result<(String, String)> {
     let extra = [
         "--expect-count".to_owned(),
@@ -139,15 +139,15 @@ fn outcome(args: &Arguments, dir: &Path, expected: Digest) -> Result<(String, St
     let mut text = String::new();
     child.stdout.take().ok_or("no output")?.read_to_string(&mut text)?;
     child.stderr.take().ok_or("no output")?.read_to_string(&mut text)?;
-    let said = text.lines().find_map(|line| line.strip_prefix("outcome: "));
+    let verdict = text.lines().find_map(|line| line.strip_prefix("outcome: "));
     let outcome = match status {
         None => "hangs".to_owned(),
-        Some(status) if !status.success() => match said {
-            Some(said) => format!("{said}, then {status}"),
+        Some(status) if !status.success() => match verdict {
+            Some(verdict) => format!("{verdict}, then {status}"),
             None if text.contains("panicked") => "panic".to_owned(),
             None => format!("crash: {status}"),
         },
-        Some(_) => said.unwrap_or("unknown").to_owned(),
+        Some(_) => verdict.unwrap_or("unknown").to_owned(),
     };
     Ok((outcome, text.replace('\n', " | ")))
 }
@@ -174,7 +174,7 @@ fn flip(path: &Path, offset: u64, bit: u64) -> Result<()> {
     Ok(file.write_all(&byte)?)
 }
 
-/// Damages copies of a freshly loaded store and counts what comes of it.
+/// Damages copies of a freshly loaded store and counts the outcomes.
 pub fn damage(args: &Arguments) -> Result<()> {
     let expected = Digest::expected(args.accounts);
     let files: Vec<(PathBuf, u64)> = measure::files(&args.dir)?
@@ -220,7 +220,7 @@ pub fn damage(args: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// Writes blocks until that fails, then looks at the store again.
+/// Writes blocks until the disk is full, then checks the store.
 pub fn fill<S: Store>(args: &Arguments) -> Result<()> {
     let store = S::open(&args.dir, &args.options)?;
     let mut number = measure::head(&store.reader()?)?;
@@ -242,7 +242,7 @@ pub fn fill<S: Store>(args: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// Has another process open the store as well.
+/// Opens the store in a second process at the same time.
 pub fn lock<S: Store>(args: &Arguments) -> Result<()> {
     let _store = S::open(&args.dir, &args.options)?;
     let output = child(args, "open", &args.dir, &[])?.wait_with_output()?;

@@ -34,23 +34,23 @@ use std::{env, path::PathBuf, process::ExitCode};
 pub struct Arguments {
     /// Name of the database.
     pub database: String,
-    /// What to do.
+    /// The command.
     pub command: String,
-    /// Where the store is.
+    /// The folder of the store.
     pub dir: PathBuf,
-    /// Where damaged copies are put.
+    /// The folder for damaged copies.
     pub scratch: PathBuf,
     /// Number of accounts of the loaded store.
     pub accounts: u64,
     /// Number of commits, kills or damages.
     pub count: u64,
-    /// Whether each batch of the loading is spread over all keys.
+    /// Whether each batch of `load` covers the whole key space.
     pub strided: bool,
-    /// How the store is opened.
+    /// The options of the store.
     pub options: Options,
     /// The options as given, for child processes.
     pub rest: Vec<String>,
-    /// What a scan has to find.
+    /// The expected digest of a scan.
     pub expected: Digest,
 }
 

@@ -1,4 +1,4 @@
-//! The small interface behind which each database is put.
+//! The interface that each database implements.
 
 use std::{error::Error, path::Path};
 
@@ -53,7 +53,7 @@ impl Batch {
         self.tables.iter_mut().for_each(|entries| entries.sort());
     }
 
-    /// The writes of each table that has some.
+    /// The writes of each table that has any.
     pub fn tables(&self) -> impl Iterator<Item = (Table, &[Entry])> {
         Table::ALL
             .into_iter()
@@ -69,13 +69,13 @@ pub struct Options {
     pub cache: usize,
     /// Whether a commit waits for the disk.
     pub sync: bool,
-    /// Whether commits record what makes a repair short (redb).
+    /// Whether commits store the data for a quick repair (redb).
     pub quick_repair: bool,
-    /// Whether everything is verified by the opening (redb).
+    /// Whether opening verifies the whole store (redb).
     pub check_on_open: bool,
 }
 
-/// What an integrity check of the library says.
+/// The result of the library's integrity check.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Check {
     /// The library has no check.
@@ -88,7 +88,7 @@ pub enum Check {
 
 /// A long-lived snapshot.
 pub trait Reader {
-    /// Copies a value into `out` and says whether there is one.
+    /// Copies a value into `out`; returns whether it exists.
     fn get(&self, table: Table, key: &[u8], out: &mut Vec<u8>) -> Result<bool>;
 
     /// Visits all entries of a table.
@@ -112,6 +112,6 @@ pub trait Store: Sized + Sync {
     /// Waits for the end of background work.
     fn settle(&self) {}
 
-    /// Closes the store in an orderly way.
+    /// Closes the store cleanly.
     fn close(self) -> Result<()>;
 }

@@ -1,4 +1,4 @@
-//! Importing files of blocks into a chain, one after the other.
+//! Imports files of blocks into a chain, one after the other.
 
 use std::{
     ops::ControlFlow,
@@ -13,37 +13,37 @@ use blockloom_fixtures::{
 };
 use blockloom_state::{DiskConfig, DiskError, DiskStore};
 
-use super::pace::Pace;
+use super::throughput::Throughput;
 use crate::{Status, interrupt::is_interrupted, progress};
 
-/// Why an import came to nothing, or not to its end.
+/// Why an import failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ImportFailure {
     /// A file cannot be read.
     #[error(transparent)]
     Fixture(#[from] FixtureError),
-    /// A folder is no chain.
-    #[error("{}: there is a single block in this folder, and no chain", .0.display())]
+    /// A folder has a single block instead of a chain.
+    #[error("{}: this folder has a single block, not a chain", .0.display())]
     NoChain(PathBuf),
-    /// Nobody has the rules.
+    /// The rules of the chain are not supported.
     #[error("{}: {reason}", .path.display())]
     Unsupported { path: PathBuf, reason: Unsupported },
-    /// A block is none.
+    /// A block does not decode.
     #[error("{}: blocks[{position}]: {error}", .path.display())]
     NoBlock { path: PathBuf, position: BlockPosition, error: Box<ImportError> },
-    /// The file is of another chain.
+    /// The file has a chain with another genesis.
     #[error(
-        "{}: its first block is {found}, and that of the chain in {} is {stored}",
+        "{}: the genesis is {found}, but that of the chain in {} is {stored}",
         .path.display(), .folder.display()
     )]
     OtherGenesis { path: PathBuf, folder: PathBuf, stored: B256, found: B256 },
-    /// The file is of another branch.
-    #[error("{}: {error}; to import it, go back first: --revert {undo}", .path.display())]
+    /// The file has another branch of the chain.
+    #[error("{}: {error}; to import it, undo blocks first: --revert {undo}", .path.display())]
     OtherBranch { path: PathBuf, error: Box<DiskChainError>, undo: u64 },
-    /// The chain ends in another block than the file says.
-    #[error("{}: it says that it ends in block {expected}, but it ends in {found}", .path.display())]
+    /// The last block is not the one that the file declares.
+    #[error("{}: the declared last block is {expected}, but the last block is {found}", .path.display())]
     End { path: PathBuf, expected: B256, found: B256 },
-    /// A block, or the first state, is not as it should be.
+    /// A block or the genesis state is wrong.
     #[error("{}: {error}", .path.display())]
     Chain { path: PathBuf, error: Box<DiskChainError> },
     /// The store failed.
@@ -63,7 +63,7 @@ impl ImportFailure {
         }
     }
 
-    /// How the command ends because of it.
+    /// The exit status of the command for this failure.
     pub(super) fn status(&self) -> Status {
         match self {
             Self::NoBlock { .. } | Self::End { .. } => Status::Failed,
@@ -83,9 +83,9 @@ pub(super) struct Import<'a> {
     config: DiskConfig,
     case: Option<String>,
     engine: Engine,
-    /// The chain's store, once there is one.
+    /// The store of the chain, once it exists.
     pub(super) store: Option<DiskStore>,
-    pub(super) pace: Pace,
+    pub(super) throughput: Throughput,
 }
 
 impl<'a> Import<'a> {
@@ -96,10 +96,10 @@ impl<'a> Import<'a> {
         engine: Engine,
         store: Option<DiskStore>,
     ) -> Self {
-        Self { folder, config, case, engine, store, pace: Pace::new() }
+        Self { folder, config, case, engine, store, throughput: Throughput::new() }
     }
 
-    /// Imports all files, until one cannot be imported. What was imported is on disk in the end.
+    /// Imports all files, up to the first failure. Writes the imported blocks to disk in any case.
     pub(super) fn run(&mut self, paths: &[PathBuf]) -> Result<Status, ImportFailure> {
         let result = Sources::new(paths).try_for_each(|source| match self.import(source) {
             Ok(ControlFlow::Continue(())) => ControlFlow::Continue(()),
@@ -112,26 +112,26 @@ impl<'a> Import<'a> {
         result.break_value().unwrap_or(Ok(Status::Verified))
     }
 
-    /// Imports a file. Breaks off where somebody asks to stop.
+    /// Imports a file, up to an interrupt.
     fn import(&mut self, source: Result<Source, FixtureError>) -> Result<ControlFlow<()>, ImportFailure> {
         let path = match source? {
             Source::File(path) => path,
             Source::Folder(path) => return Err(ImportFailure::NoChain(path)),
         };
         let file = LongChain::new(path, self.case.clone());
-        let Some((mut chain, outline)) = self.enter(&file)? else { return Ok(ControlFlow::Break(())) };
-        self.pace.begin(outline.blocks);
+        let Some((mut chain, outline)) = self.open_chain(&file)? else { return Ok(ControlFlow::Break(())) };
+        self.throughput.begin(outline.blocks);
         let imported = self.import_blocks(&file, &outline, &mut chain);
-        self.pace.end();
+        self.throughput.end();
         self.store = Some(chain.into_store());
         imported
     }
 
-    /// The chain that a file is of, which is made if it is not there, and what the file says of it. Nothing
-    /// if somebody asks to stop.
-    fn enter(&mut self, file: &LongChain) -> Result<Option<(DiskChain, Outline)>, ImportFailure> {
+    /// Opens the chain that a file belongs to, or creates it. Returns the outline of the file as well, or `None`
+    /// after an interrupt.
+    fn open_chain(&mut self, file: &LongChain) -> Result<Option<(DiskChain, Outline)>, ImportFailure> {
         let failure = |error| ImportFailure::of(file.path(), error);
-        let Some(store) = &self.store else { return self.make(file) };
+        let Some(store) = &self.store else { return self.create(file) };
         let stored = DiskChain::genesis_of(store).map_err(failure)?;
         let Some(outline) = file.outline(None)? else { return Ok(None) };
         let (found, spec) = (outline.genesis.hash_slow(), spec(file, &outline)?);
@@ -143,8 +143,8 @@ impl<'a> Import<'a> {
         chain.transpose().map(|chain| chain.map(|chain| (chain, outline))).map_err(failure)
     }
 
-    /// Makes the chain that a file is of.
-    fn make(&self, file: &LongChain) -> Result<Option<(DiskChain, Outline)>, ImportFailure> {
+    /// Creates the chain from the genesis of a file.
+    fn create(&self, file: &LongChain) -> Result<Option<(DiskChain, Outline)>, ImportFailure> {
         let bar = progress::count("accounts read");
         let mut begun = None;
         let mut failure = None;
@@ -176,7 +176,7 @@ impl<'a> Import<'a> {
         let mut last = Ok(Arrival::Known);
         let flow = file.blocks(|block| {
             if block.expect.is_some() {
-                self.pace.left_out();
+                self.throughput.left_out();
                 return ControlFlow::Continue(());
             }
             last = self.import_block(file.path(), block, chain);
@@ -204,14 +204,14 @@ impl<'a> Import<'a> {
         let arrival = chain.import(signed, access_list, &self.engine);
         let arrival = arrival.map_err(|error| ImportFailure::of(path, error))?;
         match &arrival {
-            Arrival::Added(summary) => self.pace.added(summary),
-            Arrival::Known => self.pace.passed_over(),
+            Arrival::Added(summary) => self.throughput.added(summary),
+            Arrival::Known => self.throughput.skipped(),
         }
         Ok(arrival)
     }
 }
 
-/// Whether to go on after this.
+/// Stops after an error or an interrupt.
 fn flow_after<T, E>(result: &Result<T, E>) -> ControlFlow<()> {
     if result.is_err() || is_interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
 }

@@ -1,4 +1,4 @@
-//! What a transaction of a workload does, and what it carries for that.
+//! What a transaction of a workload does, and its payload.
 
 use alloy_primitives::{Address, Bytes, TxKind, U256};
 use blockloom_fixtures::contracts::{
@@ -14,24 +14,24 @@ use super::{
 /// What a transaction does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Job {
-    /// Pays somebody.
+    /// Pays ether.
     Pay,
-    /// Pays somebody in a token.
+    /// Transfers a token.
     Transfer,
-    /// Allows somebody to take of a token.
+    /// Sets an allowance of a token.
     Approve,
     /// Swaps in a pool.
     Swap,
-    /// Creates a token.
+    /// Creates a token contract.
     Create,
-    /// Computes something long.
+    /// Runs a long computation.
     Work,
 }
 
 impl Job {
     pub(super) const KINDS: usize = 6;
 
-    /// In a hundred jobs on mainnet, about.
+    /// A random job, with about the frequencies of mainnet.
     pub(super) fn as_on_mainnet(random: &mut Random) -> Self {
         match random.below(200) {
             0 => Self::Create,
@@ -43,11 +43,11 @@ impl Job {
         }
     }
 
-    /// The gas that it uses, about, in a block of such a shape.
+    /// The approximate gas that it uses in a block of this shape.
     pub(super) const fn gas(self, shape: Shape) -> u64 {
         match self {
             Self::Pay => 21_000,
-            // Who had none of the token takes a new slot.
+            // The recipient has no balance yet, so the transfer creates a slot.
             Self::Transfer if matches!(shape, Shape::Chain) => 46_500,
             Self::Transfer => 34_500,
             Self::Approve => 46_000,
@@ -57,7 +57,7 @@ impl Job {
         }
     }
 
-    /// The gas that it asks for.
+    /// The gas limit of the transaction.
     pub(super) const fn gas_limit(self) -> u64 {
         match self {
             Self::Pay => 21_000,
@@ -66,16 +66,16 @@ impl Job {
     }
 }
 
-/// What a transaction carries: whom it calls, with how much, and what it says.
+/// The payload of a transaction: recipient, value, data, and gas limit.
 #[derive(Clone, Debug)]
-pub(super) struct Errand {
+pub(super) struct Payload {
     pub(super) to: TxKind,
     pub(super) value: U256,
     pub(super) data: Bytes,
     pub(super) gas_limit: u64,
 }
 
-impl Errand {
+impl Payload {
     pub(super) fn pay(to: Address, value: U256) -> Self {
         Self { to: to.into(), value, data: Bytes::new(), gas_limit: Job::Pay.gas_limit() }
     }
@@ -88,7 +88,7 @@ impl Errand {
         Self::call(Job::Approve, token, token::approve(spender, amount))
     }
 
-    /// Swaps up to a tenth of a token, in either direction.
+    /// Swaps up to a tenth of a token, in a random direction.
     pub(super) fn swap(pool: Address, random: &mut Random) -> Self {
         let direction = if random.below(2) == 0 { Direction::ZeroForOne } else { Direction::OneForZero };
         let amount = thousandths(1 + random.below(100));

@@ -1,13 +1,14 @@
-//! Generated blocks: the same for the same recipe, on every machine, of any size.
+//! Generated blocks of any size. A recipe yields the same block on every machine.
 //!
-//! A workload is what the transactions do; a shape is who they do it with, and so who needs whom.
+//! The kind of a workload is what its transactions do. The shape is which accounts they share, and so which
+//! transactions depend on which.
 
+mod addresses;
 pub mod chain;
 mod job;
-mod parties;
-mod places;
+mod pairing;
 mod random;
-mod town;
+mod world;
 
 use std::fmt;
 
@@ -15,45 +16,44 @@ use blockloom_engine::Block;
 use blockloom_state::MemoryStore;
 
 use job::Job;
-use parties::Parties;
+use pairing::Pairing;
 use random::Random;
-use town::Town;
+use world::World;
 
 /// What the transactions do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// They pay somebody.
+    /// Payments of ether.
     Transfers,
-    /// They pay somebody in a token.
+    /// Payments of a token.
     Erc20,
-    /// They swap one token for another in a pool.
+    /// Swaps of one token for another in a pool.
     Swaps,
-    /// A bit of everything, about as on mainnet: payments, tokens, swaps, allowances, a few contracts
-    /// that are created, and a few long calls.
+    /// A mix like that of mainnet: payments, tokens, swaps, allowances, a few contract creations, and a few long
+    /// calls.
     Mixed,
 }
 
-/// With whom they do it.
+/// Which accounts the transactions share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
-    /// Each with accounts, slots and pools that no other transaction touches.
+    /// No account, slot or pool is shared.
     Independent,
-    /// Each needs what the one before it left: the money, the tokens, the price of the pool. In a mixed
-    /// block that is the one before it of its kind.
+    /// Each transaction depends on the one before it: its ether, its tokens, the price of its pool. In a mixed
+    /// block, on the one before it of the same kind.
     Chain,
-    /// A share of them meets in a few places: accounts that everybody pays, pools that everybody
-    /// swaps in. The others are independent.
+    /// A share of the transactions has one of a few hot recipients or pools. The others are independent.
     Hot,
-    /// A few senders send them all, to places of their own. Payments do not need each other then; who
-    /// pays twice in one token does.
+    /// A few senders send all transactions, each to a new recipient. Payments do not depend on each other then;
+    /// two payments of one sender in one token do.
     Senders,
 }
 
 impl Kind {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [Self; 4] = [Self::Transfers, Self::Erc20, Self::Swaps, Self::Mixed];
 
-    /// Its name.
+    /// The name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Transfers => "transfers",
@@ -63,7 +63,7 @@ impl Kind {
         }
     }
 
-    /// What its next transaction does.
+    /// Chooses the job of the next transaction.
     fn job(self, random: &mut Random) -> Job {
         match self {
             Self::Transfers => Job::Pay,
@@ -75,10 +75,10 @@ impl Kind {
 }
 
 impl Shape {
-    /// All of them.
+    /// All shapes.
     pub const ALL: [Self; 4] = [Self::Independent, Self::Chain, Self::Hot, Self::Senders];
 
-    /// Its name.
+    /// The name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Independent => "independent",
@@ -101,44 +101,44 @@ impl fmt::Display for Shape {
     }
 }
 
-/// What a block is made from.
+/// The parameters of a generated block.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Recipe {
-    /// What its transactions do.
+    /// What the transactions do.
     pub kind: Kind,
-    /// With whom.
+    /// Which accounts they share.
     pub shape: Shape,
-    /// About how much gas they use.
+    /// The approximate gas of the block.
     pub gas: u64,
-    /// Where the random numbers start.
+    /// The seed of the random numbers.
     pub seed: u64,
-    /// The share of transactions that meet in a few places, if the shape is hot.
+    /// The share of transactions with a hot recipient, in the shape `Hot`.
     pub hot: f64,
-    /// How many senders there are, if the shape is of few senders.
+    /// The number of senders, in the shape `Senders`.
     pub senders: u64,
 }
 
 impl Recipe {
-    /// A recipe with the usual rest.
+    /// A recipe with the default seed, share and number of senders.
     pub fn new(kind: Kind, shape: Shape, gas: u64) -> Self {
         Self { kind, shape, gas, seed: 1, hot: 0.3, senders: 10 }
     }
 
-    /// The block, and the state before it. It has at least one transaction.
+    /// Generates the block, with at least one transaction, and the state before it.
     pub fn prepare(&self) -> Workload {
         let mut random = Random::new(self.seed);
         let jobs = self.jobs(&mut random);
-        let mut town = Town::new(self.seed);
-        let mut parties = Parties::new(self, &jobs);
+        let mut world = World::new(self.seed);
+        let mut pairing = Pairing::new(self, &jobs);
         for job in jobs {
-            let meeting = parties.next(job, &mut random);
-            town.work(job, meeting, &mut random);
+            let pair = pairing.next(job, &mut random);
+            world.add(job, pair, &mut random);
         }
-        let (base, block) = town.into_parts();
+        let (base, block) = world.into_parts();
         Workload { base, block }
     }
 
-    /// What is done, in order.
+    /// The jobs of the transactions, in order.
     fn jobs(&self, random: &mut Random) -> Vec<Job> {
         let (mut jobs, mut gas) = (Vec::new(), 0);
         while jobs.is_empty() || gas < self.gas {
@@ -153,7 +153,7 @@ impl Recipe {
 /// A generated block.
 #[derive(Clone, Debug)]
 pub struct Workload {
-    /// The state before it.
+    /// The state before the block.
     pub base: MemoryStore,
     /// The block.
     pub block: Block,

@@ -1,4 +1,4 @@
-//! Numbers that look random and are the same for the same seed, on every machine and for ever.
+//! Pseudo-random numbers. A seed yields the same numbers on every machine and in every version.
 
 use alloy_primitives::{Address, U256, keccak256};
 
@@ -18,19 +18,19 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number below `end`, which is small.
+    /// A number below `end`. The bias is negligible for a small `end`.
     pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.next() % end
     }
 
-    /// Yes in this share of all cases.
+    /// True with the probability `share`.
     pub(crate) fn is_one_of(&mut self, share: f64) -> bool {
-        // 53 bits are all that fit.
+        // An `f64` holds 53 bits exactly.
         ((self.next() >> 11) as f64) < share * (1u64 << 53) as f64
     }
 }
 
-/// The address of somebody with a number, of one kind among several.
+/// The address with a kind and a number.
 pub(crate) fn address(seed: u64, kind: &str, number: u64) -> Address {
     let name = (seed, number);
     let mut bytes = [0; 48];
@@ -40,7 +40,7 @@ pub(crate) fn address(seed: u64, kind: &str, number: u64) -> Address {
     Address::from_slice(&keccak256(bytes)[12..])
 }
 
-/// So many thousandths of a whole coin of 18 decimals.
+/// `count` thousandths of an ether, or of a token with 18 decimals.
 pub(crate) fn thousandths(count: u64) -> U256 {
     U256::from(count) * U256::from(10u64.pow(15))
 }

@@ -19,8 +19,10 @@ use revm::{
     state::EvmState,
 };
 
-use super::{collision::Evm, ground::Ground, handling::Handling, transaction::Input};
-use crate::{Block, CustomPrecompiles};
+use crate::{
+    block::{block::Block, rules::CustomPrecompiles},
+    evm::{eip7610::Evm, handling::Handling, tracked_db::TrackedDb, transaction::Input},
+};
 
 type MachineError<D> = EVMError<<D as Database>::Error>;
 
@@ -28,7 +30,7 @@ type MachineError<D> = EVMError<<D as Database>::Error>;
 const SYSTEM_CALL_GAS_LIMIT: u64 = 30_000_000;
 
 /// Runs the transactions of one block on a ground.
-pub(crate) struct Machine<'a, D: Ground, H> {
+pub(crate) struct Machine<'a, D: TrackedDb, H> {
     evm: Evm<'a, D>,
     handling: H,
     /// What the base said when a system call could not read it. alloy-evm turns every error of a
@@ -38,7 +40,7 @@ pub(crate) struct Machine<'a, D: Ground, H> {
 
 /// Why a transaction did not run.
 #[derive(Debug)]
-pub(crate) enum Failure<E> {
+pub(crate) enum MachineFailure<E> {
     /// It may not stand here.
     Refused(InvalidTransaction),
     /// The block's environment lacks what its fork needs.
@@ -49,7 +51,7 @@ pub(crate) enum Failure<E> {
     Abandoned(String),
 }
 
-impl<'a, D: Ground, H: Handling> Machine<'a, D, H> {
+impl<'a, D: TrackedDb, H: Handling> Machine<'a, D, H> {
     /// A machine for `block`.
     pub(crate) fn new(block: &Block, ground: D, handling: H) -> Self {
         let context = Context::mainnet()
@@ -114,8 +116,8 @@ impl<'a, B: Base, H: Handling> Machine<'a, Overlay<B>, H> {
     /// Runs a transaction on what was committed so far. [`commit`](Self::commit) makes its effects
     /// last; without it, or after a failure, the machine must not be used again.
     #[inline]
-    pub(crate) fn run(&mut self, transaction: &'a TxEnv) -> Result<ExecutionResult, Failure<B::Error>> {
-        self.run_raw(transaction).map_err(Failure::from)
+    pub(crate) fn run(&mut self, transaction: &'a TxEnv) -> Result<ExecutionResult, MachineFailure<B::Error>> {
+        self.run_raw(transaction).map_err(MachineFailure::from)
     }
 
     /// Commits the effects of the transaction that ran last.
@@ -142,7 +144,7 @@ impl<'a, B: Base, H: Handling> Machine<'a, Overlay<B>, H> {
     }
 }
 
-impl<E> From<EVMError<E>> for Failure<E> {
+impl<E> From<EVMError<E>> for MachineFailure<E> {
     fn from(error: EVMError<E>) -> Self {
         match error {
             EVMError::Transaction(reason) => Self::Refused(reason),

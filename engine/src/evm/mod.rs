@@ -1,15 +1,11 @@
 //! The binding to revm's interpreter. No other folder names it.
 
-mod collision;
-mod ground;
-mod handling;
-mod machine;
-mod speculator;
-mod transaction;
-
-pub use handling::{Handling, HandlingError, Mainnet};
-pub(crate) use machine::{Failure, Machine};
-pub(crate) use speculator::EvmSpeculator;
+pub(crate) mod eip7610;
+pub(crate) mod handling;
+pub(crate) mod machine;
+pub(crate) mod speculator;
+pub(crate) mod tracked_db;
+pub(crate) mod transaction;
 
 /// A machine on the committed state inside a block.
-pub(crate) type CommittedMachine<'a, B, H> = Machine<'a, blockloom_state::Overlay<B>, H>;
+pub(crate) type CommittedMachine<'a, B, H> = machine::Machine<'a, blockloom_state::Overlay<B>, H>;

@@ -10,10 +10,10 @@ use revm::{
     },
 };
 
-use super::{handling::Handling, machine::Machine};
 use crate::{
-    Block,
-    machine::{Run, Speculator, Weigh},
+    block::block::Block,
+    evm::{handling::Handling, machine::Machine},
+    parallel::traits::{Run, Speculator, Weigh},
 };
 
 /// The EVM of one worker.
@@ -89,7 +89,7 @@ impl Weigh for ExecutionResult {
 fn broken_off<Y, E>(interrupt: &Interrupt<E>) -> Run<Y> {
     match interrupt {
         Interrupt::Awaits(on) => Run::Awaits(*on),
-        Interrupt::Unwanted => Run::Unwanted,
+        Interrupt::Stale => Run::Unwanted,
         Interrupt::NeedsFrontier | Interrupt::Base(_) => Run::GaveUp,
     }
 }

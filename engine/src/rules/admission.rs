@@ -8,7 +8,7 @@ use alloy_eips::eip4844::DATA_GAS_PER_BLOB;
 use alloy_hardforks::EthereumHardfork;
 use revm::{context::TxEnv, context_interface::result::ResultGas};
 
-use crate::{Block, error::TransactionError};
+use crate::block::{block::Block, error::TransactionError};
 
 /// What a block has left.
 #[derive(Clone, Debug)]
@@ -119,7 +119,7 @@ mod tests {
     use alloy_consensus::Header;
 
     use super::*;
-    use crate::Rules;
+    use crate::block::rules::Rules;
 
     fn budgets(fork: EthereumHardfork) -> Budgets {
         let header = Header { gas_limit: 30_000_000, ..Header::default() };

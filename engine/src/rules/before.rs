@@ -1,14 +1,16 @@
 //! Everything about a signed block that can be said before it is executed, in one call.
 
-use super::{
-    body::check_body,
-    chain::ChainSpec,
-    header::check_header,
-    ommers::{Ancestor, check_ommers},
-};
 use crate::{
-    Block, SignedBlock,
-    error::{BlockError, Invalid},
+    block::{
+        block::{Block, SignedBlock},
+        error::{BlockError, Invalid},
+    },
+    rules::{
+        body::check_body,
+        chain::ChainSpec,
+        header::check_header,
+        ommers::{Ancestor, check_ommers},
+    },
 };
 
 /// Checks a signed block's header, body and ommers, and recovers its senders.

@@ -9,43 +9,11 @@ use alloy_consensus::{
     proofs::{calculate_ommers_root, calculate_transaction_root, calculate_withdrawals_root},
 };
 use alloy_hardforks::EthereumHardfork::{Osaka, Paris, Shanghai};
-use alloy_primitives::B256;
 
-use super::Rules;
-use crate::SignedBlock;
+use crate::block::{block::SignedBlock, error::body::BodyError, rules::Rules};
 
 /// The most bytes of a block (EIP-7934): what the network carries, less a margin for the beacon block.
 const MOST_BYTES: usize = (10 << 20) - (2 << 20);
-
-/// Which rule a body breaks, with what the rule or the header wants and what the body has.
-#[expect(missing_docs, reason = "a table of one shape: each variant's sentence says what its fields are")]
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BodyError {
-    /// The transactions are not those of the header.
-    #[error("transactions root: the header says {expected}, the body has {found}")]
-    TransactionsRoot { expected: B256, found: B256 },
-    /// The ommers are not those of the header.
-    #[error("ommers hash: the header says {expected}, the body has {found}")]
-    OmmersHash { expected: B256, found: B256 },
-    /// There are ommers after the Merge.
-    #[error("ommers: at most {most} are allowed, the body has {found}")]
-    OmmersAfterMerge { most: usize, found: usize },
-    /// There is no list of withdrawals, although the fork demands one.
-    #[error("withdrawals: the list is missing")]
-    WithdrawalsMissing,
-    /// There is a list of withdrawals, which the fork does not know.
-    #[error("withdrawals: the fork knows none, the body has {found}")]
-    WithdrawalsUnexpected { found: usize },
-    /// The withdrawals are not those of the header, which may have no root for them.
-    #[error("withdrawals root: the header says {expected:?}, the body has {found}")]
-    WithdrawalsRoot { expected: Option<B256>, found: B256 },
-    /// The transactions' blobs take another amount of blob gas than the header says.
-    #[error("blob gas used: the header says {expected}, the body has {found}")]
-    BlobGasUsed { expected: u64, found: u64 },
-    /// The block has too many bytes.
-    #[error("size: {found} bytes, at most {most} are allowed")]
-    Size { most: usize, found: usize },
-}
 
 /// Checks that a block's body is the one that its header commits to, and may be so under its fork.
 ///
@@ -113,8 +81,10 @@ mod tests {
     use alloy_hardforks::EthereumHardfork::{self, Cancun, London, Prague};
     use alloy_primitives::{Bytes, Signature};
 
+    use alloy_primitives::B256;
+
     use super::*;
-    use crate::SignedTransaction;
+    use crate::block::block::SignedTransaction;
 
     fn legacy(bytes: usize) -> SignedTransaction {
         let transaction = TxLegacy { input: Bytes::from(vec![1; bytes]), ..TxLegacy::default() };

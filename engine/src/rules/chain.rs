@@ -7,7 +7,7 @@ use alloy_eips::{eip6110::MAINNET_DEPOSIT_CONTRACT_ADDRESS, eip7840::BlobParams}
 use alloy_hardforks::{EthereumChainHardforks, EthereumHardfork, EthereumHardforks, ForkCondition};
 use alloy_primitives::{Address, U256, map::AddressSet};
 
-use super::{AccessLists, CustomPrecompiles, Rules, default_blobs};
+use crate::block::rules::{AccessLists, CustomPrecompiles, Rules, default_blobs};
 
 /// The forks of a chain, and where each of them starts.
 ///

@@ -10,15 +10,17 @@ use alloy_hardforks::EthereumHardfork;
 use blockloom_state::{Account, Base};
 use revm::{Database, database::DatabaseCommitExt};
 
-use super::{
-    deposits::deposits,
-    ommers::OmmerError,
-    opening::{base_error, system_call_error},
-};
 use crate::{
-    Block, Frame, Receipt,
-    error::{Invalid, Place, Reason, SystemCallError},
-    evm::{CommittedMachine, Handling},
+    block::{
+        block::{Block, Frame},
+        error::{Invalid, BlockStep, Reason, SystemCallError, ommers::OmmerError},
+        outcome::Receipt,
+    },
+    evm::{CommittedMachine, handling::Handling},
+    rules::{
+        deposits::deposits,
+        opening::{base_error, system_call_error},
+    },
 };
 
 /// How many generations old a rewarded ommer can be: the reward shrinks to nothing with its age.
@@ -53,7 +55,7 @@ pub(crate) fn close<B: Base, H: Handling>(
     let increments =
         post_block_balance_increments(&block.rules, &block.env, &block.ommers, block.withdrawals.as_deref());
     let paid = machine.overlay().increment_balances(increments);
-    paid.map_err(|error| base_error(Place::Closing, error))?;
+    paid.map_err(|error| base_error(BlockStep::Closing, error))?;
     if !block.rules.is_active(EthereumHardfork::Prague) {
         return Ok(None);
     }
@@ -65,13 +67,13 @@ pub(crate) fn close<B: Base, H: Handling>(
     }
     // EIP-7002 and EIP-7251 make a block invalid that has no contract to ask.
     for contract in [WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS, CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS] {
-        let info = machine.overlay().basic(contract).map_err(|error| base_error(Place::Closing, error))?;
+        let info = machine.overlay().basic(contract).map_err(|error| base_error(BlockStep::Closing, error))?;
         if !info.is_some_and(|info| Account::from(&info).has_code()) {
             return Err(Invalid::SystemCall { contract, reason: SystemCallError::NoCode }.into());
         }
     }
     SystemCaller::new(&block.rules)
         .append_post_execution_changes(machine, &mut requests)
-        .map_err(|error| system_call_error(machine, Place::Closing, error))?;
+        .map_err(|error| system_call_error(machine, BlockStep::Closing, error))?;
     Ok(Some(requests))
 }

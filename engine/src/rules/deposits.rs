@@ -6,9 +6,9 @@
 use alloy_primitives::{Address, B256, b256};
 use blockloom_state::TxIndex;
 
-use crate::{
-    Receipt,
+use crate::block::{
     error::{DepositError, Invalid},
+    outcome::Receipt,
 };
 
 /// The hash of `DepositEvent(bytes,bytes,bytes,bytes,bytes)`.
@@ -18,18 +18,18 @@ const DEPOSIT_EVENT: B256 = b256!("649bbc62d0e31342afea4e5cd82d4049e7e1ee912fc08
 const DATA_LENGTH: usize = 576;
 
 /// One field of a deposit log: where its length stands in the data, and how long it must be.
-struct Field {
+struct DepositField {
     name: &'static str,
     offset: usize,
     length: usize,
 }
 
-const FIELDS: [Field; 5] = [
-    Field { name: "pubkey", offset: 160, length: 48 },
-    Field { name: "withdrawal_credentials", offset: 256, length: 32 },
-    Field { name: "amount", offset: 320, length: 8 },
-    Field { name: "signature", offset: 384, length: 96 },
-    Field { name: "index", offset: 512, length: 8 },
+const FIELDS: [DepositField; 5] = [
+    DepositField { name: "pubkey", offset: 160, length: 48 },
+    DepositField { name: "withdrawal_credentials", offset: 256, length: 32 },
+    DepositField { name: "amount", offset: 320, length: 8 },
+    DepositField { name: "signature", offset: 384, length: 96 },
+    DepositField { name: "index", offset: 512, length: 8 },
 ];
 
 /// The deposits of a block, one after the other, as the request to the consensus layer has them.
@@ -51,13 +51,13 @@ fn append(request: &mut Vec<u8>, data: &[u8]) -> Result<(), DepositError> {
     if data.len() != DATA_LENGTH {
         return Err(DepositError::Length(data.len()));
     }
-    for (position, Field { name, offset, length }) in FIELDS.iter().enumerate() {
+    for (position, DepositField { name, offset, length }) in FIELDS.iter().enumerate() {
         let fits = is_word(&data[position * 32..], *offset) && is_word(&data[*offset..], *length);
         if !fits {
             return Err(DepositError::Layout { field: name });
         }
     }
-    for Field { offset, length, .. } in FIELDS {
+    for DepositField { offset, length, .. } in FIELDS {
         request.extend_from_slice(&data[offset + 32..offset + 32 + length]);
     }
     Ok(())
@@ -80,7 +80,7 @@ mod tests {
 
     fn valid_data() -> Vec<u8> {
         let mut data = vec![0; DATA_LENGTH];
-        for (position, Field { offset, length, .. }) in FIELDS.iter().enumerate() {
+        for (position, DepositField { offset, length, .. }) in FIELDS.iter().enumerate() {
             data[position * 32 + 24..position * 32 + 32].copy_from_slice(&(*offset as u64).to_be_bytes());
             data[offset + 24..offset + 32].copy_from_slice(&(*length as u64).to_be_bytes());
             data[offset + 32..offset + 32 + length].fill(position as u8 + 1);

@@ -10,7 +10,7 @@ use alloy_hardforks::EthereumHardfork::{
 };
 use alloy_primitives::U256;
 
-use super::Rules;
+use crate::block::rules::Rules;
 
 /// No block has less.
 const MINIMUM: U256 = U256::from_limbs([131_072, 0, 0, 0]);

@@ -8,20 +8,17 @@ use alloy_eips::{
     eip2935, eip4788,
     eip7002::WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS,
     eip7251::CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS,
-    eip7928::{
-        AccountChanges, BlockAccessList, BlockAccessListValidationError, ITEM_COST,
-        compute_block_access_list_hash, total_bal_items,
-    },
+    eip7928::{AccountChanges, BlockAccessList, ITEM_COST, compute_block_access_list_hash, total_bal_items},
     eip8282,
 };
 use alloy_hardforks::EthereumHardfork;
-use alloy_primitives::{Address, B256};
+use alloy_primitives::Address;
 use alloy_rlp::Decodable;
-use blockloom_state::{Delegations, Foresight, Parting, TxIndex, partings};
+use blockloom_state::{Delegations, AccessListIndex, TxIndex, list_differences};
 
-use crate::{
-    Block, GivenList,
-    error::{Invalid, TransactionError},
+use crate::block::{
+    block::{Block, GivenList},
+    error::{Invalid, TransactionError, list::ListError},
 };
 
 /// The contracts of which the protocol itself reads slots that no gas pays for.
@@ -33,51 +30,6 @@ const SYSTEM_CONTRACTS: [Address; 6] = [
     eip8282::BUILDER_DEPOSIT_CONTRACT_ADDRESS,
     eip8282::BUILDER_EXIT_CONTRACT_ADDRESS,
 ];
-
-/// What is wrong with an access list that comes with a block.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ListError {
-    /// It is no encoded list.
-    #[error("the list cannot be decoded: {0}")]
-    Encoding(#[from] alloy_rlp::Error),
-    /// It is out of order, says something twice, or speaks of what the block does not have.
-    #[error("the list is malformed: {0}")]
-    Form(#[from] BlockAccessListValidationError),
-    /// It has more accounts and slots than the gas limit pays for.
-    #[error("the gas limit allows {limit} accounts and slots, the list has {found}")]
-    Items {
-        /// The most that may be there.
-        limit: u64,
-        /// How many there are.
-        found: u64,
-    },
-    /// It is not the one that the header commits to.
-    #[error("the header commits to the list with hash {expected:?}, this one has {found}")]
-    Hash {
-        /// What the header says, if it says anything.
-        expected: Option<B256>,
-        /// The hash of the list.
-        found: B256,
-    },
-    /// The gas that is left does not pay for the reads that are.
-    #[error("before transaction {index} the list still has {reads} reads, and {gas} gas is left for them")]
-    Unjustified {
-        /// Before which transaction.
-        index: TxIndex,
-        /// How many reads nothing has accounted for yet.
-        reads: u64,
-        /// The gas that is left in the block.
-        gas: u64,
-    },
-    /// It is not what execution yields.
-    #[error("list and execution part in {count} places, first at {first}")]
-    Parts {
-        /// Where they part first.
-        first: Box<Parting>,
-        /// In how many places they do.
-        count: usize,
-    },
-}
 
 impl Block {
     /// The same block with an access list that nobody commits to. If it is wrong, that costs time.
@@ -111,10 +63,10 @@ impl Block {
         Ok(Self { list: GivenList::Claim(Arc::new(foresight)), ..self })
     }
 
-    fn foresight(&self, list: BlockAccessList) -> Result<Foresight, ListError> {
+    fn foresight(&self, list: BlockAccessList) -> Result<AccessListIndex, ListError> {
         let knows_delegations = self.rules.is_active(EthereumHardfork::Prague);
         let delegations = if knows_delegations { Delegations::Known } else { Delegations::Unknown };
-        Ok(Foresight::new(list, self.transactions.len(), delegations)?)
+        Ok(AccessListIndex::new(list, self.transactions.len(), delegations)?)
     }
 
     /// The first transaction that asks for more gas than the whole block has.
@@ -162,7 +114,7 @@ pub(crate) struct Claimed {
 }
 
 impl Claimed {
-    pub(crate) fn new(claim: &Foresight) -> Self {
+    pub(crate) fn new(claim: &AccessListIndex) -> Self {
         let is_paid_for = |account: &&AccountChanges| !SYSTEM_CONTRACTS.contains(&account.address);
         let paid_for = claim.list().iter().filter(is_paid_for);
         Self { reads: paid_for.map(|account| account.storage_reads.len() as u64).sum() }
@@ -191,12 +143,12 @@ impl Claimed {
 /// # Errors
 ///
 /// Where they part first.
-pub(crate) fn check_claim(claim: &Foresight, actual: &BlockAccessList) -> Result<(), ListError> {
+pub(crate) fn check_claim(claim: &AccessListIndex, actual: &BlockAccessList) -> Result<(), ListError> {
     if claim.list() == actual {
         return Ok(());
     }
-    let partings = partings(claim.list(), actual);
-    let count = partings.len();
-    let first = partings.into_iter().next().expect("two lists in order that differ say different things");
+    let list_differences = list_differences(claim.list(), actual);
+    let count = list_differences.len();
+    let first = list_differences.into_iter().next().expect("two lists in order that differ say different things");
     Err(ListError::Parts { first: Box::new(first), count })
 }

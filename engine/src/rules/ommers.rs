@@ -8,74 +8,16 @@ use alloy_consensus::Header;
 use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::B256;
 
-use super::{
-    chain::ChainSpec,
-    header::{HeaderError, check_child},
+use crate::{
+    block::error::{Invalid, header::HeaderError, ommers::OmmerError},
+    rules::{chain::ChainSpec, header::check_child},
 };
-use crate::error::Invalid;
 
 /// The most ommers of a block.
 const MOST_OMMERS: usize = 2;
 
 /// How many generations above a block the parents of its ommers may stand, and no ommer above them.
 const GENERATIONS: usize = 7;
-
-/// Why an ommer may not be included in a block.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum OmmerError {
-    /// It is one too many.
-    #[error("the block has {found} ommers, at most {most} are allowed")]
-    TooMany {
-        /// How many are allowed.
-        most: usize,
-        /// How many there are.
-        found: usize,
-    },
-    /// The block has it twice.
-    #[error("{hash} stands in the block twice")]
-    Duplicate {
-        /// The hash of the ommer.
-        hash: B256,
-    },
-    /// It is the block itself.
-    #[error("{hash} is the block itself")]
-    Itself {
-        /// The hash of the ommer.
-        hash: B256,
-    },
-    /// It belongs to the chain.
-    #[error("{hash} is an ancestor of the block")]
-    Ancestor {
-        /// The hash of the ommer.
-        hash: B256,
-    },
-    /// An ancestor has included it.
-    #[error("{hash} was included by block {by}")]
-    Included {
-        /// The hash of the ommer.
-        hash: B256,
-        /// The number of the ancestor.
-        by: u64,
-    },
-    /// Its parent is the block's own: it could have been in the block's place.
-    #[error("its parent {parent} is the block's own")]
-    Brother {
-        /// The parent of both.
-        parent: B256,
-    },
-    /// Its parent is none of the ancestors that are near enough.
-    #[error("its parent {parent} is no ancestor of the block within seven generations")]
-    UnknownParent {
-        /// The parent that it names.
-        parent: B256,
-    },
-    /// It claims to come after the Merge, by having no difficulty.
-    #[error("it has no proof of work")]
-    AfterMerge,
-    /// Its header does not follow from its parent.
-    #[error(transparent)]
-    Header(#[from] HeaderError),
-}
 
 /// A block above another one, as far as ommers are concerned.
 #[derive(Clone, Copy, Debug)]
@@ -282,7 +224,7 @@ mod tests {
             ),
             (
                 vec![with(|ommer| ommer.base_fee_per_gas = Some(1))],
-                (0, HeaderError::Unexpected(crate::rules::header::HeaderField::BaseFeePerGas).into()),
+                (0, HeaderError::Unexpected(crate::block::error::header::HeaderField::BaseFeePerGas).into()),
             ),
         ];
         for (ommers, error) in table {

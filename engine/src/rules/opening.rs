@@ -13,9 +13,11 @@ use revm::{
 };
 
 use crate::{
-    Block, Frame,
-    error::{Invalid, Place, Reason, SystemCallError},
-    evm::{CommittedMachine, Handling},
+    block::{
+        block::{Block, Frame},
+        error::{Invalid, BlockStep, Reason, SystemCallError},
+    },
+    evm::{CommittedMachine, handling::Handling},
 };
 
 /// Makes the DAO's irregular state change and the system calls of EIP-2935 and EIP-4788, where the
@@ -28,13 +30,13 @@ pub(crate) fn open<B: Base, H: Handling>(
         return Ok(());
     }
     if block.rules.dao_block == Some(block.number()) {
-        drain_dao(machine).map_err(|error| base_error(Place::Opening, error))?;
+        drain_dao(machine).map_err(|error| base_error(BlockStep::Opening, error))?;
     }
     let mut caller = SystemCaller::new(&block.rules);
     caller
         .apply_blockhashes_contract_call(block.parent_hash, machine)
         .and_then(|()| caller.apply_beacon_root_contract_call(block.parent_beacon_root, machine))
-        .map_err(|error| system_call_error(machine, Place::Opening, error))
+        .map_err(|error| system_call_error(machine, BlockStep::Opening, error))
 }
 
 /// Moves the balances of the DAO and its children to the contract that gives them back.
@@ -70,14 +72,14 @@ fn set_balance<B: Base, H: Handling>(
 }
 
 /// Says that the base could not be read.
-pub(super) fn base_error(place: Place, error: impl std::error::Error + Send + Sync + 'static) -> Reason {
+pub(super) fn base_error(place: BlockStep, error: impl std::error::Error + Send + Sync + 'static) -> Reason {
     Reason::Base { place, source: std::sync::Arc::new(error) }
 }
 
 /// Tells apart what alloy-evm reports of a system call.
 pub(super) fn system_call_error<B: Base, H: Handling>(
     machine: &mut CommittedMachine<'_, B, H>,
-    place: Place,
+    place: BlockStep,
     error: BlockExecutionError,
 ) -> Reason {
     use BlockValidationError as E;

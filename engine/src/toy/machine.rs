@@ -4,7 +4,7 @@ use std::collections::hash_map::Entry;
 
 use alloy_primitives::{Address, U256};
 use blockloom_state::{
-    Interrupt, Keeping, Memory, MemoryStore, Overlay, Record, Remembered, Sender, Share, Staleness, TxIndex,
+    Interrupt, Keeping, Memory, MemoryStore, Overlay, Record, CachedBase, Sender, Share, Conflict, TxIndex,
     Version, View,
     sync::{AtomicBool, relax},
 };
@@ -13,11 +13,13 @@ use revm::{
     state::{Account, EvmState, EvmStorageSlot, TransactionId},
 };
 
-use super::{
-    dice::Dice,
-    program::{Toy, Verdict, World, Yield, play},
+use crate::{
+    parallel::traits::{Committer, Run, Speculator},
+    toy::{
+        dice::Dice,
+        program::{Toy, Verdict, World, Yield, play},
+    },
 };
-use crate::machine::{Committer, Run, Speculator};
 
 /// A state that tells what a program looks at.
 trait Watch: Database {
@@ -26,7 +28,7 @@ trait Watch: Database {
     fn looks_if_empty(&mut self, _address: Address, _account: &Account) {}
 }
 
-impl Watch for Overlay<Remembered<'_, MemoryStore>> {}
+impl Watch for Overlay<CachedBase<'_, MemoryStore>> {}
 
 impl Watch for View<'_, MemoryStore> {
     fn spends(&mut self, address: Address, account: &Account, wei: U256) {
@@ -189,7 +191,7 @@ impl<'m> Speculator<'m> for ToySpeculator<'m> {
         match finished {
             Ok(yielded) => Run::Ran(yielded),
             Err(Interrupt::Awaits(on)) => Run::Awaits(on),
-            Err(Interrupt::Unwanted) => Run::Unwanted,
+            Err(Interrupt::Stale) => Run::Unwanted,
             Err(Interrupt::NeedsFrontier) => Run::GaveUp,
             Err(Interrupt::Base(error)) => panic!("the store can be read: {error}"),
         }
@@ -199,7 +201,7 @@ impl<'m> Speculator<'m> for ToySpeculator<'m> {
 /// The committed state of a block of toys.
 pub(super) struct ToyCommitter<'m> {
     pub(super) toy: &'m Toy,
-    pub(super) overlay: Overlay<Remembered<'m, MemoryStore>>,
+    pub(super) overlay: Overlay<CachedBase<'m, MemoryStore>>,
     pub(super) yields: Vec<Yield>,
 }
 
@@ -234,8 +236,8 @@ impl Committer for ToyCommitter<'_> {
         self.overlay.fetch(record);
     }
 
-    fn judge(&mut self, record: &Record) -> Option<Staleness> {
-        self.overlay.staleness(record).expect("the store can be read")
+    fn judge(&mut self, record: &Record) -> Option<Conflict> {
+        self.overlay.validate(record).expect("the store can be read")
     }
 
     fn commit(&mut self, index: TxIndex, record: &Record, yielded: Yield) -> Result<(), usize> {

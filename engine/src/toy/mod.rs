@@ -14,18 +14,20 @@ mod program;
 #[cfg(not(feature = "shuttle"))]
 mod properties;
 
-use blockloom_state::{Keeping, Memory, MemoryStore, Overlay, Remembered};
+use blockloom_state::{Keeping, Memory, MemoryStore, Overlay, CachedBase};
 
-use self::{
-    dice::Dice,
-    machine::{Moods, ToyCommitter, ToySpeculator},
-    program::{Toy, Yield},
-};
 use crate::{
-    Spread, Timing,
-    gate::Gate,
-    spread::Workers,
-    worker::{Loom, StopOnDrop, Worker},
+    block::config::{Spread, Timing},
+    parallel::{
+        gate::Gate,
+        worker::{Loom, StopOnDrop, Worker},
+    },
+    threads::pool::Workers,
+    toy::{
+        dice::Dice,
+        machine::{Moods, ToyCommitter, ToySpeculator},
+        program::{Toy, Yield},
+    },
 };
 
 /// What came of a block of toys.
@@ -45,11 +47,11 @@ fn run(toy: &Toy, workers: &Workers, threads: usize, moods: Moods, memory: &Memo
     let base = toy.base();
     let loom = Loom::new(memory, &toy.cuts(Dice::new(moods.seed)), threads, Timing::Phases);
     let worker = || Worker::new(&loom, || ToySpeculator::new(toy, memory, &base, moods));
-    let mut overlay = Overlay::new(Remembered::new(memory, &base));
+    let mut overlay = Overlay::new(CachedBase::new(memory, &base));
     overlay.keep(Keeping::Kept);
     let mut committer = ToyCommitter { toy, overlay, yields: Vec::new() };
     toy.predict(memory, &base, Dice::new(moods.seed));
-    let result = workers.together(
+    let result = workers.run_with_helpers(
         threads - 1,
         || worker().work(),
         || {

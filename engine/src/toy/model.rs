@@ -7,14 +7,16 @@ use std::time::Duration;
 
 use blockloom_state::{Memory, Sight};
 
-use super::{
-    dice::Dice,
-    machine::Moods,
-    oracle,
-    program::{COINBASE, Toy},
-    run,
+use crate::{
+    threads::pool::Workers,
+    toy::{
+        dice::Dice,
+        machine::Moods,
+        oracle,
+        program::{COINBASE, Toy},
+        run,
+    },
 };
-use crate::spread::Workers;
 
 /// How many schedules each strategy tries.
 const SCHEDULES: usize = 20_000;

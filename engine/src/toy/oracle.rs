@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, convert::Infallible};
 use alloy_primitives::U256;
 use blockloom_state::MemoryStore;
 
-use super::{
+use crate::toy::{
     ToyOutcome,
     program::{Toy, Verdict, World, play},
 };

@@ -8,10 +8,10 @@ use blockloom_state::{
 
 use revm::DatabaseRef as _;
 
-use super::dice::Dice;
 use crate::{
-    machine::Weigh,
-    scheduler::{Cut, Effort},
+    parallel::traits::Weigh,
+    policy::batching::{Cut, Effort},
+    toy::dice::Dice,
 };
 
 /// How many contracts the slots are spread over.

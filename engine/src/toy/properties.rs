@@ -5,14 +5,16 @@ use std::{sync::LazyLock, time::Duration};
 use blockloom_state::{Memory, Sight};
 use proptest::prelude::*;
 
-use super::{
-    dice::Dice,
-    machine::Moods,
-    oracle,
-    program::{COINBASE, Toy},
-    run,
+use crate::{
+    threads::pool::Workers,
+    toy::{
+        dice::Dice,
+        machine::Moods,
+        oracle,
+        program::{COINBASE, Toy},
+        run,
+    },
 };
-use crate::spread::Workers;
 
 static WORKERS: LazyLock<Workers> =
     LazyLock::new(|| Workers::start(8, Duration::ZERO).expect("the system gives threads"));

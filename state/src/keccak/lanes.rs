@@ -94,7 +94,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::keccak::{keccak256_all, permutation::permute, vectors};
+    use crate::keccak::{keccak256_all, permutation::permute, simd};
 
     type Words<const LANES: usize> = [u64; LANES];
 
@@ -139,10 +139,10 @@ mod tests {
         ) {
             let hashes: Vec<_> = messages.iter().map(keccak256).collect();
             prop_assert_eq!(&hash_in_lanes(&messages, plain::<5>), &hashes);
-            if let Some(permute) = vectors::four() {
+            if let Some(permute) = simd::four() {
                 prop_assert_eq!(&hash_in_lanes(&messages, permute), &hashes);
             }
-            if let Some(permute) = vectors::eight() {
+            if let Some(permute) = simd::eight() {
                 prop_assert_eq!(&hash_in_lanes(&messages, permute), &hashes);
             }
         }

@@ -7,7 +7,7 @@
 mod lanes;
 #[cfg(any(test, target_arch = "x86_64"))]
 mod permutation;
-mod vectors;
+mod simd;
 
 use alloy_primitives::{B256, keccak256};
 
@@ -43,10 +43,10 @@ impl Messages {
 /// The hashes of messages, in their order.
 pub(crate) fn keccak256_all<M: AsRef<[u8]>>(messages: &[M]) -> Vec<B256> {
     // Eight lanes are as fast as one hash, even if only one of them is used; four are not.
-    if let Some(permute) = vectors::eight() {
+    if let Some(permute) = simd::eight() {
         hash_in_lanes(messages, permute)
     } else if messages.len() > 1
-        && let Some(permute) = vectors::four()
+        && let Some(permute) = simd::four()
     {
         hash_in_lanes(messages, permute)
     } else {

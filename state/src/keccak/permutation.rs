@@ -1,6 +1,6 @@
 //! The permutation of Keccak, on words of any kind: whoever has several side by side permutes several states.
 
-use super::lanes::WORDS;
+use crate::keccak::lanes::WORDS;
 
 /// How many rounds a permutation has, and the constant of each.
 const ROUNDS: [u64; 24] = [

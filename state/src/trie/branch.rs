@@ -5,7 +5,7 @@
 use alloy_rlp::EMPTY_STRING_CODE;
 use alloy_trie::{TrieMask, nodes::CHILD_INDEX_RANGE};
 
-use super::node::Link;
+use crate::trie::node::Link;
 
 /// A branch of a trie.
 #[derive(Debug, Default)]
@@ -85,17 +85,17 @@ impl Branch {
     }
 
     /// How many bytes the names of its children take.
-    pub(super) fn names_length(&self) -> usize {
+    pub(super) fn references_length(&self) -> usize {
         let absent = CHILD_INDEX_RANGE.len() - self.len();
-        absent + self.children.iter().map(Link::name_length).sum::<usize>()
+        absent + self.children.iter().map(Link::reference_length).sum::<usize>()
     }
 
     /// Appends the names of its children, and of those that it could have.
-    pub(super) fn write_names(&self, encoded: &mut Vec<u8>) {
+    pub(super) fn write_references(&self, encoded: &mut Vec<u8>) {
         let mut after = 0;
         for (nibble, child) in self.children() {
             encoded.resize(encoded.len() + usize::from(nibble - after), EMPTY_STRING_CODE);
-            child.write_name(encoded);
+            child.write_reference(encoded);
             after = nibble + 1;
         }
         encoded.resize(encoded.len() + usize::from(CHILD_INDEX_RANGE.end - after), EMPTY_STRING_CODE);
@@ -112,16 +112,16 @@ mod tests {
     use alloy_primitives::B256;
 
     use super::*;
-    use crate::trie::Sort;
+    use crate::trie::node::NodeKind;
 
     fn link(number: u8) -> Link {
-        Link::Sealed(B256::repeat_byte(number), Sort::Leaf)
+        Link::Blinded(B256::repeat_byte(number), NodeKind::Leaf)
     }
 
     fn numbers(branch: &Branch) -> Vec<(u8, Option<u8>)> {
         let number = |child: &Link| match child {
-            Link::Sealed(hash, _) => Some(hash[0]),
-            Link::Empty | Link::Open(..) => None,
+            Link::Blinded(hash, _) => Some(hash[0]),
+            Link::Empty | Link::Revealed(..) => None,
         };
         branch.children().map(|(nibble, child)| (nibble, number(child))).collect()
     }
@@ -152,8 +152,8 @@ mod tests {
             nibbles.iter().for_each(|nibble| branch.make_room(TrieMask::from_nibble(*nibble)));
             branch.children_mut().for_each(|(_, child)| *child = link(9));
             let mut names = Vec::new();
-            branch.write_names(&mut names);
-            assert_eq!(names.len(), branch.names_length());
+            branch.write_references(&mut names);
+            assert_eq!(names.len(), branch.references_length());
             assert_eq!(names.len(), 16 + 32 * nibbles.len());
             let mut at = 0;
             for nibble in 0..16 {

@@ -8,11 +8,11 @@ use alloy_primitives::B256;
 use alloy_trie::{Nibbles, TrieMask};
 use rayon::prelude::*;
 
-use super::{
-    TrieError,
+use crate::trie::{
     branch::Branch,
-    node::{Extension, Leaf, Link, Node, Nodes, Sort, below},
-    walk::{Place, turn},
+    error::TrieError,
+    node::{Extension, Leaf, Link, Node, Nodes, NodeKind, below},
+    walk::{Cursor, nibble_at},
 };
 
 /// From so many insertions on they are shared among threads: a walk takes about a microsecond, waking a thread
@@ -33,13 +33,13 @@ pub(crate) enum Presence {
 
 /// What stood under a key before it was changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Found {
+pub(crate) enum PreviousLeaf {
     /// Nothing.
     Nothing,
     /// This.
     Value(Vec<u8>),
     /// What a leaf with this hash holds, at this depth, that nobody looked at.
-    Sealed(B256, usize),
+    Blinded(B256, usize),
 }
 
 /// A key that is put into a trie, and what is to stand under it.
@@ -52,17 +52,17 @@ pub(crate) struct Insertion {
     /// Whether something stands there already.
     pub(crate) presence: Presence,
     /// What stood there, once it is inserted.
-    pub(crate) found: Found,
+    pub(crate) found: PreviousLeaf,
 }
 
 /// What a removal needs: where nodes come from, and the paths at which one is gone.
-pub(super) struct Pruning<'p, N> {
+pub(super) struct Removal<'p, N> {
     pub(super) nodes: &'p N,
     pub(super) gone: &'p mut Vec<Nibbles>,
 }
 
 /// Insertions, in order, and a place that all of them lead to.
-struct Errand<'t, 'i> {
+struct InsertionTask<'t, 'i> {
     link: &'t mut Link,
     depth: usize,
     insertions: &'i mut [Insertion],
@@ -82,22 +82,22 @@ enum Way {
 impl Insertion {
     /// What puts `value` under `key`.
     pub(crate) fn new(key: B256, value: Vec<u8>, presence: Presence) -> Self {
-        Self { key: Nibbles::unpack(key), value, presence, found: Found::Nothing }
+        Self { key: Nibbles::unpack(key), value, presence, found: PreviousLeaf::Absent }
     }
 
     fn make<N: Nodes>(&mut self, link: &mut Link, nodes: &N, depth: usize) -> Result<(), N::Error> {
-        let place = Place { key: self.key, depth };
+        let place = Cursor { key: self.key, depth };
         self.found = link.insert(nodes, place, std::mem::take(&mut self.value), self.presence)?;
         Ok(())
     }
 }
 
-impl Found {
+impl PreviousLeaf {
     /// Whether a leaf on the way to a key is surely the one, without being looked at.
     fn of(link: &Link, presence: Presence, depth: usize) -> Option<Self> {
         match link {
-            Link::Sealed(hash, Sort::Leaf) if presence == Presence::Held => Some(Self::Sealed(*hash, depth)),
-            Link::Empty | Link::Sealed(..) | Link::Open(..) => None,
+            Link::Blinded(hash, NodeKind::Leaf) if presence == Presence::Present => Some(Self::Blinded(*hash, depth)),
+            Link::Empty | Link::Blinded(..) | Link::Revealed(..) => None,
         }
     }
 }
@@ -106,48 +106,48 @@ impl Link {
     pub(super) fn insert<N: Nodes>(
         &mut self,
         nodes: &N,
-        place: Place,
+        place: Cursor,
         value: Vec<u8>,
         presence: Presence,
-    ) -> Result<Found, N::Error> {
+    ) -> Result<PreviousLeaf, N::Error> {
         let rest = place.rest();
-        if let Some(found) = Found::of(self, presence, place.depth) {
+        if let Some(found) = PreviousLeaf::of(self, presence, place.depth) {
             *self = Node::leaf(rest, value).into();
             return Ok(found);
         }
         let Some((node, name)) = self.open(nodes, place)? else {
             *self = Node::leaf(rest, value).into();
-            return Ok(Found::Nothing);
+            return Ok(PreviousLeaf::Absent);
         };
         *name = None;
         let (shared, other_turn, other) = match node {
             Node::Branch(branch) => {
-                branch.make_room(TrieMask::from_nibble(place.turn()));
-                let child = branch.child_mut(place.turn()).expect("room was made for it");
+                branch.make_room(TrieMask::from_nibble(place.nibble()));
+                let child = branch.child_mut(place.nibble()).expect("room was made for it");
                 return child.insert(nodes, place.below(1), value, presence);
             }
-            Node::Extension(extension) if rest.starts_with(&extension.way) => {
-                let place = place.below(extension.way.len());
+            Node::Extension(extension) if rest.starts_with(&extension.segment) => {
+                let place = place.below(extension.segment.len());
                 return extension.child.insert(nodes, place, value, presence);
             }
-            Node::Leaf(leaf) if leaf.rest == rest => {
-                return Ok(Found::Value(std::mem::replace(&mut leaf.value, value)));
+            Node::Leaf(leaf) if leaf.suffix == rest => {
+                return Ok(PreviousLeaf::Value(std::mem::replace(&mut leaf.value, value)));
             }
             Node::Leaf(leaf) => {
-                let Leaf { rest: way, value } = &mut **leaf;
+                let Leaf { suffix: way, value } = &mut **leaf;
                 let shared = rest.common_prefix_length(way);
                 let other = Node::leaf(way.slice(shared + 1..), std::mem::take(value)).into();
-                (shared, turn(way, shared), other)
+                (shared, nibble_at(way, shared), other)
             }
             Node::Extension(extension) => {
-                let way = extension.way;
+                let way = extension.segment;
                 let shared = rest.common_prefix_length(&way);
-                let other = prefixed(way.slice(shared + 1..), std::mem::take(&mut extension.child));
-                (shared, turn(&way, shared), other)
+                let other = with_prefix(way.slice(shared + 1..), std::mem::take(&mut extension.child));
+                (shared, nibble_at(&way, shared), other)
             }
         };
         *node = fork(&rest, shared, value, (other_turn, other));
-        Ok(Found::Nothing)
+        Ok(PreviousLeaf::Absent)
     }
 
     /// Makes insertions that are in order. Their values are taken.
@@ -157,48 +157,48 @@ impl Link {
         insertions: &mut [Insertion],
     ) -> Result<(), N::Error> {
         let most = if insertions.len() < PARALLEL_FROM { usize::MAX } else { PARTS };
-        let errands = run_until(nodes, vec![Errand { link: self, depth: 0, insertions }], most)?;
+        let errands = run_tasks(nodes, vec![InsertionTask { link: self, depth: 0, insertions }], most)?;
         let parts = errands.len().div_ceil(PARTS).max(1);
         let parts = errands.into_par_iter().chunks(parts);
-        parts.try_for_each(|part| run_until(nodes, part, usize::MAX).map(drop))
+        parts.try_for_each(|part| run_tasks(nodes, part, usize::MAX).map(drop))
     }
 
     /// Takes away what stands there, and says what it was.
     pub(super) fn remove<N: Nodes>(
         &mut self,
-        pruning: &mut Pruning<'_, N>,
-        place: Place,
+        pruning: &mut Removal<'_, N>,
+        place: Cursor,
         presence: Presence,
-    ) -> Result<Found, N::Error> {
-        if let Some(found) = Found::of(self, presence, place.depth) {
+    ) -> Result<PreviousLeaf, N::Error> {
+        if let Some(found) = PreviousLeaf::of(self, presence, place.depth) {
             *self = Self::Empty;
             return Ok(found);
         }
         let rest = place.rest();
-        let Some((node, name)) = self.open(pruning.nodes, place)? else { return Ok(Found::Nothing) };
+        let Some((node, name)) = self.open(pruning.nodes, place)? else { return Ok(PreviousLeaf::Absent) };
         let (found, only) = match node {
-            Node::Leaf(leaf) if leaf.rest == rest => {
-                let found = Found::Value(std::mem::take(&mut leaf.value));
+            Node::Leaf(leaf) if leaf.suffix == rest => {
+                let found = PreviousLeaf::Value(std::mem::take(&mut leaf.value));
                 *self = Self::Empty;
                 return Ok(found);
             }
-            Node::Extension(extension) if rest.starts_with(&extension.way) => {
-                let way = extension.way;
+            Node::Extension(extension) if rest.starts_with(&extension.segment) => {
+                let way = extension.segment;
                 let found = extension.child.remove(pruning, place.below(way.len()), presence)?;
-                let is_done = found != Found::Nothing;
-                (found, is_done.then(|| prefixed(way, std::mem::take(&mut extension.child))))
+                let is_done = found != PreviousLeaf::Absent;
+                (found, is_done.then(|| with_prefix(way, std::mem::take(&mut extension.child))))
             }
             Node::Branch(branch) => {
-                let Some(child) = branch.child_mut(place.turn()) else { return Ok(Found::Nothing) };
+                let Some(child) = branch.child_mut(place.nibble()) else { return Ok(PreviousLeaf::Absent) };
                 let found = child.remove(pruning, place.below(1), presence)?;
                 if matches!(child, Self::Empty) {
-                    branch.drop_child(place.turn());
+                    branch.drop_child(place.nibble());
                 }
                 (found, only_child(branch, pruning, &place.path())?)
             }
-            Node::Leaf(_) | Node::Extension(_) => (Found::Nothing, None),
+            Node::Leaf(_) | Node::Extension(_) => (PreviousLeaf::Absent, None),
         };
-        if found != Found::Nothing {
+        if found != PreviousLeaf::Absent {
             *name = None;
         }
         if let Some(only) = only {
@@ -210,11 +210,11 @@ impl Link {
 }
 
 /// Runs errands level by level until there are none, or so many of them, which are left.
-fn run_until<'t, 'i, N: Nodes>(
+fn run_tasks<'t, 'i, N: Nodes>(
     nodes: &N,
-    mut errands: Vec<Errand<'t, 'i>>,
+    mut errands: Vec<InsertionTask<'t, 'i>>,
     many: usize,
-) -> Result<Vec<Errand<'t, 'i>>, N::Error> {
+) -> Result<Vec<InsertionTask<'t, 'i>>, N::Error> {
     while !errands.is_empty() && errands.len() < many {
         let most = errands.iter().map(|errand| errand.insertions.len()).sum();
         let mut left = Vec::with_capacity(most);
@@ -224,7 +224,7 @@ fn run_until<'t, 'i, N: Nodes>(
     Ok(errands)
 }
 
-impl<'t, 'i> Errand<'t, 'i> {
+impl<'t, 'i> InsertionTask<'t, 'i> {
     /// Makes what insertions can be made here, and adds the errands that lead on.
     fn run<N: Nodes>(self, nodes: &N, left: &mut Vec<Self>) -> Result<(), N::Error> {
         let Self { link, depth, mut insertions } = self;
@@ -249,13 +249,13 @@ impl Link {
     /// Whether insertions, which are in order, go on below what stands here.
     fn way<N: Nodes>(&mut self, nodes: &N, depth: usize, insertions: &[Insertion]) -> Result<Way, N::Error> {
         let [first, last] = [insertions.first(), insertions.last()].map(|end| end.expect("there are some"));
-        if Found::of(self, first.presence, depth).is_some() {
+        if PreviousLeaf::of(self, first.presence, depth).is_some() {
             return Ok(Way::FirstParts);
         }
-        Ok(match self.open(nodes, Place { key: first.key, depth })? {
+        Ok(match self.open(nodes, Cursor { key: first.key, depth })? {
             Some((Node::Branch(_), _)) => Way::LeadsOn,
             Some((Node::Extension(extension), _)) => {
-                let leads = |end: &Insertion| end.key.slice(depth..).starts_with(&extension.way);
+                let leads = |end: &Insertion| end.key.slice(depth..).starts_with(&extension.segment);
                 match (leads(first), leads(last)) {
                     (true, true) => Way::LeadsOn,
                     (true, false) => Way::LastParts,
@@ -271,26 +271,26 @@ impl Link {
         &'t mut self,
         depth: usize,
         insertions: &'i mut [Insertion],
-        left: &mut Vec<Errand<'t, 'i>>,
+        left: &mut Vec<InsertionTask<'t, 'i>>,
     ) {
-        let Self::Open(node, name) = self else { unreachable!("it was looked at") };
+        let Self::Revealed(node, name) = self else { unreachable!("it was looked at") };
         *name = None;
         match node {
             Node::Leaf(_) => unreachable!("nothing is below a leaf"),
             Node::Extension(extension) => {
-                let depth = depth + extension.way.len();
-                left.push(Errand { link: &mut extension.child, depth, insertions });
+                let depth = depth + extension.segment.len();
+                left.push(InsertionTask { link: &mut extension.child, depth, insertions });
             }
             Node::Branch(branch) => {
-                let turn = |insertion: &Insertion| turn(&insertion.key, depth);
+                let turn = |insertion: &Insertion| nibble_at(&insertion.key, depth);
                 let mut turns = TrieMask::default();
-                insertions.iter().for_each(|insertion| turns.set_bit(turn(insertion)));
+                insertions.iter().for_each(|insertion| turns.set_bit(nibble_at(insertion)));
                 branch.make_room(turns);
                 let mut children = branch.children_mut();
-                for run in insertions.chunk_by_mut(|one, other| turn(one) == turn(other)) {
-                    let child = children.find(|(nibble, _)| *nibble == turn(&run[0]));
+                for run in insertions.chunk_by_mut(|one, other| nibble_at(one) == nibble_at(other)) {
+                    let child = children.find(|(nibble, _)| *nibble == nibble_at(&run[0]));
                     let (_, link) = child.expect("room was made, and the insertions are in order");
-                    left.push(Errand { link, depth: depth + 1, insertions: run });
+                    left.push(InsertionTask { link, depth: depth + 1, insertions: run });
                 }
             }
         }
@@ -300,7 +300,7 @@ impl Link {
 /// A node in which the way `rest` to `value` and the way to `other` part after `shared` nibbles.
 fn fork(rest: &Nibbles, shared: usize, value: Vec<u8>, (other_turn, other): (u8, Link)) -> Node {
     let leaf = Node::leaf(rest.slice(shared + 1..), value).into();
-    let leaf_turn = turn(rest, shared);
+    let leaf_turn = nibble_at(rest, shared);
     let children = if leaf_turn < other_turn { vec![leaf, other] } else { vec![other, leaf] };
     let branch = Node::Branch(Branch::of(TrieMask::new(1 << leaf_turn | 1 << other_turn), children));
     if shared == 0 { branch } else { Node::extension(rest.slice(..shared), branch.into()) }
@@ -309,37 +309,37 @@ fn fork(rest: &Nibbles, shared: usize, value: Vec<u8>, (other_turn, other): (u8,
 /// What stands in place of a branch at `path` that has a single child left; `None` if it has more.
 fn only_child<N: Nodes>(
     branch: &mut Branch,
-    pruning: &mut Pruning<'_, N>,
+    pruning: &mut Removal<'_, N>,
     path: &Nibbles,
 ) -> Result<Option<Link>, N::Error> {
     let Some((nibble, child)) = branch.only_child_mut() else { return Ok(None) };
     let place = below(path, nibble);
-    child.unseal(pruning.nodes, &place)?;
+    child.reveal(pruning.nodes, &place)?;
     // Only where nobody said what it is it may be taken for a branch.
-    if let Link::Sealed(hash, Sort::Leaf | Sort::Inner) = *child {
+    if let Link::Blinded(hash, NodeKind::Leaf | NodeKind::Inner) = *child {
         return Err(TrieError::Missing { hash, path: place }.into());
     }
-    if let Link::Open(Node::Extension(_), _) = child {
+    if let Link::Revealed(Node::Extension(_), _) = child {
         pruning.gone.push(place);
     }
-    Ok(Some(prefixed(Nibbles::from_nibbles([nibble]), std::mem::take(child))))
+    Ok(Some(with_prefix(Nibbles::from_nibbles([nibble]), std::mem::take(child))))
 }
 
 /// What leads along `path` to `child`. One that is not known is taken for a branch.
-fn prefixed(path: Nibbles, child: Link) -> Link {
+fn with_prefix(path: Nibbles, child: Link) -> Link {
     if path.is_empty() {
         return child;
     }
     match child {
         Link::Empty => Link::Empty,
-        Link::Open(Node::Leaf(leaf), _) => {
-            let Leaf { rest, value } = *leaf;
+        Link::Revealed(Node::Leaf(leaf), _) => {
+            let Leaf { suffix, value } = *leaf;
             Node::leaf(path.join(&rest), value).into()
         }
-        Link::Open(Node::Extension(extension), _) => {
-            let Extension { way, child } = *extension;
+        Link::Revealed(Node::Extension(extension), _) => {
+            let Extension { segment, child } = *extension;
             Node::extension(path.join(&way), child).into()
         }
-        Link::Sealed(..) | Link::Open(Node::Branch(_), _) => Node::extension(path, child).into(),
+        Link::Blinded(..) | Link::Revealed(Node::Branch(_), _) => Node::extension(path, child).into(),
     }
 }

@@ -11,9 +11,9 @@ use alloy_trie::{
     nodes::{CHILD_INDEX_RANGE, RlpNode, TrieNode},
 };
 
-use super::{
+use crate::trie::{
     branch::Branch,
-    node::{HASH_CODE, KEY_NIBBLES, Link, NAME_BYTES, Node, Sort},
+    node::{HASH_CODE, KEY_NIBBLES, Link, MAX_REFERENCE_BYTES, Node, NodeKind},
 };
 
 impl Link {
@@ -22,12 +22,12 @@ impl Link {
         if let [HASH_CODE, hash @ ..] = name
             && let Ok(hash) = B256::try_from(hash)
         {
-            return Ok(Self::Sealed(hash, Sort::Any));
+            return Ok(Self::Blinded(hash, NodeKind::Unknown));
         }
         let short = RlpNode::from_raw(name).filter(|name| name.len() < B256::len_bytes());
         let short = short.ok_or(RlpError::Custom("a node that should be named by its hash"))?;
         // A node within another is shorter than it, so this ends.
-        Ok(Self::Open(Node::decode(name, depth)?, Some(short)))
+        Ok(Self::Revealed(Node::decode(name, depth)?, Some(short)))
     }
 }
 
@@ -108,7 +108,7 @@ fn branch(mut names: &[u8], depth: usize) -> Result<Node, RlpError> {
 fn next_name<'n>(names: &mut &'n [u8]) -> Result<&'n [u8], RlpError> {
     let length = match *names.first().ok_or(RlpError::InputTooShort)? {
         EMPTY_STRING_CODE => 1,
-        HASH_CODE => NAME_BYTES,
+        HASH_CODE => MAX_REFERENCE_BYTES,
         first => 1 + usize::from(first.saturating_sub(0xc0)),
     };
     names.split_off(..length).ok_or(RlpError::InputTooShort)
@@ -170,7 +170,7 @@ mod tests {
             RlpNode::from_raw(&bytes).unwrap()
         };
         let short_leaf = RlpNode::from_rlp(&alloy_rlp::encode(leaf(3, &[9])));
-        assert!(matches!(Link::decode(&short_leaf, 61), Ok(Link::Open(_, Some(name))) if name == short_leaf));
+        assert!(matches!(Link::decode(&short_leaf, 61), Ok(Link::Revealed(_, Some(name))) if name == short_leaf));
         let string = RlpNode::from_raw(&[0x83, 1, 2, 3]).unwrap();
         let empty = RlpNode::from_raw(&[EMPTY_STRING_CODE]).unwrap();
         for name in [list(31), list(32), list(3), string, empty, RlpNode::from_raw(&[]).unwrap()] {

@@ -5,7 +5,7 @@ use std::fmt;
 use alloy_primitives::B256;
 use alloy_trie::Nibbles;
 
-use crate::Mismatch;
+use crate::model::mismatch::Mismatch;
 
 /// A trie that cannot be walked to where one has to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -6,36 +6,25 @@
 //! state. Every node is found by the hash of its bytes, so nothing in a witness has to be trusted:
 //! what does not belong to the root that one starts from is never looked at.
 
-mod branch;
-mod change;
-mod claims;
-mod decode;
-mod error;
-#[cfg(test)]
-mod full;
-#[cfg(test)]
-mod kept;
-mod naming;
-mod node;
-mod partial;
-#[cfg(test)]
-mod properties;
-mod record;
-mod walk;
-mod whole;
-mod witness;
+pub(crate) mod branch;
+pub(crate) mod change;
+pub(crate) mod expected_leaves;
+pub(crate) mod decode;
+pub(crate) mod error;
+pub(crate) mod hashing;
+pub(crate) mod node;
+pub(crate) mod sparse;
+pub(crate) mod node_record;
+pub(crate) mod walk;
+pub(crate) mod memory_trie;
+pub(crate) mod witness;
 
 use alloy_primitives::{B256, U256, keccak256};
-
-pub(crate) use change::{Found, Insertion, Presence};
-pub(crate) use claims::Claims;
-pub use error::{TrieError, WitnessError};
-pub(crate) use node::{Link, Node, Nodes, Sort};
-pub(crate) use partial::{NodeChanges, PartialTrie};
-pub use whole::MemoryTrie;
-pub use witness::Witness;
 
 /// The key under which a slot stands in the trie of its storage.
 pub(crate) fn slot_key(key: &U256) -> B256 {
     keccak256(key.to_be_bytes::<32>())
 }
+
+#[cfg(test)]
+mod tests;

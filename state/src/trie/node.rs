@@ -11,13 +11,13 @@ use alloy_trie::{
     nodes::{ExtensionNodeRef, LeafNodeRef, RlpNode},
 };
 
-use super::{TrieError, branch::Branch};
+use crate::trie::{branch::Branch, error::TrieError};
 
 /// What says that a name is a hash.
 pub(super) const HASH_CODE: u8 = EMPTY_STRING_CODE + 32;
 
 /// How many bytes a name has at most: a hash, and what says that it is one.
-pub(super) const NAME_BYTES: usize = 33;
+pub(super) const MAX_REFERENCE_BYTES: usize = 33;
 
 /// How many nibbles a key has: keys are hashes.
 pub(super) const KEY_NIBBLES: usize = 64;
@@ -33,12 +33,12 @@ pub(crate) trait Nodes: Sync {
     /// # Errors
     ///
     /// If it does not decode, or cannot be read.
-    fn node(&self, hash: B256, sort: Sort, path: &Nibbles) -> Result<Option<Node>, Self::Error>;
+    fn node(&self, hash: B256, sort: NodeKind, path: &Nibbles) -> Result<Option<Node>, Self::Error>;
 }
 
 /// What is known of a node that nobody looked at yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sort {
+pub(crate) enum NodeKind {
     /// Nothing.
     Any,
     /// It is a leaf.
@@ -68,7 +68,7 @@ impl NodeIndex {
 impl Nodes for NodeIndex {
     type Error = TrieError;
 
-    fn node(&self, hash: B256, _: Sort, path: &Nibbles) -> Result<Option<Node>, TrieError> {
+    fn node(&self, hash: B256, _: NodeKind, path: &Nibbles) -> Result<Option<Node>, TrieError> {
         let Some(bytes) = self.0.get(&hash) else { return Ok(None) };
         let malformed = |reason| TrieError::Malformed { hash, path: *path, reason };
         Node::decode(bytes, path.len()).map(Some).map_err(malformed)
@@ -82,9 +82,9 @@ pub(crate) enum Link {
     #[default]
     Empty,
     /// A node that was not looked at yet, by its hash.
-    Sealed(B256, Sort),
+    Blinded(B256, NodeKind),
     /// A node, and its name unless it changed since it was named.
-    Open(Node, Option<RlpNode>),
+    Revealed(Node, Option<RlpNode>),
 }
 
 /// A node that was looked at. What it holds lies one step away, so that a walk takes one step for each.
@@ -118,14 +118,14 @@ pub(crate) struct Extension {
 
 impl From<Node> for Link {
     fn from(node: Node) -> Self {
-        Self::Open(node, None)
+        Self::Revealed(node, None)
     }
 }
 
 impl<N: Nodes> Nodes for &N {
     type Error = N::Error;
 
-    fn node(&self, hash: B256, sort: Sort, path: &Nibbles) -> Result<Option<Node>, N::Error> {
+    fn node(&self, hash: B256, sort: NodeKind, path: &Nibbles) -> Result<Option<Node>, N::Error> {
         (**self).node(hash, sort, path)
     }
 }
@@ -136,68 +136,68 @@ impl Link {
     /// # Errors
     ///
     /// If it does not decode. A node that is not known stays sealed and is no error here.
-    pub(super) fn unseal<N: Nodes>(&mut self, nodes: &N, path: &Nibbles) -> Result<(), N::Error> {
-        if let Self::Sealed(hash, sort) = *self
+    pub(super) fn reveal<N: Nodes>(&mut self, nodes: &N, path: &Nibbles) -> Result<(), N::Error> {
+        if let Self::Blinded(hash, sort) = *self
             && let Some(node) = nodes.node(hash, sort, path)?
         {
-            *self = Self::Open(node, Some(RlpNode::word_rlp(&hash)));
+            *self = Self::Revealed(node, Some(RlpNode::word_rlp(&hash)));
         }
         Ok(())
     }
 
     /// Takes the node out if it changed since it was named.
-    pub(super) fn take_unnamed(&mut self) -> Option<Node> {
-        if !self.is_unnamed() {
+    pub(super) fn take_dirty(&mut self) -> Option<Node> {
+        if !self.is_dirty() {
             return None;
         }
         match std::mem::take(self) {
-            Self::Open(node, _) => Some(node),
-            Self::Empty | Self::Sealed(..) => None,
+            Self::Revealed(node, _) => Some(node),
+            Self::Empty | Self::Blinded(..) => None,
         }
     }
 
     /// The hash that it has as the root of a trie, once it is named.
     pub(super) fn root(&self) -> B256 {
-        let mut name = Vec::with_capacity(NAME_BYTES);
-        self.write_name(&mut name);
+        let mut name = Vec::with_capacity(MAX_REFERENCE_BYTES);
+        self.write_reference(&mut name);
         let name = RlpNode::from_raw(&name).expect("a name is no longer than a hash and a byte");
         name.as_hash().unwrap_or_else(|| keccak256(name))
     }
 
     /// Appends what the parent holds of it, once it is named.
-    pub(super) fn write_name(&self, encoded: &mut Vec<u8>) {
+    pub(super) fn write_reference(&self, encoded: &mut Vec<u8>) {
         match self {
             Self::Empty => encoded.push(EMPTY_STRING_CODE),
-            Self::Sealed(hash, _) => {
+            Self::Blinded(hash, _) => {
                 encoded.push(HASH_CODE);
                 encoded.extend_from_slice(hash.as_slice());
             }
-            Self::Open(_, name) => {
+            Self::Revealed(_, name) => {
                 encoded.extend_from_slice(name.as_ref().expect("what is below a node is named before it"));
             }
         }
     }
 
     /// How many bytes that has.
-    pub(super) fn name_length(&self) -> usize {
+    pub(super) fn reference_length(&self) -> usize {
         match self {
             Self::Empty => 1,
-            Self::Sealed(..) => NAME_BYTES,
-            Self::Open(_, name) => name.as_ref().map_or(NAME_BYTES, |name| name.len()),
+            Self::Blinded(..) => MAX_REFERENCE_BYTES,
+            Self::Revealed(_, name) => name.as_ref().map_or(MAX_REFERENCE_BYTES, |name| name.len()),
         }
     }
 
     /// Whether it changed since it was named.
-    pub(super) fn is_unnamed(&self) -> bool {
-        matches!(self, Self::Open(_, None))
+    pub(super) fn is_dirty(&self) -> bool {
+        matches!(self, Self::Revealed(_, None))
     }
 
     /// Whether it is known to be a leaf.
     pub(super) fn is_leaf(&self) -> bool {
         match self {
             Self::Empty => false,
-            Self::Sealed(_, sort) => *sort == Sort::Leaf,
-            Self::Open(node, _) => matches!(node, Node::Leaf(_)),
+            Self::Blinded(_, sort) => *sort == NodeKind::Leaf,
+            Self::Revealed(node, _) => matches!(node, Node::Leaf(_)),
         }
     }
 }
@@ -205,26 +205,26 @@ impl Link {
 impl Node {
     /// A leaf.
     pub(crate) fn leaf(rest: Nibbles, value: Vec<u8>) -> Self {
-        Self::Leaf(Box::new(Leaf { rest, value }))
+        Self::Leaf(Box::new(Leaf { suffix, value }))
     }
 
     /// An extension.
     pub(super) fn extension(way: Nibbles, child: Link) -> Self {
-        Self::Extension(Box::new(Extension { way, child }))
+        Self::Extension(Box::new(Extension { segment, child }))
     }
 
     /// Takes the children out that changed since they were named: `taken` is told which child each is, and its
     /// path. `path` leads here.
-    pub(super) fn take_unnamed_children(&mut self, path: &Nibbles, taken: &mut dyn FnMut(u8, Nibbles, Self)) {
+    pub(super) fn take_dirty_children(&mut self, path: &Nibbles, taken: &mut dyn FnMut(u8, Nibbles, Self)) {
         match self {
             Self::Leaf(_) => {}
             Self::Extension(extension) => {
-                let Extension { way, child } = &mut **extension;
-                child.take_unnamed().into_iter().for_each(|child| taken(0, path.join(way), child));
+                let Extension { segment, child } = &mut **extension;
+                child.take_dirty().into_iter().for_each(|child| taken(0, path.join(way), child));
             }
             Self::Branch(branch) => {
                 for (nibble, child) in branch.children_mut() {
-                    if let Some(child) = child.take_unnamed() {
+                    if let Some(child) = child.take_dirty() {
                         taken(nibble, below(path, nibble), child);
                     }
                 }
@@ -244,17 +244,17 @@ impl Node {
     /// Appends its encoding. All that is below it must be named.
     pub(super) fn encode(&self, encoded: &mut Vec<u8>) {
         match self {
-            Self::Leaf(leaf) => LeafNodeRef::new(&leaf.rest, &leaf.value).encode(encoded),
+            Self::Leaf(leaf) => LeafNodeRef::new(&leaf.suffix, &leaf.value).encode(encoded),
             Self::Extension(extension) => {
-                let mut name = Vec::with_capacity(NAME_BYTES);
-                extension.child.write_name(&mut name);
-                ExtensionNodeRef::new(&extension.way, &name).encode(encoded);
+                let mut name = Vec::with_capacity(MAX_REFERENCE_BYTES);
+                extension.child.write_reference(&mut name);
+                ExtensionNodeRef::new(&extension.segment, &name).encode(encoded);
             }
             Self::Branch(branch) => {
                 // The value that a branch may hold in other tries takes one byte where there is none.
-                let payload_length = branch.names_length() + 1;
+                let payload_length = branch.references_length() + 1;
                 Header { list: true, payload_length }.encode(encoded);
-                branch.write_names(encoded);
+                branch.write_references(encoded);
                 encoded.push(EMPTY_STRING_CODE);
             }
         }

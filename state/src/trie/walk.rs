@@ -5,10 +5,10 @@
 use alloy_primitives::{B256, Bytes, keccak256};
 use alloy_trie::{Nibbles, nodes::RlpNode};
 
-use super::{
-    TrieError,
-    node::{Extension, Link, Node, Nodes, Sort, below},
-    partial::NodeCount,
+use crate::trie::{
+    error::TrieError,
+    node::{Extension, Link, Node, Nodes, NodeKind, below},
+    sparse::NodeCount,
 };
 
 /// How many children a small branch has at most.
@@ -16,12 +16,12 @@ const FEW_CHILDREN: usize = 3;
 
 /// How far one came on the way to a key.
 #[derive(Clone, Copy)]
-pub(super) struct Place {
+pub(super) struct Cursor {
     pub(super) key: Nibbles,
     pub(super) depth: usize,
 }
 
-impl Place {
+impl Cursor {
     pub(super) fn root(key: B256) -> Self {
         Self { key: Nibbles::unpack(key), depth: 0 }
     }
@@ -37,8 +37,8 @@ impl Place {
     }
 
     /// Which child of a branch is next.
-    pub(super) fn turn(&self) -> u8 {
-        turn(&self.key, self.depth)
+    pub(super) fn nibble(&self) -> u8 {
+        nibble_at(&self.key, self.depth)
     }
 
     pub(super) fn below(self, nibbles: usize) -> Self {
@@ -51,39 +51,39 @@ impl Link {
     pub(super) fn open<N: Nodes>(
         &mut self,
         nodes: &N,
-        place: Place,
+        place: Cursor,
     ) -> Result<Option<(&mut Node, &mut Option<RlpNode>)>, N::Error> {
-        self.unseal(nodes, &place.path())?;
+        self.reveal(nodes, &place.path())?;
         match self {
             Self::Empty => Ok(None),
-            Self::Sealed(hash, _) => Err(TrieError::Missing { hash: *hash, path: place.path() }.into()),
-            Self::Open(node, name) => Ok(Some((node, name))),
+            Self::Blinded(hash, _) => Err(TrieError::Missing { hash: *hash, path: place.path() }.into()),
+            Self::Revealed(node, name) => Ok(Some((node, name))),
         }
     }
 
-    pub(super) fn get<N: Nodes>(&mut self, nodes: &N, place: Place) -> Result<Option<&[u8]>, N::Error> {
+    pub(super) fn get<N: Nodes>(&mut self, nodes: &N, place: Cursor) -> Result<Option<&[u8]>, N::Error> {
         match self.open(nodes, place)? {
             None => Ok(None),
-            Some((Node::Leaf(leaf), _)) => Ok((leaf.rest == place.rest()).then_some(&leaf.value)),
+            Some((Node::Leaf(leaf), _)) => Ok((leaf.suffix == place.rest()).then_some(&leaf.value)),
             Some((Node::Extension(extension), _)) => {
-                let Extension { way, child } = &mut **extension;
+                let Extension { segment, child } = &mut **extension;
                 let leads_on = place.rest().starts_with(way);
                 if leads_on { child.get(nodes, place.below(way.len())) } else { Ok(None) }
             }
             Some((Node::Branch(branch), _)) => {
-                branch.child_mut(place.turn()).map_or(Ok(None), |child| child.get(nodes, place.below(1)))
+                branch.child_mut(place.nibble()).map_or(Ok(None), |child| child.get(nodes, place.below(1)))
             }
         }
     }
 
     /// Checks and counts what is kept from here on. What was looked at is forgotten again.
-    pub(super) fn check_kept<N: Nodes>(&mut self, nodes: &N, path: &Nibbles) -> Result<NodeCount, N::Error> {
+    pub(super) fn check_stored<N: Nodes>(&mut self, nodes: &N, path: &Nibbles) -> Result<NodeCount, N::Error> {
         match self {
             Self::Empty => Ok(NodeCount::default()),
-            Self::Sealed(_, Sort::Leaf) => Ok(NodeCount { leaves: 1, inner: 0 }),
+            Self::Blinded(_, NodeKind::Leaf) => Ok(NodeCount { leaves: 1, inner: 0 }),
             // What lies within another node is vouched for by the hash of that.
-            Self::Open(node, _) => node.check_below(nodes, path),
-            Self::Sealed(hash, sort @ (Sort::Inner | Sort::Any)) => {
+            Self::Revealed(node, _) => node.check_below(nodes, path),
+            Self::Blinded(hash, sort @ (NodeKind::Inner | NodeKind::Unknown)) => {
                 let Some(mut node) = nodes.node(*hash, *sort, path)? else {
                     return Err(TrieError::Missing { hash: *hash, path: *path }.into());
                 };
@@ -91,7 +91,7 @@ impl Link {
                 node.encode(&mut encoded);
                 let found = keccak256(&encoded);
                 if found != *hash {
-                    return Err(TrieError::Renamed { hash: *hash, path: *path, found }.into());
+                    return Err(TrieError::HashMismatch { hash: *hash, path: *path, found }.into());
                 }
                 let mut count = node.check_below(nodes, path)?;
                 count.inner += u64::from(!matches!(node, Node::Leaf(_)));
@@ -104,44 +104,44 @@ impl Link {
     /// extensions down to the depth `last`, and small branches right below. All must be named.
     pub(crate) fn prune(&mut self, depth: usize, last: usize, keys: &[Nibbles]) {
         match self {
-            Self::Open(node, _) if depth <= last || (depth == last + 1 && node.is_small()) => match node {
-                Node::Leaf(_) => self.seal(),
+            Self::Revealed(node, _) if depth <= last || (depth == last + 1 && node.is_small()) => match node {
+                Node::Leaf(_) => self.blind(),
                 Node::Extension(extension) => {
-                    let Extension { way, child } = &mut **extension;
+                    let Extension { segment, child } = &mut **extension;
                     child.prune(depth + way.len(), last, keys);
                 }
                 Node::Branch(branch) => {
-                    for run in keys.chunk_by(|one, other| turn(one, depth) == turn(other, depth)) {
-                        if let Some(child) = branch.child_mut(turn(&run[0], depth)) {
+                    for run in keys.chunk_by(|one, other| nibble_at(one, depth) == nibble_at(other, depth)) {
+                        if let Some(child) = branch.child_mut(nibble_at(&run[0], depth)) {
                             child.prune(depth + 1, last, run);
                         }
                     }
                 }
             },
-            _ => self.seal(),
+            _ => self.blind(),
         }
     }
 
     /// Forgets the node but for its hash. One that is shorter than a hash stays.
-    fn seal(&mut self) {
-        if let Self::Open(_, Some(name)) = self
+    fn blind(&mut self) {
+        if let Self::Revealed(_, Some(name)) = self
             && let Some(hash) = name.as_hash()
         {
-            let sort = if self.is_leaf() { Sort::Leaf } else { Sort::Inner };
-            *self = Self::Sealed(hash, sort);
+            let sort = if self.is_leaf() { NodeKind::Leaf } else { NodeKind::Inner };
+            *self = Self::Blinded(hash, sort);
         }
     }
 
-    pub(super) fn look_up<N: Nodes>(&mut self, nodes: &N, place: Place) -> Result<(), N::Error> {
-        if matches!(self, Self::Sealed(_, Sort::Leaf)) {
+    pub(super) fn look_up<N: Nodes>(&mut self, nodes: &N, place: Cursor) -> Result<(), N::Error> {
+        if matches!(self, Self::Blinded(_, NodeKind::Leaf)) {
             return Ok(());
         }
         match self.open(nodes, place)? {
-            Some((Node::Extension(extension), _)) if place.rest().starts_with(&extension.way) => {
-                extension.child.look_up(nodes, place.below(extension.way.len()))
+            Some((Node::Extension(extension), _)) if place.rest().starts_with(&extension.segment) => {
+                extension.child.look_up(nodes, place.below(extension.segment.len()))
             }
             Some((Node::Branch(branch), _)) => {
-                branch.child_mut(place.turn()).map_or(Ok(()), |child| child.look_up(nodes, place.below(1)))
+                branch.child_mut(place.nibble()).map_or(Ok(()), |child| child.look_up(nodes, place.below(1)))
             }
             None | Some(_) => Ok(()),
         }
@@ -152,7 +152,7 @@ impl Link {
     pub(super) fn prove<N: Nodes>(
         &mut self,
         nodes: &N,
-        place: Place,
+        place: Cursor,
         proof: &mut Vec<Bytes>,
     ) -> Result<(), N::Error> {
         let Some((node, name)) = self.open(nodes, place)? else { return Ok(()) };
@@ -162,11 +162,11 @@ impl Link {
             proof.push(encoded.into());
         }
         match node {
-            Node::Extension(extension) if place.rest().starts_with(&extension.way) => {
-                extension.child.prove(nodes, place.below(extension.way.len()), proof)
+            Node::Extension(extension) if place.rest().starts_with(&extension.segment) => {
+                extension.child.prove(nodes, place.below(extension.segment.len()), proof)
             }
             Node::Branch(branch) => {
-                let child = branch.child_mut(place.turn());
+                let child = branch.child_mut(place.nibble());
                 child.map_or(Ok(()), |child| child.prove(nodes, place.below(1), proof))
             }
             Node::Leaf(_) | Node::Extension(_) => Ok(()),
@@ -183,11 +183,11 @@ impl Node {
     fn check_below<N: Nodes>(&mut self, nodes: &N, path: &Nibbles) -> Result<NodeCount, N::Error> {
         match self {
             Self::Leaf(_) => Ok(NodeCount { leaves: 1, inner: 0 }),
-            Self::Extension(extension) => extension.child.check_kept(nodes, &path.join(&extension.way)),
+            Self::Extension(extension) => extension.child.check_stored(nodes, &path.join(&extension.segment)),
             Self::Branch(branch) => {
                 let mut count = NodeCount::default();
                 for (nibble, child) in branch.children_mut() {
-                    count += child.check_kept(nodes, &below(path, nibble))?;
+                    count += child.check_stored(nodes, &below(path, nibble))?;
                 }
                 Ok(count)
             }
@@ -196,6 +196,6 @@ impl Node {
 }
 
 /// Which child of a branch at the depth `at` leads along `path`.
-pub(super) fn turn(path: &Nibbles, at: usize) -> u8 {
+pub(super) fn nibble_at(path: &Nibbles, at: usize) -> u8 {
     path.get(at).expect("a branch stands above the end of every key below it")
 }

@@ -8,13 +8,19 @@ use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_rlp::Decodable;
 use alloy_trie::{EMPTY_ROOT_HASH, TrieAccount};
 
-use super::{
-    TrieError, WitnessError,
-    node::NodeIndex,
-    partial::{PartialTrie, Update},
-    slot_key,
+use crate::{
+    model::{
+        account::Account,
+        changes::{AccountChange, Changes, Life, account_difference},
+        mismatch::Mismatch,
+    },
+    trie::{
+        error::{TrieError, WitnessError},
+        node::NodeIndex,
+        sparse::{SparseTrie, Update},
+        slot_key,
+    },
 };
-use crate::{Account, AccountChange, Changes, Life, Mismatch, changes::account_difference};
 
 /// The raw trie nodes that prove a part of the state before a block.
 ///
@@ -49,7 +55,7 @@ impl Witness {
     ///
     /// If a node on the way to it is missing or malformed.
     pub fn account(&self, root: B256, address: Address) -> Result<Option<(Account, B256)>, WitnessError> {
-        let held = account(&mut PartialTrie::new(&self.nodes, root), address)?;
+        let held = account(&mut SparseTrie::new(&self.nodes, root), address)?;
         Ok(held.map(|held| (plain(&held), held.storage_root)))
     }
 
@@ -60,7 +66,7 @@ impl Witness {
     ///
     /// If a node on the way to it is missing or malformed.
     pub fn slot(&self, storage_root: B256, key: U256) -> Result<U256, WitnessError> {
-        Ok(slot(&mut PartialTrie::new(&self.nodes, storage_root), key)?)
+        Ok(slot(&mut SparseTrie::new(&self.nodes, storage_root), key)?)
     }
 
     /// The state root after `changes` are applied to the state with the root `parent_root`.
@@ -71,10 +77,10 @@ impl Witness {
     ///
     /// # Errors
     ///
-    /// If a node that the answer depends on is missing or malformed, and [`WitnessError::Misfit`]
+    /// If a node that the answer depends on is missing or malformed, and [`WitnessError::Mismatch`]
     /// for the first place, in order of addresses, that does not hold what the changes started from.
     pub fn root_after(&self, parent_root: B256, changes: &Changes) -> Result<B256, WitnessError> {
-        let mut accounts = PartialTrie::new(&self.nodes, parent_root);
+        let mut accounts = SparseTrie::new(&self.nodes, parent_root);
         let mut listed: Vec<_> = changes.accounts.iter().collect();
         listed.sort_unstable_by_key(|(address, _)| **address);
         let mut updates = Vec::with_capacity(listed.len());
@@ -101,7 +107,7 @@ impl Witness {
             (Life::Same, Some(held)) => held.storage_root,
             (Life::Same, None) | (Life::New, _) => EMPTY_ROOT_HASH,
         };
-        let mut storage = PartialTrie::new(&self.nodes, storage_root);
+        let mut storage = SparseTrie::new(&self.nodes, storage_root);
         let updates = slot_updates(&mut storage, address, change)?;
         let Some(after) = change.account.after else { return Ok(None) };
         storage.update(updates)?;
@@ -111,7 +117,7 @@ impl Witness {
 
 /// What becomes of the slots, by hash, once it is sure that all hold what they should.
 fn slot_updates(
-    storage: &mut PartialTrie<&NodeIndex>,
+    storage: &mut SparseTrie<&NodeIndex>,
     address: Address,
     change: &AccountChange,
 ) -> Result<Vec<Update>, WitnessError> {
@@ -132,17 +138,17 @@ fn slot_updates(
 }
 
 fn account(
-    accounts: &mut PartialTrie<&NodeIndex>,
+    accounts: &mut SparseTrie<&NodeIndex>,
     address: Address,
 ) -> Result<Option<TrieAccount>, TrieError> {
     value(accounts, keccak256(address))
 }
 
-fn slot(storage: &mut PartialTrie<&NodeIndex>, key: U256) -> Result<U256, TrieError> {
+fn slot(storage: &mut SparseTrie<&NodeIndex>, key: U256) -> Result<U256, TrieError> {
     Ok(value(storage, slot_key(&key))?.unwrap_or_default())
 }
 
-fn value<V: Decodable>(trie: &mut PartialTrie<&NodeIndex>, key: B256) -> Result<Option<V>, TrieError> {
+fn value<V: Decodable>(trie: &mut SparseTrie<&NodeIndex>, key: B256) -> Result<Option<V>, TrieError> {
     let value = trie.get(key)?.map(alloy_rlp::decode_exact).transpose();
     value.map_err(|reason| TrieError::Value { key, reason })
 }
@@ -156,7 +162,14 @@ mod tests {
     use alloy_trie::Nibbles;
 
     use super::*;
-    use crate::{Allocation, Change, Location, MemoryStore, Value, trie::full::FullTrie};
+    use crate::{
+        model::{
+            changes::Change,
+            mismatch::{Location, Value},
+        },
+        stores::memory::{Allocation, MemoryStore},
+        trie::tests::full::FullTrie,
+    };
 
     fn address(byte: u8) -> Address {
         Address::with_last_byte(byte)

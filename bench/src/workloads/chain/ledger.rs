@@ -1,31 +1,31 @@
-//! The state under a generated chain: what its blocks are executed on, and the root after each of them.
+//! The state of a generated chain: the base of the next block, and the root after each block.
 //!
-//! The one seam between a chain and its store. The contracts of generated chains never ask for a block's hash.
+//! The interface between a chain and its store.
 
 use std::error::Error;
 
 use alloy_primitives::{B256, Bytes};
 use blockloom_state::{Base, Changes, DiskError, DiskStore, MemoryStore, Mismatch, NewBlock};
 
-/// A state that blocks are executed on and then change.
+/// A state that blocks are executed on and that then takes their changes.
 pub trait Ledger {
-    /// What blocks are executed on.
+    /// The base that blocks are executed on.
     type Base: Base;
-    /// Why changes were not taken.
+    /// Why changes could not be applied.
     type Error: Error + 'static;
 
     /// The state after the last changes.
     fn base(&self) -> &Self::Base;
 
-    /// Applies what a block did, and computes the root of the state after it.
+    /// Applies the changes of a block, and returns the new state root.
     ///
     /// # Errors
     ///
-    /// If the changes do not fit, or cannot be kept.
+    /// If the changes do not match the state, or cannot be stored.
     fn apply(&mut self, changes: &Changes) -> Result<B256, Self::Error>;
 }
 
-/// Computes every root from the whole state: the time for that grows with the number of accounts.
+/// Computes each root from the whole state, in time proportional to its size.
 impl Ledger for MemoryStore {
     type Base = Self;
     type Error = Box<Mismatch>;
@@ -40,7 +40,7 @@ impl Ledger for MemoryStore {
     }
 }
 
-/// Computes every root from what changed.
+/// Computes each root from the changes.
 impl Ledger for DiskStore {
     type Base = Self;
     type Error = DiskError;
@@ -52,7 +52,7 @@ impl Ledger for DiskStore {
     fn apply(&mut self, changes: &Changes) -> Result<B256, DiskError> {
         let staged = self.stage(changes)?;
         let (root, number) = (staged.root(), self.head().number + 1);
-        // Any name will do for a block whose hash nobody asks for.
+        // Generated contracts never read a block hash, so any hash is valid here.
         self.commit(staged, NewBlock { number, hash: root, note: Bytes::new() })?;
         Ok(root)
     }

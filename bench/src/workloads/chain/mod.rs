@@ -1,14 +1,14 @@
-//! Chains of generated blocks: each a valid block of Osaka after the one before it, signed and sealed.
+//! Chains of generated blocks. Each block is a valid, signed and sealed Osaka block on top of its parent.
 //!
-//! Owns the last header and the ledger. Promises the same blocks for the same recipe, on every machine,
-//! whatever the ledger is made of.
+//! Owns the last header and the ledger. Promises the same blocks for the same recipe on every machine, with
+//! every kind of ledger.
 
-mod form;
 mod genesis;
 mod ledger;
-mod people;
 mod proposer;
 mod traffic;
+mod transaction;
+mod users;
 
 use alloy_consensus::Header;
 use alloy_hardforks::EthereumHardfork;
@@ -20,39 +20,39 @@ use blockloom_fixtures::{
 };
 
 use super::{Kind, random::Random};
-use form::Prices;
 use proposer::Proposer;
 use traffic::Traffic;
+use transaction::Prices;
 
 pub use genesis::Genesis;
 pub use ledger::Ledger;
 
-/// The fork that generated chains are under, and its name among networks.
+/// The fork of generated chains, and its name in blockchain tests.
 const FORK: EthereumHardfork = EthereumHardfork::Osaka;
 const NETWORK: &str = "Osaka";
-/// The number that generated chains sign for.
+/// The chain id of generated chains.
 const CHAIN_ID: u64 = 1;
 
-/// What a chain is made from. It has no end: whoever wants more blocks asks for them.
+/// The parameters of a generated chain. The number of blocks is not one of them: a chain can always grow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChainRecipe {
-    /// What its transactions do.
+    /// What the transactions do.
     pub kind: Kind,
-    /// About how much gas a block uses.
+    /// The approximate gas of a block.
     pub gas: u64,
-    /// How many accounts there are before its first transaction.
+    /// The number of accounts in the genesis.
     pub accounts: u64,
-    /// Where the random numbers start.
+    /// The seed of the random numbers.
     pub seed: u64,
 }
 
 impl ChainRecipe {
-    /// Fewer accounts have no room for the contracts and somebody to call them.
+    /// The least number of accounts: the contracts and some senders.
     pub const LEAST_ACCOUNTS: u64 = 100;
-    /// With more gas than this, a block could have more bytes than Osaka allows (EIP-7934).
+    /// The most gas of a block. A larger block could have more bytes than Osaka allows (EIP-7934).
     pub const MOST_GAS: u64 = 1_000_000_000;
 
-    /// The state that the chain starts with.
+    /// The genesis state of the chain.
     ///
     /// # Panics
     ///
@@ -63,14 +63,14 @@ impl ChainRecipe {
     }
 }
 
-/// Why a chain has no next block.
+/// Why the next block of a chain could not be generated.
 #[derive(Debug, thiserror::Error)]
 pub enum ChainError<E> {
-    /// The block that was made cannot be executed.
+    /// The generated block cannot be executed.
     #[error(transparent)]
     Block(#[from] BlockError),
-    /// The ledger does not take what the block did.
-    #[error("the state cannot be kept: {0}")]
+    /// The ledger cannot apply the changes of the block.
+    #[error("cannot apply the changes of the block: {0}")]
     Ledger(E),
 }
 
@@ -89,13 +89,13 @@ pub struct GeneratedChain<L> {
 }
 
 impl<L: Ledger> GeneratedChain<L> {
-    /// The chain of a recipe. `ledger` holds its genesis, whose state root is `root`.
+    /// The chain of a recipe. `ledger` holds the genesis state, and `root` is its state root.
     pub fn new(recipe: &ChainRecipe, genesis: Genesis, ledger: L, root: B256) -> Self {
         let ChainRecipe { kind, gas, seed, .. } = *recipe;
         let spec = ChainSpec::always(FORK).with_chain_id(CHAIN_ID);
         let proposer = Proposer::new(seed, gas);
-        let mut first = compose::genesis(&spec, root, proposer.room());
-        Proposer::date(&mut first);
+        let mut first = compose::genesis(&spec, root, proposer.initial_gas_limit());
+        Proposer::fill_genesis(&mut first);
         Self {
             spec,
             engine: Engine::new(Config::default()),
@@ -109,38 +109,38 @@ impl<L: Ledger> GeneratedChain<L> {
         }
     }
 
-    /// The state that it started with.
+    /// The genesis state.
     pub fn genesis(&self) -> &Genesis {
         &self.genesis
     }
 
-    /// What holds the state after its last block.
+    /// The ledger, with the state after the last block.
     pub fn ledger(&self) -> &L {
         &self.ledger
     }
 
-    /// What a file says of it before anything else.
+    /// The head of a file with this chain.
     pub fn head<'c>(&'c self, name: &'c str) -> ChainHead<'c> {
         let blobs = self.spec.rules(&self.first).blobs;
         ChainHead { name, network: NETWORK, chain_id: CHAIN_ID, blobs, genesis: &self.first }
     }
 
-    /// The header of its last block.
+    /// The header of the last block.
     pub fn last(&self) -> &Header {
         &self.last
     }
 
-    /// Makes the next block.
+    /// Generates the next block.
     ///
     /// # Errors
     ///
-    /// If the block cannot be executed, or the ledger fails. The chain is of no use then.
+    /// If the block cannot be executed, or the ledger fails. The chain must not be used afterwards.
     pub fn grow(&mut self) -> Result<SignedBlock, ChainError<L::Error>> {
         let mut draft = Draft::after(&self.spec, &self.last);
-        self.proposer.decide(&mut draft.header, &mut self.random);
+        self.proposer.fill(&mut draft.header, &mut self.random);
         let prices = Prices::of(&draft.header, draft.rules());
-        let room = self.proposer.room_in(&draft.header, draft.rules());
-        let transactions = self.traffic.transactions(&self.genesis, prices, room, &mut self.random);
+        let budget = self.proposer.budget(&draft.header, draft.rules());
+        let transactions = self.traffic.transactions(&self.genesis, prices, budget, &mut self.random);
         let withdrawals = self.proposer.withdrawals(&self.genesis, &mut self.random);
         let draft = draft.with_body(transactions, withdrawals);
         let outcome = self.engine.execute(self.ledger.base(), &draft.block()?)?;

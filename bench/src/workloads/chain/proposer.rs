@@ -1,4 +1,4 @@
-//! What is decided of a generated block beside its transactions: when, for whom, how much room it has.
+//! The header fields, the gas budget and the withdrawals of a generated block.
 
 use alloy_consensus::Header;
 use alloy_eips::eip4895::Withdrawal;
@@ -6,47 +6,47 @@ use alloy_primitives::{Address, B256, keccak256};
 use blockloom_engine::Rules;
 use blockloom_fixtures::compose::SLOT;
 
-use super::{form::MOST_GAS_LIMIT, genesis::Genesis};
+use super::{genesis::Genesis, transaction::MOST_GAS_LIMIT};
 use crate::workloads::random::{Random, address};
 
-/// The second in which the first block is made.
+/// The timestamp of the genesis block.
 pub(super) const FIRST_TIMESTAMP: u64 = 1_800_000_000;
-/// What the first block asks for a unit of gas, in wei.
-const FIRST_BASE_FEE: u64 = 1_000_000_000;
-/// A block has at least room for one transaction of any kind.
-const LEAST_ROOM: u64 = 2 * MOST_GAS_LIMIT;
-/// The gas limit stays within this share of where it started.
-const LEEWAY: u64 = 16;
-/// By how much a limit may differ from the one before it.
+/// The base fee of the genesis block, in wei.
+const INITIAL_BASE_FEE: u64 = 1_000_000_000;
+/// The least gas limit. A block has room for a transaction of any kind.
+const LEAST_GAS_LIMIT: u64 = 2 * MOST_GAS_LIMIT;
+/// The gas limit stays between about the initial one and 1 + 1/16 of it.
+const LIMIT_RANGE: u64 = 16;
+/// Consensus: consecutive gas limits differ by less than 1/1024.
 const LIMIT_STEPS: u64 = 1024;
-/// How many proposers there are.
+/// The number of proposers.
 const PROPOSERS: u64 = 4;
-/// Every so many-th slot has no block, on average.
+/// One in this many slots has no block, on average.
 const SLOTS_PER_MISS: u64 = 32;
 /// The most withdrawals in a block.
 const MOST_WITHDRAWALS: u64 = 4;
 
-/// How much a block takes yet.
+/// What remains for the transactions of a block.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Room {
-    /// The gas that is to be used.
-    pub(super) aim: u64,
-    /// The gas that transactions may ask for.
-    pub(super) limit: u64,
-    /// The blobs that may come with them.
+pub(super) struct Budget {
+    /// The gas to use, approximately.
+    pub(super) gas_target: u64,
+    /// The sum of the gas limits of transactions.
+    pub(super) gas_limit: u64,
+    /// The number of blobs.
     pub(super) blobs: u64,
 }
 
-impl Room {
-    /// Takes a transaction that uses so much gas, asks for so much, and comes with so many blobs.
-    pub(super) fn take(&mut self, gas: u64, limit: u64, blobs: u64) {
-        self.aim = self.aim.saturating_sub(gas);
-        self.limit -= limit;
+impl Budget {
+    /// Subtracts a transaction.
+    pub(super) fn take(&mut self, gas: u64, gas_limit: u64, blobs: u64) {
+        self.gas_target = self.gas_target.saturating_sub(gas);
+        self.gas_limit -= gas_limit;
         self.blobs -= blobs;
     }
 }
 
-/// Decides.
+/// Fills in the fields that a proposer chooses.
 #[derive(Clone, Debug)]
 pub(super) struct Proposer {
     seed: u64,
@@ -59,19 +59,19 @@ impl Proposer {
         Self { seed, gas, withdrawals: 0 }
     }
 
-    /// The gas limit that the chain starts with: twice what is wanted, so that the base fee stays.
-    pub(super) fn room(&self) -> u64 {
-        (2 * self.gas).max(LEAST_ROOM)
+    /// The gas limit of the genesis block: twice the gas to use, so that the base fee stays the same.
+    pub(super) fn initial_gas_limit(&self) -> u64 {
+        (2 * self.gas).max(LEAST_GAS_LIMIT)
     }
 
-    /// Says when the first block is made, and what it asks for.
-    pub(super) fn date(first: &mut Header) {
-        first.timestamp = FIRST_TIMESTAMP;
-        first.base_fee_per_gas = Some(FIRST_BASE_FEE);
+    /// Fills in the genesis header.
+    pub(super) fn fill_genesis(header: &mut Header) {
+        header.timestamp = FIRST_TIMESTAMP;
+        header.base_fee_per_gas = Some(INITIAL_BASE_FEE);
     }
 
-    /// Fills in what a block's proposer is free to say.
-    pub(super) fn decide(&self, header: &mut Header, random: &mut Random) {
+    /// Fills in the fields that a proposer is free to choose.
+    pub(super) fn fill(&self, header: &mut Header, random: &mut Random) {
         let missed = u64::from(random.below(SLOTS_PER_MISS) == 0);
         header.timestamp += missed * SLOT;
         header.beneficiary = self.coinbase(random.below(PROPOSERS));
@@ -84,37 +84,38 @@ impl Proposer {
         address(self.seed, "proposer", number)
     }
 
-    /// A limit that may follow the last one: it wanders, and comes back.
+    /// A valid next gas limit: a random walk within the range.
     fn next_limit(&self, last: u64, random: &mut Random) -> u64 {
         let step = random.below(last / LIMIT_STEPS);
-        let (least, most) = (self.room(), self.room() + self.room() / LEEWAY);
+        let (least, most) =
+            (self.initial_gas_limit(), self.initial_gas_limit() + self.initial_gas_limit() / LIMIT_RANGE);
         let rises = last < least || (last <= most && random.below(2) == 0);
         if rises { last + step } else { last - step }
     }
 
-    /// How much a block takes. Of what has become dear less is used, and of what is cheap more, so that the
-    /// base fee comes back however long the chain is.
-    pub(super) fn room_in(&self, header: &Header, rules: &Rules) -> Room {
+    /// The budget of a block. It is smaller while the base fee is high, and larger while it is low, so that the
+    /// base fee of a long chain stays in a range.
+    pub(super) fn budget(&self, header: &Header, rules: &Rules) -> Budget {
         let base_fee = header.base_fee_per_gas.unwrap_or_default();
-        let aim = if base_fee > 2 * FIRST_BASE_FEE {
+        let gas_target = if base_fee > 2 * INITIAL_BASE_FEE {
             self.gas / 4 * 3
-        } else if base_fee < FIRST_BASE_FEE / 2 {
+        } else if base_fee < INITIAL_BASE_FEE / 2 {
             self.gas / 4 * 5
         } else {
             self.gas
         };
         let blobs = rules.blobs.map_or(0, |blobs| blobs.max_blob_count);
-        Room { aim, limit: header.gas_limit, blobs }
+        Budget { gas_target, gas_limit: header.gas_limit, blobs }
     }
 
-    /// What the block pays out of the consensus layer.
+    /// The withdrawals of a block.
     pub(super) fn withdrawals(&mut self, genesis: &Genesis, random: &mut Random) -> Vec<Withdrawal> {
         let count = random.below(MOST_WITHDRAWALS + 1);
         (0..count)
             .map(|_| {
                 let (index, validator_index) = (self.withdrawals, random.below(1_000_000));
                 self.withdrawals += 1;
-                let address = genesis.people.somebody(random);
+                let address = genesis.users.any(random);
                 Withdrawal { index, validator_index, address, amount: 1 + random.below(32_000_000_000) }
             })
             .collect()

@@ -5,7 +5,10 @@ use alloy_eips::eip1559::{BaseFeeParams, calc_next_block_base_fee};
 use alloy_hardforks::EthereumHardfork;
 use proptest::prelude::*;
 
-use super::{HeaderError as Error, HeaderField as Field, *};
+use alloy_primitives::B256;
+
+use super::*;
+use crate::block::error::header::{HeaderError as Error, HeaderField as Field};
 
 const BLOB: u64 = DATA_GAS_PER_BLOB;
 

@@ -1,0 +1,25 @@
+//! Checks around the files and pipes that the command writes to.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+/// Whether to report an error of writing. A closed pipe is no error: the reader has read enough.
+pub(crate) fn is_reportable(error: &io::Error) -> bool {
+    error.kind() != io::ErrorKind::BrokenPipe
+}
+
+/// Rejects an output path inside an input: writing would overwrite a fixture, or be read as one.
+pub(crate) fn check_outside_inputs(option: &str, output: &Path, inputs: &[PathBuf]) -> Result<(), String> {
+    let folder = output.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let (Ok(folder), Some(name)) = (folder.canonicalize(), output.file_name()) else { return Ok(()) };
+    let target = folder.join(name);
+    let is_under = |input: &&PathBuf| input.canonicalize().is_ok_and(|input| target.starts_with(input));
+    match inputs.iter().find(is_under) {
+        Some(input) => {
+            Err(format!("{option} {}: this path is inside the input {}", output.display(), input.display()))
+        }
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,123 @@
+//! `blockloom bench`.
+
+use std::{path::Path, process::Output};
+
+use serde_json::Value;
+
+use crate::command::{blockloom, text};
+
+fn bench(arguments: &[&str]) -> Output {
+    blockloom(&[&["bench"], arguments].concat())
+}
+
+fn rows(output: &Output) -> Vec<Value> {
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// The keys of a line of JSON. The README of this crate describes each.
+const KEYS: [&str; 19] = [
+    "cpu_ratio",
+    "gas",
+    "incarnations",
+    "limit",
+    "limits",
+    "parallel_best_micros",
+    "parallel_micros",
+    "peak_bytes",
+    "ratio",
+    "sequential_best_micros",
+    "sequential_micros",
+    "sequential_peak_bytes",
+    "shape",
+    "threads",
+    "txs",
+    "with_list_incarnations",
+    "with_list_micros",
+    "with_list_ratio",
+    "workload",
+];
+
+#[test]
+fn each_workload_shape_size_and_number_of_threads_has_a_row() {
+    let arguments =
+        "transfers swaps --shape independent,chain --gas 200k,1M --threads 1,2 --rounds 2 --json -";
+    let rows = rows(&bench(&arguments.split(' ').collect::<Vec<_>>()));
+    assert_eq!(rows.len(), 2 * 2 * 2 * 2);
+    for row in &rows {
+        let mut keys: Vec<_> = row.as_object().unwrap().keys().map(String::as_str).collect();
+        let mut expected = KEYS;
+        keys.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(keys, expected);
+        let number = |key: &str| row[key].as_f64().unwrap();
+        assert!((number("ratio") - number("sequential_micros") / number("parallel_micros")).abs() < 0.01);
+        assert!(number("limit") >= 1.0 && number("limit") <= number("threads") * 1.01, "{row}");
+        assert!(number("incarnations") >= number("txs") && number("peak_bytes") > 0.0, "{row}");
+        assert!(number("cpu_ratio") > 0.0, "{row}");
+    }
+    let manual = include_str!("../../README.md");
+    assert!(KEYS.iter().all(|key| manual.contains(&format!("`{key}`"))), "the manual lacks a key");
+    let chain = rows.iter().find(|row| row["shape"] == "chain" && row["workload"] == "swaps").unwrap();
+    assert!(chain["limits"]["any"].as_f64().unwrap() < 1.1, "{chain}");
+}
+
+#[test]
+fn fixtures_have_a_row_for_each_block_and_a_sum() {
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/blocks");
+    let output = bench(&[samples.to_str().unwrap(), "--rounds", "2", "--threads", "2"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let table = text(&output.stdout);
+    let fixtures = table.lines().filter(|line| line.contains(" fixture ")).count();
+    let (latencies, others): (Vec<_>, Vec<_>) =
+        table.lines().partition(|line| line.starts_with("core-to-core latency: "));
+    assert!(fixtures > 0 && others.last().unwrap().contains("geometric mean"), "{table}");
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    assert_eq!(latencies.len(), usize::from(cores > 1), "{table}");
+}
+
+#[test]
+fn with_lists_each_block_is_executed_a_third_time() {
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/blocks");
+    let arguments =
+        ["transfers", samples.to_str().unwrap(), "--gas", "1M", "--rounds", "2", "--threads", "2"];
+    let rows = rows(&bench(&[&arguments[..], &["--with-lists", "--json", "-"]].concat()));
+    for row in &rows {
+        let number = |key: &str| row[key].as_f64().unwrap();
+        let ratio = number("sequential_micros") / number("with_list_micros");
+        assert!((number("with_list_ratio") - ratio).abs() < 0.01, "{row}");
+        assert!(number("with_list_incarnations") >= number("txs"), "{row}");
+    }
+}
+
+#[test]
+fn read_latency_delays_every_read_of_the_base() {
+    let run = |latency| {
+        let arguments = ["erc20", "--gas", "1M", "--rounds", "1", "--threads", "1", "--json", "-"];
+        rows(&bench(&[&arguments[..], &["--read-latency-us", latency]].concat())).remove(0)
+    };
+    let (fast, slow) = (run("0"), run("200"));
+    // Every transaction reads at least three accounts and slots that no other transaction reads.
+    let least = slow["txs"].as_f64().unwrap() * 3.0 * 200.0;
+    assert!(slow["sequential_micros"].as_f64().unwrap() > least, "{slow}");
+    assert!(fast["sequential_micros"].as_f64().unwrap() < least, "{fast}");
+    assert_eq!(slow["limit"], Value::Null);
+}
+
+#[test]
+fn invalid_arguments_are_rejected() {
+    for arguments in [
+        &["no-such-workload"][..],
+        &["--gas", "0"],
+        &["--gas", "1T"],
+        &["--shape", "round"],
+        &["--hot", "1.5"],
+        &["--threads", "0"],
+        &["--rounds", "0"],
+        &["--senders", "0"],
+    ] {
+        let output = bench(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(!output.stderr.is_empty() && output.stdout.is_empty(), "{arguments:?}");
+    }
+}

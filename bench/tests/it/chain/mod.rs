@@ -1,0 +1,6 @@
+//! `blockloom chain`: imports, rejected files, undo, and crashes.
+
+mod chain_file;
+mod crashes;
+mod import;
+mod long;

@@ -1,0 +1,13 @@
+//! The `blockloom` command as a user or a script runs it, the generated workloads, and what they show of the engine.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod bench;
+mod chain;
+mod command;
+mod cpu_time;
+mod generate;
+mod list;
+mod publication;
+mod replay;
+mod workloads;

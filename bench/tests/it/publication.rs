@@ -1,0 +1,71 @@
+//! Speculative runs stop publishing their writes if, and only if, transactions do not read each other's writes.
+
+use std::{ops::ControlFlow, thread, time::Duration};
+
+use blockloom_bench::workloads::{Kind, Recipe, Shape, Workload};
+use blockloom_engine::{Config, Engine, Outcome, Spread, Statistics};
+
+const GAS: u64 = 100_000_000;
+
+/// Executes a block with a slow gate, so that speculation runs far ahead.
+fn execute(engine: &Engine, Workload { base, block }: &Workload) -> Outcome {
+    let pause = |_: blockloom_engine::CommittedStep<'_>| {
+        thread::sleep(Duration::from_micros(50));
+        ControlFlow::Continue(())
+    };
+    engine.execute_with(base, block, pause).unwrap()
+}
+
+fn engine(spread: Spread) -> Engine {
+    Engine::new(Config { spread, ..Config::with_threads(3) })
+}
+
+fn statistics_of(shape: Shape) -> Statistics {
+    let workload = Recipe::new(Kind::Erc20, shape, GAS).prepare();
+    execute(&engine(Spread::Always), &workload).statistics
+}
+
+#[test]
+fn independent_transactions_are_mostly_unpublished() {
+    let Statistics { committed, unpublished, stale_at_gate, .. } = statistics_of(Shape::Independent);
+    assert!(committed > 400 && unpublished > committed / 2, "{unpublished} of {committed}");
+    assert_eq!(stale_at_gate.total(), 0);
+}
+
+#[test]
+fn dependent_transactions_are_all_published() {
+    for shape in [Shape::Chain, Shape::Hot] {
+        let Statistics { committed, unpublished, .. } = statistics_of(shape);
+        assert_eq!(unpublished, 0, "{shape}: of {committed}");
+    }
+}
+
+/// A block with every transaction twice: the second half repeats the first half, as far apart as possible.
+fn two_phases(kind: Kind) -> Workload {
+    let Workload { base, mut block } = Recipe::new(kind, Shape::Independent, GAS).prepare();
+    let again = block.transactions.clone().into_iter().map(|mut transaction| {
+        transaction.env.nonce += 1;
+        transaction
+    });
+    block.transactions.extend(again);
+    block.env.gas_limit *= 2;
+    Workload { base, block }
+}
+
+#[test]
+fn a_missing_write_switches_publication_on() {
+    for kind in [Kind::Erc20, Kind::Swaps] {
+        let workload = two_phases(kind);
+        let expected = Engine::new(Config::sequential()).execute(&workload.base, &workload.block).unwrap();
+        for spread in [Spread::Always, Spread::Hushed] {
+            let outcome = execute(&engine(spread), &workload);
+            let Statistics { unpublished, at_gate, .. } = outcome.statistics;
+            assert!(outcome == expected, "{kind}, {spread:?}");
+            let second_half = workload.block.transactions.len() as u64 / 2;
+            assert!(unpublished > 0, "{kind}, {spread:?}");
+            // The gate runs the transactions that were in the window when the first write was missed. Without
+            // publication it would run the whole second half.
+            assert!(at_gate < second_half * 3 / 4, "{kind}, {spread:?}: {at_gate} of {second_half}");
+        }
+    }
+}

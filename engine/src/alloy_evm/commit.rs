@@ -1,0 +1,81 @@
+//! From what the engine says of a transaction to what revm would have said of it.
+
+use alloy_primitives::map::AddressMap;
+use blockloom_state::{Account, AccountChange, Changes, Life};
+use revm::{
+    Database,
+    context_interface::result::{ExecutionResult, Output, ResultGas, SuccessReason},
+    state::{Account as EvmAccount, AccountInfo, Bytecode, EvmState, EvmStorageSlot, TransactionId},
+};
+
+use crate::block::outcome::Receipt;
+
+/// A result of which status, logs and gas are true. What the transaction returned and why it halted,
+/// a receipt does not say.
+pub(super) fn result(receipt: Receipt, gas: ResultGas) -> ExecutionResult {
+    let logs = receipt.logs;
+    if receipt.status.coerce_status() {
+        let output = Output::Call(Default::default());
+        ExecutionResult::Success { reason: SuccessReason::Stop, gas, logs, output }
+    } else {
+        ExecutionResult::Revert { gas, logs, output: Default::default() }
+    }
+}
+
+/// The accounts that a transaction changed, with the marks that revm would have put on them, as a
+/// database wants them that stands where the changes start.
+///
+/// # Errors
+///
+/// If an account cannot be read.
+pub(super) fn evm_state<DB: Database>(database: &mut DB, changes: &Changes) -> Result<EvmState, DB::Error> {
+    let mut state = AddressMap::with_capacity_and_hasher(changes.accounts.len(), Default::default());
+    for (address, change) in &changes.accounts {
+        // A database may hold the code beside the account. It must not lose it by the commit.
+        let before = database.basic(*address)?;
+        state.insert(*address, evm_account(before, change, changes));
+    }
+    Ok(state)
+}
+
+fn evm_account(before: Option<AccountInfo>, change: &AccountChange, changes: &Changes) -> EvmAccount {
+    let code_before = before.as_ref().and_then(|info| info.code.clone());
+    let mut account = match before {
+        Some(info) => EvmAccount::from(info),
+        None => EvmAccount::new_not_existing(TransactionId::ZERO),
+    };
+    account.mark_touch();
+    let Some(after) = change.account.after else {
+        account.info = AccountInfo::default();
+        account.mark_selfdestruct();
+        return account;
+    };
+    if is_created(change, &after) {
+        account.mark_created();
+    }
+    let is_same_code = change.account.before.map(|before| before.code_hash) == Some(after.code_hash);
+    account.info.code = match changes.codes.get(&after.code_hash) {
+        Some(code) => Some(code.clone()),
+        None if !after.has_code() => Some(Bytecode::default()),
+        None => code_before.filter(|_| is_same_code),
+    };
+    account.info.balance = after.balance;
+    account.info.nonce = after.nonce;
+    account.info.code_hash = after.code_hash;
+    let slots = change
+        .slots
+        .iter()
+        .map(|(key, slot)| (*key, EvmStorageSlot::new_changed(slot.before, slot.after, TransactionId::ZERO)));
+    account.storage.extend(slots);
+    account
+}
+
+/// Whether the account was created by the transaction, rather than changed or paid.
+fn is_created(change: &AccountChange, after: &Account) -> bool {
+    match change.account.before {
+        Some(_) => change.life == Life::New,
+        // Before EIP-161 an account may come to exist and yet be empty. Unless it is marked as
+        // created, a database takes it for one to be cleared.
+        None => after.has_code() || after.is_empty(),
+    }
+}

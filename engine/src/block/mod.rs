@@ -1,0 +1,11 @@
+//! The plain data of an execution: blocks, outcomes, errors, configuration and statistics.
+//!
+//! May import `threads`.
+
+#[expect(clippy::module_inception, reason = "the folder is named after its main type")]
+pub(crate) mod block;
+pub(crate) mod config;
+pub(crate) mod error;
+pub(crate) mod outcome;
+pub(crate) mod rules;
+pub(crate) mod statistics;

@@ -1,0 +1,88 @@
+//! What a block yields.
+
+use alloy_consensus::{Eip658Value, ReceiptEnvelope, TxType};
+use alloy_eips::{eip7685::Requests, eip7928::BlockAccessList};
+use alloy_primitives::{B256, Log};
+use blockloom_state::Changes;
+
+use crate::block::statistics::Statistics;
+
+/// Everything that a block yields.
+///
+/// Two outcomes are equal if the block did the same; what executing it took is not compared.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    /// One for each transaction, in order.
+    pub receipts: Vec<Receipt>,
+    /// The gas that counts against the block's limit.
+    pub gas_used: u64,
+    /// The blob gas of all transactions; zero before Cancun.
+    pub blob_gas_used: u64,
+    /// The requests to the consensus layer (EIP-7685); `None` before Prague.
+    pub requests: Option<Requests>,
+    /// What the block did to its base, the system calls, withdrawals and rewards included.
+    pub changes: Changes,
+    /// What the block accessed and changed, index by index (EIP-7928); `None` unless the block's rules
+    /// commit to it, it came with a claim, or [`Config::lists`](crate::Config::lists) asks for it.
+    pub access_list: Option<BlockAccessList>,
+    /// What executing the block took.
+    pub statistics: Statistics,
+}
+
+impl PartialEq for Outcome {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { receipts, gas_used, blob_gas_used, requests, changes, access_list, statistics: _ } = self;
+        *receipts == other.receipts
+            && *gas_used == other.gas_used
+            && *blob_gas_used == other.blob_gas_used
+            && *requests == other.requests
+            && *changes == other.changes
+            && *access_list == other.access_list
+    }
+}
+
+impl Eq for Outcome {}
+
+impl Outcome {
+    /// Puts the state root after each transaction into its receipt, as receipts have it before
+    /// Byzantium. Executing alone does not know the roots.
+    ///
+    /// # Panics
+    ///
+    /// If there is not one root for each receipt.
+    #[must_use]
+    pub fn with_post_states(mut self, roots: &[B256]) -> Self {
+        assert_eq!(roots.len(), self.receipts.len(), "one state root belongs to each receipt");
+        for (receipt, root) in self.receipts.iter_mut().zip(roots) {
+            receipt.status = Eip658Value::PostState(*root);
+        }
+        self
+    }
+}
+
+/// What the chain remembers of a transaction. Its bloom is computed when it is encoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// The type of the transaction.
+    pub tx_type: TxType,
+    /// Whether it succeeded; before Byzantium the state root after it.
+    pub status: Eip658Value,
+    /// The gas that the block's transactions used up to and including this one.
+    pub cumulative_gas_used: u64,
+    /// The logs that it emitted.
+    pub logs: Vec<Log>,
+}
+
+impl From<Receipt> for ReceiptEnvelope {
+    fn from(receipt: Receipt) -> Self {
+        let Receipt { tx_type, status, cumulative_gas_used, logs } = receipt;
+        let body = alloy_consensus::Receipt { status, cumulative_gas_used, logs }.with_bloom();
+        match tx_type {
+            TxType::Legacy => Self::Legacy(body),
+            TxType::Eip2930 => Self::Eip2930(body),
+            TxType::Eip1559 => Self::Eip1559(body),
+            TxType::Eip4844 => Self::Eip4844(body),
+            TxType::Eip7702 => Self::Eip7702(body),
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! The rules of a block: which fork it lives under, and what that demands of it.
+//!
+//! [`Rules`] is resolved once per block, so that nobody below asks for numbers and timestamps again.
+
+use std::sync::Arc;
+
+use alloy_eips::{eip6110::MAINNET_DEPOSIT_CONTRACT_ADDRESS, eip7840::BlobParams};
+use alloy_evm::{EvmEnv, eth::spec::EthExecutorSpec, spec_by_timestamp_and_block_number};
+use alloy_hardforks::{EthereumHardfork, EthereumHardforks, ForkCondition};
+use alloy_primitives::{Address, map::AddressSet};
+use revm::{context::CfgEnv, precompile::Precompiles, primitives::hardfork::SpecId};
+
+/// Whether headers commit to a block-level access list (EIP-7928).
+///
+/// It is apart from the fork, so that the list can be had without Amsterdam's gas rules.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AccessLists {
+    /// Headers have no such field.
+    #[default]
+    Absent,
+    /// Headers carry the hash of the list.
+    Committed,
+}
+
+/// The rules that hold for one block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// The chain that transactions are signed for.
+    pub chain_id: u64,
+    /// The latest fork that is active. [`EthereumHardfork::Dao`] never is: see `dao_block`.
+    pub fork: EthereumHardfork,
+    /// How many blobs fit, and what they cost; `None` before Cancun.
+    pub blobs: Option<BlobParams>,
+    /// Whose logs are deposits (EIP-6110).
+    pub deposit_contract: Address,
+    /// The block of the irregular state change, on chains that had one.
+    pub dao_block: Option<u64>,
+    /// Whether headers commit to an access list.
+    pub access_lists: AccessLists,
+    /// The accounts that have storage but neither nonce nor code, so that no contract can be created
+    /// there (EIP-7610). They come from before EIP-161; to meet one takes a collision of hashes.
+    pub storage_only: Option<Arc<AddressSet>>,
+    /// The precompiled contracts, if they are not those that Ethereum has under the fork.
+    pub precompiles: Option<CustomPrecompiles>,
+}
+
+/// Precompiled contracts that a chain has instead of Ethereum's.
+///
+/// Each is a function of its input and its gas alone, so that runs ahead of their turn can call it.
+/// A chain keeps its set for good, in a `LazyLock` for example; two sets are equal if they are one.
+///
+/// ```
+/// use blockloom_engine::{CustomPrecompiles, Rules};
+/// use alloy_hardforks::EthereumHardfork;
+/// use revm::precompile::{PrecompileSpecId, Precompiles};
+///
+/// let osaka_early = CustomPrecompiles(Precompiles::new(PrecompileSpecId::OSAKA));
+/// let rules = Rules { precompiles: Some(osaka_early), ..Rules::mainnet(EthereumHardfork::Cancun) };
+/// # let _ = rules;
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct CustomPrecompiles(pub &'static Precompiles);
+
+impl PartialEq for CustomPrecompiles {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self.0, other.0)
+    }
+}
+
+impl Eq for CustomPrecompiles {}
+
+impl Rules {
+    /// The rules of Ethereum mainnet under `fork`, without the DAO's irregular state change.
+    ///
+    /// ```
+    /// use alloy_hardforks::EthereumHardfork;
+    /// use blockloom_engine::Rules;
+    ///
+    /// let rules = Rules::mainnet(EthereumHardfork::Prague);
+    /// assert!(rules.is_active(EthereumHardfork::Cancun));
+    /// assert!(!rules.is_active(EthereumHardfork::Osaka));
+    /// ```
+    pub fn mainnet(fork: EthereumHardfork) -> Self {
+        let is_amsterdam = fork >= EthereumHardfork::Amsterdam;
+        Self {
+            chain_id: 1,
+            fork,
+            blobs: default_blobs(fork),
+            deposit_contract: MAINNET_DEPOSIT_CONTRACT_ADDRESS,
+            dao_block: None,
+            access_lists: if is_amsterdam { AccessLists::Committed } else { AccessLists::Absent },
+            storage_only: None,
+            precompiles: None,
+        }
+    }
+
+    /// Whether `fork` is active.
+    pub fn is_active(&self, fork: EthereumHardfork) -> bool {
+        self.fork >= fork
+    }
+
+    /// The fork by revm's name.
+    pub fn spec_id(&self) -> SpecId {
+        spec_by_timestamp_and_block_number(self, 0, 0)
+    }
+
+    /// revm's configuration under these rules.
+    pub(crate) fn cfg_env(&self) -> CfgEnv {
+        // alloy-evm knows which switches a fork needs; the header it asks for says nothing of them.
+        let header = alloy_consensus::Header::default();
+        EvmEnv::for_eth_block(header, self, self.chain_id, self.blobs).cfg_env
+    }
+}
+
+/// The blob parameters of Ethereum mainnet under `fork`.
+pub(crate) fn default_blobs(fork: EthereumHardfork) -> Option<BlobParams> {
+    use EthereumHardfork::{Bpo1, Bpo2, Cancun, Osaka, Prague};
+    let table = [
+        (Cancun, BlobParams::cancun()),
+        (Prague, BlobParams::prague()),
+        (Osaka, BlobParams::osaka()),
+        (Bpo1, BlobParams::bpo1()),
+        (Bpo2, BlobParams::bpo2()),
+    ];
+    table.into_iter().rev().find(|(from, _)| fork >= *from).map(|(_, params)| params)
+}
+
+impl EthereumHardforks for Rules {
+    /// Active always or never: the block is given.
+    fn ethereum_fork_activation(&self, fork: EthereumHardfork) -> ForkCondition {
+        match fork {
+            EthereumHardfork::Dao => self.dao_block.map_or(ForkCondition::Never, ForkCondition::Block),
+            _ if !self.is_active(fork) => ForkCondition::Never,
+            _ if fork >= EthereumHardfork::Shanghai => ForkCondition::ZERO_TIMESTAMP,
+            _ => ForkCondition::ZERO_BLOCK,
+        }
+    }
+}
+
+impl EthExecutorSpec for Rules {
+    fn deposit_contract_address(&self) -> Option<Address> {
+        Some(self.deposit_contract)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fork_has_its_name_in_revm() {
+        use EthereumHardfork::*;
+        let table = [
+            (Frontier, SpecId::FRONTIER),
+            (Homestead, SpecId::HOMESTEAD),
+            (Tangerine, SpecId::TANGERINE),
+            (SpuriousDragon, SpecId::SPURIOUS_DRAGON),
+            (Byzantium, SpecId::BYZANTIUM),
+            (Petersburg, SpecId::PETERSBURG),
+            (Istanbul, SpecId::ISTANBUL),
+            (MuirGlacier, SpecId::ISTANBUL),
+            (Berlin, SpecId::BERLIN),
+            (GrayGlacier, SpecId::LONDON),
+            (Paris, SpecId::MERGE),
+            (Shanghai, SpecId::SHANGHAI),
+            (Cancun, SpecId::CANCUN),
+            (Prague, SpecId::PRAGUE),
+            (Osaka, SpecId::OSAKA),
+            (Bpo2, SpecId::OSAKA),
+            (Amsterdam, SpecId::AMSTERDAM),
+        ];
+        for (fork, spec) in table {
+            assert_eq!(Rules::mainnet(fork).spec_id(), spec, "{fork}");
+            assert_eq!(Rules::mainnet(fork).cfg_env().spec, spec, "{fork}");
+        }
+    }
+
+    #[test]
+    fn a_transaction_is_capped_from_osaka_on() {
+        use revm::context_interface::Cfg;
+        let cap = |fork| Rules::mainnet(fork).cfg_env().tx_gas_limit_cap();
+        assert_eq!(cap(EthereumHardfork::Prague), u64::MAX);
+        assert_eq!(cap(EthereumHardfork::Osaka), 1 << 24);
+    }
+}

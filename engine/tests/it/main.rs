@@ -1,0 +1,13 @@
+//! The engine's integration tests. They share one binary, because each binary links revm again.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod alloy;
+mod dependencies;
+mod execution;
+mod faults;
+mod handling;
+mod house;
+mod slow_base;
+mod thread_pools;
+mod traps;

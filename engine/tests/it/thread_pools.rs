@@ -1,0 +1,136 @@
+//! The engine in a thread pool of the embedder: it does not deadlock, and blocks do not nest on one stack.
+
+use std::{ops::ControlFlow, sync::Arc, sync::mpsc, thread, time::Duration};
+
+use alloy_consensus::Header;
+use alloy_hardforks::EthereumHardfork;
+use alloy_primitives::{Address, TxKind, U256, keccak256};
+use blockloom_engine::{Block, Config, Engine, Outcome, Rules, Spread, Transaction, Workers};
+use blockloom_state::{Allocation, MemoryStore};
+use rayon::prelude::*;
+use revm::context::TxEnv;
+
+const TIMEOUT: Duration = Duration::from_secs(120);
+
+fn address(number: u64) -> Address {
+    Address::from_word(U256::from(0x1000 + number).into())
+}
+
+/// A block of transfers, some of which depend on earlier ones.
+fn block(transactions: u64) -> (MemoryStore, Block) {
+    let rich = Allocation { balance: U256::from(1u64 << 60), ..Allocation::default() };
+    let base = MemoryStore::from_genesis((0..50).map(|number| (address(number), rich.clone())));
+    let header = Header { number: 1, gas_limit: 1 << 40, ..Header::default() };
+    let block = Block::without_body(Rules::mainnet(EthereumHardfork::Byzantium), &header);
+    let transaction = |number: u64| {
+        let env = TxEnv {
+            caller: address(number % 50),
+            nonce: number / 50,
+            gas_limit: 21_000,
+            gas_price: 1,
+            kind: TxKind::Call(address(number * 7 % 60)),
+            value: U256::from(5),
+            ..TxEnv::default()
+        };
+        Transaction { hash: keccak256(number.to_be_bytes()), env }
+    };
+    let block = Block { transactions: (0..transactions).map(transaction).collect(), ..block };
+    (base, block)
+}
+
+fn expected(base: &MemoryStore, block: &Block) -> Outcome {
+    Engine::new(Config::sequential()).execute(base, block).unwrap()
+}
+
+fn in_time(work: impl FnOnce() + Send + 'static) {
+    let (done, is_done) = mpsc::channel();
+    let worker = thread::spawn(move || {
+        work();
+        done.send(()).unwrap();
+    });
+    if is_done.recv_timeout(TIMEOUT) == Err(mpsc::RecvTimeoutError::Timeout) {
+        panic!("the engine hangs");
+    }
+    worker.join().unwrap();
+}
+
+fn pool(threads: usize) -> Arc<rayon::ThreadPool> {
+    Arc::new(rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap())
+}
+
+fn engine_in(pool: &Arc<rayon::ThreadPool>, threads: usize) -> Engine {
+    let workers = Some(Workers::from(Arc::clone(pool)));
+    Engine::new(Config { workers, spread: Spread::Always, ..Config::with_threads(threads) })
+}
+
+#[test]
+fn blocks_execute_inside_the_pool_that_the_engine_uses() {
+    for threads in [1, 2, 4] {
+        in_time(move || {
+            let (base, block) = block(200);
+            let expected = expected(&base, &block);
+            let pool = pool(threads);
+            let engine = engine_in(&pool, 4);
+            pool.install(|| {
+                (0..200).into_par_iter().for_each(|_| {
+                    assert_eq!(engine.execute(&base, &block).unwrap(), expected);
+                });
+            });
+        });
+    }
+}
+
+#[test]
+fn a_callback_can_use_the_pool_that_the_engine_uses() {
+    in_time(|| {
+        let (base, block) = block(60);
+        let expected = expected(&base, &block);
+        let pool = pool(2);
+        let engine = engine_in(&pool, 3);
+        pool.install(|| {
+            (0..20).into_par_iter().for_each(|_| {
+                let outcome = engine.execute_with(&base, &block, |_| {
+                    let sum: u64 = (0..100u64).into_par_iter().map(|number| number * 2).sum();
+                    assert_eq!(sum, 9900);
+                    ControlFlow::Continue(())
+                });
+                assert_eq!(outcome.unwrap(), expected);
+            });
+        });
+    });
+}
+
+#[test]
+fn a_callback_can_execute_another_block() {
+    in_time(|| {
+        let (base, block) = block(20);
+        let expected = expected(&base, &block);
+        let pool = pool(2);
+        let engine = engine_in(&pool, 2);
+        let outcome = pool.install(|| {
+            engine.execute_with(&base, &block, |_| {
+                assert_eq!(engine.execute(&base, &block).unwrap(), expected);
+                ControlFlow::Continue(())
+            })
+        });
+        assert_eq!(outcome.unwrap(), expected);
+    });
+}
+
+#[test]
+fn many_threads_share_one_engine() {
+    in_time(|| {
+        let (base, block) = block(100);
+        let expected = expected(&base, &block);
+        let engine = Engine::new(Config { spread: Spread::Always, ..Config::with_threads(3) });
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..20 {
+                        assert_eq!(engine.execute(&base, &block).unwrap(), expected);
+                    }
+                });
+            }
+        });
+    });
+}

@@ -1,0 +1,79 @@
+//! Executes one block many times: sequentially, then with several thread counts on a base with random
+//! delays. All executions must yield the same.
+
+use std::{ops::ControlFlow, sync::LazyLock};
+
+use blockloom_engine::{Block, BlockError, Engine, Outcome, BlockStep, Receipt, CommittedStep};
+use blockloom_fuzz::{JitteryBase, difference, engine_on, engines};
+use blockloom_state::{Changes, MemoryStore};
+use revm::context_interface::result::ResultGas;
+
+/// How often each thread count executes a block. Every other round has a callback for the steps.
+const ROUNDS: u64 = 4;
+
+/// These engines keep their threads and memories from block to block, as in a client. They use all
+/// their threads for blocks of any size.
+static ENGINES: LazyLock<Vec<Engine>> = LazyLock::new(engines);
+
+/// The result of a block, and its steps.
+#[derive(Debug)]
+pub(crate) struct Reference {
+    pub(crate) result: Result<Outcome, BlockError>,
+    pub(crate) steps: Vec<ObservedStep>,
+}
+
+/// A step, as a callback received it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ObservedStep {
+    pub(crate) step: BlockStep,
+    pub(crate) receipt: Option<Receipt>,
+    pub(crate) gas: ResultGas,
+    pub(crate) changes: Changes,
+}
+
+/// Executes a block in every way, and returns the result that all of them share.
+pub(crate) fn execute_in_every_way(base: &MemoryStore, block: &Block) -> Reference {
+    let sequential = engine_on(1);
+    let reference = observe(&sequential, base, block);
+    let unobserved = sequential.execute(base, block);
+    assert_eq!(difference(&reference.result, &unobserved), None, "one thread, without a callback");
+    for engine in ENGINES.iter() {
+        for round in 0..ROUNDS {
+            let name = format!("{} threads, round {round}", engine.threads());
+            let jittery = JitteryBase { base, seed: round << 8 | engine.threads() as u64 };
+            if round % 2 == 0 {
+                let found = engine.execute(&jittery, block);
+                assert_eq!(difference(&reference.result, &found), None, "{name}");
+                if let Ok(outcome) = found {
+                    assert_eq!(outcome.statistics.threads, engine.threads(), "{name}: not in parallel");
+                }
+            } else {
+                let found = observe(engine, &jittery, block);
+                compare_steps(&name, &reference.steps, &found.steps);
+                assert_eq!(difference(&reference.result, &found.result), None, "{name}");
+            }
+        }
+    }
+    reference
+}
+
+fn observe<B: blockloom_state::Base>(engine: &Engine, base: &B, block: &Block) -> Reference {
+    let mut steps = Vec::new();
+    let result = engine.execute_with(base, block, |CommittedStep { step, receipt, gas, changes, .. }| {
+        steps.push(ObservedStep { step, receipt: receipt.cloned(), gas, changes });
+        ControlFlow::Continue(())
+    });
+    Reference { result, steps }
+}
+
+fn compare_steps(name: &str, expected: &[ObservedStep], found: &[ObservedStep]) {
+    for (expected, found) in expected.iter().zip(found) {
+        let step = expected.step;
+        assert_eq!(step, found.step, "{name}");
+        assert_eq!(expected.receipt, found.receipt, "{name}: {step}");
+        let difference = expected.changes.first_difference(&found.changes);
+        assert_eq!(difference, None, "{name}: {step}: the changes differ");
+        assert!(expected == found, "{name}: {step}: expected {expected:?}, found {found:?}");
+    }
+    assert_eq!(expected.len(), found.len(), "{name}: the number of steps");
+}

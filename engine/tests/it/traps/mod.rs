@@ -1,0 +1,20 @@
+//! Known traps of block executors, each on the real EVM with bytecode written by hand.
+//!
+//! Each scenario is executed sequentially, and then with several thread counts on a base with random
+//! delays, so that the timing differs each time. All executions must yield the same, and the result
+//! must equal the expected values, which are computed by hand from the protocol's rules.
+
+mod code;
+mod differential;
+mod scenario;
+
+mod access_lists;
+mod accounts;
+mod blocks;
+mod coinbase;
+mod combined;
+mod creation;
+mod delegation;
+mod destruction;
+mod senders;
+mod slots;

@@ -1,0 +1,73 @@
+# The commands of this project: `just` lists them, https://just.systems runs them. Each also works typed out.
+
+set positional-arguments
+
+# Lists the commands.
+default:
+    @just --list
+
+# Everything that must pass before a change lands.
+ci:
+    .ci/run
+
+# Checks that the code compiles, tests and benchmarks included.
+check:
+    cargo check --workspace --all-targets --locked
+
+# Formats the code.
+fmt:
+    cargo fmt --all
+
+# Checks format, lints and documentation; a warning is an error.
+lint:
+    cargo fmt --all --check
+    RUSTFLAGS="-D warnings" cargo clippy --workspace --all-targets --locked
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+
+# Runs all tests, or those of one crate: `just test -p blockloom-state`.
+test *args:
+    cargo test --locked {{ if args == "" { "--workspace" } else { '"$@"' } }}
+
+# Runs the official suites, or those whose name contains the argument.
+suites *name:
+    cargo test --locked -p blockloom-fixtures --test suites -- "$@"
+
+# Checks the scheduler, the gate and the memory under the model checker.
+model:
+    cargo test --locked -p blockloom-engine --features shuttle --lib toy::
+
+# Runs the tests that take too long for every change.
+sweep:
+    .ci/sweep
+
+# Replays the sample blocks and verifies them; takes files, folders and options of `replay`.
+replay *args:
+    cargo run --release --locked -- replay "$@"
+
+# Measures parallel against sequential execution; takes workloads, files and options of `bench`.
+bench *args:
+    cargo run --release --locked -- bench "$@"
+
+# Runs one benchmark of `bench/benches`: `just criterion parts`.
+criterion name *args:
+    cargo bench --locked -p blockloom-bench --bench "$@"
+
+# Builds the documentation and opens it.
+docs:
+    cargo doc --workspace --no-deps --locked --open
+
+# Checks licences, sources and banned crates of the dependencies.
+deny:
+    cargo deny --locked check licenses bans sources
+
+# Checks dependencies for known vulnerabilities and yanked versions; downloads a database.
+advisories:
+    cargo deny --locked check advisories
+
+# Checks the code with the minimum Rust version, which rustup must have.
+msrv:
+    cargo +{{ `sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml` }} check --workspace --all-targets --locked
+
+# Packages the crates that can be published, and builds each package.
+package:
+    cargo package --workspace --exclude blockloom-fuzz --locked --allow-dirty

@@ -1,0 +1,7 @@
+//! Block-level access lists (EIP-7928): an index for readers, the builder, and the comparison of two lists.
+//!
+//! May import `model` and `record`.
+
+pub(crate) mod builder;
+pub(crate) mod diff;
+pub(crate) mod index;

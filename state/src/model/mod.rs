@@ -1,0 +1,9 @@
+//! What the state of a chain is: accounts, the base that a block starts from, changes, and the index spaces.
+//!
+//! Imports nothing of the other folders.
+
+pub(crate) mod account;
+pub(crate) mod base;
+pub(crate) mod changes;
+pub(crate) mod index;
+pub(crate) mod mismatch;

@@ -1,0 +1,11 @@
+//! The multi-version memory: what the transactions of a block read and write before they are final.
+//!
+//! May import `model`, `record` and `bal`.
+
+pub(crate) mod cached_base;
+pub(crate) mod latency;
+pub(crate) mod memory;
+pub(crate) mod publish;
+pub(crate) mod shards;
+pub(crate) mod table;
+pub(crate) mod versions;

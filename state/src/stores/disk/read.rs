@@ -1,0 +1,107 @@
+//! Reading the state: through the cache, from many threads at once.
+
+use alloy_primitives::{Address, B256, U256, keccak256};
+use revm_database_interface::DatabaseRef;
+use revm_state::{AccountId, AccountInfo, Bytecode};
+
+use crate::{
+    model::account::Account,
+    stores::{
+        disk::{
+            DiskStore,
+            cache::{CacheValue, CacheKey},
+            account_entry::{AccountEntry, LifeId},
+            error::DiskError,
+            keys::{Key, TrieId},
+        },
+        memory::MissingCode,
+    },
+    trie::slot_key,
+};
+
+/// What an account without storage is called: no slot is looked for under that name.
+const NO_LIFE: usize = 0;
+
+impl DiskStore {
+    /// What is kept of an account.
+    pub(super) fn entry(&self, address: Address) -> Result<Option<AccountEntry>, DiskError> {
+        let question = CacheKey::Account(address);
+        if let Some(CacheValue::Account(entry)) = self.cache.get(&question) {
+            return Ok(entry.map(|entry| *entry));
+        }
+        let entry = self.entry_by_hash(keccak256(address))?;
+        self.cache.put(question, CacheValue::Account(entry.map(Box::new)));
+        Ok(entry)
+    }
+
+    /// What is kept of the account with this hashed address, not looking into the cache.
+    pub(super) fn entry_by_hash(&self, hash: B256) -> Result<Option<AccountEntry>, DiskError> {
+        let Some(bytes) = self.tables.get(&TrieId::Accounts.leaf(hash))? else { return Ok(None) };
+        AccountEntry::decode(&bytes).map(Some).ok_or_else(|| self.damaged_account(hash))
+    }
+
+    /// What a slot of a life holds.
+    pub(super) fn slot(&self, life: LifeId, key: U256) -> Result<U256, DiskError> {
+        let question = CacheKey::Slot(life, key);
+        if let Some(CacheValue::Slot(value)) = self.cache.get(&question) {
+            return Ok(value);
+        }
+        let hash = slot_key(&key);
+        let value = match self.tables.get(&TrieId::Storage(life).leaf(hash))? {
+            Some(bytes) => U256::try_from_be_slice(&bytes).ok_or_else(|| self.damaged_slot(hash))?,
+            None => U256::ZERO,
+        };
+        self.cache.put(question, CacheValue::Slot(value));
+        Ok(value)
+    }
+
+    fn code(&self, hash: B256) -> Result<Bytecode, DiskError> {
+        let question = CacheKey::Code(hash);
+        if let Some(CacheValue::Code(code)) = self.cache.get(&question) {
+            return Ok(code);
+        }
+        let bytes = self.tables.get(&Key::code(hash))?.ok_or(MissingCode(hash))?;
+        if keccak256(&bytes) != hash {
+            return Err(self.damaged(format!("the code {hash}"), "its bytes have another hash"));
+        }
+        let code = crate::stores::memory::code_of(bytes.into());
+        self.cache.put(question, CacheValue::Code(code.clone()));
+        Ok(code)
+    }
+}
+
+impl DatabaseRef for DiskStore {
+    type Error = DiskError;
+
+    fn basic_ref(&self, address: Address) -> Result<Option<AccountInfo>, DiskError> {
+        let Some(AccountEntry { account, storage }) = self.entry(address)? else { return Ok(None) };
+        let life = storage.map_or(Ok(NO_LIFE), |storage| usize::try_from(storage.life.get()));
+        Ok(Some(account.into_info(None, life.ok().and_then(AccountId::new))))
+    }
+
+    fn code_by_hash_ref(&self, code_hash: B256) -> Result<Bytecode, DiskError> {
+        if code_hash == Account::EMPTY.code_hash { Ok(Bytecode::default()) } else { self.code(code_hash) }
+    }
+
+    fn storage_ref(&self, address: Address, index: U256) -> Result<U256, DiskError> {
+        let storage = self.entry(address)?.and_then(|entry| entry.storage);
+        storage.map_or(Ok(U256::ZERO), |storage| self.slot(storage.life, index))
+    }
+
+    fn storage_by_account_id_ref(
+        &self,
+        _: Address,
+        account_id: AccountId,
+        index: U256,
+    ) -> Result<U256, DiskError> {
+        match account_id.get() {
+            NO_LIFE => Ok(U256::ZERO),
+            life => self.slot(LifeId::from(life as u64), index),
+        }
+    }
+
+    /// Zero for a block that is not one of the last ones.
+    fn block_hash_ref(&self, number: u64) -> Result<B256, DiskError> {
+        Ok(self.block_metadata(number)?.map(|mark| mark.hash).unwrap_or_default())
+    }
+}

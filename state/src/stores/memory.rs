@@ -1,0 +1,359 @@
+//! The in-memory store: a whole state, to which changes are applied and from which they are reverted.
+
+use std::{collections::BTreeMap, convert::Infallible};
+
+use alloy_primitives::{
+    Address, B256, Bytes, U256,
+    map::{AddressMap, B256Map, HashMap, U256Map},
+};
+use revm_database_interface::{DBErrorMarker, DatabaseRef};
+use revm_state::{AccountInfo, Bytecode};
+
+use crate::{
+    model::{
+        account::Account,
+        changes::{AccountChange, Change, Changes, Life, account_difference},
+        mismatch::Mismatch,
+    },
+    root::state_root,
+};
+
+/// An account with its storage, as a genesis file or a snapshot lists it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Allocation {
+    /// The balance in wei.
+    pub balance: U256,
+    /// The nonce.
+    pub nonce: u64,
+    /// The code; empty where there is none.
+    pub code: Bytes,
+    /// The storage slots; one that holds zero is as good as absent.
+    pub storage: BTreeMap<U256, U256>,
+}
+
+/// An account and its storage, as the store holds them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoredAccount {
+    /// Balance, nonce and code hash.
+    pub account: Account,
+    /// The slots that do not hold zero.
+    pub slots: U256Map<U256>,
+}
+
+/// A state held in memory.
+///
+/// ```
+/// use alloy_primitives::{Address, U256};
+/// use blockloom_state::{Allocation, MemoryStore};
+///
+/// let rich = Allocation { balance: U256::from(100), ..Allocation::default() };
+/// let store = MemoryStore::from_genesis([(Address::ZERO, rich)]);
+/// assert_eq!(store.account(&Address::ZERO).unwrap().account.balance, U256::from(100));
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct MemoryStore {
+    accounts: AddressMap<StoredAccount>,
+    codes: B256Map<Bytecode>,
+    block_hashes: HashMap<u64, B256>,
+}
+
+impl MemoryStore {
+    /// An empty state.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The state that a genesis file describes.
+    pub fn from_genesis(allocations: impl IntoIterator<Item = (Address, Allocation)>) -> Self {
+        let mut store = Self::new();
+        for (address, allocation) in allocations {
+            store.insert(address, allocation);
+        }
+        store
+    }
+
+    /// Puts an account in place of whatever stood at its address.
+    pub fn insert(&mut self, address: Address, allocation: Allocation) {
+        let code_hash = self.insert_code(allocation.code);
+        let account = Account { balance: allocation.balance, nonce: allocation.nonce, code_hash };
+        let slots = allocation.storage.into_iter().filter(|(_, value)| !value.is_zero()).collect();
+        self.accounts.insert(address, StoredAccount { account, slots });
+    }
+
+    /// Puts an account in place of whatever stood at its address, its code known by hash only.
+    /// Running such an account fails with [`MissingCode`] unless the code is inserted as well.
+    pub fn insert_account(&mut self, address: Address, stored: StoredAccount) {
+        self.accounts.insert(address, stored);
+    }
+
+    /// Adds a code and returns its hash.
+    pub fn insert_code(&mut self, code: Bytes) -> B256 {
+        let code = code_of(code);
+        let hash = code.hash_slow();
+        if !code.is_empty() {
+            self.codes.insert(hash, code);
+        }
+        hash
+    }
+
+    /// Says what BLOCKHASH answers for `number`; `None` forgets it.
+    pub fn set_block_hash(&mut self, number: u64, hash: Option<B256>) {
+        match hash {
+            Some(hash) => self.block_hashes.insert(number, hash),
+            None => self.block_hashes.remove(&number),
+        };
+    }
+
+    /// The account at `address`.
+    pub fn account(&self, address: &Address) -> Option<&StoredAccount> {
+        self.accounts.get(address)
+    }
+
+    /// The code with the given hash.
+    pub fn code(&self, hash: &B256) -> Option<&Bytecode> {
+        self.codes.get(hash)
+    }
+
+    /// Every account, in no order.
+    pub fn accounts(&self) -> impl Iterator<Item = (&Address, &StoredAccount)> {
+        self.accounts.iter()
+    }
+
+    /// Sets a slot of an account, which comes into being if it is not there.
+    pub fn set_slot(&mut self, address: Address, key: U256, value: U256) {
+        let slots = &mut self.accounts.entry(address).or_default().slots;
+        if value.is_zero() {
+            slots.remove(&key);
+        } else {
+            slots.insert(key, value);
+        }
+    }
+
+    /// The accounts that have storage but neither nonce nor code (EIP-7610).
+    pub fn storage_only(&self) -> impl Iterator<Item = Address> {
+        let has_only_storage = |stored: &StoredAccount| {
+            stored.account.nonce == 0 && !stored.account.has_code() && !stored.slots.is_empty()
+        };
+        self.accounts.iter().filter(move |(_, stored)| has_only_storage(stored)).map(|(address, _)| *address)
+    }
+
+    /// The Merkle root of the whole state, computed from nothing.
+    pub fn root(&self) -> B256 {
+        state_root(&self.accounts)
+    }
+
+    /// The first place, in order of addresses and slots, where this state and `other` differ.
+    /// `expected` in the answer is ours.
+    pub fn first_difference(&self, other: &Self) -> Option<Mismatch> {
+        let mut addresses: Vec<_> = self.accounts.keys().chain(other.accounts.keys()).copied().collect();
+        addresses.sort_unstable();
+        addresses.dedup();
+        let none = StoredAccount::default();
+        addresses.into_iter().find_map(|address| {
+            let (ours, theirs) = (self.accounts.get(&address), other.accounts.get(&address));
+            let account = |stored: &StoredAccount| stored.account;
+            account_difference(address, ours.map(account), theirs.map(account)).or_else(|| {
+                slot_difference(address, &ours.unwrap_or(&none).slots, &theirs.unwrap_or(&none).slots)
+            })
+        })
+    }
+
+    /// Applies `changes` and returns the changes that undo them: applying those in turn puts back
+    /// every account and slot, those of an ended life included.
+    ///
+    /// # Errors
+    ///
+    /// The first place, in order of addresses, that does not hold what the changes started from.
+    /// The state is then as it was.
+    pub fn apply(&mut self, changes: &Changes) -> Result<Changes, Box<Mismatch>> {
+        self.check_fits(changes)?;
+        for (hash, code) in &changes.codes {
+            self.codes.entry(*hash).or_insert_with(|| code.clone());
+        }
+        let accounts = changes
+            .accounts
+            .iter()
+            .map(|(address, change)| (*address, self.apply_to_account(*address, change)))
+            .collect();
+        Ok(Changes { accounts, codes: B256Map::default() })
+    }
+
+    fn check_fits(&self, changes: &Changes) -> Result<(), Box<Mismatch>> {
+        let mismatches = changes.accounts.iter().filter_map(|(address, change)| {
+            let stored = self.accounts.get(address);
+            account_difference(*address, change.account.before, stored.map(|stored| stored.account))
+                .or_else(|| slot_that_does_not_fit(*address, change, stored))
+        });
+        mismatches
+            .min_by_key(|mismatch| mismatch.location.address())
+            .map_or(Ok(()), |mismatch| Err(Box::new(mismatch)))
+    }
+
+    fn apply_to_account(&mut self, address: Address, change: &AccountChange) -> AccountChange {
+        let old = self.accounts.remove(&address).unwrap_or_default();
+        let mut slots = old.slots;
+        // Who does not exist any more has lost its storage, whether the change says so or not.
+        let life = if change.account.after.is_none() { Life::New } else { change.life };
+        let mut undo = AccountChange {
+            account: change.account.inverse(),
+            life,
+            slots: change.slots.iter().map(|(key, slot)| (*key, slot.inverse())).collect(),
+        };
+        if life == Life::New {
+            // The way back is a new life too: it starts empty and gets the slots of the old one.
+            let back = |(key, after)| (key, Change { before: U256::ZERO, after });
+            undo.slots = std::mem::take(&mut slots).into_iter().map(back).collect();
+        }
+        if let Some(account) = change.account.after {
+            for (key, slot) in &change.slots {
+                if slot.after.is_zero() {
+                    slots.remove(key);
+                } else {
+                    slots.insert(*key, slot.after);
+                }
+            }
+            self.accounts.insert(address, StoredAccount { account, slots });
+        }
+        undo
+    }
+}
+
+/// What an account with these bytes for a code runs.
+pub(crate) fn code_of(code: Bytes) -> Bytecode {
+    // Bytes that start like a delegation but are none can only be ordinary code.
+    Bytecode::new_raw_checked(code.clone()).unwrap_or_else(|_| Bytecode::new_legacy(code))
+}
+
+/// The lowest slot that does not hold what the change started from: in a new life, nothing.
+fn slot_that_does_not_fit(
+    address: Address,
+    change: &AccountChange,
+    stored: Option<&StoredAccount>,
+) -> Option<Mismatch> {
+    let slots = stored.filter(|_| change.life == Life::Same).map(|stored| &stored.slots);
+    let held = |key| slots.and_then(|slots| slots.get(key)).copied().unwrap_or_default();
+    let misfits = change.slots.iter().filter(|(key, slot)| held(key) != slot.before);
+    let (key, slot) = misfits.min_by_key(|(key, _)| **key)?;
+    Some(Mismatch::of_slot(address, *key, slot.before, held(key)))
+}
+
+/// The lowest slot in which two storages differ.
+fn slot_difference(address: Address, ours: &U256Map<U256>, theirs: &U256Map<U256>) -> Option<Mismatch> {
+    let held = |slots: &U256Map<U256>, key| slots.get(key).copied().unwrap_or_default();
+    let keys = ours.keys().chain(theirs.keys()).filter(|key| held(ours, key) != held(theirs, key));
+    keys.min().map(|key| Mismatch::of_slot(address, *key, held(ours, key), held(theirs, key)))
+}
+
+/// A code that an account has by hash but that the store does not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no code with hash {0} is stored")]
+pub struct MissingCode(pub B256);
+
+impl DBErrorMarker for MissingCode {}
+
+impl From<Infallible> for MissingCode {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}
+
+impl DatabaseRef for MemoryStore {
+    type Error = MissingCode;
+
+    fn basic_ref(&self, address: Address) -> Result<Option<AccountInfo>, MissingCode> {
+        Ok(self.accounts.get(&address).map(|StoredAccount { account, .. }| AccountInfo {
+            balance: account.balance,
+            nonce: account.nonce,
+            code_hash: account.code_hash,
+            code: self.codes.get(&account.code_hash).cloned(),
+            account_id: None,
+        }))
+    }
+
+    fn code_by_hash_ref(&self, code_hash: B256) -> Result<Bytecode, MissingCode> {
+        if code_hash == Account::EMPTY.code_hash {
+            return Ok(Bytecode::default());
+        }
+        self.codes.get(&code_hash).cloned().ok_or(MissingCode(code_hash))
+    }
+
+    fn storage_ref(&self, address: Address, index: U256) -> Result<U256, MissingCode> {
+        let slot = self.accounts.get(&address).and_then(|stored| stored.slots.get(&index));
+        Ok(slot.copied().unwrap_or_default())
+    }
+
+    /// Zero for a block that it was not told about.
+    fn block_hash_ref(&self, number: u64) -> Result<B256, MissingCode> {
+        Ok(self.block_hashes.get(&number).copied().unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::mismatch::{Location, Value};
+
+    fn address(byte: u8) -> Address {
+        Address::with_last_byte(byte)
+    }
+
+    fn word(value: u64) -> U256 {
+        U256::from(value)
+    }
+
+    fn store() -> MemoryStore {
+        let storage = BTreeMap::from([(word(1), word(11)), (word(2), word(22)), (word(3), U256::ZERO)]);
+        let contract = Allocation { balance: word(5), nonce: 1, code: Bytes::from_static(&[0x00]), storage };
+        MemoryStore::from_genesis([(address(1), contract)])
+    }
+
+    fn destroyed(store: &MemoryStore, byte: u8) -> Changes {
+        let before = store.account(&address(byte)).map(|stored| stored.account);
+        let account = Change { before, after: None };
+        let change = AccountChange { account, life: Life::New, ..AccountChange::default() };
+        Changes { accounts: [(address(byte), change)].into_iter().collect(), ..Changes::default() }
+    }
+
+    #[test]
+    fn destroying_a_contract_and_reverting_puts_every_slot_back() {
+        let mut store = store();
+        let (root, accounts) = (store.root(), store.accounts.clone());
+        let undo = store.apply(&destroyed(&store, 1)).unwrap();
+        assert_eq!(store.account(&address(1)), None);
+        assert_ne!(store.root(), root);
+        store.apply(&undo).unwrap();
+        assert_eq!(store.accounts, accounts);
+        assert_eq!(store.root(), root);
+    }
+
+    #[test]
+    fn changes_that_do_not_fit_are_refused_whole() {
+        let mut store = store();
+        let accounts = store.accounts.clone();
+        let mut changes = destroyed(&store, 1);
+        let slot = Change { before: word(7), after: word(8) };
+        let misfit = AccountChange { slots: [(word(9), slot)].into_iter().collect(), ..Default::default() };
+        changes.accounts.insert(address(2), misfit);
+        let mismatch = store.apply(&changes).unwrap_err();
+        assert_eq!(mismatch.location, Location::Slot(address(2), word(9)));
+        assert_eq!((mismatch.expected, mismatch.found), (Value::Word(word(7)), Value::Word(word(0))));
+        assert_eq!(store.accounts, accounts);
+    }
+
+    #[test]
+    fn a_code_known_by_hash_only_is_an_error_when_it_is_run_and_not_before() {
+        let mut store = MemoryStore::new();
+        let account = Account { code_hash: B256::repeat_byte(1), ..Account::EMPTY };
+        store.insert_account(address(3), StoredAccount { account, ..Default::default() });
+        let info = store.basic_ref(address(3)).unwrap().unwrap();
+        assert_eq!(info.code, None);
+        assert_eq!(store.code_by_hash_ref(info.code_hash), Err(MissingCode(B256::repeat_byte(1))));
+    }
+
+    #[test]
+    fn bytes_that_look_like_a_broken_delegation_are_ordinary_code() {
+        let mut store = MemoryStore::new();
+        let hash = store.insert_code(Bytes::from_static(&[0xef, 0x01, 0x00, 0x01]));
+        assert!(!store.code(&hash).unwrap().is_eip7702());
+    }
+}

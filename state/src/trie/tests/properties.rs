@@ -1,0 +1,297 @@
+//! Properties of partial tries and witnesses, against whole tries and a whole state.
+
+use std::collections::BTreeMap;
+
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+use alloy_trie::{
+    EMPTY_ROOT_HASH, Nibbles, TrieMask,
+    nodes::{BranchNode, ExtensionNode, RlpNode, TrieNode},
+};
+use proptest::{
+    collection::{btree_map, vec},
+    prelude::*,
+    sample::Index,
+};
+
+use crate::{
+    model::{
+        account::Account,
+        changes::{AccountChange, Change, Changes, Life},
+    },
+    stores::memory::{Allocation, MemoryStore},
+    trie::{
+        change::Presence,
+        error::{TrieError, WitnessError},
+        node::NodeIndex,
+        sparse::{SparseTrie, Update},
+        tests::full::{FullTrie, Leaves, Updates},
+        witness::Witness,
+    },
+};
+
+/// Keys of few different nibbles that part early, late or both, so that tries get deep, have long
+/// extensions and hold short nodes within others; and some honest hashes.
+fn key() -> impl Strategy<Value = B256> {
+    let crowded = (0u8..3, 0u8..2, 0u8..3, 0u8..2, 0u8..6).prop_map(|(first, early, middle, late, last)| {
+        let mut key = B256::ZERO;
+        (key[0], key[1], key[16], key[30], key[31]) = (first << 4, early, middle, late << 4, last << 3);
+        key
+    });
+    prop_oneof![4 => crowded, 1 => (0u8..64).prop_map(|seed| keccak256([seed]))]
+}
+
+fn value() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![vec(1u8..128, 1..3), vec(any::<u8>(), 1..80)]
+}
+
+fn leaves() -> impl Strategy<Value = Leaves> {
+    btree_map(key(), value(), 0..40)
+}
+
+/// Updates of random keys, and of keys that are there: without the latter few removals would hit.
+fn updates(leaves: &Leaves) -> impl Strategy<Value = Updates> + use<> {
+    let mut present: Vec<_> = leaves.keys().copied().collect();
+    present.push(B256::ZERO);
+    let key = prop_oneof![1 => key(), 2 => proptest::sample::select(present)];
+    btree_map(key, prop_oneof![1 => value().prop_map(Some), 2 => Just(None)], 0..20)
+}
+
+fn trie_and_updates() -> impl Strategy<Value = (Leaves, Vec<Update>)> {
+    leaves().prop_flat_map(|leaves| {
+        let updates = updates(&leaves).prop_map(|updates| updates.into_iter().collect::<Vec<_>>());
+        (Just(leaves), updates.prop_shuffle())
+    })
+}
+
+fn try_all(trie: &mut SparseTrie<&NodeIndex>, updates: &[Update]) -> Result<B256, TrieError> {
+    for (key, value) in updates {
+        trie.get(*key)?;
+        match value {
+            Some(value) => trie.insert(*key, value.clone(), Presence::Unknown).map(drop)?,
+            None => trie.remove(*key, Presence::Unknown).map(drop)?,
+        }
+    }
+    Ok(trie.root())
+}
+
+/// What a hostile hand does to one node.
+#[derive(Clone, Debug)]
+enum Damage {
+    Flip(Index, u8),
+    Truncate(Index),
+    Replace(Index),
+}
+
+fn damage() -> impl Strategy<Value = Damage> {
+    prop_oneof![
+        4 => (any::<Index>(), 0u8..8).prop_map(|(at, bit)| Damage::Flip(at, bit)),
+        1 => any::<Index>().prop_map(Damage::Truncate),
+        2 => any::<Index>().prop_map(Damage::Replace),
+    ]
+}
+
+fn damaged(nodes: &[Bytes], node: &Bytes, damage: &Damage) -> Bytes {
+    let mut bytes = node.to_vec();
+    match damage {
+        Damage::Flip(at, bit) => *at.get_mut(&mut bytes) ^= 1 << bit,
+        Damage::Truncate(at) => bytes.truncate(at.index(node.len())),
+        Damage::Replace(with) => return with.get(nodes).clone(),
+    }
+    bytes.into()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn a_partial_trie_has_the_root_of_the_whole_one((leaves, updates) in trie_and_updates()) {
+        let full = FullTrie::of(&leaves);
+        let listed = updates.iter().cloned().collect();
+        let nodes: NodeIndex = full.witness(&listed).into_iter().collect();
+        let expected = FullTrie::of(&full.after(&listed)).root;
+
+        let mut in_any_order = SparseTrie::new(&nodes, full.root);
+        prop_assert_eq!(try_all(&mut in_any_order, &updates), Ok(expected));
+
+        let mut removals_last = SparseTrie::new(&nodes, full.root);
+        prop_assert_eq!(removals_last.root(), full.root);
+        prop_assert_eq!(removals_last.update(updates.clone()), Ok(()));
+        prop_assert_eq!(removals_last.root(), expected);
+        for (key, value) in &updates {
+            prop_assert_eq!(removals_last.get(*key), Ok(value.as_deref()));
+        }
+    }
+
+    #[test]
+    fn what_is_known_and_what_is_not_make_no_difference_but_an_error((leaves, updates) in trie_and_updates()) {
+        let full = FullTrie::of(&leaves);
+        let expected = FullTrie::of(&full.after(&updates.iter().cloned().collect())).root;
+        let all: NodeIndex = full.nodes().into_iter().collect();
+        prop_assert_eq!(try_all(&mut SparseTrie::new(&all, full.root), &updates), Ok(expected));
+
+        // Built from nothing, and taken down to nothing again.
+        let none = NodeIndex::default();
+        let mut built = SparseTrie::new(&none, EMPTY_ROOT_HASH);
+        let insertions: Vec<_> = leaves.iter().map(|(key, value)| (*key, Some(value.clone()))).collect();
+        prop_assert_eq!(try_all(&mut built, &insertions), Ok(full.root));
+        prop_assert_eq!(try_all(&mut built, &updates), Ok(expected));
+        let removals: Vec<_> = leaves.keys().chain(updates.iter().map(|(key, _)| key)).collect();
+        let removals: Vec<_> = removals.into_iter().map(|key| (*key, None)).collect();
+        prop_assert_eq!(try_all(&mut built, &removals), Ok(EMPTY_ROOT_HASH));
+    }
+
+    #[test]
+    fn a_node_on_the_way_that_is_missing_is_named(leaves in leaves(), lost in any::<Index>()) {
+        prop_assume!(!leaves.is_empty());
+        let full = FullTrie::of(&leaves);
+        let all = full.nodes();
+        let lost = lost.get(&all);
+        let nodes: NodeIndex = all.iter().filter(|node| *node != lost).cloned().collect();
+        for (key, value) in &leaves {
+            match SparseTrie::new(&nodes, full.root).get(*key) {
+                Ok(found) => prop_assert_eq!(found, Some(&value[..])),
+                Err(TrieError::Missing { hash, path }) => {
+                    prop_assert_eq!(hash, keccak256(lost));
+                    prop_assert!(Nibbles::unpack(key).starts_with(&path));
+                }
+                Err(other) => prop_assert!(false, "{other}"),
+            }
+        }
+    }
+
+    #[test]
+    fn damaged_nodes_never_panic(
+        (leaves, updates) in trie_and_updates(),
+        damages in vec((any::<Index>(), damage()), 1..4),
+    ) {
+        let full = FullTrie::of(&leaves);
+        let mut nodes: Vec<_> = full.nodes().into_iter().map(|node| (keccak256(&node), node)).collect();
+        let honest = full.nodes();
+        prop_assume!(!nodes.is_empty());
+        for (at, damage) in &damages {
+            let (_, node) = at.get_mut(&mut nodes);
+            if !node.is_empty() {
+                *node = damaged(&honest, node, damage);
+            }
+        }
+        // Under the hash that leads to them, which shows the decoder and the walk everything.
+        let forged = NodeIndex::forged(nodes.clone());
+        let mut trie = SparseTrie::new(&forged, full.root);
+        if try_all(&mut trie, &updates).is_err() {
+            // An error leaves the trie half done, and even so it has some root.
+            trie.root();
+        }
+        // Under their own hash, as they arrive.
+        let index: NodeIndex = nodes.into_iter().map(|(_, node)| node).collect();
+        let _ = try_all(&mut SparseTrie::new(&index, full.root), &updates);
+    }
+}
+
+fn address() -> impl Strategy<Value = Address> {
+    (0u8..24).prop_map(Address::with_last_byte)
+}
+
+fn slots() -> impl Strategy<Value = BTreeMap<U256, U256>> {
+    btree_map((0u64..12).prop_map(U256::from), (0u64..3).prop_map(U256::from), 0..10)
+}
+
+fn store() -> impl Strategy<Value = MemoryStore> {
+    let allocation = (0u64..5, 0u64..3, slots()).prop_map(|(balance, nonce, storage)| Allocation {
+        balance: U256::from(balance),
+        nonce,
+        storage,
+        ..Allocation::default()
+    });
+    btree_map(address(), allocation, 0..20).prop_map(MemoryStore::from_genesis)
+}
+
+fn account() -> impl Strategy<Value = Account> {
+    let codes = prop_oneof![Just(Account::EMPTY.code_hash), any::<u8>().prop_map(B256::repeat_byte)];
+    (0u64..5, 0u64..3, codes).prop_map(|(balance, nonce, code_hash)| Account {
+        balance: U256::from(balance),
+        nonce,
+        code_hash,
+    })
+}
+
+/// What an account should become; what it was is filled in from the store.
+type Wish = (Option<Account>, Life, BTreeMap<U256, U256>);
+
+fn wishes() -> impl Strategy<Value = BTreeMap<Address, Wish>> {
+    let life = prop_oneof![3 => Just(Life::Same), 1 => Just(Life::New)];
+    btree_map(address(), (proptest::option::weighted(0.7, account()), life, slots()), 0..12)
+}
+
+fn changes(store: &MemoryStore, wishes: BTreeMap<Address, Wish>) -> Changes {
+    let accounts = wishes.into_iter().map(|(address, (after, life, slots))| {
+        let stored = store.account(&address);
+        let before = |key: &U256| match life {
+            Life::Same => stored.and_then(|stored| stored.slots.get(key)).copied().unwrap_or_default(),
+            Life::New => U256::ZERO,
+        };
+        let slots = slots.iter().map(|(key, after)| (*key, Change { before: before(key), after: *after }));
+        let account = Change { before: stored.map(|stored| stored.account), after };
+        (address, AccountChange { account, life, slots: slots.collect() })
+    });
+    Changes { accounts: accounts.collect(), ..Changes::default() }
+}
+
+/// The nodes that `changes` walk through, and no others.
+fn witness(before: &MemoryStore, after: &MemoryStore, changes: &Changes) -> Vec<Bytes> {
+    let (accounts, storages) = FullTrie::of_store(before);
+    let (accounts_after, _) = FullTrie::of_store(after);
+    let accounts_after = accounts_after.after(&Updates::new());
+    let listed = changes.accounts.keys().map(keccak256);
+    let updates = listed.map(|key| (key, accounts_after.get(&key).cloned())).collect();
+    let mut nodes = accounts.witness(&updates);
+    for (address, change) in &changes.accounts {
+        let (Some(storage), Life::Same) = (storages.get(address), change.life) else { continue };
+        let value = |value: U256| (!value.is_zero()).then(|| alloy_rlp::encode(value));
+        let slots = change.slots.iter();
+        let updates = slots.map(|(key, slot)| (keccak256(key.to_be_bytes::<32>()), value(slot.after)));
+        nodes.extend(storage.witness(&updates.collect()));
+    }
+    nodes
+}
+
+proptest! {
+    #[test]
+    fn the_root_after_changes_is_the_root_of_the_store_after_them(
+        before in store(),
+        wishes in wishes(),
+        lost in any::<Index>(),
+    ) {
+        let changes = changes(&before, wishes);
+        let mut after = before.clone();
+        prop_assert!(after.apply(&changes).is_ok());
+        let mut nodes = witness(&before, &after, &changes);
+        let root = Witness::new(nodes.clone()).root_after(before.root(), &changes);
+        prop_assert_eq!(root, Ok(after.root()));
+
+        // With a node less the answer is an error, or wrong where a lost sibling passes for a
+        // branch, but it never is a panic or a misfit.
+        if !nodes.is_empty() {
+            nodes.swap_remove(lost.index(nodes.len()));
+            let root = Witness::new(nodes).root_after(before.root(), &changes);
+            prop_assert!(!matches!(root, Err(WitnessError::Mismatch(_))));
+        }
+    }
+}
+
+#[test]
+fn a_node_that_leads_to_itself_ends_at_the_length_of_a_key() {
+    let hash = B256::repeat_byte(3);
+    let name = RlpNode::word_rlp(&hash);
+    let branch = TrieNode::Branch(BranchNode::new(vec![name.clone(); 16], TrieMask::new(u16::MAX)));
+    let extension = TrieNode::Extension(ExtensionNode::new(Nibbles::from_nibbles([0]), name));
+    for node in [branch, extension] {
+        let nodes = NodeIndex::forged([(hash, alloy_rlp::encode(node).into())]);
+        let mut trie = SparseTrie::new(&nodes, hash);
+        let ends = |result: Result<(), TrieError>| {
+            assert!(matches!(result, Err(TrieError::Malformed { path, .. }) if path.len() >= 63));
+        };
+        ends(trie.get(B256::ZERO).map(drop));
+        ends(trie.insert(B256::ZERO, vec![1], Presence::Unknown).map(drop));
+        ends(trie.remove(B256::ZERO, Presence::Unknown).map(drop));
+    }
+}

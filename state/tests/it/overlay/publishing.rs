@@ -1,0 +1,186 @@
+//! Publication of committed effects: a view of the published effects equals the committed state.
+
+use std::collections::BTreeSet;
+
+use alloy_primitives::{Address, U256};
+use blockloom_state::{
+    Incarnation, Keeping, Memory, MemoryStore, Overlay, Record, Sender, Share, Sight, TxIndex, Version, View,
+    Writer, sync::AtomicBool,
+};
+use proptest::prelude::*;
+use revm_database_interface::Database;
+
+use super::actions::{Action, Model, action, address, apply_to_model, genesis, store, touched};
+
+const COINBASE: Address = Address::repeat_byte(0xfe);
+
+/// A transaction, the way it is committed, and the effects that are published after it.
+#[derive(Clone, Debug)]
+struct Step {
+    account: u8,
+    action: Action,
+    way: Way,
+    mode: Keeping,
+    published: Option<Share>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    /// It runs on the committed state.
+    Run,
+    /// Its unpublished record is committed.
+    Record,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let way = prop_oneof![Just(Way::Run), Just(Way::Record)];
+    let mode = prop_oneof![Just(Keeping::Kept), Just(Keeping::KeptBack)];
+    let published =
+        prop_oneof![3 => Just(None), 1 => Just(Some(Share::Latest)), 1 => Just(Some(Share::AndMore))];
+    (0..5u8, action(), way, mode, published).prop_map(|(account, action, way, mode, published)| Step {
+        account,
+        action,
+        way,
+        mode,
+        published,
+    })
+}
+
+fn memory() -> Memory {
+    let mut memory = Memory::default();
+    memory.open(COINBASE, Sight::Clear);
+    memory
+}
+
+/// The record of a run of the action on `state`, without account ids.
+fn recorded(state: &MemoryStore, index: TxIndex, address: Address, action: &Action) -> Record {
+    let (memory, is_stale) = (memory(), AtomicBool::new(false));
+    let mut view = View::new(&memory, state);
+    view.begin(index, Sender::default(), &is_stale);
+    let account = touched(&mut view, address, action);
+    let mut record = Record::default();
+    view.finish(&mut [(address, account)].into_iter().collect(), &mut record).unwrap();
+    record.accounts.iter_mut().for_each(|account| account.id = None);
+    record
+}
+
+fn publish(overlay: &mut Overlay<&MemoryStore>, memory: &Memory, index: TxIndex, share: Share) -> Record {
+    let mut effects = Record::default();
+    overlay.take_trace(&mut effects, share, |address, info| memory.introduce(address, info, None));
+    let version = Version { index, incarnation: Incarnation::FIRST };
+    memory.publish(Writer::Run(version), &effects, None, &mut Vec::new());
+    effects
+}
+
+/// Commits the steps, publishes their effects during the steps and the rest at the end, and compares a
+/// view of the published effects with the committed state.
+fn commit_and_publish(base: &MemoryStore, model: &mut Model, steps: &[Step]) -> Result<(), TestCaseError> {
+    let memory = memory();
+    let mut overlay = Overlay::new(base);
+    let mut paid = BTreeSet::new();
+    for (position, Step { account, action, way, mode, published }) in steps.iter().enumerate() {
+        let (address, index) = (address(*account), TxIndex::new(position));
+        // A slot of an absent account is never written.
+        if matches!(action, Action::Write(_)) && !model.contains_key(&address) {
+            continue;
+        }
+        overlay.keep(*mode);
+        match way {
+            Way::Run => {
+                let account = touched(&mut overlay, address, action);
+                overlay.commit_touched(&mut [(address, account)].into_iter().collect());
+            }
+            Way::Record => {
+                let record = recorded(&store(model), index, address, action);
+                prop_assert_eq!(overlay.validate(&record).unwrap(), None);
+                overlay.trace_record(&record);
+                overlay.commit_record(&record);
+            }
+        }
+        if matches!(action, Action::Pay(_)) {
+            paid.insert(address);
+        }
+        apply_to_model(model, address, action);
+        if let Some(share) = published {
+            publish(&mut overlay, &memory, index, *share);
+        }
+    }
+    let last = TxIndex::new(steps.len());
+    while !publish(&mut overlay, &memory, last, Share::AndMore).accounts.is_empty() {}
+    let is_stale = AtomicBool::new(false);
+    let mut view = View::new(&memory, base);
+    view.begin(TxIndex::new(steps.len() + 1), Sender::default(), &is_stale);
+    compare(&mut view, &mut overlay, &paid)
+}
+
+/// Compares a view of the published effects with the committed state. `paid` accounts received payments.
+fn compare(
+    view: &mut impl Database<Error: std::fmt::Debug>,
+    overlay: &mut Overlay<&MemoryStore>,
+    paid: &BTreeSet<Address>,
+) -> Result<(), TestCaseError> {
+    for address in (0..5).map(address) {
+        let [published, committed] = [view.basic(address).unwrap(), overlay.basic(address).unwrap()];
+        let code = |info: &Option<revm_state::AccountInfo>| info.as_ref().map(|info| info.code_hash);
+        if committed.as_ref().is_some_and(|info| !info.is_empty_code_hash()) {
+            prop_assert_eq!(code(&published), code(&committed));
+            // Payments to accounts without code are not published.
+            if !paid.contains(&address) {
+                prop_assert_eq!(published.map(|info| info.balance), committed.map(|info| info.balance));
+            }
+        } else {
+            prop_assert!(published.is_none_or(|info| info.is_empty_code_hash()), "{address} has no code");
+        }
+        for key in (0..6).map(U256::from) {
+            prop_assert_eq!(view.storage(address, key).unwrap(), overlay.storage(address, key).unwrap());
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1024))]
+
+    #[test]
+    fn a_view_of_all_published_effects_equals_the_committed_state(
+        genesis in genesis(),
+        steps in prop::collection::vec(step(), 0..24),
+    ) {
+        let (base, mut model) = (store(&genesis), genesis);
+        commit_and_publish(&base, &mut model, &steps)?;
+    }
+}
+
+/// An overlay with this number of committed writes, to different slots of one account.
+fn with_writes(base: &MemoryStore, writes: u64, mode: Keeping) -> Overlay<&MemoryStore> {
+    let mut overlay = Overlay::new(base);
+    overlay.keep(mode);
+    let mut account = touched(&mut overlay, address(1), &Action::Touch);
+    for key in (0..writes).map(U256::from) {
+        let slot = revm_state::EvmStorageSlot::new_changed(U256::ZERO, U256::ONE, Default::default());
+        overlay.storage(address(1), key).unwrap();
+        account.storage.insert(key, slot);
+    }
+    overlay.commit_touched(&mut [(address(1), account)].into_iter().collect());
+    overlay
+}
+
+#[test]
+fn deferred_effects_are_published_in_growing_portions_and_only_on_request() {
+    let base = store(&[(address(1), (1, 1, Default::default()))].into());
+    let published = |overlay: &mut Overlay<&MemoryStore>, share| {
+        publish(overlay, &memory(), TxIndex::new(0), share).writes.len()
+    };
+    let mut overlay = with_writes(&base, 500, Keeping::Kept);
+    assert_eq!(published(&mut overlay, Share::Latest), 500);
+    let mut overlay = with_writes(&base, 500, Keeping::KeptBack);
+    let shares = [Share::Latest, Share::AndMore, Share::AndMore, Share::Latest, Share::AndMore];
+    assert_eq!(shares.map(|share| published(&mut overlay, share)), [0, 8, 16, 0, 32]);
+    let rest: usize = [(); 4].map(|()| published(&mut overlay, Share::AndMore)).iter().sum();
+    assert_eq!(8 + 16 + 32 + rest, 500, "all writes are published");
+    assert_eq!(published(&mut overlay, Share::AndMore), 0);
+    overlay.keep(Keeping::Forgotten);
+    let mut overlay = with_writes(&base, 500, Keeping::Forgotten);
+    overlay.keep(Keeping::Kept);
+    assert_eq!(published(&mut overlay, Share::AndMore), 0, "the effects were not kept");
+}
