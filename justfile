@@ -2,7 +2,7 @@
 
 set positional-arguments
 
-# Lists the commands.
+[private]
 default:
     @just --list
 

@@ -6,13 +6,12 @@ use alloy_primitives::{Address, KECCAK256_EMPTY, U256};
 use blockloom_bench::workloads::{Kind, Recipe, Shape, Workload};
 use blockloom_engine::{Config, Engine, Spread};
 use blockloom_state::{
-    AccountEffect, AccountObservation, AccountRecord, Allocation, BalanceEffect, Bounds, Existence, LifeChange,
-    Incarnation, Memory, MemoryStore, Origin, Overlay, Payment, Recall, Record, Sight, SlotObservation,
-    SlotRead, SlotRecord, TxIndex, Version, Writer,
+    AccountEffect, AccountObservation, AccountRecord, Allocation, BalanceEffect, Bounds, CachedAccounts,
+    Existence, Incarnation, LifeChange, Memory, MemoryAccountId, MemoryStore, Origin, Overlay, Payment,
+    Record, SlotObservation, SlotRead, SlotRecord, TxIndex, Version, Visibility, Writer,
 };
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use revm_database_interface::DatabaseRef as _;
-use revm_state::AccountId;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -39,13 +38,13 @@ fn payers() -> MemoryStore {
 /// A memory with the contract's slots read.
 fn filled(store: &MemoryStore) -> Memory {
     let mut memory = Memory::default();
-    memory.open(Address::ZERO, Sight::Clear);
+    memory.open(Address::ZERO, Visibility::Published);
     read_slots(&memory, store, TxIndex::new(1));
     memory
 }
 
-fn read_account(memory: &Memory, store: &MemoryStore, reader: TxIndex) -> AccountId {
-    let read = memory.account(address(0), reader, Recall::Everybody, || store.basic_ref(address(0)));
+fn read_account(memory: &Memory, store: &MemoryStore, reader: TxIndex) -> MemoryAccountId {
+    let read = memory.account(address(0), reader, CachedAccounts::All, || store.basic_ref(address(0)));
     read.expect("a store can be read").id.expect("every account has an id")
 }
 
@@ -89,8 +88,12 @@ fn paying() -> Record {
         code_hash: Some(KECCAK256_EMPTY),
         existence: Some(Existence::Exists),
     };
-    let effect =
-        AccountEffect { life_change: LifeChange::Continues, balance: BalanceEffect::Add(U256::ONE), nonce: None, code: None };
+    let effect = AccountEffect {
+        life_change: LifeChange::Continues,
+        balance: BalanceEffect::Add(U256::ONE),
+        nonce: None,
+        code: None,
+    };
     let paid = |number| {
         Payment::of(address(number), &observed, Some(&effect), None).expect("adding one wei is a payment")
     };
@@ -111,7 +114,7 @@ fn memory(criterion: &mut Criterion) {
         bench.iter_batched_ref(
             || {
                 let mut memory = Memory::default();
-                memory.open(Address::ZERO, Sight::Clear);
+                memory.open(Address::ZERO, Visibility::Published);
                 memory
             },
             |memory| black_box(read_slots(memory, &store, TxIndex::new(1))),

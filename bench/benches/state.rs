@@ -155,34 +155,34 @@ fn block_with_root(config: DiskConfig, gas: u64, rounds: usize) -> bool {
     let folder = tempfile::tempdir().expect("the temporary folder is writable");
     let store = copy(&base, folder.path(), config);
     let engine = Engine::new(Config::with_threads(2));
-    let [mut alone, mut fed, mut after, mut in_memory] = std::array::from_fn(|_| Times::default());
+    let [mut alone, mut streamed, mut after, mut in_memory] = std::array::from_fn(|_| Times::default());
     let mut roots = Vec::new();
     for _ in 0..rounds.min(11) {
         in_memory.take(|| engine.execute(&base, &block)).expect("it is valid");
         let outcome = alone.take(|| engine.execute(&store, &block)).expect("it is valid");
         roots.push(after.take(|| store.stage(&outcome.changes)).expect("it can be read").root());
-        let staged = fed.take(|| {
-            let (outcome, fed) = store.stream_root(|feed| {
+        let staged = streamed.take(|| {
+            let (outcome, streamed) = store.stream_root(|steps| {
                 engine.execute_with(&store, &block, |step| {
-                    feed.send(step.changes);
+                    steps.send(step.changes);
                     ControlFlow::Continue(())
                 })
             });
-            store.stage_streamed(&outcome.expect("it is valid").changes, fed)
+            store.stage_streamed(&outcome.expect("it is valid").changes, streamed)
         });
         roots.push(staged.expect("it can be read").root());
     }
     assert!(roots.windows(2).all(|pair| pair[0] == pair[1]), "the root is the same either way");
-    let [alone, fed, after, in_memory] =
-        [alone, fed, after, in_memory].map(|times| times.median().as_secs_f64());
-    let best = fed.min(alone + after) / alone;
+    let [alone, streamed, after, in_memory] =
+        [alone, streamed, after, in_memory].map(|times| times.median().as_secs_f64());
+    let best = streamed.min(alone + after) / alone;
     println!(
-        "{} swaps on the store take {:.0} ms ({:.0} ms in memory), the root afterwards {:.0} ms; with tries fed during execution {:.0} ms in all; the better ratio is {best:.3} (at most {ROOT_TARGET}); {:?}",
+        "{} swaps on the store take {:.0} ms ({:.0} ms in memory), the root afterwards {:.0} ms; with the root streamed during execution {:.0} ms in all; the better ratio is {best:.3} (at most {ROOT_TARGET}); {:?}",
         block.transactions.len(),
         1e3 * alone,
         1e3 * in_memory,
         1e3 * after,
-        1e3 * fed,
+        1e3 * streamed,
         store.cache()
     );
     best <= ROOT_TARGET

@@ -14,7 +14,7 @@ use blockloom_bench::{
     core_latency::CoreLatency,
     workloads::{Kind, Recipe, Shape, Workload},
 };
-use blockloom_engine::{Block, BlockError, Config, Engine, Outcome, CommittedStep};
+use blockloom_engine::{Block, BlockError, CommittedStep, Config, Engine, Outcome};
 use blockloom_fixtures::{BlockReport, Executor, Harness, Sources, check, read};
 use blockloom_state::MemoryStore;
 

@@ -11,7 +11,7 @@ use std::{
 use alloy_eips::eip7928::{AccountChanges, BlockAccessIndex, BlockAccessList, validate_block_access_list};
 use alloy_primitives::Address;
 use blockloom_fixtures::read_list;
-use blockloom_state::{ListItem, ListValue, ListDifference, list_differences};
+use blockloom_state::{ListDifference, ListItem, ListValue, list_differences};
 
 use crate::{Status, output::is_reportable};
 

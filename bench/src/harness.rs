@@ -7,7 +7,7 @@ use blockloom_bench::{
     limit::Limits,
     times::Times,
 };
-use blockloom_engine::{Block, BlockError, Config, Engine, Outcome, CommittedStep};
+use blockloom_engine::{Block, BlockError, CommittedStep, Config, Engine, Outcome};
 use blockloom_fixtures::{BlockReport, Compared, Executor, Harness};
 use blockloom_state::MemoryStore;
 

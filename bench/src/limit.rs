@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use blockloom_engine::{Dependencies, Block, BlockError, Engine};
+use blockloom_engine::{Block, BlockError, Dependencies, Engine};
 use blockloom_state::MemoryStore;
 
 /// The number of workers.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use alloy_eips::eip7928::{BlockAccessList, compute_block_access_list_hash, total_bal_items};
-use blockloom_engine::{Block, BlockError, Config, Engine, Lists, Outcome, CommittedStep};
+use blockloom_engine::{Block, BlockError, CommittedStep, Config, Engine, Lists, Outcome};
 use blockloom_fixtures::{
     BlockReport, Executor, Fixture, FixtureError, Harness, Sources, check, read, samples,
 };

@@ -81,7 +81,7 @@ impl ListSource {
 
     /// Finds the list of a block.
     pub(crate) fn find(&mut self, block: &Block, name: impl FnOnce() -> BlockName) -> Lookup {
-        if block.list.foresight().is_some() {
+        if block.list.index().is_some() {
             self.found += 1;
             return Lookup::Found(Box::new(block.clone()));
         }

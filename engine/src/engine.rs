@@ -10,7 +10,9 @@ use std::{
     time::Duration,
 };
 
-use blockloom_state::{Base, AccessListIndex, Memory, MemoryStore, CachedBase, Sight, has_high_latency, sync::Mutex};
+use blockloom_state::{
+    AccessListIndex, Base, CachedBase, Memory, MemoryStore, Visibility, has_high_latency, sync::Mutex,
+};
 
 use crate::{
     analysis::dependencies::{Dependencies, block_dependencies},
@@ -21,13 +23,13 @@ use crate::{
         outcome::Outcome,
     },
     commit::{
-        committer::{BlockCommitter, Observer, CommittedStep},
+        committer::{BlockCommitter, CommittedStep, Observer},
         parallel::{self, Table},
         sequential,
     },
     evm::handling::{Handling, Mainnet},
     policy::{
-        batching::{Cut, Cuts, cuts_in_tests},
+        batching::{Batch, Batching, cuts_in_tests},
         cost_model::{Gain, Gas, Known, Pace},
     },
     prefetch::Prefetcher,
@@ -129,7 +131,7 @@ impl<H: Handling> Engine<H> {
     ///
     /// If consensus forbids the block, the base cannot be read, or something panicked.
     pub fn execute<B: Base>(&self, base: &B, block: &Block) -> Result<Outcome, BlockError> {
-        self.go(base, block, Observer::Nobody)
+        self.go(base, block, Observer::None)
     }
 
     /// Executes a block like [`execute`](Self::execute) and tells `on_commit` of each step as soon
@@ -158,7 +160,12 @@ impl<H: Handling> Engine<H> {
     /// # Errors
     ///
     /// If consensus forbids the block, or the base lacks a code.
-    pub fn dependencies(&self, base: &MemoryStore, block: &Block, rounds: usize) -> Result<Dependencies, BlockError> {
+    pub fn dependencies(
+        &self,
+        base: &MemoryStore,
+        block: &Block,
+        rounds: usize,
+    ) -> Result<Dependencies, BlockError> {
         block_dependencies(base, block, &self.handling, rounds).map_err(|reason| reason.of(block.number()))
     }
 
@@ -179,13 +186,12 @@ impl<H: Handling> Engine<H> {
             Help::NextTime | Help::None => {
                 let base = CachedBase::alone(base);
                 let committer = BlockCommitter::new(block, base, self.handling.clone(), observer, &step);
-                let committer = committer.listing(self.shared.config.lists);
+                let committer = committer.with_access_list(self.shared.config.lists);
                 sequential::execute(committer, block.transactions.len())
             }
         }));
-        let result = result.unwrap_or_else(|panic| {
-            Err(Reason::Panicked { step: step.get(), message: message_of(&*panic) })
-        });
+        let result = result
+            .unwrap_or_else(|panic| Err(Reason::Panicked { step: step.get(), message: message_of(&*panic) }));
         if let Some(gas) = gas {
             self.look_back(gas, watch.elapsed(), result.as_ref().ok(), help);
         }
@@ -203,22 +209,24 @@ impl<H: Handling> Engine<H> {
         let mut memory = self.shared.memories.lock().pop().unwrap_or_default();
         let Config { timing, spread, lists, .. } = self.shared.config;
         let sight = match (spread, self.foresight(block)) {
-            (Spread::Blindfolded, _) => Sight::Blindfolded,
-            (_, Some(foresight)) => Sight::Foreseen(Arc::clone(foresight)),
-            (_, None) => Sight::Clear,
+            (Spread::Blindfolded, _) => Visibility::Nothing,
+            (_, Some(foresight)) => Visibility::Listed(Arc::clone(foresight)),
+            (_, None) => Visibility::Published,
         };
         memory.open(block.env.beneficiary, sight);
         if speed == Speed::Slow {
-            memory.note_slow_base();
+            memory.note_high_latency();
         }
         let threads = self.crew(speed).min(1 + workers.threads());
         let handling = &self.handling;
         let table = Table { base, handling, memory: &memory, workers, threads, timing, spread };
         let remembered = CachedBase::new(&memory, base);
-        let committer = BlockCommitter::new(block, remembered, handling.clone(), observer, step).listing(lists);
-        let result = self.reading_ahead(setting, &memory, || parallel::execute(&table, block, cuts, committer));
+        let committer =
+            BlockCommitter::new(block, remembered, handling.clone(), observer, step).with_access_list(lists);
+        let result =
+            self.reading_ahead(setting, &memory, || parallel::execute(&table, block, cuts, committer));
         // The next block is ready for what nobody expected of this one.
-        self.shared.history.lock().was_base_slow = speed == Speed::AtHand && memory.is_base_slow();
+        self.shared.history.lock().was_base_slow = speed == Speed::AtHand && memory.base_has_high_latency();
         // Forgetting takes time in which this thread has better to do.
         let shared = Arc::downgrade(&self.shared);
         workers.spawn(JobPriority::Background, move || {
@@ -242,7 +250,7 @@ impl<H: Handling> Engine<H> {
         if speed == Speed::AtHand || threads == 0 {
             return execute();
         }
-        let readers = Prefetcher::of(block, hints);
+        let readers = Prefetcher::new(block, hints);
         let start = || Workers::start(threads, Duration::ZERO);
         let crew = || self.shared.readers.get_or_init(start).as_ref();
         let Some(crew) = (!readers.is_empty()).then(crew).flatten() else { return execute() };
@@ -257,7 +265,7 @@ impl<H: Handling> Engine<H> {
 
     /// What is known beforehand of a block's writes, if that is to be used.
     fn foresight<'b>(&self, block: &'b Block) -> Option<&'b Arc<AccessListIndex>> {
-        block.list.foresight().filter(|_| self.shared.config.hints.given_lists == Use::On)
+        block.list.index().filter(|_| self.shared.config.hints.given_lists == Use::On)
     }
 
     /// Looks whether the base takes its time, with a few questions that the block asks anyway. A base
@@ -272,7 +280,8 @@ impl<H: Handling> Engine<H> {
         let parties = transactions.iter().rev().step_by(step).flat_map(Transaction::parties);
         let accounts = [block.env.beneficiary].into_iter().chain(parties);
         let was_slow = std::mem::take(&mut self.shared.history.lock().was_base_slow);
-        let is_slow = was_slow || catch_unwind(AssertUnwindSafe(|| has_high_latency(base, accounts))).unwrap_or(false);
+        let is_slow =
+            was_slow || catch_unwind(AssertUnwindSafe(|| has_high_latency(base, accounts))).unwrap_or(false);
         if is_slow { Speed::Slow } else { Speed::AtHand }
     }
 
@@ -281,8 +290,8 @@ impl<H: Handling> Engine<H> {
         self.threads() > 1 && self.shared.config.spread == Spread::WhereItPays
     }
 
-    fn cut(&self, block: &Block) -> Vec<Cut> {
-        if self.has_choice() { Cuts::of(&block.transactions).collect() } else { cuts_in_tests(block) }
+    fn cut(&self, block: &Block) -> Vec<Batch> {
+        if self.has_choice() { Batching::of(&block.transactions).collect() } else { cuts_in_tests(block) }
     }
 
     /// What a block takes, asking the base if it seems too little for a second thread. A base that
@@ -349,7 +358,7 @@ struct Setting<'s, B> {
     base: &'s B,
     block: &'s Block,
     /// How it is cut into stretches.
-    cuts: &'s [Cut],
+    cuts: &'s [Batch],
     workers: &'s Workers,
     speed: Speed,
 }

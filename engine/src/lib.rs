@@ -1,36 +1,16 @@
-//! Executes Ethereum blocks and commits exactly what executing their transactions one by one would
-//! have committed.
+//! Executes Ethereum blocks in parallel, and commits exactly what executing their transactions one by one would have
+//! committed.
 //!
-//! A [`Block`] is plain data: [`Block::recover`] makes it out of a signed one under the [`Rules`] that
-//! a [`ChainSpec`] has for its header. [`Engine`] executes it on any
-//! [`Base`](blockloom_state::Base) and returns its [`Outcome`]. Apart from execution stand the rules
-//! that a block must keep: [`check_block`] before it ([`check_header`], [`check_body`] and
-//! [`check_ommers`] in one), [`check_outcome`] after it. Whatever is wrong is a [`BlockError`].
+//! A [`Block`] is plain data: [`Block::recover`] makes it out of a signed block, under the [`Rules`] that a
+//! [`ChainSpec`] has for its header. [`Engine`] executes it on any [`Base`](blockloom_state::Base) and returns its
+//! [`Outcome`]. The rules that a block must keep are checked apart from execution: [`check_block`] before it
+//! ([`check_header`], [`check_body`] and [`check_ommers`] in one), [`check_outcome`] after it. Errors are
+//! [`BlockError`]s.
 //!
-//! # What holds between threads
+//! A client that is built on alloy-evm puts a [`ParallelExecutorFactory`] where its executor factory was.
 //!
-//! Transactions are handed out in stretches of consecutive ones; most stretches have one.
-//!
-//! 1. At most one turn at a stretch counts at any time (`scheduler/plan.rs` asserts each change of its
-//!    state; the toys under the model checker hunt for a second one).
-//! 2. A run is published and recorded before its stretch is reported (`worker.rs`).
-//! 3. Versions below the frontier do not change: what is published after the gate took the transaction
-//!    is dropped (`records.rs`).
-//! 4. Commits come in order, once, without gaps (`Plan::committed`; the toys' committer asserts it).
-//! 5. The observations of a committed record hold in the committed state (`gate.rs`; `Overlay`
-//!    asserts that a record was judged before it is committed).
-//! 6. Who waits is woken: whoever changes the plan tells the sleepers if there is work
-//!    (`Locked::tell`; the model checker finds a deadlock).
-//! 7. Predictions change nothing but time (the toys start with wrong ones), and neither does what runs
-//!    see of each other (blindfolded engines in all tests of outcomes).
-//! 8. The frontier never waits for a run that is known to be for nothing: the gate takes it over.
-//!
-//! Locks are taken in this order, and no two of one kind at once: a record's, a shard's of the
-//! memory. The scheduler's is taken with no other. None is held across a run, a read of the base or
-//! a call into the pool.
-//!
-//! A client that is built on alloy-evm puts a [`ParallelExecutorFactory`] where its executor factory
-//! was.
+//! `ARCHITECTURE.md` in the repository is the map of the code: a transaction's way, the invariants that hold between
+//! threads, and the protocols that keep them.
 
 mod alloy_evm;
 mod analysis;
@@ -52,7 +32,7 @@ pub use block::{
     block::{Block, Frame, GivenList, SignedBlock, SignedTransaction, Transaction},
     config::{Config, Hints, Lists, Spread, Timing, Use},
     error::{
-        BlockError, DepositError, Invalid, BlockStep, Reason, SystemCallError, TransactionError,
+        BlockError, BlockStep, DepositError, Invalid, Reason, SystemCallError, TransactionError,
         body::BodyError,
         header::{HeaderError, HeaderField},
         list::ListError,

@@ -1,9 +1,9 @@
-//! Reads ahead what a block is going to need of a base that takes its time.
+//! Prefetches the accounts and slots of a block from a high-latency base.
 //!
-//! Owns the order: of each transaction in turn whom it names, and what the access list says it changes;
-//! then the rest of the list. Many reads are on their way at once, by threads that mostly wait. What
-//! they fetch is remembered in the multi-version memory, where whoever needs it finds it. A read that
-//! fails, or panics, is met again by whoever needs it.
+//! Owns the order of the reads: by the first transaction that is expected to need them. Many threads
+//! read at once, and mostly wait for the base. The values go into the multi-version memory, where runs
+//! find them. A read that fails or panics is ignored: a run that needs it repeats it.
+//! May import `block`.
 
 use std::{
     collections::BTreeMap,
@@ -12,7 +12,7 @@ use std::{
 
 use alloy_primitives::{Address, U256};
 use blockloom_state::{
-    Base, AccessListIndex, Memory,
+    AccessListIndex, Base, Memory,
     sync::{AtomicBool, AtomicU32, Ordering},
 };
 use revm::context_interface::{Transaction as _, transaction::AccessListItemTr as _};
@@ -22,98 +22,98 @@ use crate::block::{
     config::{Hints, Use},
 };
 
-/// Something that is going to be read.
+/// One base read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum PrefetchItem {
     Account(Address),
     Slot(Address, U256),
 }
 
-/// What is to be read ahead, and how far that is.
+/// The base reads to prefetch, and the progress.
 #[derive(Debug)]
 pub(crate) struct Prefetcher {
-    needs: Vec<PrefetchItem>,
+    items: Vec<PrefetchItem>,
     next: AtomicU32,
-    is_over: AtomicBool,
+    is_cancelled: AtomicBool,
 }
 
 impl Prefetcher {
-    /// What `hints` tell of a block's reads.
-    pub(crate) fn of(block: &Block, hints: Hints) -> Self {
-        Self { needs: needs(block, hints), next: AtomicU32::new(0), is_over: AtomicBool::new(false) }
+    /// A prefetcher of the reads that `hints` name.
+    pub(crate) fn new(block: &Block, hints: Hints) -> Self {
+        Self { items: items_of(block, hints), next: AtomicU32::new(0), is_cancelled: AtomicBool::new(false) }
     }
 
-    /// Whether there is nothing to be read.
-    pub(crate) fn are_idle(&self) -> bool {
-        self.needs.is_empty()
+    /// Whether there is nothing to prefetch.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.items.is_empty()
     }
 
-    /// Reads one thing after the other until there is nothing left, or it is over. Any number of
-    /// threads may do so at once.
-    pub(crate) fn work<B: Base>(&self, memory: &Memory, base: &B) {
-        // ORDER: Relaxed: a thread that learns of it later reads one thing more.
-        while !self.is_over.load(Ordering::Relaxed) {
-            // ORDER: Relaxed: the needs do not change, and each number is given out once.
+    /// Reads one item after the other, until none is left or the prefetcher is cancelled. Any number of
+    /// threads may call this at once.
+    pub(crate) fn run<B: Base>(&self, memory: &Memory, base: &B) {
+        // ORDER: Relaxed: a thread that sees the flag late reads one more item.
+        while !self.is_cancelled.load(Ordering::Relaxed) {
+            // ORDER: Relaxed: the items do not change, and each position is taken once.
             let next = self.next.fetch_add(1, Ordering::Relaxed) as usize;
-            let Some(need) = self.needs.get(next) else { return };
-            let _ = catch_unwind(AssertUnwindSafe(|| match need {
-                PrefetchItem::Account(address) => memory.fetch_account(base, *address).map(drop),
-                PrefetchItem::Slot(address, key) => memory.fetch_slot(base, *address, *key),
+            let Some(item) = self.items.get(next) else { return };
+            let _ = catch_unwind(AssertUnwindSafe(|| match item {
+                PrefetchItem::Account(address) => memory.prefetch_account(base, *address).map(drop),
+                PrefetchItem::Slot(address, key) => memory.prefetch_slot(base, *address, *key),
             }));
         }
     }
 
-    /// Nobody needs anything any more once this is dropped.
-    pub(crate) fn until_dropped(&self) -> OverOnDrop<'_> {
-        OverOnDrop(self)
+    /// A guard that cancels the prefetcher when it is dropped.
+    pub(crate) fn cancel_on_drop(&self) -> CancelOnDrop<'_> {
+        CancelOnDrop(self)
     }
 
-    /// How many things were read ahead, or are being read.
-    pub(crate) fn taken(&self) -> u64 {
+    /// The number of reads that were started.
+    pub(crate) fn started(&self) -> u64 {
         // ORDER: Relaxed: a count.
-        (self.next.load(Ordering::Relaxed) as usize).min(self.needs.len()) as u64
+        (self.next.load(Ordering::Relaxed) as usize).min(self.items.len()) as u64
     }
 }
 
-/// Ends reading ahead, with a panic or without.
-pub(crate) struct OverOnDrop<'r>(&'r Prefetcher);
+/// Cancels the prefetcher when it is dropped, also during a panic.
+pub(crate) struct CancelOnDrop<'r>(&'r Prefetcher);
 
-impl Drop for OverOnDrop<'_> {
+impl Drop for CancelOnDrop<'_> {
     fn drop(&mut self) {
-        // ORDER: Relaxed: see `work`.
-        self.0.is_over.store(true, Ordering::Relaxed);
+        // ORDER: Relaxed: see `run`.
+        self.0.is_cancelled.store(true, Ordering::Relaxed);
     }
 }
 
-/// In the order in which they are going to be needed, each once.
-fn needs(block: &Block, hints: Hints) -> Vec<PrefetchItem> {
+/// The reads that `hints` name, each once, in the expected order of use.
+fn items_of(block: &Block, hints: Hints) -> Vec<PrefetchItem> {
     let mut first = BTreeMap::new();
-    let mut add = |need, when: u64| {
-        let known = first.entry(need).or_insert(when);
-        *known = when.min(*known);
+    let mut add = |item, index: u64| {
+        let earliest = first.entry(item).or_insert(index);
+        *earliest = index.min(*earliest);
     };
     if hints.parties == Use::On {
         add(PrefetchItem::Account(block.env.beneficiary), 0);
     }
-    // Transaction `i` is index `i + 1` of a list.
-    for (when, transaction) in (1..).zip(&block.transactions) {
+    // Transaction `i` has index `i + 1` in an access list.
+    for (index, transaction) in (1..).zip(&block.transactions) {
         if hints.parties == Use::On {
-            transaction.parties().for_each(|party| add(PrefetchItem::Account(party), when));
+            transaction.parties().for_each(|party| add(PrefetchItem::Account(party), index));
         }
         if hints.access_lists == Use::On {
-            named(transaction).for_each(|need| add(need, when));
+            listed_by(transaction).for_each(|item| add(item, index));
         }
     }
-    if let (Use::On, Some(foresight)) = (hints.given_lists, block.list.foresight()) {
-        add_listed(foresight, &mut add);
+    if let (Use::On, Some(list)) = (hints.given_lists, block.list.index()) {
+        add_list(list, &mut add);
     }
-    let mut needs: Vec<_> = first.into_iter().map(|(need, when)| (when, need)).collect();
-    needs.sort_unstable();
-    needs.into_iter().map(|(_, need)| need).collect()
+    let mut items: Vec<_> = first.into_iter().map(|(item, index)| (index, item)).collect();
+    items.sort_unstable();
+    items.into_iter().map(|(_, item)| item).collect()
 }
 
-/// What a transaction names in its own access list (EIP-2930).
-fn named(transaction: &Transaction) -> impl Iterator<Item = PrefetchItem> {
+/// The reads that a transaction names in its access list (EIP-2930).
+fn listed_by(transaction: &Transaction) -> impl Iterator<Item = PrefetchItem> {
     let items = transaction.env.access_list().into_iter().flatten();
     items.flat_map(|item| {
         let address = *item.address();
@@ -122,23 +122,26 @@ fn named(transaction: &Transaction) -> impl Iterator<Item = PrefetchItem> {
     })
 }
 
-/// What a block's access list names. What is only read has no index: it is taken to be needed with the
-/// first change of its account, and at once if there is none.
-fn add_listed(foresight: &AccessListIndex, add: &mut impl FnMut(PrefetchItem, u64)) {
-    for account in foresight.list() {
+/// Adds the entries of a block's access list. The list has no index for a slot that is only read: the
+/// index of the first change of the account stands for it, or 0 if there is none.
+fn add_list(list: &AccessListIndex, add: &mut impl FnMut(PrefetchItem, u64)) {
+    for account in list.list() {
         let of_account = (account.balance_changes.iter().map(|change| change.block_access_index))
             .chain(account.nonce_changes.iter().map(|change| change.block_access_index))
             .chain(account.code_changes.iter().map(|change| change.block_access_index))
             .map(|index| index.0);
         let of_slots = account.storage_changes.iter().filter_map(|slot| slot.changes.first());
         let of_slots = of_slots.map(|change| change.block_access_index.0);
-        let when = of_account.chain(of_slots).min().unwrap_or(0);
-        add(PrefetchItem::Account(account.address), when);
+        let first_change = of_account.chain(of_slots).min().unwrap_or(0);
+        add(PrefetchItem::Account(account.address), first_change);
         for slot in &account.storage_changes {
-            let first = slot.changes.first().map_or(when, |change| change.block_access_index.0);
+            let first = slot.changes.first().map_or(first_change, |change| change.block_access_index.0);
             add(PrefetchItem::Slot(account.address, slot.slot), first);
         }
-        account.storage_reads.iter().for_each(|key| add(PrefetchItem::Slot(account.address, *key), when));
+        account
+            .storage_reads
+            .iter()
+            .for_each(|key| add(PrefetchItem::Slot(account.address, *key), first_change));
     }
 }
 
@@ -150,7 +153,7 @@ mod tests {
     use alloy_eips::eip7928::{AccountChanges, BalanceChange, BlockAccessIndex};
     use alloy_hardforks::EthereumHardfork;
     use alloy_primitives::{B256, TxKind};
-    use blockloom_state::{Allocation, MemoryStore, Origin, Recall, SlotRead, TxIndex};
+    use blockloom_state::{Allocation, CachedAccounts, MemoryStore, Origin, SlotRead, TxIndex};
     use revm::context::{
         TxEnv,
         transaction::{AccessList, AccessListItem},
@@ -185,52 +188,57 @@ mod tests {
     }
 
     #[test]
-    fn what_transactions_name_is_read_in_their_order_as_far_as_hints_are_used() {
+    fn reads_of_transactions_are_prefetched_in_order_if_hints_are_on() {
         let slot = PrefetchItem::Slot(address(3), U256::from(9));
         let all = [0, 1, 2, 3].map(account).into_iter().chain([slot, account(4), account(5)]);
-        assert_eq!(needs(&block(), Hints::default()), all.collect::<Vec<_>>());
+        assert_eq!(items_of(&block(), Hints::default()), all.collect::<Vec<_>>());
         let hints = Hints { parties: Use::Off, ..Hints::default() };
-        assert_eq!(needs(&block(), hints), [account(3), slot]);
+        assert_eq!(items_of(&block(), hints), [account(3), slot]);
         let hints = Hints { access_lists: Use::Off, ..Hints::default() };
-        assert_eq!(needs(&block(), hints), [0, 1, 2, 4, 5].map(account));
+        assert_eq!(items_of(&block(), hints), [0, 1, 2, 4, 5].map(account));
     }
 
     #[test]
-    fn what_a_list_says_is_read_when_it_changes_and_what_does_not_change_first() {
+    fn entries_of_a_list_are_ordered_by_their_first_change_and_unchanged_ones_come_first() {
         let paid = BalanceChange::new(BlockAccessIndex(2), U256::from(1));
         let changed = AccountChanges { balance_changes: vec![paid], ..AccountChanges::new(address(7)) };
         let read = AccountChanges { storage_reads: vec![U256::from(1)], ..AccountChanges::new(address(8)) };
         let block = block().with_hint(vec![changed, read]).expect("it is in order");
         let only_lists = Hints { parties: Use::Off, access_lists: Use::Off, ..Hints::default() };
         let slot = PrefetchItem::Slot(address(8), U256::from(1));
-        assert_eq!(needs(&block, only_lists), [account(8), slot, account(7)]);
+        assert_eq!(items_of(&block, only_lists), [account(8), slot, account(7)]);
         let none = Hints { given_lists: Use::Off, ..only_lists };
-        assert_eq!(needs(&block, none), []);
+        assert_eq!(items_of(&block, none), []);
     }
 
     #[test]
-    fn what_was_read_ahead_is_not_asked_for_again_and_nothing_is_read_when_it_is_over() {
+    fn prefetched_values_are_not_read_again_and_a_cancelled_prefetcher_reads_nothing() {
         let storage = [(U256::from(9), U256::from(5))].into();
         let store = MemoryStore::from_genesis([(
             address(3),
             Allocation { nonce: 1, storage, ..Allocation::default() },
         )]);
-        let (memory, readers) = (Memory::default(), Prefetcher::of(&block(), Hints::default()));
-        readers.work(&memory, &store);
-        assert_eq!(readers.taken(), 7);
+        let (memory, prefetcher) = (Memory::default(), Prefetcher::new(&block(), Hints::default()));
+        prefetcher.run(&memory, &store);
+        assert_eq!(prefetcher.started(), 7);
         let reader = TxIndex::new(1);
-        let known = |number| {
-            let ask = || panic!("account {number} was read ahead");
-            memory.account::<Infallible>(address(number), reader, Recall::WithCode, ask)
+        let account_of = |number| {
+            let read_base = || panic!("account {number} was prefetched");
+            memory.account::<Infallible>(address(number), reader, CachedAccounts::WithCode, read_base)
         };
-        let [_, _, _, Ok(named), ..] = [0, 1, 2, 3, 4, 5].map(known);
+        let [_, _, _, Ok(named), ..] = [0, 1, 2, 3, 4, 5].map(account_of);
         assert_eq!(named.info.map(|info| info.nonce), Some(1));
-        let ask = || panic!("the slot was read ahead");
-        let slot = memory.slot::<Infallible>(named.id.expect("it is remembered"), U256::from(9), reader, ask);
+        let read_base = || panic!("the slot was prefetched");
+        let slot = memory.slot::<Infallible>(
+            named.id.expect("the account has an id"),
+            U256::from(9),
+            reader,
+            read_base,
+        );
         assert_eq!(slot, Ok(SlotRead::Value(U256::from(5), Origin::Base)));
-        let readers = Prefetcher::of(&block(), Hints::default());
-        drop(readers.until_dropped());
-        readers.work(&memory, &store);
-        assert_eq!(readers.taken(), 0);
+        let prefetcher = Prefetcher::new(&block(), Hints::default());
+        drop(prefetcher.cancel_on_drop());
+        prefetcher.run(&memory, &store);
+        assert_eq!(prefetcher.started(), 0);
     }
 }

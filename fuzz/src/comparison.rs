@@ -2,7 +2,7 @@
 
 use std::{ops::ControlFlow, thread, time::Duration};
 
-use blockloom_engine::{Block, BlockError, Config, Engine, Lists, Outcome, BlockStep, Receipt, Spread};
+use blockloom_engine::{Block, BlockError, BlockStep, Config, Engine, Lists, Outcome, Receipt, Spread};
 use blockloom_state::{Changes, MemoryStore, list_differences};
 
 use crate::HostileBlock;

@@ -1,8 +1,8 @@
-//! What an EVM chain's state is: locations, changes that can be applied and reverted, the base that
-//! a block runs on, the multi-version memory that its transactions run over, an in-memory store, and
-//! state roots.
+//! The state of an EVM chain: accounts and the changes to them, the base that a block runs on, the
+//! multi-version memory, the committed state inside a block, block-level access lists, stores in memory
+//! and on disk, state roots and witnesses.
 //!
-//! Nothing here executes code or knows how a block is scheduled.
+//! Executes no code and knows no schedule of threads. The lists below are the table of contents.
 
 mod bal;
 mod commit;
@@ -17,34 +17,35 @@ pub mod sync;
 mod trie;
 
 pub use bal::{
-    diff::{ListItem, ListValue, ListDifference, list_differences},
-    index::{Delegations, AccessListIndex},
+    diff::{ListDifference, ListItem, ListValue, list_differences},
+    index::{AccessListIndex, Delegations},
 };
-pub use commit::{
-    overlay::Overlay,
-    pending::{Keeping, Share},
-};
+pub use commit::overlay::Overlay;
 pub use model::{
     account::Account,
-    base::Base,
+    allocation::{Allocation, StoredAccount},
+    base::{Base, MissingCode},
     changes::{AccountChange, Change, Changes, Life},
-    index::{Incarnation, AccessIndex, TxIndex, Version},
+    index::{AccessIndex, BaseAccountId, Incarnation, MemoryAccountId, TxIndex, Version},
     mismatch::{Location, Mismatch, Value},
 };
 pub use mv::{
     cached_base::CachedBase,
     latency::has_high_latency,
-    memory::{AccountRead, Audience, Memory, Recall, Sight, SlotRead},
-    publish::{Telling, Writer},
+    memory::{AccountRead, CachedAccounts, Memory, SlotRead, Visibility},
+    publish::Writer,
 };
 pub use record::{
+    effect::{AccountEffect, BalanceEffect, LifeChange},
+    observation::{AccountObservation, Bounds, Conflict, Existence, Origin},
     payment::Payment,
-    record::{
-        AccountEffect, AccountObservation, AccountRecord, BalanceEffect, Bounds, CreatedSlot, Existence,
-        LifeChange, Origin, Record, SlotObservation, SlotRecord, Conflict,
-    },
+    publication::{Portion, Publication, Published},
+    record::{AccountRecord, CreatedSlot, Record, SlotObservation, SlotRecord},
 };
-pub use run::view::{Interrupt, Sender, View};
+pub use run::{
+    interrupt::Interrupt,
+    view::{Sender, View},
+};
 pub use stores::{
     disk::{
         DiskConfig, DiskStore, NewBlock,
@@ -53,11 +54,11 @@ pub use stores::{
         error::{DiskError, Operation},
         genesis::Genesis,
         proof::{AccountProof, ProofError, SlotProof},
-        stage::Staged,
-        streaming_root::{StreamingRoot, StepSender},
+        staged::Staged,
+        streaming_root::{StepSender, StreamingRoot},
         verify::Verified,
     },
-    memory::{Allocation, MemoryStore, MissingCode, StoredAccount},
+    memory::MemoryStore,
 };
 pub use trie::{
     error::{TrieError, WitnessError},

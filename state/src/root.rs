@@ -1,4 +1,4 @@
-//! The state root, computed from the whole state.
+//! The state root, computed from the full state.
 
 use alloy_primitives::{
     B256, U256, keccak256,
@@ -7,13 +7,13 @@ use alloy_primitives::{
 use alloy_trie::{EMPTY_ROOT_HASH, HashBuilder, Nibbles};
 use rayon::prelude::*;
 
-use crate::{stores::memory::StoredAccount, trie::slot_key};
+use crate::{model::allocation::StoredAccount, trie::slot_key};
 
-/// Below this many accounts and slots, handing work to other threads costs more than it saves:
-/// one leaf takes about a microsecond, waking a thread several.
+/// The least number of accounts and slots that pays for several threads: a leaf takes about a microsecond, waking
+/// a thread several.
 const PARALLEL_FROM: usize = 64;
 
-/// The root of the state that holds exactly `accounts`. Storage roots are computed in parallel.
+/// The root of the state with exactly these accounts. Storage roots are computed in parallel.
 pub(crate) fn state_root(accounts: &AddressMap<StoredAccount>) -> B256 {
     let leaf = |(address, stored): (&_, &StoredAccount)| {
         (keccak256(address), stored.account.into_leaf(storage_root(&stored.slots)))
@@ -28,7 +28,7 @@ pub(crate) fn state_root(accounts: &AddressMap<StoredAccount>) -> B256 {
     trie_root(leaves)
 }
 
-/// The root of a storage trie that holds exactly `slots`, none of which is zero.
+/// The root of a storage trie with exactly these slots, none of which is zero.
 pub(crate) fn storage_root(slots: &U256Map<U256>) -> B256 {
     if slots.is_empty() {
         return EMPTY_ROOT_HASH;
@@ -60,7 +60,7 @@ mod tests {
     use alloy_trie::TrieAccount;
 
     use super::*;
-    use crate::stores::memory::{Allocation, MemoryStore};
+    use crate::{model::allocation::Allocation, stores::memory::MemoryStore};
 
     #[test]
     fn the_empty_state_has_the_empty_root() {

@@ -1,8 +1,7 @@
-//! The synchronisation primitives: the standard library's, or the model checker's.
+//! The synchronisation primitives: the standard library's or, with the feature `shuttle`, the model checker's.
 //!
-//! Everything in Blockloom that threads share goes through here, so that what the model checker
-//! looks at is the shipped code. A lock is never poisoned: no code of anybody else's runs under
-//! one, and a panic of ours under one ends the block anyway.
+//! All state that threads share uses these, so that the model checker tests the shipped code. Poisoning is
+//! ignored: no foreign code runs under a lock, and a panic under a lock ends the block anyway.
 
 #[cfg(not(feature = "shuttle"))]
 use std::sync as primitives;
@@ -31,40 +30,39 @@ impl<T> Mutex<T> {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// The value, without a lock: nobody else can have one.
+    /// The value. Needs no lock, because the reference is exclusive.
     pub fn get_mut(&mut self) -> &mut T {
         self.0.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// The value.
+    /// Returns the value.
     pub fn into_inner(self) -> T {
         self.0.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
-/// Where threads wait until something changes under a [`Mutex`].
+/// A condition variable: threads wait on it for a change under a [`Mutex`].
 #[derive(Debug, Default)]
 pub struct Condvar(primitives::Condvar);
 
 impl Condvar {
-    /// Gives the lock away, waits to be woken, and takes the lock again. It may return without
-    /// having been woken.
+    /// Releases the lock, waits for a notification, and takes the lock again. Spurious wake-ups are possible.
     pub fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
         self.0.wait(guard).unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// Wakes one of those who wait.
+    /// Wakes one waiting thread.
     pub fn notify_one(&self) {
         self.0.notify_one();
     }
 
-    /// Wakes whoever waits.
+    /// Wakes all waiting threads.
     pub fn notify_all(&self) {
         self.0.notify_all();
     }
 }
 
-/// Gives others a chance to run, in a loop that waits for them.
+/// Yields to other threads in a loop that waits for one of them.
 #[inline]
 pub fn relax() {
     #[cfg(not(feature = "shuttle"))]

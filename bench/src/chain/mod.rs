@@ -11,7 +11,7 @@ use std::{
 };
 
 use blockloom_engine::Engine;
-use blockloom_state::{CacheStatistics, DiskConfig, DiskError, DiskStore, BlockMetadata};
+use blockloom_state::{BlockMetadata, CacheStatistics, DiskConfig, DiskError, DiskStore};
 
 use crate::{
     Status,

@@ -10,7 +10,7 @@ use blockloom_bench::workloads::{
     Kind,
     chain::{ChainRecipe, GeneratedChain, Ledger},
 };
-use blockloom_engine::{Block, BlockError, ChainSpec, Config, Engine, Outcome, SignedBlock, CommittedStep};
+use blockloom_engine::{Block, BlockError, ChainSpec, CommittedStep, Config, Engine, Outcome, SignedBlock};
 use blockloom_fixtures::{Chain, Executor};
 use blockloom_state::{AccountChange, Changes, MemoryStore, Mismatch};
 

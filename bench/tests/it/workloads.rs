@@ -4,7 +4,7 @@ use blockloom_bench::{
     limit::{WorkerCount, limit},
     workloads::{Kind, Recipe, Shape},
 };
-use blockloom_engine::{Dependencies, Config, Engine, Spread};
+use blockloom_engine::{Config, Dependencies, Engine, Spread};
 use blockloom_state::TxIndex;
 
 const GAS: u64 = 10_000_000;

@@ -1,5 +1,4 @@
-//! The executor of one block: alloy-evm's own, whose `execute_block` hands the transactions to the
-//! engine.
+//! The executor of one block: alloy-evm's executor, with `execute_block` on the engine.
 
 use std::fmt;
 
@@ -28,55 +27,54 @@ use crate::{
     alloy_evm::{
         commit,
         environment::{Obstacle, is_builtin, is_no_inspector, rules},
-        run::{Done, Run, Runner, run_lent, run_locked},
+        run::{DbRunner, ExecutedBlock, ExecutedTransaction, run_on_db_actor, run_on_locked_db},
     },
     block::{
         block::{Block, Frame, GivenList, Transaction},
-        error::{BlockError, Invalid, BlockStep, Reason},
+        error::{BlockError, BlockStep, Invalid, Reason},
         rules::Rules,
     },
     engine::Engine,
 };
 
-/// Below this many transactions there is nothing to run in parallel.
+/// The least number of transactions for parallel execution.
 const PARALLEL_FROM: usize = 2;
 
-/// alloy-evm's executor on an engine; [`ParallelExecutorFactory`](crate::ParallelExecutorFactory)
-/// makes it.
+/// alloy-evm's executor on an engine, made by
+/// [`ParallelExecutorFactory`](crate::ParallelExecutorFactory).
 ///
-/// Its `execute_block` runs a block's transactions in parallel, unless there is an [`Obstacle`], and
-/// yields what [`EthBlockExecutor`] yields: the same receipts, requests, gas and errors, and the same
+/// Its `execute_block` runs a block's transactions in parallel, unless there is an [`Obstacle`]. The
+/// result is that of [`EthBlockExecutor`]: the same receipts, requests, gas and errors, and the same
 /// commits to the database, one for each transaction, in order. All other methods are those of
 /// [`EthBlockExecutor`], and run on the calling thread.
 ///
 /// # The database
 ///
-/// It may be any that [`EthBlockExecutor`] takes, even one that cannot be shared between threads or
-/// sent to another, for alloy-evm's traits demand neither. So the calling thread keeps it and answers
-/// the questions of the threads that execute. Coinbase, senders, recipients, authorities and access
-/// lists are read ahead; every other first read costs a message there and one back, some
-/// microseconds, so this pays where transactions compute much and read little.
+/// Any database of [`EthBlockExecutor`] works, even one that is neither `Sync` nor `Send`: the calling
+/// thread keeps the database, and answers the requests of the executing threads. Coinbase, senders,
+/// recipients, authorities and access lists are prefetched. Every other first read costs two messages
+/// between threads, some microseconds. So parallel execution pays if transactions compute much and read
+/// little.
 ///
-/// A client that makes its executors itself says [`locking`](Self::locking) where its database may
-/// be sent: then a read costs a lock. Either way reads wait for each other. One whose state many
-/// threads can read at once is faster without an executor: [`Engine::execute`] on its own
-/// [`Base`](blockloom_state::Base), and [`Outcome::changes`](crate::Outcome::changes) into its store.
+/// A client that creates its executors itself should call [`locking`](Self::locking) if its database is
+/// `Send`: then a read costs a lock. In both cases only one read runs at a time. If many threads can read
+/// the state at once, [`Engine::execute`] on a [`Base`](blockloom_state::Base) is faster than an
+/// executor; [`Outcome::changes`](crate::Outcome::changes) are then applied to the client's store.
 ///
 /// # What differs
 ///
-/// - Transactions are committed when all of them have run: a state hook hears of each, in order, but
-///   not while others still run. [`Engine::execute_with`] tells of each as soon as it is final.
-/// - What is committed, and what the hook hears, are the accounts and slots that changed. Those that
-///   were only read are not among them, so the database cannot build a complete block-level access
-///   list (EIP-7928) out of it, as [`Engine::execute`] does, and does not hear of a contract that
-///   comes and goes within one transaction.
-/// - A receipt builder sees a result whose status, logs and gas are true and whose output is empty;
-///   a transaction that failed looks reverted, whatever halted it.
-/// - A precompile lookup that was set on the EVM goes unnoticed.
+/// - Transactions are committed after all of them have run. A state hook receives each of them in order,
+///   but not while others still run. [`Engine::execute_with`] reports each as soon as it is committed.
+/// - Commits, and calls of the hook, contain only changed accounts and slots, and no contract that is
+///   created and destroyed within one transaction. So the database cannot build a complete block-level
+///   access list (EIP-7928) from them, as [`Engine::execute`] does.
+/// - A receipt builder gets a result with the real status, logs and gas, but with an empty output. A
+///   failed transaction looks reverted, for whatever reason it halted.
+/// - A precompile lookup that was set on the EVM is ignored.
 pub struct ParallelExecutor<'a, DB: Database, I, Spec, R: ReceiptBuilder> {
     eth: EthBlockExecutor<'a, EthEvm<DB, I, PrecompilesMap>, Spec, R>,
     engine: &'a Engine,
-    runner: Runner<DB>,
+    runner: DbRunner<DB>,
 }
 
 impl<'a, DB, I, Spec, R> ParallelExecutor<'a, DB, I, Spec, R>
@@ -89,23 +87,23 @@ where
         eth: EthBlockExecutor<'a, EthEvm<DB, I, PrecompilesMap>, Spec, R>,
         engine: &'a Engine,
     ) -> Self {
-        Self { eth, engine, runner: run_lent }
+        Self { eth, engine, runner: run_on_db_actor }
     }
 
-    /// The same executor, whose threads read the database themselves, behind a lock. It is the
-    /// better one wherever the database may be sent to another thread, as
-    /// [`State`](revm::database::State) may if what lies under it may.
+    /// The same executor with threads that read the database themselves, under a lock. It is faster, and
+    /// needs a database that is `Send`, as [`State`](revm::database::State) is on a database that is
+    /// `Send`.
     #[must_use]
     pub fn locking(mut self) -> Self
     where
         DB: Send,
     {
-        self.runner = run_locked;
+        self.runner = run_on_locked_db;
         self
     }
 
-    /// Why `execute_block` would run the transactions one after the other; `None` where it would run
-    /// them in parallel.
+    /// Why `execute_block` would run the transactions one after the other; `None` if it would run them in
+    /// parallel.
     pub fn obstacle(&self) -> Option<Obstacle> {
         self.rules().err()
     }
@@ -140,7 +138,7 @@ where
     TxEnv: FromRecoveredTx<R::Transaction> + FromTxWithEncoded<R::Transaction>,
     <R::Transaction as TransactionEnvelope>::TxType: Send + 'static,
 {
-    /// The block as the engine executes it: its transactions, and nothing around them.
+    /// The block for the engine: only its transactions, without the steps around them.
     fn block(&self, rules: Rules, transactions: Vec<Transaction>) -> Block {
         Block {
             rules,
@@ -167,26 +165,26 @@ where
             .unzip();
         let block = self.block(rules, transactions);
         let run = (self.runner)(self.eth.evm.db_mut(), self.engine, &block);
-        let Run { steps, end } = run.map_err(BlockExecutionError::other)?;
-        let count = steps.len();
-        for (step, signed) in steps.into_iter().zip(&signed) {
-            self.commit_step(step, signed.tx())?;
+        let ExecutedBlock { transactions: executed, end } = run.map_err(BlockExecutionError::other)?;
+        let count = executed.len();
+        for (executed, signed) in executed.into_iter().zip(&signed) {
+            self.commit_executed(executed, signed.tx())?;
         }
         match end {
             Ok(_) => {
-                assert_eq!(count, signed.len(), "a block that is valid told of every transaction");
+                assert_eq!(count, signed.len(), "a valid block has all of its transactions executed");
                 Ok(())
             }
             Err(error) if failed_at(&error) == Some(TxIndex::new(count)) => {
-                Err(self.say_again(error, &block.transactions[count], &signed[count]))
+                Err(self.alloy_error(error, &block.transactions[count], &signed[count]))
             }
-            Err(error) => Err(own_words(error)),
+            Err(error) => Err(engine_error(error)),
         }
     }
 
-    fn commit_step(
+    fn commit_executed(
         &mut self,
-        Done { receipt, gas, changes }: Done,
+        ExecutedTransaction { receipt, gas, changes }: ExecutedTransaction,
         signed: &R::Transaction,
     ) -> Result<(), BlockExecutionError> {
         let state = commit::evm_state(self.eth.evm.db_mut(), &changes).map_err(|error| {
@@ -200,9 +198,9 @@ where
         Ok(())
     }
 
-    /// What alloy-evm says of the transaction at which the engine stopped: it is executed once more,
-    /// on the state that the ones before it left, so that the error is the one that clients know.
-    fn say_again(
+    /// alloy-evm's error for the transaction at which the engine stopped. The transaction runs once more,
+    /// on the state before it, so that the client gets the error that it expects.
+    fn alloy_error(
         &mut self,
         error: BlockError,
         transaction: &Transaction,
@@ -211,22 +209,22 @@ where
         let again = (transaction.env.clone(), signed);
         match self.eth.execute_transaction_without_commit(again) {
             Err(error) => error,
-            Ok(_) => own_words(error),
+            Ok(_) => engine_error(error),
         }
     }
 }
 
-/// The transaction that an error is about, where alloy-evm would meet it as well.
+/// The transaction of an error, if alloy-evm would fail there, too.
 fn failed_at(error: &BlockError) -> Option<TxIndex> {
     match error.reason {
         Reason::Invalid(Invalid::Transaction { index, .. })
-        | Reason::Base { place: BlockStep::Transaction(index, _), .. } => Some(index),
+        | Reason::Base { step: BlockStep::Transaction(index, _), .. } => Some(index),
         _ => None,
     }
 }
 
-/// An error of the engine as it is. A block that it holds to be invalid stays invalid.
-fn own_words(error: BlockError) -> BlockExecutionError {
+/// The engine's error itself. An invalid block stays invalid.
+fn engine_error(error: BlockError) -> BlockExecutionError {
     match error.reason {
         Reason::Invalid(_) => BlockValidationError::other(error).into(),
         _ => BlockExecutionError::other(error),
@@ -285,9 +283,10 @@ where
     ///
     /// # Errors
     ///
-    /// Those of [`EthBlockExecutor`]. Transactions that the engine refuses and alloy-evm does not are
-    /// [`BlockValidationError::Other`] with a [`BlockError`] inside; a panic while one ran is an
-    /// internal error with one. The transactions before are then committed, as one by one.
+    /// The errors of [`EthBlockExecutor`]. If the engine refuses a transaction that alloy-evm accepts, the
+    /// error is [`BlockValidationError::Other`] with a [`BlockError`] inside. A panic during a run is an
+    /// internal error with a [`BlockError`] inside. As in sequential execution, the transactions before
+    /// the error are committed.
     fn execute_block(
         mut self,
         transactions: impl IntoIterator<Item = impl ExecutableTx<Self>>,

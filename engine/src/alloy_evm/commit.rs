@@ -1,4 +1,4 @@
-//! From what the engine says of a transaction to what revm would have said of it.
+//! Converts the engine's result of a transaction into revm's types.
 
 use alloy_primitives::map::AddressMap;
 use blockloom_state::{Account, AccountChange, Changes, Life};
@@ -10,8 +10,8 @@ use revm::{
 
 use crate::block::outcome::Receipt;
 
-/// A result of which status, logs and gas are true. What the transaction returned and why it halted,
-/// a receipt does not say.
+/// revm's result, with the real status, logs and gas. Output and halt reason are missing, because a
+/// receipt does not contain them.
 pub(super) fn result(receipt: Receipt, gas: ResultGas) -> ExecutionResult {
     let logs = receipt.logs;
     if receipt.status.coerce_status() {
@@ -22,8 +22,8 @@ pub(super) fn result(receipt: Receipt, gas: ResultGas) -> ExecutionResult {
     }
 }
 
-/// The accounts that a transaction changed, with the marks that revm would have put on them, as a
-/// database wants them that stands where the changes start.
+/// The changed accounts of a transaction with revm's flags, for a commit to `database`, which has the
+/// state before the transaction.
 ///
 /// # Errors
 ///
@@ -31,7 +31,7 @@ pub(super) fn result(receipt: Receipt, gas: ResultGas) -> ExecutionResult {
 pub(super) fn evm_state<DB: Database>(database: &mut DB, changes: &Changes) -> Result<EvmState, DB::Error> {
     let mut state = AddressMap::with_capacity_and_hasher(changes.accounts.len(), Default::default());
     for (address, change) in &changes.accounts {
-        // A database may hold the code beside the account. It must not lose it by the commit.
+        // A database may keep the code in the account: the commit must not remove it.
         let before = database.basic(*address)?;
         state.insert(*address, evm_account(before, change, changes));
     }
@@ -70,12 +70,12 @@ fn evm_account(before: Option<AccountInfo>, change: &AccountChange, changes: &Ch
     account
 }
 
-/// Whether the account was created by the transaction, rather than changed or paid.
+/// Whether the transaction created the account, rather than changed or paid it.
 fn is_created(change: &AccountChange, after: &Account) -> bool {
     match change.account.before {
         Some(_) => change.life == Life::New,
-        // Before EIP-161 an account may come to exist and yet be empty. Unless it is marked as
-        // created, a database takes it for one to be cleared.
+        // Before EIP-161 a new account may be empty. Without the flag "created", a database would clear
+        // it.
         None => after.has_code() || after.is_empty(),
     }
 }

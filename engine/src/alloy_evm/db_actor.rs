@@ -1,15 +1,16 @@
-//! A database that one thread owns, lent to many: they ask, and its owner answers.
+//! A database actor: one thread owns a database, and answers the requests of other threads.
 //!
-//! alloy-evm lets a client have any database, and the executor must serve each: one that cannot be
-//! shared between threads, nor sent to another. So it stays where it is. The thread that owns it
-//! waits for questions for as long as the block runs, and everybody else asks over a channel.
+//! alloy-evm allows databases that are neither `Sync` nor `Send`. So the database stays on its thread,
+//! the actor, which waits for requests while the block is executed. The other threads send requests
+//! over a channel, through a [`DbActorHandle`].
 //!
-//! The owner leaves when the last borrower is gone, however it went. A borrower whose owner is gone,
-//! because the database panicked, is answered with [`ReadError::OwnerGone`]: nobody waits for ever.
+//! The actor ends when the last handle is dropped, also after a panic. If the actor ended first,
+//! because the database panicked, a request fails with [`DbActorError::Stopped`]. So no thread waits
+//! forever.
 //!
-//! A question costs some microseconds, most of it for waking threads. Looking for messages a while
-//! before going to sleep made it dearer: where there are no more cores than threads that execute,
-//! who looks takes the core from who would answer.
+//! A request costs some microseconds, most of it for waking threads. Spinning before sleeping made it
+//! slower: if there are no more cores than executing threads, a spinning thread takes the core of the
+//! thread that would answer.
 
 use std::{
     io,
@@ -27,66 +28,66 @@ use revm::{
 
 use crate::alloy_evm::prefetch::PrefetchedReads;
 
-/// Runs `borrower` on a thread of its own, with `database` as its base, and answers its questions on
-/// this one. What is `known` of the database is answered at once.
+/// Runs `client` on a new thread, with `database` as its base, and answers its requests on this thread.
+/// Reads in `prefetched` need no request.
 ///
 /// # Errors
 ///
-/// If there is no thread to be had.
+/// If the system has no thread for it.
 ///
 /// # Panics
 ///
-/// If the borrower or the database panics, with what it said.
-pub(super) fn lend<DB: Database, T: Send>(
+/// If the client or the database panics, with the same payload.
+pub(super) fn with_db_actor<DB: Database, T: Send>(
     database: &mut DB,
-    known: PrefetchedReads,
-    borrower: impl FnOnce(&DbActorHandle<DB::Error>) -> T + Send,
+    prefetched: PrefetchedReads,
+    client: impl FnOnce(&DbActorHandle<DB::Error>) -> T + Send,
 ) -> io::Result<T> {
-    let (questions, asked) = mpsc::channel();
-    let lent = DbActorHandle { questions, known };
+    let (sender, requests) = mpsc::channel();
+    let handle = DbActorHandle { sender, prefetched };
     thread::scope(|scope| {
         let thread = thread::Builder::new().name("blockloom".to_owned());
-        let borrower = thread.spawn_scoped(scope, move || borrower(&{ lent }))?;
-        for question in asked {
-            question.answer(database);
+        let client = thread.spawn_scoped(scope, move || client(&{ handle }))?;
+        for request in requests {
+            request.answer(database);
         }
-        Ok(borrower.join().unwrap_or_else(|panic| resume_unwind(panic)))
+        Ok(client.join().unwrap_or_else(|panic| resume_unwind(panic)))
     })
 }
 
-/// A base that asks the owner of a database.
+/// A base that sends its reads to a database actor.
 #[derive(Debug)]
 pub(super) struct DbActorHandle<E> {
-    questions: Sender<Question<E>>,
-    known: PrefetchedReads,
+    sender: Sender<DbRequest<E>>,
+    prefetched: PrefetchedReads,
 }
 
-/// Why the owner gave no answer.
+/// Why a request failed.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ReadError<E> {
+pub(super) enum DbActorError<E> {
     /// The database failed.
     #[error(transparent)]
-    Failed(E),
-    /// The thread that owns the database is gone.
-    #[error("nobody answers for the database any more")]
-    OwnerGone,
+    Database(E),
+    /// The actor has ended.
+    #[error("the thread that owns the database has ended")]
+    Stopped,
 }
 
-impl<E: DBErrorMarker> DBErrorMarker for ReadError<E> {}
+impl<E: DBErrorMarker> DBErrorMarker for DbActorError<E> {}
 
 type Reply<T, E> = SyncSender<Result<T, E>>;
 
 #[derive(Debug)]
-enum Question<E> {
+enum DbRequest<E> {
     Account(Address, Reply<Option<AccountInfo>, E>),
     Code(B256, Reply<Bytecode, E>),
     Slot(Address, U256, Reply<U256, E>),
     BlockHash(u64, Reply<B256, E>),
 }
 
-impl<E> Question<E> {
+impl<E> DbRequest<E> {
     fn answer(self, database: &mut impl Database<Error = E>) {
-        // Who asked waits for the answer, unless its thread ended in a panic. Then nobody cares.
+        // Sending fails only if the requesting thread has panicked: then the reply is not needed.
         let _ = match self {
             Self::Account(address, reply) => reply.send(database.basic(address)).is_ok(),
             Self::Code(hash, reply) => reply.send(database.code_by_hash(hash)).is_ok(),
@@ -97,36 +98,36 @@ impl<E> Question<E> {
 }
 
 impl<E> DbActorHandle<E> {
-    fn ask<T>(&self, question: impl FnOnce(Reply<T, E>) -> Question<E>) -> Result<T, ReadError<E>> {
+    fn request<T>(&self, request: impl FnOnce(Reply<T, E>) -> DbRequest<E>) -> Result<T, DbActorError<E>> {
         let (reply, answer) = mpsc::sync_channel(1);
-        self.questions.send(question(reply)).map_err(|_| ReadError::OwnerGone)?;
-        answer.recv().map_err(|_| ReadError::OwnerGone)?.map_err(ReadError::Failed)
+        self.sender.send(request(reply)).map_err(|_| DbActorError::Stopped)?;
+        answer.recv().map_err(|_| DbActorError::Stopped)?.map_err(DbActorError::Database)
     }
 }
 
 impl<E: DBErrorMarker> DatabaseRef for DbActorHandle<E> {
-    type Error = ReadError<E>;
+    type Error = DbActorError<E>;
 
-    fn basic_ref(&self, address: Address) -> Result<Option<AccountInfo>, ReadError<E>> {
-        match self.known.account(&address) {
+    fn basic_ref(&self, address: Address) -> Result<Option<AccountInfo>, DbActorError<E>> {
+        match self.prefetched.account(&address) {
             Some(info) => Ok(info.clone()),
-            None => self.ask(|reply| Question::Account(address, reply)),
+            None => self.request(|reply| DbRequest::Account(address, reply)),
         }
     }
 
-    fn code_by_hash_ref(&self, code_hash: B256) -> Result<Bytecode, ReadError<E>> {
-        self.ask(|reply| Question::Code(code_hash, reply))
+    fn code_by_hash_ref(&self, code_hash: B256) -> Result<Bytecode, DbActorError<E>> {
+        self.request(|reply| DbRequest::Code(code_hash, reply))
     }
 
-    fn storage_ref(&self, address: Address, index: U256) -> Result<U256, ReadError<E>> {
-        match self.known.slot(address, index) {
+    fn storage_ref(&self, address: Address, index: U256) -> Result<U256, DbActorError<E>> {
+        match self.prefetched.slot(address, index) {
             Some(value) => Ok(value),
-            None => self.ask(|reply| Question::Slot(address, index, reply)),
+            None => self.request(|reply| DbRequest::Slot(address, index, reply)),
         }
     }
 
-    fn block_hash_ref(&self, number: u64) -> Result<B256, ReadError<E>> {
-        self.ask(|reply| Question::BlockHash(number, reply))
+    fn block_hash_ref(&self, number: u64) -> Result<B256, DbActorError<E>> {
+        self.request(|reply| DbRequest::BlockHash(number, reply))
     }
 }
 
@@ -136,12 +137,12 @@ mod tests {
 
     use super::*;
 
-    /// A database that can neither be shared nor sent: it counts its reads in a pointer of its own.
-    struct Counting {
+    /// A database that is neither `Sync` nor `Send`. It counts its reads.
+    struct CountingDb {
         reads: std::rc::Rc<Cell<u64>>,
     }
 
-    impl Database for Counting {
+    impl Database for CountingDb {
         type Error = Infallible;
 
         fn basic(&mut self, _address: Address) -> Result<Option<AccountInfo>, Infallible> {
@@ -163,16 +164,16 @@ mod tests {
         }
     }
 
-    fn counting() -> Counting {
-        Counting { reads: Default::default() }
+    fn counting() -> CountingDb {
+        CountingDb { reads: Default::default() }
     }
 
     #[test]
     fn many_threads_read_a_database_that_cannot_be_sent() {
         let mut database = counting();
-        let sum = lend(&mut database, PrefetchedReads::default(), |lent| {
+        let sum = with_db_actor(&mut database, PrefetchedReads::default(), |handle| {
             thread::scope(|scope| {
-                let read = |key: u64| lent.storage_ref(Address::ZERO, U256::from(key)).unwrap();
+                let read = |key: u64| handle.storage_ref(Address::ZERO, U256::from(key)).unwrap();
                 let threads: Vec<_> = (0..8).map(|key| scope.spawn(move || read(key))).collect();
                 threads.into_iter().map(|thread| thread.join().unwrap()).sum::<U256>()
             })
@@ -182,34 +183,35 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_is_not_asked_again() {
+    fn a_prefetched_account_is_not_requested() {
         let mut database = counting();
-        let mut known = PrefetchedReads::default();
-        known.read_account(&mut database, Address::ZERO);
-        let info = lend(&mut database, known, |lent| lent.basic_ref(Address::ZERO).unwrap());
+        let mut prefetched = PrefetchedReads::default();
+        prefetched.read_account(&mut database, Address::ZERO);
+        let info =
+            with_db_actor(&mut database, prefetched, |handle| handle.basic_ref(Address::ZERO).unwrap());
         assert_eq!(info.unwrap(), None);
         assert_eq!(database.reads.get(), 1);
     }
 
     #[test]
-    fn a_database_that_panics_ends_the_loan_and_leaves_nobody_waiting() {
+    fn a_panic_of_the_database_ends_the_actor_and_fails_the_request() {
         let mut database = counting();
         let mut answer = None;
         let ended = catch_unwind(AssertUnwindSafe(|| {
-            lend(&mut database, PrefetchedReads::default(), |lent| {
-                answer = Some(lent.code_by_hash_ref(B256::ZERO));
+            with_db_actor(&mut database, PrefetchedReads::default(), |handle| {
+                answer = Some(handle.code_by_hash_ref(B256::ZERO));
             })
         }));
         let panic = ended.unwrap_err();
         assert_eq!(panic.downcast_ref::<&str>(), Some(&"the disk is gone"));
-        assert!(matches!(answer, Some(Err(ReadError::OwnerGone))), "{answer:?}");
+        assert!(matches!(answer, Some(Err(DbActorError::Stopped))), "{answer:?}");
     }
 
     #[test]
-    fn a_borrower_that_panics_is_heard() {
+    fn a_panic_of_the_client_is_passed_on() {
         let mut database = counting();
         let ended = catch_unwind(AssertUnwindSafe(|| {
-            lend(&mut database, PrefetchedReads::default(), |_| -> () { panic!("out of ideas") })
+            with_db_actor(&mut database, PrefetchedReads::default(), |_| -> () { panic!("out of ideas") })
         }));
         assert_eq!(ended.unwrap_err().downcast_ref::<&str>(), Some(&"out of ideas"));
     }

@@ -1,7 +1,7 @@
-//! A database behind a lock: whoever reads it waits until nobody else does.
+//! A locked database: a base that reads a database under a mutex.
 //!
-//! For a database that may be sent between threads this spares the messages that a
-//! [lent](super::lent) one takes.
+//! It needs a database that is `Send`, and saves the messages of a database actor
+//! ([`db_actor`](super::db_actor)).
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -21,7 +21,7 @@ impl<'d, DB> LockedDb<'d, DB> {
     }
 
     fn database(&self) -> MutexGuard<'_, &'d mut DB> {
-        // A read that panics ends the block. What others still read until then, nobody uses.
+        // A read that panics ends the block. No result uses what other threads read until then.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! From the environment that a client gives to the rules that the engine knows.
+//! Converts the environment of a client into the engine's rules.
 
 use std::any::type_name;
 
@@ -16,29 +16,30 @@ use crate::block::rules::{AccessLists, Rules};
 
 /// Why an executor runs a block's transactions one after the other. The result is the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Obstacle {
     /// The engine has one thread.
     #[error("the engine has only one thread")]
     OneThread,
-    /// An inspector sees every instruction, in the order of the block. Any other type than
-    /// [`NoOpInspector`] counts as one, whether it is enabled or not.
-    #[error("an inspector is to see every instruction in order")]
+    /// An inspector must receive every instruction in order. Every type but [`NoOpInspector`] counts as
+    /// one, enabled or not.
+    #[error("an inspector must receive every instruction in order")]
     Inspector,
     /// The precompiles are not those of the fork.
     #[error("the precompiles are not those of the fork")]
     Precompiles,
-    /// The configuration is not that of a fork: a check is disabled, say, or a limit is another.
+    /// The configuration is not that of a fork: a check is disabled, for example, or a limit differs.
     #[error("the configuration is not that of a fork")]
     Configuration,
-    /// Transactions were executed on it before, one by one.
+    /// The executor has executed transactions of the block one by one.
     #[error("transactions of the block were already executed one by one")]
     HalfDone,
 }
 
-/// The rules under which the engine executes transactions exactly as `cfg` says; `None` where it
-/// has no such rules.
+/// The rules that make the engine execute transactions exactly as `cfg` demands; `None` if there are
+/// none.
 ///
-/// Blobs have no limit per block in them: alloy-evm leaves that to the check of the header.
+/// They have no limit of blobs per block, because alloy-evm checks it only in the header.
 pub(super) fn rules(cfg: &CfgEnv) -> Option<Rules> {
     let rules = Rules {
         chain_id: cfg.chain_id,
@@ -47,24 +48,24 @@ pub(super) fn rules(cfg: &CfgEnv) -> Option<Rules> {
             max_blobs_per_tx,
             ..BlobParams::cancun()
         }),
-        // What happens around the transactions is not executed here, so the list would not be whole.
+        // The steps around the transactions are not executed here, so the list would be incomplete.
         access_lists: AccessLists::Absent,
         ..Rules::mainnet(fork(cfg.spec)?)
     };
     (rules.cfg_env() == *cfg).then_some(rules)
 }
 
-/// The first fork that revm calls `spec`.
+/// The first fork with revm's name `spec`.
 fn fork(spec: SpecId) -> Option<EthereumHardfork> {
     let forks = EthereumHardfork::VARIANTS.iter().filter(|fork| **fork != EthereumHardfork::Dao);
     forks.copied().find(|fork| Rules::mainnet(*fork).spec_id() == spec)
 }
 
-/// Whether `precompiles` are those that revm has for `spec`, as a new EVM gets them.
+/// Whether `precompiles` are revm's precompiles for `spec`, unchanged since the EVM was created.
 pub(super) fn is_builtin(precompiles: &PrecompilesMap, spec: SpecId) -> bool {
     let builtin = Precompiles::new(PrecompileSpecId::from_spec_id(spec));
-    // The map does not say whether it was changed. As long as it was not, it lends out the very
-    // addresses that lie in revm's table.
+    // The map does not tell whether it was changed. An unchanged map returns references into revm's
+    // own table.
     match (precompiles.addresses().next(), builtin.addresses().next()) {
         (Some(address), Some(builtin)) => std::ptr::eq(address, builtin),
         _ => false,
@@ -73,8 +74,8 @@ pub(super) fn is_builtin(precompiles: &PrecompilesMap, spec: SpecId) -> bool {
 
 /// Whether inspectors of the type `I` do nothing.
 pub(super) fn is_no_inspector<I>() -> bool {
-    // Inspectors are mostly borrowed, so they have no `TypeId`. The EVM does not say whether its
-    // inspector is enabled, either.
+    // Most inspectors are borrowed, so they have no `TypeId`. And the EVM does not tell whether its
+    // inspector is enabled.
     type_name::<I>() == type_name::<NoOpInspector>()
 }
 
@@ -86,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_alloy_evm_configures_for_a_fork_has_rules() {
+    fn alloy_evms_configuration_of_every_fork_has_rules() {
         for fork in EthereumHardfork::VARIANTS {
             let mainnet = Rules::mainnet(*fork);
             let Some(rules) = rules(&mainnet.cfg_env()) else { panic!("{fork} has no rules") };
@@ -97,19 +98,19 @@ mod tests {
 
     #[test]
     fn a_configuration_of_no_fork_has_no_rules() {
-        let spoiled = |spoil: fn(&mut CfgEnv)| {
+        let changed = |change: fn(&mut CfgEnv)| {
             let mut cfg = Rules::mainnet(EthereumHardfork::Prague).cfg_env();
-            spoil(&mut cfg);
+            change(&mut cfg);
             rules(&cfg)
         };
-        assert_eq!(spoiled(|cfg| cfg.disable_nonce_check = true), None);
-        assert_eq!(spoiled(|cfg| cfg.limit_contract_code_size = Some(1 << 20)), None);
-        let other_chain = spoiled(|cfg| cfg.chain_id = 5);
+        assert_eq!(changed(|cfg| cfg.disable_nonce_check = true), None);
+        assert_eq!(changed(|cfg| cfg.limit_contract_code_size = Some(1 << 20)), None);
+        let other_chain = changed(|cfg| cfg.chain_id = 5);
         assert_eq!(other_chain.map(|rules| rules.chain_id), Some(5));
     }
 
     #[test]
-    fn changed_precompiles_are_noticed() {
+    fn changed_precompiles_are_detected() {
         let mut evm = EthEvmFactory::default().create_evm(EmptyDB::default(), EvmEnv::default());
         let spec = evm.cfg_env().spec;
         assert!(is_builtin(evm.precompiles(), spec));
@@ -119,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_inspector_that_does_nothing_is_none() {
+    fn only_the_no_op_inspector_is_no_inspector() {
         assert!(is_no_inspector::<NoOpInspector>());
         assert!(!is_no_inspector::<&mut NoOpInspector>());
         assert!(!is_no_inspector::<()>());

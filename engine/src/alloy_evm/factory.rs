@@ -1,4 +1,4 @@
-//! The factory that a client puts where its executor factory was.
+//! The factory of parallel executors, which replaces a client's executor factory.
 
 use alloy_consensus::{Transaction, TransactionEnvelope, TxReceipt};
 use alloy_eips::Encodable2718;
@@ -17,11 +17,10 @@ use revm::{Inspector, context::TxEnv, context_interface::result::HaltReason};
 
 use crate::{alloy_evm::block::ParallelExecutor, engine::Engine};
 
-/// Makes executors whose `execute_block` runs in parallel. It stands wherever a client has an
-/// [`EthBlockExecutorFactory`]: same environments, contexts, transactions, receipts and errors.
+/// Creates executors with a parallel `execute_block`. It replaces a client's [`EthBlockExecutorFactory`],
+/// with the same environments, contexts, transactions, receipts and errors.
 ///
-/// The EVM is always [`EthEvm`]. A client with an EVM of its own has other rules for what a
-/// transaction does, and those the engine does not know.
+/// The EVM is always [`EthEvm`]: the engine does not know the rules of another EVM.
 ///
 /// ```
 /// use alloy_evm::eth::{EthBlockExecutorFactory, receipt_builder::AlloyReceiptBuilder, spec::EthSpec};
@@ -42,18 +41,17 @@ pub struct ParallelExecutorFactory<R = AlloyReceiptBuilder, Spec = EthSpec> {
 }
 
 impl<R, Spec> ParallelExecutorFactory<R, Spec> {
-    /// A factory that runs on `engine` the blocks that `eth` would run one transaction after the
-    /// other.
+    /// A factory that executes on `engine` the blocks that `eth` would execute sequentially.
     pub const fn new(eth: EthBlockExecutorFactory<R, Spec, EthEvmFactory>, engine: Engine) -> Self {
         Self { eth, engine }
     }
 
-    /// The factory that it was made of.
+    /// The sequential factory inside.
     pub const fn eth(&self) -> &EthBlockExecutorFactory<R, Spec, EthEvmFactory> {
         &self.eth
     }
 
-    /// The engine that its executors run on.
+    /// The engine of its executors.
     pub const fn engine(&self) -> &Engine {
         &self.engine
     }

@@ -1,8 +1,9 @@
-//! The engine behind alloy-evm's block executor, for a client that is built on alloy-evm.
+//! The adapter for clients that are built on alloy-evm: alloy-evm's block executor on the engine.
 //!
-//! What happens before and after the transactions, every method that runs a single one, and what is
-//! wrong with an invalid one stay with alloy-evm's own `EthBlockExecutor`. The engine runs the
-//! transactions of a whole block, on the state that the executor's database holds by then.
+//! The engine runs the transactions of a whole block, on the state in the executor's database. alloy-evm's
+//! own `EthBlockExecutor` does the rest: the steps before and after the transactions, the methods that
+//! run a single transaction, and the errors of invalid transactions.
+//! May import `block` and `engine`.
 
 pub(crate) mod block;
 pub(crate) mod commit;

@@ -1,9 +1,8 @@
-//! What a block will certainly read, read before it runs.
+//! Prefetched reads: the accounts and slots that a block names, read before its execution.
 //!
-//! A question to the owner of a lent database takes a message there and one back. Coinbase,
-//! senders, recipients, authorities and declared access lists stand in the block, so they are read
-//! at once, in its order, and found later without asking. A read that fails is left out: it fails
-//! again if somebody needs it.
+//! A request to a database actor takes two messages between threads. Coinbase, senders, recipients,
+//! authorities and access lists are in the block, so the owner of the database reads them before the
+//! execution. A failed read is left out: it fails again when a run needs it.
 
 use alloy_primitives::{
     Address, TxKind, U256,
@@ -18,7 +17,7 @@ use revm::{
 
 use crate::block::block::Block;
 
-/// Accounts and slots of a database.
+/// Prefetched accounts and slots of a database.
 #[derive(Debug, Default)]
 pub(super) struct PrefetchedReads {
     accounts: AddressMap<Option<AccountInfo>>,
@@ -26,22 +25,22 @@ pub(super) struct PrefetchedReads {
 }
 
 impl PrefetchedReads {
-    /// Everything that `block` says it will read.
-    pub(super) fn read(database: &mut impl Database, block: &Block) -> Self {
-        let mut known = Self::default();
-        known.read_account(database, block.env.beneficiary);
+    /// Reads everything that `block` names.
+    pub(super) fn of_block(database: &mut impl Database, block: &Block) -> Self {
+        let mut reads = Self::default();
+        reads.read_account(database, block.env.beneficiary);
         for transaction in &block.transactions {
-            known.read_transaction(database, &transaction.env);
+            reads.read_transaction(database, &transaction.env);
         }
-        known
+        reads
     }
 
-    /// The account, if it is known: it may be known not to exist.
+    /// The account, if it was prefetched; `Some(None)` if it does not exist.
     pub(super) fn account(&self, address: &Address) -> Option<&Option<AccountInfo>> {
         self.accounts.get(address)
     }
 
-    /// The slot, if it is known.
+    /// The slot, if it was prefetched.
     pub(super) fn slot(&self, address: Address, key: U256) -> Option<U256> {
         self.slots.get(&(address, key)).copied()
     }
@@ -68,7 +67,7 @@ impl PrefetchedReads {
         }
     }
 
-    /// Reads an account and its code, unless it is known.
+    /// Reads an account and its code, unless it was prefetched before.
     pub(super) fn read_account(&mut self, database: &mut impl Database, address: Address) {
         if self.accounts.contains_key(&address) {
             return;

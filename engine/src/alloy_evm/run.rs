@@ -1,4 +1,4 @@
-//! Running a block on an engine, with the executor's database as the base.
+//! Executes a block on an engine, with the executor's database as the base.
 
 use std::{io, ops::ControlFlow};
 
@@ -7,7 +7,7 @@ use revm::{Database, context_interface::result::ResultGas};
 
 use crate::{
     alloy_evm::{
-        db_actor::{DbActorHandle, lend},
+        db_actor::{DbActorHandle, with_db_actor},
         db_mutex::LockedDb,
         prefetch::PrefetchedReads,
     },
@@ -19,46 +19,54 @@ use crate::{
     engine::Engine,
 };
 
-/// What a transaction returned and did.
-pub(super) struct Done {
+/// A committed transaction.
+pub(super) struct ExecutedTransaction {
     pub(super) receipt: Receipt,
     pub(super) gas: ResultGas,
     pub(super) changes: Changes,
 }
 
-/// How far an engine came with a block's transactions.
-pub(super) struct Run {
-    /// One for each transaction that became final.
-    pub(super) steps: Vec<Done>,
+/// The result of an execution, which may have ended early.
+pub(super) struct ExecutedBlock {
+    /// The committed transactions, in order.
+    pub(super) transactions: Vec<ExecutedTransaction>,
     pub(super) end: Result<Outcome, BlockError>,
 }
 
-/// A way to run a block on what a database holds, which it does not change. It fails where there is
-/// no thread to be had.
-pub(super) type Runner<DB> = fn(&mut DB, &Engine, &Block) -> io::Result<Run>;
+/// A function that executes a block on a database without changing it. It fails if the system has no
+/// thread for it.
+pub(super) type DbRunner<DB> = fn(&mut DB, &Engine, &Block) -> io::Result<ExecutedBlock>;
 
-/// The engine runs on threads of its own, and this one answers for the database.
-pub(super) fn run_lent<DB: Database>(database: &mut DB, engine: &Engine, block: &Block) -> io::Result<Run> {
-    let known = PrefetchedReads::read(database, block);
-    lend(database, known, |base: &DbActorHandle<DB::Error>| run(engine, base, block))
-}
-
-/// The engine runs on this thread and others, and all of them take turns at the database.
-pub(super) fn run_locked<DB: Database + Send>(
+/// Executes on other threads, while this thread answers their database requests.
+pub(super) fn run_on_db_actor<DB: Database>(
     database: &mut DB,
     engine: &Engine,
     block: &Block,
-) -> io::Result<Run> {
+) -> io::Result<ExecutedBlock> {
+    let prefetched = PrefetchedReads::of_block(database, block);
+    with_db_actor(database, prefetched, |base: &DbActorHandle<DB::Error>| run(engine, base, block))
+}
+
+/// Executes on this thread and others, which read the database under a lock.
+pub(super) fn run_on_locked_db<DB: Database + Send>(
+    database: &mut DB,
+    engine: &Engine,
+    block: &Block,
+) -> io::Result<ExecutedBlock> {
     Ok(run(engine, &LockedDb::new(database), block))
 }
 
-fn run<B: Base>(engine: &Engine, base: &B, block: &Block) -> Run {
-    let mut steps = Vec::with_capacity(block.transactions.len());
+fn run<B: Base>(engine: &Engine, base: &B, block: &Block) -> ExecutedBlock {
+    let mut transactions = Vec::with_capacity(block.transactions.len());
     let end = engine.execute_with(base, block, |step| {
         if let Some(receipt) = step.receipt {
-            steps.push(Done { receipt: receipt.clone(), gas: step.gas, changes: step.changes });
+            transactions.push(ExecutedTransaction {
+                receipt: receipt.clone(),
+                gas: step.gas,
+                changes: step.changes,
+            });
         }
         ControlFlow::Continue(())
     });
-    Run { steps, end }
+    ExecutedBlock { transactions, end }
 }

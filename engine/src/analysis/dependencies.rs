@@ -1,8 +1,8 @@
-//! The anatomy of a block: how long each transaction takes, and which earlier ones it cannot do
-//! without.
+//! The dependencies between a block's transactions, and the time of each transaction.
 //!
-//! Found by running the block sequentially, and each transaction once more on what the ones before
-//! it left, to see what it observes. Says what a block allows, whatever an engine makes of it.
+//! The block is executed sequentially, and each transaction runs once more on the state before it, to
+//! record its observations. The result does not depend on the scheduling of any engine: it says how
+//! much parallelism the block allows.
 
 use std::{cell::Cell, ops::ControlFlow, time::Duration};
 
@@ -11,8 +11,8 @@ use alloy_primitives::{
     map::{AddressMap, HashMap},
 };
 use blockloom_state::{
-    Account, AccountChange, AccountObservation, Changes, Existence, Incarnation, Life, Memory, MemoryStore,
-    Record, CachedBase, Sight, TxIndex, Version, sync::AtomicBool,
+    Account, AccountChange, AccountObservation, CachedBase, Changes, Existence, Incarnation, Life, Memory,
+    MemoryStore, Record, TxIndex, Version, Visibility, sync::AtomicBool,
 };
 
 use crate::{
@@ -21,123 +21,135 @@ use crate::{
         error::{BlockStep, Reason},
     },
     commit::{
-        committer::{BlockCommitter, Observer, CommittedStep},
+        committer::{BlockCommitter, CommittedStep, Observer},
         sequential,
     },
     evm::{handling::Handling, speculator::EvmSpeculator},
     parallel::traits::{Run, Speculator as _},
 };
 
-/// How long each part of a block takes on one thread, and what its transactions need of each other.
+/// The dependencies between the transactions of a block, and the time of each step on one thread.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Dependencies {
-    /// The time of what happens before the transactions.
+    /// The time of the steps before the transactions.
     pub opening: Duration,
     /// The transactions, in order.
     pub transactions: Vec<TransactionDependencies>,
-    /// The time of what happens after the transactions.
+    /// The time of the steps after the transactions.
     pub closing: Duration,
 }
 
-/// One transaction of an [`Dependencies`].
+/// The dependencies and the time of one transaction.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TransactionDependencies {
-    /// How long it takes.
+    /// The time of the transaction on one thread.
     pub time: Duration,
-    /// The earlier transactions that it cannot do without, ascending: those that made an observation
-    /// of it true which did not hold before them. Who adds to a balance of which there was enough is
-    /// not among them, nor who used the nonce before the one that this transaction states.
-    pub needs: Vec<TxIndex>,
+    /// The earlier transactions that this one depends on, ascending: each of them made an observation of
+    /// this transaction true that did not hold before. An earlier transfer to a sender with enough
+    /// balance is no dependency, and neither is the sender's transaction with the nonce before.
+    pub depends_on: Vec<TxIndex>,
 }
 
-/// Takes a valid block apart. It is executed `rounds` times and once more; times are medians.
-pub(crate) fn dissect<H: Handling>(
+/// The dependencies of a valid block. The block is executed `rounds` times for the times, which are
+/// medians, and once more for the dependencies.
+pub(crate) fn block_dependencies<H: Handling>(
     base: &MemoryStore,
     block: &Block,
     handling: &H,
     rounds: usize,
 ) -> Result<Dependencies, Reason> {
-    let needs = needs(base, block, handling)?;
+    let depends_on = find_dependencies(base, block, handling)?;
     let mut laps = Vec::with_capacity(rounds);
     for _ in 0..rounds.max(1) {
-        let place = Cell::new(BlockStep::Opening);
-        let course = BlockCommitter::new(block, CachedBase::alone(base), handling.clone(), Observer::Nobody, &place);
-        laps.push(sequential::timed(course, needs.len())?);
+        let step = Cell::new(BlockStep::Opening);
+        let committer =
+            BlockCommitter::new(block, CachedBase::alone(base), handling.clone(), Observer::None, &step);
+        laps.push(sequential::timed(committer, depends_on.len())?);
     }
     let median = |position: usize| {
         let mut times: Vec<Duration> = laps.iter().map(|laps| laps[position]).collect();
         times.sort_unstable();
         times[times.len() / 2]
     };
-    let closing = median(needs.len() + 1);
-    let part = |(position, needs)| TransactionDependencies { time: median(position + 1), needs };
-    let transactions = needs.into_iter().enumerate().map(part).collect();
+    let closing = median(depends_on.len() + 1);
+    let transaction =
+        |(position, depends_on)| TransactionDependencies { time: median(position + 1), depends_on };
+    let transactions = depends_on.into_iter().enumerate().map(transaction).collect();
     Ok(Dependencies { opening: median(0), transactions, closing })
 }
 
-/// What each transaction needs of those before it.
-fn needs<H: Handling>(base: &MemoryStore, block: &Block, handling: &H) -> Result<Vec<Vec<TxIndex>>, Reason> {
+/// The earlier transactions that each transaction depends on.
+fn find_dependencies<H: Handling>(
+    base: &MemoryStore,
+    block: &Block,
+    handling: &H,
+) -> Result<Vec<Vec<TxIndex>>, Reason> {
     let mut steps = Vec::with_capacity(block.transactions.len() + 2);
-    let place = Cell::new(BlockStep::Opening);
-    let mut keep = |step: CommittedStep<'_>| {
-        steps.push((step.place, step.changes));
+    let step = Cell::new(BlockStep::Opening);
+    let mut keep = |committed: CommittedStep<'_>| {
+        steps.push((committed.step, committed.changes));
         ControlFlow::Continue(())
     };
-    let course =
-        BlockCommitter::new(block, CachedBase::alone(base), handling.clone(), Observer::Callback(&mut keep), &place);
-    sequential::execute(course, block.transactions.len())?;
+    let committer = BlockCommitter::new(
+        block,
+        CachedBase::alone(base),
+        handling.clone(),
+        Observer::Callback(&mut keep),
+        &step,
+    );
+    sequential::execute(committer, block.transactions.len())?;
 
-    let (mut store, mut past) = (base.clone(), Past::default());
-    let mut needs = Vec::with_capacity(block.transactions.len());
-    for (place, changes) in &steps {
-        if let BlockStep::Transaction(index, _) = *place {
-            needs.push(match observe(&store, block, handling, index) {
-                Some(record) => past.needs(&record, block.transactions[index.get()].env.caller),
-                // Nothing short of the state that all the others left is enough for it.
+    let (mut store, mut history) = (base.clone(), ChangeHistory::default());
+    let mut depends_on = Vec::with_capacity(block.transactions.len());
+    for (step, changes) in &steps {
+        if let BlockStep::Transaction(index, _) = *step {
+            depends_on.push(match observe(&store, block, handling, index) {
+                Some(record) => history.dependencies(&record, block.transactions[index.get()].env.caller),
+                // The transaction needs the committed state, so it depends on all earlier transactions.
                 None => (0..index.get()).map(TxIndex::new).collect(),
             });
-            past.add(index, changes);
+            history.add(index, changes);
         }
         store.apply(changes).expect("each step fits the state that the steps before it left");
     }
-    Ok(needs)
+    Ok(depends_on)
 }
 
-/// What a transaction observes just before its turn; nothing if it has to be at its turn for that.
+/// The observations of a transaction on the state before it; `None` if it must run at the frontier.
 fn observe<H: Handling>(store: &MemoryStore, block: &Block, handling: &H, index: TxIndex) -> Option<Record> {
     let mut memory = Memory::default();
-    memory.open(block.env.beneficiary, Sight::Clear);
-    let wanted = AtomicBool::new(false);
+    memory.open(block.env.beneficiary, Visibility::Published);
+    let is_stale = AtomicBool::new(false);
     let mut speculator = EvmSpeculator::new(block, &memory, store, handling.clone());
     let mut record = Record::default();
-    match speculator.run(Version { index, incarnation: Incarnation::FIRST }, &wanted, &mut record) {
+    match speculator.run(Version { index, incarnation: Incarnation::FIRST }, &is_stale, &mut record) {
         Run::Ran(_) => Some(record),
-        Run::Awaits(_) | Run::Unwanted | Run::GaveUp => None,
+        Run::Awaits(_) | Run::Stale | Run::GaveUp => None,
     }
 }
 
-/// What there was before each change.
-type Before<T> = Vec<(TxIndex, T)>;
+/// The value before each change, with the transaction that made the change.
+type ValuesBefore<T> = Vec<(TxIndex, T)>;
 
-/// Who changed what in the block so far.
+/// The changes of the block so far, by location.
 #[derive(Default)]
-struct Past {
-    accounts: AddressMap<AccountPast>,
-    slots: HashMap<(Address, U256), Before<U256>>,
+struct ChangeHistory {
+    accounts: AddressMap<AccountHistory>,
+    slots: HashMap<(Address, U256), ValuesBefore<U256>>,
 }
 
 #[derive(Default)]
-struct AccountPast {
-    balance: Before<U256>,
-    nonce: Before<u64>,
-    code_hash: Before<B256>,
-    existence: Before<Existence>,
-    /// Who began or ended its life last: its storage is another one since then.
+struct AccountHistory {
+    balance: ValuesBefore<U256>,
+    nonce: ValuesBefore<u64>,
+    code_hash: ValuesBefore<B256>,
+    existence: ValuesBefore<Existence>,
+    /// The last transaction that created or removed the account, and so replaced its storage.
     life: Option<TxIndex>,
 }
 
-impl Past {
-    /// Adds what a transaction changed.
+impl ChangeHistory {
+    /// Adds the changes of a transaction.
     fn add(&mut self, index: TxIndex, changes: &Changes) {
         for (address, change) in &changes.accounts {
             self.accounts.entry(*address).or_default().add(index, change);
@@ -147,29 +159,29 @@ impl Past {
         }
     }
 
-    /// Who made the observations of a record true that did not always hold.
-    fn needs(&self, record: &Record, sender: Address) -> Vec<TxIndex> {
-        let mut needs = Vec::new();
+    /// The transactions that made observations of a record true which did not hold before them.
+    fn dependencies(&self, record: &Record, sender: Address) -> Vec<TxIndex> {
+        let mut depends_on = Vec::new();
         let payments = record.payments.iter().map(|payment| (payment.address(), payment.observed()));
         let others = record.accounts.iter().map(|account| (account.address, account.observed));
         for (address, observed) in payments.chain(others) {
-            if let Some(past) = self.accounts.get(&address) {
-                past.note_needs(&observed, address == sender, &mut needs);
+            if let Some(history) = self.accounts.get(&address) {
+                history.add_dependencies(&observed, address == sender, &mut depends_on);
             }
         }
         for read in &record.reads {
             let address = record.accounts[read.account as usize].address;
-            needs.extend(self.accounts.get(&address).and_then(|past| past.life));
+            depends_on.extend(self.accounts.get(&address).and_then(|history| history.life));
             let before = self.slots.get(&(address, read.key));
-            needs.extend(before.and_then(|before| last_without(before, |value| *value == read.value)));
+            depends_on.extend(before.and_then(|before| last_without(before, |value| *value == read.value)));
         }
-        needs.sort_unstable();
-        needs.dedup();
-        needs
+        depends_on.sort_unstable();
+        depends_on.dedup();
+        depends_on
     }
 }
 
-impl AccountPast {
+impl AccountHistory {
     fn add(&mut self, index: TxIndex, change: &AccountChange) {
         let [before, after] = [change.account.before, change.account.after];
         let Account { balance, nonce, code_hash } = before.unwrap_or(Account::EMPTY);
@@ -184,30 +196,35 @@ impl AccountPast {
         }
     }
 
-    fn note_needs(&self, observed: &AccountObservation, is_sender: bool, needs: &mut Vec<TxIndex>) {
+    fn add_dependencies(
+        &self,
+        observed: &AccountObservation,
+        is_sender: bool,
+        depends_on: &mut Vec<TxIndex>,
+    ) {
         let AccountObservation { balance, nonce, code_hash, existence } = observed;
-        needs.extend(last_without(&self.balance, |value| balance.contain(value)));
-        // A transaction states the nonce of its sender, so everybody knows it beforehand. And "at
-        // least one" only says that an account is not empty, which its balance would say as well.
+        depends_on.extend(last_without(&self.balance, |value| balance.contain(value)));
+        // The block contains the nonce of the sender, so reading it is no dependency. And the observation
+        // "at least one" only says that the account is not empty, as its balance would.
         if !is_sender && nonce.are_exact() {
-            needs.extend(last_without(&self.nonce, |value| nonce.contain(value)));
+            depends_on.extend(last_without(&self.nonce, |value| nonce.contain(value)));
         }
         if let Some(needed) = code_hash {
-            needs.extend(last_without(&self.code_hash, |value| value == needed));
+            depends_on.extend(last_without(&self.code_hash, |value| value == needed));
         }
         if let Some(needed) = existence {
-            needs.extend(last_without(&self.existence, |value| value == needed));
+            depends_on.extend(last_without(&self.existence, |value| value == needed));
         }
     }
 }
 
-fn push_if<T>(is_change: bool, before: &mut Before<T>, index: TxIndex, value: T) {
+fn push_if<T>(is_change: bool, before: &mut ValuesBefore<T>, index: TxIndex, value: T) {
     if is_change {
         before.push((index, value));
     }
 }
 
-/// The last transaction before which something did not hold.
-fn last_without<T>(before: &Before<T>, holds: impl Fn(&T) -> bool) -> Option<TxIndex> {
+/// The last transaction before which the value did not satisfy `holds`.
+fn last_without<T>(before: &ValuesBefore<T>, holds: impl Fn(&T) -> bool) -> Option<TxIndex> {
     before.iter().rev().find(|(_, value)| !holds(value)).map(|(index, _)| *index)
 }

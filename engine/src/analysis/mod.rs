@@ -1,5 +1,5 @@
-//! Analyses of a block: which transactions depend on which.
+//! Analyses of a block: the dependencies between its transactions.
 //!
-//! May import everything but `alloy_evm`, `engine` and `prefetch`.
+//! May import every folder but `alloy_evm`, and neither `engine` nor `prefetch`.
 
 pub(crate) mod dependencies;

@@ -1,4 +1,4 @@
-//! A block: the environment, the recovered transactions, and what happens before and after them.
+//! A block: its rules, its environment, its recovered transactions, and the steps around them.
 
 use std::sync::Arc;
 
@@ -15,79 +15,80 @@ use crate::{
         error::{BlockError, Invalid, TransactionError},
         rules::Rules,
     },
-    threads::pool::spread,
+    threads::pool::parallel_map,
 };
 
-/// A transaction as it stands in a block, signed.
+/// A signed transaction of a block.
 pub type SignedTransaction = EthereumTxEnvelope<TxEip4844>;
 
-/// A block as the wire has it: signed transactions under a header.
+/// A block as the network sends it: a header and signed transactions.
 pub type SignedBlock = alloy_consensus::Block<SignedTransaction>;
 
 /// A block, ready to be executed. Plain data.
 #[derive(Clone, Debug)]
 pub struct Block {
-    /// The rules that hold for it.
+    /// The rules of its fork.
     pub rules: Rules,
-    /// What contracts can see of it.
+    /// The block's values that contracts can read.
     pub env: BlockEnv,
-    /// The hash of the block before it.
+    /// The hash of the parent block.
     pub parent_hash: B256,
-    /// The beacon block that it belongs to (EIP-4788), from Cancun on.
+    /// The root of the parent beacon block (EIP-4788), from Cancun on.
     pub parent_beacon_root: Option<B256>,
-    /// Its transactions, in order.
+    /// The transactions, in order.
     pub transactions: Vec<Transaction>,
-    /// The blocks beside the chain that it rewards.
+    /// The ommers, which the block rewards.
     pub ommers: Vec<Header>,
-    /// What it pays out of the consensus layer, from Shanghai on.
+    /// The withdrawals from the consensus layer, from Shanghai on.
     pub withdrawals: Option<Vec<Withdrawal>>,
-    /// Whether anything happens before and after its transactions.
+    /// Whether the steps before and after the transactions are executed.
     pub frame: Frame,
-    /// What somebody says that it reads and writes.
+    /// The access list (EIP-7928) that comes with it.
     pub list: GivenList,
 }
 
 /// An access list (EIP-7928) that comes with a block.
 ///
-/// Transactions start on what it says that those before them wrote, and what was wrong is run again: so
-/// what the block does never depends on it. Whether the block is valid depends on a claim.
+/// Its writes are predictions: a transaction reads what the list says that earlier transactions wrote,
+/// and runs again if that was wrong. So the list never changes what the block does. Only the block's
+/// validity depends on the list, and only on a claimed one.
 #[derive(Clone, Debug, Default)]
 pub enum GivenList {
-    /// There is none.
+    /// The block comes without a list.
     #[default]
     Nothing,
-    /// One that nobody commits to, as that of an earlier execution. If it is wrong, that costs time.
+    /// An untrusted list, such as that of an earlier execution. Errors in it cost time.
     Hint(Arc<AccessListIndex>),
-    /// The one that the block's header commits to. If it is wrong, the block is invalid.
+    /// The list that the block's header commits to. Errors in it make the block invalid.
     Claim(Arc<AccessListIndex>),
 }
 
 impl GivenList {
-    /// What it says.
-    pub fn foresight(&self) -> Option<&Arc<AccessListIndex>> {
+    /// The indexed list.
+    pub fn index(&self) -> Option<&Arc<AccessListIndex>> {
         match self {
             Self::Nothing => None,
-            Self::Hint(foresight) | Self::Claim(foresight) => Some(foresight),
+            Self::Hint(index) | Self::Claim(index) => Some(index),
         }
     }
 }
 
-/// Whether anything happens before and after a block's transactions.
+/// Whether the steps before and after a block's transactions are executed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Frame {
-    /// System calls, rewards, withdrawals and requests, as the rules have them.
+    /// System calls, rewards, withdrawals and requests are executed as the rules demand.
     #[default]
     Full,
-    /// Nothing: only the transactions run, as a simulation or a state test wants it.
+    /// Only the transactions run, as in a simulation or a state test.
     TransactionsOnly,
 }
 
-/// A transaction whose sender is known.
+/// A transaction with its recovered sender.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transaction {
-    /// Its hash.
+    /// The transaction's hash.
     pub hash: B256,
-    /// What revm needs of it, the sender and the authorities included.
+    /// Everything that revm needs, with the sender and the authorities.
     pub env: TxEnv,
 }
 
@@ -116,12 +117,12 @@ impl Block {
 
     /// Recovers the senders of a signed block's transactions, in parallel.
     ///
-    /// The header's own claims are not looked at: see
-    /// [`check_header`](crate::check_header) and [`check_body`](crate::check_body).
+    /// This does not check the header: see [`check_header`](crate::check_header) and
+    /// [`check_body`](crate::check_body).
     ///
     /// # Errors
     ///
-    /// The first transaction whose signature is not valid under `rules`.
+    /// The first transaction with a signature that is invalid under `rules`.
     pub fn recover(rules: Rules, block: SignedBlock) -> Result<Self, BlockError> {
         let transactions = Transaction::recover_all(&rules, &block.body.transactions)
             .map_err(|invalid| invalid.of(block.header.number))?;
@@ -139,9 +140,9 @@ impl Transaction {
     ///
     /// # Errors
     ///
-    /// The first transaction whose signature is not valid under `rules`.
+    /// The first transaction with a signature that is invalid under `rules`.
     pub fn recover_all(rules: &Rules, signed: &[SignedTransaction]) -> Result<Vec<Self>, Invalid> {
-        let recovered = spread(signed, |signed| Self::recover(rules, signed));
+        let recovered = parallel_map(signed, |signed| Self::recover(rules, signed));
         let pairs = recovered.into_iter().zip(signed).enumerate();
         pairs
             .map(|(position, (recovered, signed))| {
@@ -176,7 +177,7 @@ impl Transaction {
         Ok(Self { hash: *signed.tx_hash(), env: TxEnv::from_recovered_tx(signed, sender) })
     }
 
-    /// Its sender, and its recipient if it has one.
+    /// The sender, and the recipient if there is one.
     pub(crate) fn parties(&self) -> impl Iterator<Item = Address> {
         [self.env.caller].into_iter().chain(self.env.kind.to().copied())
     }
@@ -185,7 +186,7 @@ impl Transaction {
     ///
     /// # Errors
     ///
-    /// If it is none of Ethereum's.
+    /// If Ethereum has no such type.
     pub fn tx_type(&self) -> Result<TxType, TransactionError> {
         TxType::try_from(self.env.tx_type).map_err(|_| TransactionError::UnknownType(self.env.tx_type))
     }

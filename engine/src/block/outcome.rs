@@ -1,4 +1,4 @@
-//! What a block yields.
+//! The outcome of a block, and its receipts.
 
 use alloy_consensus::{Eip658Value, ReceiptEnvelope, TxType};
 use alloy_eips::{eip7685::Requests, eip7928::BlockAccessList};
@@ -7,12 +7,13 @@ use blockloom_state::Changes;
 
 use crate::block::statistics::Statistics;
 
-/// Everything that a block yields.
+/// Everything that executing a block yields.
 ///
-/// Two outcomes are equal if the block did the same; what executing it took is not compared.
+/// Equality ignores the statistics.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Outcome {
-    /// One for each transaction, in order.
+    /// The receipts of the transactions, in order.
     pub receipts: Vec<Receipt>,
     /// The gas that counts against the block's limit.
     pub gas_used: u64,
@@ -20,10 +21,10 @@ pub struct Outcome {
     pub blob_gas_used: u64,
     /// The requests to the consensus layer (EIP-7685); `None` before Prague.
     pub requests: Option<Requests>,
-    /// What the block did to its base, the system calls, withdrawals and rewards included.
+    /// The changes to the base, with those of system calls, withdrawals and rewards.
     pub changes: Changes,
-    /// What the block accessed and changed, index by index (EIP-7928); `None` unless the block's rules
-    /// commit to it, it came with a claim, or [`Config::lists`](crate::Config::lists) asks for it.
+    /// The block-level access list (EIP-7928); `None` unless the block's rules demand one, the block came
+    /// with a claimed one, or [`Config::lists`](crate::Config::lists) asks for one.
     pub access_list: Option<BlockAccessList>,
     /// What executing the block took.
     pub statistics: Statistics,
@@ -44,8 +45,8 @@ impl PartialEq for Outcome {
 impl Eq for Outcome {}
 
 impl Outcome {
-    /// Puts the state root after each transaction into its receipt, as receipts have it before
-    /// Byzantium. Executing alone does not know the roots.
+    /// Puts the state root after each transaction into its receipt, as before Byzantium. Execution
+    /// alone does not compute the roots.
     ///
     /// # Panics
     ///
@@ -60,16 +61,16 @@ impl Outcome {
     }
 }
 
-/// What the chain remembers of a transaction. Its bloom is computed when it is encoded.
+/// The receipt of a transaction. Its bloom is computed when it is encoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
     /// The type of the transaction.
     pub tx_type: TxType,
-    /// Whether it succeeded; before Byzantium the state root after it.
+    /// Whether the transaction succeeded; before Byzantium the state root after it.
     pub status: Eip658Value,
-    /// The gas that the block's transactions used up to and including this one.
+    /// The gas that the block's transactions used, up to and including this one.
     pub cumulative_gas_used: u64,
-    /// The logs that it emitted.
+    /// The logs of the transaction.
     pub logs: Vec<Log>,
 }
 

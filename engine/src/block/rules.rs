@@ -1,6 +1,6 @@
-//! The rules of a block: which fork it lives under, and what that demands of it.
+//! The rules of a block: its fork, and the parameters of that fork.
 //!
-//! [`Rules`] is resolved once per block, so that nobody below asks for numbers and timestamps again.
+//! [`Rules`] is resolved once per block. Code below it needs no block numbers and timestamps.
 
 use std::sync::Arc;
 
@@ -12,42 +12,43 @@ use revm::{context::CfgEnv, precompile::Precompiles, primitives::hardfork::SpecI
 
 /// Whether headers commit to a block-level access list (EIP-7928).
 ///
-/// It is apart from the fork, so that the list can be had without Amsterdam's gas rules.
+/// It is independent of the fork: a chain can have the list without Amsterdam's gas rules.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AccessLists {
-    /// Headers have no such field.
+    /// Headers do not.
     #[default]
     Absent,
     /// Headers carry the hash of the list.
     Committed,
 }
 
-/// The rules that hold for one block.
+/// The rules of one block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
     /// The chain that transactions are signed for.
     pub chain_id: u64,
-    /// The latest fork that is active. [`EthereumHardfork::Dao`] never is: see `dao_block`.
+    /// The latest active fork; never [`EthereumHardfork::Dao`]: see `dao_block`.
     pub fork: EthereumHardfork,
-    /// How many blobs fit, and what they cost; `None` before Cancun.
+    /// The number of blobs per block, and their price; `None` before Cancun.
     pub blobs: Option<BlobParams>,
-    /// Whose logs are deposits (EIP-6110).
+    /// The deposit contract: its logs are deposits (EIP-6110).
     pub deposit_contract: Address,
     /// The block of the irregular state change, on chains that had one.
     pub dao_block: Option<u64>,
     /// Whether headers commit to an access list.
     pub access_lists: AccessLists,
-    /// The accounts that have storage but neither nonce nor code, so that no contract can be created
-    /// there (EIP-7610). They come from before EIP-161; to meet one takes a collision of hashes.
+    /// The accounts with storage, but without nonce and code: no contract can be created there
+    /// (EIP-7610). They date from before EIP-161. Only two inputs with the same hash lead to one of them.
     pub storage_only: Option<Arc<AddressSet>>,
-    /// The precompiled contracts, if they are not those that Ethereum has under the fork.
+    /// The precompiled contracts, if they differ from Ethereum's under the fork.
     pub precompiles: Option<CustomPrecompiles>,
 }
 
 /// Precompiled contracts that a chain has instead of Ethereum's.
 ///
-/// Each is a function of its input and its gas alone, so that runs ahead of their turn can call it.
-/// A chain keeps its set for good, in a `LazyLock` for example; two sets are equal if they are one.
+/// Each of them must depend on its input and its gas alone, because speculative runs call it.
+/// A chain keeps its set forever, in a `LazyLock` for example. Two sets are equal if they are the same
+/// object.
 ///
 /// ```
 /// use blockloom_engine::{CustomPrecompiles, Rules};
@@ -99,14 +100,14 @@ impl Rules {
         self.fork >= fork
     }
 
-    /// The fork by revm's name.
+    /// revm's name of the fork.
     pub fn spec_id(&self) -> SpecId {
         spec_by_timestamp_and_block_number(self, 0, 0)
     }
 
     /// revm's configuration under these rules.
     pub(crate) fn cfg_env(&self) -> CfgEnv {
-        // alloy-evm knows which switches a fork needs; the header it asks for says nothing of them.
+        // alloy-evm sets the switches of the fork. They do not depend on the header that it demands.
         let header = alloy_consensus::Header::default();
         EvmEnv::for_eth_block(header, self, self.chain_id, self.blobs).cfg_env
     }
@@ -126,7 +127,7 @@ pub(crate) fn default_blobs(fork: EthereumHardfork) -> Option<BlobParams> {
 }
 
 impl EthereumHardforks for Rules {
-    /// Active always or never: the block is given.
+    /// Always or never: the block is fixed.
     fn ethereum_fork_activation(&self, fork: EthereumHardfork) -> ForkCondition {
         match fork {
             EthereumHardfork::Dao => self.dao_block.map_or(ForkCondition::Never, ForkCondition::Block),
@@ -148,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_fork_has_its_name_in_revm() {
+    fn every_fork_has_a_name_in_revm() {
         use EthereumHardfork::*;
         let table = [
             (Frontier, SpecId::FRONTIER),
@@ -176,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_transaction_is_capped_from_osaka_on() {
+    fn the_gas_of_a_transaction_is_limited_from_osaka_on() {
         use revm::context_interface::Cfg;
         let cap = |fork| Rules::mainnet(fork).cfg_env().tx_gas_limit_cap();
         assert_eq!(cap(EthereumHardfork::Prague), u64::MAX);

@@ -1,80 +1,83 @@
 //! What executing a block took.
 //!
-//! Every thread counts for itself, in plain fields; the counts are added up at the end.
+//! Every thread has plain counters of its own, which are added up at the end.
 
 use std::{ops::AddAssign, time::Duration};
 
 use blockloom_state::Conflict;
 
-/// What executing a block took. Says nothing of what the block did: the same block may be executed
-/// with other numbers every time.
+/// What executing a block took. It differs from execution to execution, and says nothing about the
+/// block's outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Statistics {
-    /// How many threads were asked for.
+    /// The threads that were requested.
     pub threads: usize,
-    /// Runs of transactions, those at the gate and those for nothing included.
+    /// Runs of transactions, at the gate and stale ones included.
     pub incarnations: u64,
     /// Runs at the gate, on committed state.
     pub at_gate: u64,
-    /// Speculative runs that were committed as they were recorded.
+    /// Speculative runs that were committed.
     pub committed: u64,
-    /// How many of them nobody was told of, because nobody met what another wrote, or somebody had said
-    /// beforehand what they would.
-    pub untold: u64,
-    /// Runs that the gate found stale, by the first observation that did not hold.
-    pub stale: StaleCounts,
-    /// Runs whose observations changed before they came to the gate.
-    pub outdated: u64,
-    /// Runs that were broken off for what another transaction was expected to write.
+    /// Committed speculative runs without publication: it was off, or an access list had predicted the
+    /// writes.
+    pub unpublished: u64,
+    /// Runs that were stale when the gate validated them, by the first observation that failed.
+    pub stale_at_gate: StaleCounts,
+    /// Runs that were marked stale before they reached the gate.
+    pub stale_before_gate: u64,
+    /// Runs that ended early to wait for an expected write of another transaction.
     pub awaited: u64,
     /// Runs that failed or needed the committed state.
     pub gave_up: u64,
     /// Speculative runs that panicked.
     pub panics: u64,
-    /// How often a thread found nothing to do.
+    /// How often a thread found no work.
     pub waits: u64,
-    /// How far past the frontier speculation ran at most.
+    /// The longest distance between the frontier and a speculative run.
     pub widest_window: usize,
-    /// Accounts and slots that were read ahead of their need, from a base that takes its time.
-    pub read_ahead: u64,
-    /// The time before the first transaction, in the transactions, and after the last.
+    /// Accounts and slots that were prefetched from a high-latency base.
+    pub prefetched: u64,
+    /// The time before the first transaction, of the transactions, and after the last.
     pub phases: Phases,
     /// The time of all speculative runs; zero unless the engine is configured to time runs.
     pub time_speculative: Duration,
-    /// The time of those that were committed.
+    /// The time of the committed speculative runs.
     pub time_committed: Duration,
 }
 
 /// How long each part of a block took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Phases {
-    /// What happens before the first transaction.
+    /// The steps before the first transaction.
     pub opening: Duration,
     /// The transactions.
     pub transactions: Duration,
-    /// What happens after the last transaction, and collecting the changes.
+    /// The steps after the last transaction, and the collection of the changes.
     pub closing: Duration,
 }
 
-/// Observations that did not hold at the gate, by kind.
+/// Observations that failed at the gate, by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct StaleCounts {
     /// Balances out of bounds.
     pub balance: u64,
     /// Nonces out of bounds.
     pub nonce: u64,
-    /// Other codes.
+    /// Changed codes.
     pub code: u64,
-    /// Accounts that came to be, or are no more.
+    /// Created or removed accounts.
     pub existence: u64,
-    /// Other values in slots.
+    /// Changed slots.
     pub slot: u64,
-    /// Observations that could not be looked at: the base failed.
+    /// Observations that the gate could not validate: the base failed.
     pub unreadable: u64,
 }
 
 impl StaleCounts {
-    /// All of them.
+    /// The sum of all kinds.
     pub fn total(&self) -> u64 {
         self.balance + self.nonce + self.code + self.existence + self.slot + self.unreadable
     }
@@ -102,38 +105,38 @@ impl AddAssign for StaleCounts {
     }
 }
 
-/// What one thread counts.
+/// The counters of one thread.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Counts {
+pub(crate) struct ThreadCounts {
     pub(crate) speculative: u64,
     pub(crate) at_gate: u64,
     pub(crate) committed: u64,
-    pub(crate) untold: u64,
-    pub(crate) stale: StaleCounts,
-    pub(crate) outdated: u64,
+    pub(crate) unpublished: u64,
+    pub(crate) stale_at_gate: StaleCounts,
+    pub(crate) stale_before_gate: u64,
     pub(crate) awaited: u64,
     pub(crate) gave_up: u64,
     pub(crate) panics: u64,
     pub(crate) waits: u64,
-    /// The time of all speculative runs, and of those that were committed.
+    /// The time of all speculative runs, and of the committed ones among them.
     pub(crate) time_speculative: Duration,
     pub(crate) time_committed: Duration,
 }
 
 impl Statistics {
-    /// The time of speculative runs that were for nothing.
+    /// The time of stale speculative runs.
     pub fn time_stale(&self) -> Duration {
         self.time_speculative.saturating_sub(self.time_committed)
     }
 
-    /// Adds what a thread counted.
-    pub(crate) fn add(&mut self, counts: &Counts) {
+    /// Adds the counters of a thread.
+    pub(crate) fn add(&mut self, counts: &ThreadCounts) {
         self.incarnations += counts.speculative + counts.at_gate;
         self.at_gate += counts.at_gate;
         self.committed += counts.committed;
-        self.untold += counts.untold;
-        self.stale += counts.stale;
-        self.outdated += counts.outdated;
+        self.unpublished += counts.unpublished;
+        self.stale_at_gate += counts.stale_at_gate;
+        self.stale_before_gate += counts.stale_before_gate;
         self.awaited += counts.awaited;
         self.gave_up += counts.gave_up;
         self.panics += counts.panics;

@@ -1,4 +1,4 @@
-//! A block on the committed state: the committer, and the sequential and the parallel way through a block.
+//! The committer of a block, and its sequential and its parallel execution.
 //!
 //! May import `block`, `evm`, `parallel`, `policy`, `rules` and `threads`.
 

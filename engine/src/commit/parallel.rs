@@ -3,7 +3,7 @@
 //! The calling thread is the gate, and runs transactions as well; the other threads run ahead of
 //! it. All of them borrow from the calling thread's stack, so that none outlives the block.
 
-use blockloom_state::{Base, Keeping, Memory, Record, CachedBase, Share, Writer, sync::Mutex};
+use blockloom_state::{Base, CachedBase, Memory, Portion, Publication, Record, Writer, sync::Mutex};
 
 use revm::context_interface::result::ExecutionResult;
 
@@ -13,16 +13,17 @@ use crate::{
         config::{Spread, Timing},
         error::Reason,
         outcome::Outcome,
-        statistics::{Counts, Phases},
+        statistics::{Phases, ThreadCounts},
     },
     commit::committer::BlockCommitter,
     evm::{handling::Handling, speculator::EvmSpeculator},
     parallel::{
+        context::{BlockContext, StopOnDrop},
         gate::Gate,
         traits::Committer as _,
-        worker::{Loom, StopOnDrop, Worker},
+        worker::Worker,
     },
-    policy::batching::Cut,
+    policy::{batching::Batch, publication::PublicationPolicy},
     threads::{clock::Stopwatch, pool::Workers},
 };
 
@@ -42,11 +43,11 @@ pub(crate) struct Table<'t, B, H> {
 pub(crate) fn execute<'t, B: Base, H: Handling>(
     table: &Table<'t, B, H>,
     block: &'t Block,
-    cuts: &[Cut],
+    cuts: &[Batch],
     mut course: BlockCommitter<'t, '_, CachedBase<'t, B>, H>,
 ) -> Result<Outcome, Reason> {
-    course.keep(Keeping::Kept);
-    let loom = Loom::new(table.memory, cuts, table.threads, table.timing);
+    course.set_publication(Publication::Immediate);
+    let loom = BlockContext::new(table.memory, cuts, table.threads, table.timing);
     let speculator = || EvmSpeculator::new(block, table.memory, table.base, table.handling.clone());
     let worker = || Worker::new(&loom, speculator);
     let counts = Mutex::new(Vec::new());
@@ -74,22 +75,27 @@ pub(crate) fn execute<'t, B: Base, H: Handling>(
 
 /// What the calling thread does.
 fn lead<'l, B: Base, H: Handling, F: Fn() -> EvmSpeculator<'l, B, H>>(
-    loom: &'l Loom<'l, ExecutionResult>,
+    loom: &'l BlockContext<'l, ExecutionResult>,
     mut course: BlockCommitter<'_, '_, CachedBase<'_, B>, H>,
     worker: Worker<'l, EvmSpeculator<'l, B, H>, ExecutionResult, F>,
     spread: Spread,
-    counts: &Mutex<Vec<Counts>>,
+    counts: &Mutex<Vec<ThreadCounts>>,
 ) -> Result<(Outcome, Phases), Reason> {
     let mut watch = Stopwatch::start();
     course.open()?;
-    if loom.memory.is_told() {
+    if loom.memory.is_publishing() {
         let (mut effects, mut stale) = (Record::default(), Vec::new());
-        course.take_effects(loom.memory, Share::Latest, &mut effects);
+        course.take_effects(loom.memory, Portion::Recent, &mut effects);
         loom.memory.publish(Writer::Opening, &effects, None, &mut stale);
         loom.report_stale(&mut stale);
     }
     let opening = watch.lap();
-    let mut gate = Gate::new(loom, &mut course, worker, spread);
+    let mut gate = Gate::new(
+        loom,
+        &mut course,
+        worker,
+        if spread == Spread::Hushed { PublicationPolicy::early() } else { PublicationPolicy::default() },
+    );
     gate.run()?;
     counts.lock().push(gate.worker.counts);
     let transactions = watch.lap();

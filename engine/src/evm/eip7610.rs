@@ -1,9 +1,8 @@
-//! revm's EVM, which also knows the creations that EIP-7610 forbids.
+//! revm's EVM, extended by the check of EIP-7610: no contract is created at an address with storage.
 //!
-//! Before EIP-161 an account could get storage and yet have neither nonce nor code. Creating a
-//! contract at such an address is a collision. revm looks at nonce and code only, because no
-//! database answers whether an account has any storage. No such account can come about any more,
-//! so a chain's rules can simply name them.
+//! Before EIP-161 an account could have storage without nonce and code. revm checks only nonce and code
+//! of the created address, because databases do not tell whether an account has any storage. No new
+//! account of this kind can come into existence, so the chain's rules list them.
 
 use std::sync::Arc;
 
@@ -21,26 +20,26 @@ use revm::{
 };
 
 use crate::evm::{
-    tracked_db::{TrackedDb, Notes},
+    tracked_db::{TrackedDb, Tracking},
     transaction::Input,
 };
 
-/// What revm executes in.
+/// The context of revm's EVM.
 pub(crate) type MachineContext<'a, D> = Context<BlockEnv, Input<'a>, CfgEnv, D>;
 
-/// The deepest call that may still create.
+/// The greatest call depth at which a contract can be created.
 const CALL_STACK_LIMIT: usize = 1024;
 
-/// revm's EVM and the addresses at which creation collides whatever revm thinks of them.
-pub(super) struct Evm<'a, D: TrackedDb> {
+/// revm's EVM, and the addresses of accounts with nothing but storage in the base.
+pub(super) struct Eip7610Evm<'a, D: TrackedDb> {
     pub(super) inner: MainnetEvm<MachineContext<'a, D>>,
     pub(super) storage_only: Option<Arc<AddressSet>>,
 }
 
-impl<D: TrackedDb> Evm<'_, D> {
-    /// The address that a frame is about to create and that has nothing but storage, unless revm
-    /// refuses the creation before it comes to collisions.
-    fn colliding_address(&mut self, init: &FrameInit) -> Result<Option<Address>, D::Error> {
+impl<D: TrackedDb> Eip7610Evm<'_, D> {
+    /// The address that the frame creates, if it has nothing but storage; `None` as well if revm
+    /// refuses the creation for an earlier reason.
+    fn storage_only_address(&mut self, init: &FrameInit) -> Result<Option<Address>, D::Error> {
         let (Some(storage_only), FrameInput::Create(inputs)) = (&self.storage_only, &init.frame_input) else {
             return Ok(None);
         };
@@ -52,31 +51,31 @@ impl<D: TrackedDb> Evm<'_, D> {
         if is_refused_earlier || !storage_only.contains(&address) {
             return Ok(None);
         }
-        // revm is about to load the account as well, so loading it here changes nothing.
+        // revm loads this account next, so loading it here changes no gas.
         let info = &journal.load_account(address)?.info;
         let has_neither = info.nonce == 0 && info.is_empty_code_hash();
         Ok((has_neither && journal.database.still_has_storage(&address)?).then_some(address))
     }
 
-    /// Notes what a new frame looks at.
-    fn note(&mut self, init: &FrameInit) {
+    /// Tells the database which balances a new frame depends on.
+    fn track(&mut self, init: &FrameInit) {
         let journal = &mut self.inner.ctx.journaled_state;
-        let (state, ground) = (&journal.inner.state, &mut journal.database);
+        let (state, database) = (&journal.inner.state, &mut journal.database);
         match &init.frame_input {
             FrameInput::Call(inputs) => {
                 let Some(value) = inputs.transfer_value().filter(|value| !value.is_zero()) else { return };
                 if let Some(account) = state.get(&inputs.caller) {
-                    ground.spends(inputs.caller, account, value);
+                    database.spends(inputs.caller, account, value);
                 }
                 if let Some(account) = state.get(&inputs.target_address) {
-                    ground.gives(inputs.target_address, account, value);
+                    database.gives(inputs.target_address, account, value);
                 }
             }
             FrameInput::Create(inputs) => {
                 let caller = inputs.caller();
                 let Some(account) = state.get(&caller) else { return };
-                ground.spends(caller, account, inputs.value());
-                ground.creates(caller, account, inputs.created_address(account.info.nonce));
+                database.spends(caller, account, inputs.value());
+                database.creates(caller, account, inputs.created_address(account.info.nonce));
             }
             FrameInput::Empty => {}
         }
@@ -84,11 +83,11 @@ impl<D: TrackedDb> Evm<'_, D> {
 
     fn nonce_of(&mut self, address: Address) -> &mut u64 {
         let account = self.inner.ctx.journaled_state.inner.state.get_mut(&address);
-        &mut account.expect("the account was loaded when the collision was found").info.nonce
+        &mut account.expect("`storage_only_address` loaded the account").info.nonce
     }
 }
 
-impl<'a, D: TrackedDb> EvmTr for Evm<'a, D> {
+impl<'a, D: TrackedDb> EvmTr for Eip7610Evm<'a, D> {
     type Context = MachineContext<'a, D>;
     type Instructions = EthInstructions<EthInterpreter, Self::Context>;
     type Precompiles = EthPrecompiles;
@@ -112,20 +111,20 @@ impl<'a, D: TrackedDb> EvmTr for Evm<'a, D> {
         &mut self,
         init: <Self::Frame as FrameTr>::FrameInit,
     ) -> Result<FrameInitResult<'_, Self::Frame>, ContextDbError<Self::Context>> {
-        if D::NOTES == Notes::Taken {
-            self.note(&init);
+        if D::TRACKING == Tracking::On {
+            self.track(&init);
         }
-        let Some(address) = self.colliding_address(&init)? else {
+        let Some(address) = self.storage_only_address(&init)? else {
             return self.inner.frame_init(init);
         };
-        // For the moment of the check the account has what revm looks for in a collision.
+        // During revm's own check the account has a nonce, so that revm refuses the creation.
         *self.nonce_of(address) = 1;
-        let collision = match self.inner.frame_init(init)? {
-            ItemOrResult::Result(collision) => collision,
-            ItemOrResult::Item(_) => unreachable!("an account with a nonce is not created again"),
+        let refused = match self.inner.frame_init(init)? {
+            ItemOrResult::Result(refused) => refused,
+            ItemOrResult::Item(_) => unreachable!("revm creates no contract at an account with a nonce"),
         };
         *self.nonce_of(address) = 0;
-        Ok(ItemOrResult::Result(collision))
+        Ok(ItemOrResult::Result(refused))
     }
 
     #[inline]

@@ -1,4 +1,4 @@
-//! What happens around a transaction's execution: how it is validated, what it pays, and to whom.
+//! Transaction handling around the interpreter: validation, gas payment, and fees.
 
 use std::fmt;
 
@@ -15,31 +15,35 @@ use revm::{
     state::EvmState,
 };
 
-/// Why a handler on `EVM` fails.
+/// The error of a handler on `EVM`.
 pub type HandlingError<EVM> = EVMError<<<<EVM as EvmTr>::Context as ContextTr>::Db as Database>::Error>;
 
-/// How a chain handles its transactions, where that is not how mainnet does: usually by running a
-/// [`Handler`] of its own. An engine takes it in
-/// [`Engine::with_handling`](crate::Engine::with_handling).
+/// How a chain handles its transactions, if it differs from mainnet: usually with a [`Handler`] of its
+/// own. [`Engine::with_handling`](crate::Engine::with_handling) takes it.
 ///
-/// It may run a transaction several times, on several threads, and ahead of its turn, so it must
-/// depend on nothing but itself and what it sees through `EVM`. Slots and codes that it reads are
-/// noted by themselves. Of accounts, the engine notes what mainnet's handler needs: that the sender
-/// has the transaction's nonce and at least [`most_cost`](Self::most_cost). Adding to any account's
-/// balance, and taking from it what it is known to have, needs nothing more. Whatever else decides
-/// something, a balance, a nonce, or whether an account exists, it has to name in
-/// [`looks_at`](Self::looks_at): before the transaction runs, so it cannot be an account that the run
-/// itself chooses.
+/// The engine runs a transaction speculatively, several times, and on several threads. So the result
+/// of a run must depend only on `self` and on reads through `EVM`. The engine records the following
+/// observations, and runs the transaction again if one of them does not hold:
 ///
-/// One run is one transaction: it leaves no settings in the context, and nothing comes after it. The
-/// system calls of a block stay mainnet's, and so does
-/// [`ParallelExecutorFactory`](crate::ParallelExecutorFactory).
+/// - every slot and every code that the run reads;
+/// - that the sender has the transaction's nonce, and a balance of at least
+///   [`most_cost`](Self::most_cost);
+/// - balance, nonce and existence of the accounts in [`looks_at`](Self::looks_at).
+///
+/// A handler may add to any balance, and subtract from a balance up to an amount that is recorded as
+/// present. If its result depends on anything else of an account, that account must be in
+/// [`looks_at`](Self::looks_at). This is asked before the transaction runs, so an account that the run
+/// itself chooses cannot be in it.
+///
+/// One run is one transaction: it leaves no settings in the context, and no other run follows it. The
+/// system calls of a block, and [`ParallelExecutorFactory`](crate::ParallelExecutorFactory), always
+/// handle transactions as mainnet does.
 pub trait Handling: Clone + fmt::Debug + Send + Sync + 'static {
     /// Runs the transaction in the context of `evm`.
     ///
     /// # Errors
     ///
-    /// Those of the handler. Errors of the database must be handed on.
+    /// The errors of the handler. Errors of the database must be returned unchanged.
     fn run<EVM>(&self, evm: &mut EVM) -> Result<ExecutionResult, HandlingError<EVM>>
     where
         EVM: EvmTr<
@@ -47,20 +51,20 @@ pub trait Handling: Clone + fmt::Debug + Send + Sync + 'static {
                 Frame = EthFrame<EthInterpreter>,
             >;
 
-    /// The most that a transaction can cost its sender, or nothing if no account has so much. A sender
-    /// that has it may not fail for lack of funds outside the execution.
+    /// The most that a transaction can cost its sender; `None` if no account can have so much. A sender
+    /// with this balance must not fail for lack of funds outside the execution.
     fn most_cost(&self, transaction: &TxEnv) -> Option<U256> {
         transaction.max_balance_spending().ok()
     }
 
-    /// The accounts whose balance, nonce or existence decides something beyond what decides it on
-    /// mainnet. The sender may be among them.
+    /// The accounts with a balance, nonce or existence that the result depends on, beyond mainnet's
+    /// handling. The sender may be among them.
     fn looks_at(&self, _transaction: &TxEnv) -> impl IntoIterator<Item = Address> {
         []
     }
 }
 
-/// As mainnet does.
+/// Ethereum mainnet's handling.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Mainnet;
 

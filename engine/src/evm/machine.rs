@@ -1,8 +1,8 @@
-//! One EVM that runs the transactions of one block, one after the other, on one ground.
+//! One EVM that runs the transactions of one block, one after the other, on one database.
 //!
-//! Owns the interpreter and what it runs on. A transaction is borrowed from its block, and the map
-//! of the accounts that it touched is used again by the next one. On committed state it is also an
-//! [`alloy_evm::Evm`], so that alloy-evm's rules for system calls run on it.
+//! Owns the interpreter and the database. A transaction is borrowed from its block. The map of touched
+//! accounts is reused by the next run. On committed state the machine is also an [`alloy_evm::Evm`], so
+//! that alloy-evm's system calls run on it.
 
 use alloy_evm::{Evm as AlloyEvm, EvmEnv};
 use alloy_primitives::{Address, Bytes};
@@ -21,29 +21,29 @@ use revm::{
 
 use crate::{
     block::{block::Block, rules::CustomPrecompiles},
-    evm::{eip7610::Evm, handling::Handling, tracked_db::TrackedDb, transaction::Input},
+    evm::{eip7610::Eip7610Evm, handling::Handling, tracked_db::TrackedDb, transaction::Input},
 };
 
 type MachineError<D> = EVMError<<D as Database>::Error>;
 
-/// What a call of the protocol may spend before Amsterdam (EIP-4788).
+/// The gas limit of a system call before Amsterdam (EIP-4788).
 const SYSTEM_CALL_GAS_LIMIT: u64 = 30_000_000;
 
-/// Runs the transactions of one block on a ground.
+/// Runs the transactions of one block on a database.
 pub(crate) struct Machine<'a, D: TrackedDb, H> {
-    evm: Evm<'a, D>,
+    evm: Eip7610Evm<'a, D>,
     handling: H,
-    /// What the base said when a system call could not read it. alloy-evm turns every error of a
-    /// system call into a text; this is the error itself.
+    /// The error of the base that made a system call fail. alloy-evm turns the errors of system calls
+    /// into text.
     failed_read: Option<D::Error>,
 }
 
 /// Why a transaction did not run.
 #[derive(Debug)]
 pub(crate) enum MachineFailure<E> {
-    /// It may not stand here.
+    /// It is invalid at its place in the block.
     Refused(InvalidTransaction),
-    /// The block's environment lacks what its fork needs.
+    /// The block's environment lacks a field that its fork needs.
     Environment(String),
     /// The base could not be read.
     Base(E),
@@ -52,28 +52,28 @@ pub(crate) enum MachineFailure<E> {
 }
 
 impl<'a, D: TrackedDb, H: Handling> Machine<'a, D, H> {
-    /// A machine for `block`.
-    pub(crate) fn new(block: &Block, ground: D, handling: H) -> Self {
+    /// A machine for `block` on `database`.
+    pub(crate) fn new(block: &Block, database: D, handling: H) -> Self {
         let context = Context::mainnet()
             .with_cfg(block.rules.cfg_env())
             .with_block(block.env.clone())
             .with_tx(Input::System(Box::default()))
-            .with_db(ground);
+            .with_db(database);
         let mut inner = context.build_mainnet();
         D::hook(&mut inner.instruction);
         if let Some(CustomPrecompiles(precompiles)) = block.rules.precompiles {
             inner.precompiles = EthPrecompiles { precompiles, spec: inner.ctx.cfg.spec };
         }
-        let evm = Evm { inner, storage_only: block.rules.storage_only.clone() };
+        let evm = Eip7610Evm { inner, storage_only: block.rules.storage_only.clone() };
         Self { evm, handling, failed_read: None }
     }
 
-    /// What it runs on.
-    pub(super) fn ground(&mut self) -> &mut D {
+    /// The database.
+    pub(super) fn database(&mut self) -> &mut D {
         &mut self.evm.inner.ctx.journaled_state.database
     }
 
-    /// Whether gas depends on the recipient's being empty (EIP-2780).
+    /// Whether the gas depends on whether the recipient is empty (EIP-2780).
     pub(super) fn charges_for_empty_recipients(&self) -> bool {
         self.evm.inner.ctx.cfg.is_amsterdam_eip2780_enabled()
     }
@@ -87,24 +87,24 @@ impl<'a, D: TrackedDb, H: Handling> Machine<'a, D, H> {
     #[inline]
     fn execute(&mut self, input: Input<'a>) -> Result<ExecutionResult, MachineError<D>> {
         self.evm.inner.ctx.tx = input;
-        // A run whose ground fails twice leaves the first error here.
+        // If the database failed twice in the last run, its first error is still here.
         self.evm.inner.ctx.error = Ok(());
         let result = self.handling.run(&mut self.evm);
         if result.is_err() {
-            // A handler of somebody else's may have left them as they were.
+            // The handler of another chain may not have cleared them.
             LocalContextTr::clear(&mut self.evm.inner.ctx.local);
             self.evm.inner.frame_stack.clear();
         }
         result
     }
 
-    /// The accounts that the last run touched. [`give_back`](Self::give_back) follows.
+    /// Takes the accounts that the last run touched; [`give_back`](Self::give_back) must follow.
     #[inline]
     pub(super) fn take_touched(&mut self) -> EvmState {
         self.evm.inner.finalize()
     }
 
-    /// Gives the journal its map back, emptied, with the room that it grew.
+    /// Gives the emptied map back to the journal, to keep its capacity.
     #[inline]
     pub(super) fn give_back(&mut self, mut touched: EvmState) {
         touched.clear();
@@ -113,14 +113,17 @@ impl<'a, D: TrackedDb, H: Handling> Machine<'a, D, H> {
 }
 
 impl<'a, B: Base, H: Handling> Machine<'a, Overlay<B>, H> {
-    /// Runs a transaction on what was committed so far. [`commit`](Self::commit) makes its effects
-    /// last; without it, or after a failure, the machine must not be used again.
+    /// Runs a transaction on the committed state. [`commit`](Self::commit) must follow; without it, or
+    /// after a failure, the machine must not be used again.
     #[inline]
-    pub(crate) fn run(&mut self, transaction: &'a TxEnv) -> Result<ExecutionResult, MachineFailure<B::Error>> {
+    pub(crate) fn run(
+        &mut self,
+        transaction: &'a TxEnv,
+    ) -> Result<ExecutionResult, MachineFailure<B::Error>> {
         self.run_raw(transaction).map_err(MachineFailure::from)
     }
 
-    /// Commits the effects of the transaction that ran last.
+    /// Commits the effects of the last run.
     #[inline]
     pub(crate) fn commit(&mut self) {
         let mut touched = self.take_touched();
@@ -130,15 +133,15 @@ impl<'a, B: Base, H: Handling> Machine<'a, Overlay<B>, H> {
 
     /// The overlay.
     pub(crate) fn overlay(&mut self) -> &mut Overlay<B> {
-        self.ground()
+        self.database()
     }
 
-    /// What the base said, if a system call failed because it could not be read.
+    /// Takes the error of the base, if it made a system call fail.
     pub(crate) fn take_failed_read(&mut self) -> Option<B::Error> {
         self.failed_read.take()
     }
 
-    /// What was committed, as changes to the base.
+    /// Everything that was committed, as changes to the base.
     pub(crate) fn into_changes(self) -> Changes {
         self.evm.inner.ctx.journaled_state.database.into_changes()
     }
@@ -192,7 +195,7 @@ impl<'a, B: Base, H: Handling> AlloyEvm for Machine<'a, Overlay<B>, H> {
     ) -> Result<ResultAndState, MachineError<Overlay<B>>> {
         let mut call = TxEnv::new_system_tx_with_caller(caller, contract, data);
         if !self.evm.inner.ctx.cfg.enable_amsterdam_eip8037 {
-            // revm gives every fork the limit that Amsterdam brings.
+            // revm uses Amsterdam's limit under every fork.
             call.gas_limit = SYSTEM_CALL_GAS_LIMIT;
         }
         self.evm.inner.ctx.tx = Input::System(Box::new(call));

@@ -1,4 +1,6 @@
-//! The binding to revm's interpreter. No other folder names it.
+//! The binding to revm's interpreter, which no other folder names.
+//!
+//! May import `block`, `parallel` (its traits) and `threads`.
 
 pub(crate) mod eip7610;
 pub(crate) mod handling;
@@ -7,5 +9,5 @@ pub(crate) mod speculator;
 pub(crate) mod tracked_db;
 pub(crate) mod transaction;
 
-/// A machine on the committed state inside a block.
+/// An EVM on the committed state inside a block.
 pub(crate) type CommittedMachine<'a, B, H> = machine::Machine<'a, blockloom_state::Overlay<B>, H>;

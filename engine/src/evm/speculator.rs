@@ -1,4 +1,4 @@
-//! Runs transactions ahead of the frontier: one EVM on one view.
+//! Speculative runs: one EVM on one view of the multi-version memory.
 
 use blockloom_state::{Base, Interrupt, Memory, Record, Sender, Version, View, sync::AtomicBool};
 use revm::{
@@ -20,7 +20,7 @@ use crate::{
 pub(crate) struct EvmSpeculator<'m, B: Base, H> {
     block: &'m Block,
     machine: Machine<'m, View<'m, B>, H>,
-    /// The same as the machine's.
+    /// The same handling as in `machine`.
     handling: H,
 }
 
@@ -31,11 +31,12 @@ impl<'m, B: Base, H: Handling> EvmSpeculator<'m, B, H> {
         Self { block, machine, handling }
     }
 
-    /// Authorities are looked at in every way (EIP-7702), so is the recipient where gas depends on
-    /// whether it is empty, and so is whom the chain's handler looks at.
-    fn note_whole_accounts(&mut self, env: &TxEnv) {
+    /// Records balance, nonce and existence of the accounts that the hooks do not cover: authorities
+    /// (EIP-7702), the recipient if the gas depends on whether it is empty, and the accounts that the
+    /// chain's handler names.
+    fn record_whole_accounts(&mut self, env: &TxEnv) {
         let counts_recipient = self.machine.charges_for_empty_recipients();
-        let view = self.machine.ground();
+        let view = self.machine.database();
         for address in self.handling.looks_at(env) {
             view.looks_at_everything(address);
         }
@@ -55,24 +56,24 @@ impl<'m, B: Base, H: Handling> Speculator<'m> for EvmSpeculator<'m, B, H> {
     fn run(
         &mut self,
         version: Version,
-        unwanted: &'m AtomicBool,
+        is_stale: &'m AtomicBool,
         record: &mut Record,
     ) -> Run<ExecutionResult> {
         let env = &self.block.transactions[version.index.get()].env;
         let Some(cost) = self.handling.most_cost(env) else { return Run::GaveUp };
         let sender = Sender { address: env.caller, nonce: env.nonce, cost };
-        self.machine.ground().begin(version.index, sender, unwanted);
+        self.machine.database().begin(version.index, sender, is_stale);
         let result = self.machine.run_raw(env);
         let mut touched = self.machine.take_touched();
         let run = match result {
             Ok(yielded) => {
-                self.note_whole_accounts(env);
-                match self.machine.ground().finish(&mut touched, record) {
+                self.record_whole_accounts(env);
+                match self.machine.database().finish(&mut touched, record) {
                     Ok(()) => Run::Ran(yielded),
-                    Err(interrupt) => broken_off(&interrupt),
+                    Err(interrupt) => interrupted(&interrupt),
                 }
             }
-            Err(EVMError::Database(interrupt)) => broken_off(&interrupt),
+            Err(EVMError::Database(interrupt)) => interrupted(&interrupt),
             Err(_) => Run::GaveUp,
         };
         self.machine.give_back(touched);
@@ -86,10 +87,10 @@ impl Weigh for ExecutionResult {
     }
 }
 
-fn broken_off<Y, E>(interrupt: &Interrupt<E>) -> Run<Y> {
+fn interrupted<Y, E>(interrupt: &Interrupt<E>) -> Run<Y> {
     match interrupt {
         Interrupt::Awaits(on) => Run::Awaits(*on),
-        Interrupt::Stale => Run::Unwanted,
+        Interrupt::Stale => Run::Stale,
         Interrupt::NeedsFrontier | Interrupt::Base(_) => Run::GaveUp,
     }
 }

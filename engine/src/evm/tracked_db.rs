@@ -1,8 +1,8 @@
-//! What a machine runs on: the committed state, or a speculative run's view.
+//! A tracked database: the state under an EVM, with hooks for the parts of accounts that a run reads.
 //!
-//! A view must be told what a run looks at. Where revm looks at a balance, a nonce or at emptiness,
-//! a hook stands: in front of new frames, in the handler's wrapper, and around a few instructions.
-//! On committed state all of them are nothing.
+//! revm loads whole accounts. A speculative run's view must know whether the run depends on a balance,
+//! a nonce, or on emptiness. The hooks are called before new frames, after the run, and around a few
+//! instructions. On committed state they do nothing.
 
 use alloy_primitives::{Address, U256};
 use blockloom_state::{Base, Interrupt, Overlay, View};
@@ -23,44 +23,44 @@ use revm::{
 
 use crate::evm::eip7610::MachineContext;
 
-/// Whether anybody takes notes of what a run looks at.
+/// Whether a database records the reads of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Notes {
-    /// Nobody: what is committed needs no judging.
-    None,
-    /// The view.
-    Taken,
+pub(crate) enum Tracking {
+    /// It does not: runs on committed state are not validated.
+    Off,
+    /// It does.
+    On,
 }
 
-/// A state that a machine can run on.
+/// A database that an EVM runs on.
 pub(crate) trait TrackedDb: Database + Sized {
-    /// Who takes notes of what a run looks at.
-    const NOTES: Notes = Notes::None;
+    /// Whether the hooks below do anything.
+    const TRACKING: Tracking = Tracking::Off;
 
-    /// Puts this ground's hooks around instructions.
+    /// Installs the hooks around instructions.
     fn hook(_instructions: &mut EthInstructions<EthInterpreter, MachineContext<'_, Self>>) {}
 
-    /// Whether an account that has storage in the base, and nothing else, still has it.
+    /// Whether an account that has only storage in the base still has it.
     fn still_has_storage(&self, address: &Address) -> Result<bool, Self::Error>;
 
-    /// The run spends from an account, or checks that it could.
+    /// The run subtracts from a balance, or checks that it could.
     fn spends(&mut self, _address: Address, _account: &Account, _amount: U256) {}
 
-    /// The run gives to an account.
+    /// The run adds to a balance.
     fn gives(&mut self, _address: Address, _account: &Account, _amount: U256) {}
 
-    /// An account is about to create a contract at an address.
+    /// An account creates a contract at an address.
     fn creates(&mut self, _creator: Address, _account: &Account, _created: Address) {}
 }
 
 impl<B: Base> TrackedDb for Overlay<B> {
     fn still_has_storage(&self, address: &Address) -> Result<bool, B::Error> {
-        Ok(!self.is_renewed(address))
+        Ok(!self.has_new_life(address))
     }
 }
 
 impl<B: Base> TrackedDb for View<'_, B> {
-    const NOTES: Notes = Notes::Taken;
+    const TRACKING: Tracking = Tracking::On;
 
     fn hook(instructions: &mut EthInstructions<EthInterpreter, MachineContext<'_, Self>>) {
         let table = instructions.instruction_table_mut();
@@ -92,9 +92,9 @@ impl<B: Base> TrackedDb for View<'_, B> {
 }
 
 type Host<'a, 'm, B> = MachineContext<'a, View<'m, B>>;
-type Stage<'s, 'a, 'm, B> = InstructionContext<'s, Host<'a, 'm, B>, EthInterpreter>;
+type HookContext<'s, 'a, 'm, B> = InstructionContext<'s, Host<'a, 'm, B>, EthInterpreter>;
 
-/// The view, and the account if the run has loaded it.
+/// Calls `note` with the view and the account, if the run has loaded the account.
 fn with_account<B: Base>(
     host: &mut Host<'_, '_, B>,
     address: Address,
@@ -106,71 +106,71 @@ fn with_account<B: Base>(
     }
 }
 
-/// A word of the stack, counted from its top, as an address.
-fn address_at<B: Base>(stage: &Stage<'_, '_, '_, B>, depth: usize) -> Option<Address> {
-    word_at(stage, depth).map(|word| Address::from_word(word.into()))
+/// The word at `depth` below the top of the stack, as an address.
+fn address_at<B: Base>(context: &HookContext<'_, '_, '_, B>, depth: usize) -> Option<Address> {
+    word_at(context, depth).map(|word| Address::from_word(word.into()))
 }
 
-fn word_at<B: Base>(stage: &Stage<'_, '_, '_, B>, depth: usize) -> Option<U256> {
-    let words = stage.interpreter.stack.data();
+fn word_at<B: Base>(context: &HookContext<'_, '_, '_, B>, depth: usize) -> Option<U256> {
+    let words = context.interpreter.stack.data();
     words.len().checked_sub(depth + 1).map(|position| words[position])
 }
 
-fn again<'s, 'a, 'm, B: Base>(stage: &'s mut Stage<'_, 'a, 'm, B>) -> Stage<'s, 'a, 'm, B> {
-    InstructionContext { interpreter: stage.interpreter, host: stage.host }
+fn reborrow<'s, 'a, 'm, B: Base>(context: &'s mut HookContext<'_, 'a, 'm, B>) -> HookContext<'s, 'a, 'm, B> {
+    InstructionContext { interpreter: context.interpreter, host: context.host }
 }
 
-fn balance<B: Base>(mut stage: Stage<'_, '_, '_, B>) -> InstructionExecResult {
-    let address = address_at(&stage, 0);
-    let result = host::balance(again(&mut stage));
+fn balance<B: Base>(mut context: HookContext<'_, '_, '_, B>) -> InstructionExecResult {
+    let address = address_at(&context, 0);
+    let result = host::balance(reborrow(&mut context));
     if let Some(address) = address {
-        with_account(stage.host, address, |view, account| view.looks_at_balance(address, account));
+        with_account(context.host, address, |view, account| view.looks_at_balance(address, account));
     }
     result
 }
 
-fn selfbalance<B: Base>(mut stage: Stage<'_, '_, '_, B>) -> InstructionExecResult {
-    let address = stage.interpreter.input.target_address();
-    let result = host::selfbalance(again(&mut stage));
-    with_account(stage.host, address, |view, account| view.looks_at_balance(address, account));
+fn selfbalance<B: Base>(mut context: HookContext<'_, '_, '_, B>) -> InstructionExecResult {
+    let address = context.interpreter.input.target_address();
+    let result = host::selfbalance(reborrow(&mut context));
+    with_account(context.host, address, |view, account| view.looks_at_balance(address, account));
     result
 }
 
-fn extcodehash<B: Base>(mut stage: Stage<'_, '_, '_, B>) -> InstructionExecResult {
-    let address = address_at(&stage, 0);
-    let result = host::extcodehash(again(&mut stage));
+fn extcodehash<B: Base>(mut context: HookContext<'_, '_, '_, B>) -> InstructionExecResult {
+    let address = address_at(&context, 0);
+    let result = host::extcodehash(reborrow(&mut context));
     if let Some(address) = address {
-        with_account(stage.host, address, |view, account| {
+        with_account(context.host, address, |view, account| {
             view.looks_at_emptiness(address, account, account.info.balance);
         });
     }
     result
 }
 
-/// What a new account costs depends on whether it is empty: after EIP-161 only if it is sent a
-/// value.
-fn call<B: Base>(mut stage: Stage<'_, '_, '_, B>) -> InstructionExecResult {
-    let is_always_charged = !stage.interpreter.runtime_flag.spec_id().is_enabled_in(SpecId::SPURIOUS_DRAGON);
-    let has_value = word_at(&stage, 2).is_some_and(|value| !value.is_zero());
-    let callee = address_at(&stage, 1).filter(|_| has_value || is_always_charged);
-    let result = contract::call::<{ opcode::CALL }, _, _>(again(&mut stage));
+/// The gas of a call depends on whether the callee is empty; after EIP-161 only if the call has a value.
+fn call<B: Base>(mut context: HookContext<'_, '_, '_, B>) -> InstructionExecResult {
+    let is_always_charged =
+        !context.interpreter.runtime_flag.spec_id().is_enabled_in(SpecId::SPURIOUS_DRAGON);
+    let has_value = word_at(&context, 2).is_some_and(|value| !value.is_zero());
+    let callee = address_at(&context, 1).filter(|_| has_value || is_always_charged);
+    let result = contract::call::<{ opcode::CALL }, _, _>(reborrow(&mut context));
     if let Some(callee) = callee {
-        with_account(stage.host, callee, |view, account| {
+        with_account(context.host, callee, |view, account| {
             view.looks_at_emptiness(callee, account, account.info.balance);
         });
     }
     result
 }
 
-/// From EIP-8037 on a creation that the creator cannot pay, or not count, ends before there is a frame.
-fn create<const IS_CREATE2: bool, B: Base>(mut stage: Stage<'_, '_, '_, B>) -> InstructionExecResult {
-    let creator = stage.interpreter.input.target_address();
-    let value = word_at(&stage, 0);
-    let result = contract::create::<IS_CREATE2, _, _>(again(&mut stage));
+/// From EIP-8037 on, a creation that fails for the creator's balance or nonce ends without a frame.
+fn create<const IS_CREATE2: bool, B: Base>(mut context: HookContext<'_, '_, '_, B>) -> InstructionExecResult {
+    let creator = context.interpreter.input.target_address();
+    let value = word_at(&context, 0);
+    let result = contract::create::<IS_CREATE2, _, _>(reborrow(&mut context));
     if result != Err(InstructionResult::Suspend)
         && let Some(value) = value
     {
-        with_account(stage.host, creator, |view, account| {
+        with_account(context.host, creator, |view, account| {
             view.spends(creator, account, value);
             view.looks_at_nonce(creator, account);
         });
@@ -178,31 +178,31 @@ fn create<const IS_CREATE2: bool, B: Base>(mut stage: Stage<'_, '_, '_, B>) -> I
     result
 }
 
-/// The whole balance moves, whatever it is.
-fn selfdestruct<B: Base>(mut stage: Stage<'_, '_, '_, B>) -> InstructionExecResult {
-    let address = stage.interpreter.input.target_address();
-    let heir = address_at(&stage, 0);
+/// The whole balance moves, so the run depends on its exact value.
+fn selfdestruct<B: Base>(mut context: HookContext<'_, '_, '_, B>) -> InstructionExecResult {
+    let address = context.interpreter.input.target_address();
+    let beneficiary = address_at(&context, 0);
     let balance_of = |host: &Host<'_, '_, B>, address| {
         host.journaled_state.inner.state.get(&address).map_or(U256::ZERO, |account| account.info.balance)
     };
-    let before = balance_of(stage.host, address);
-    let result = host::selfdestruct(again(&mut stage));
-    let moved = before.saturating_sub(balance_of(stage.host, address));
-    with_account(stage.host, address, |view, account| view.looks_at_balance(address, account));
-    if let Some(heir) = heir.filter(|heir| *heir != address) {
-        with_account(stage.host, heir, |view, account| {
-            view.looks_at_emptiness(heir, account, account.info.balance.saturating_sub(moved));
-            view.gives(heir, account, moved);
+    let before = balance_of(context.host, address);
+    let result = host::selfdestruct(reborrow(&mut context));
+    let moved = before.saturating_sub(balance_of(context.host, address));
+    with_account(context.host, address, |view, account| view.looks_at_balance(address, account));
+    if let Some(beneficiary) = beneficiary.filter(|beneficiary| *beneficiary != address) {
+        with_account(context.host, beneficiary, |view, account| {
+            view.looks_at_emptiness(beneficiary, account, account.info.balance.saturating_sub(moved));
+            view.gives(beneficiary, account, moved);
         });
     }
     result
 }
 
-/// Every loop comes along here: a run that nobody wants ends.
-fn jumpdest<B: Base>(mut stage: Stage<'_, '_, '_, B>) -> InstructionExecResult {
-    if let Err(interrupt) = stage.host.journaled_state.database.check_not_stale() {
-        stage.host.error = Err(ContextError::Db(interrupt));
+/// Every loop passes a JUMPDEST, so a stale run ends here.
+fn jumpdest<B: Base>(mut context: HookContext<'_, '_, '_, B>) -> InstructionExecResult {
+    if let Err(interrupt) = context.host.journaled_state.database.check_not_stale() {
+        context.host.error = Err(ContextError::Db(interrupt));
         return Err(InstructionResult::FatalExternalError);
     }
-    control::jumpdest(again(&mut stage))
+    control::jumpdest(reborrow(&mut context))
 }

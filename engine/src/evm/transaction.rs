@@ -1,4 +1,4 @@
-//! How a transaction reaches revm: by reference, where it stands in its block.
+//! The transaction type of the EVM: a reference into the block, without a copy.
 
 use alloy_evm::IntoTxEnv;
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
@@ -11,7 +11,7 @@ use revm::{
     },
 };
 
-/// A transaction of a block, or a call that the protocol makes itself.
+/// A transaction of a block, or a system call of the protocol.
 #[derive(Debug)]
 pub(crate) enum Input<'a> {
     InBlock(&'a TxEnv),

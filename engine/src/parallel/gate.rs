@@ -1,87 +1,94 @@
 //! The gate: the one place where a transaction becomes final.
 //!
-//! Owns the committed state and the order of commits. Promises that each transaction is committed
-//! once, in order, and only with what a run on committed state did, or with a record whose every
-//! observation holds in the committed state: the EVM being deterministic, its effects are then
-//! those of sequential execution. While somebody else runs the frontier it speculates itself.
+//! Owns the committed state and the order of commits. Promises that each transaction is committed once, in order,
+//! and only with the effects of a run on committed state, or with a record whose every observation holds in the
+//! committed state: the EVM is deterministic, so its effects are then those of sequential execution. While a worker
+//! runs the frontier, the gate's thread speculates as well.
 
 use std::{collections::VecDeque, hint::black_box};
 
-use blockloom_state::{Audience, Keeping, Record, Share, Telling, TxIndex, Version, Writer};
+use blockloom_state::{Portion, Publication, Published, Record, TxIndex, Version, Writer};
 
 use crate::{
-    block::config::Spread,
     parallel::{
-        records::{Ran, Taken},
-        scheduler::{GateTask, batch::Turn, status::Passed},
+        context::BlockContext,
+        records::{RunRecord, Taken},
+        scheduler::{GateTask, batch::Attempt, status::CommittedBy},
         traits::{Committer, Speculator, Weigh},
-        worker::{Loom, Worker},
+        worker::Worker,
     },
-    policy::publication::{Hush, Word},
+    policy::publication::PublicationPolicy,
 };
 
-/// The gate of one block, and the worker that its thread is when there is nothing to judge.
-pub(crate) struct Gate<'g, 'l, C, S, Y, F> {
-    loom: &'l Loom<'l, Y>,
+/// The gate of one block, and the worker that its thread is while there is nothing to validate.
+pub(crate) struct Gate<'g, 'c, C, S, Y, F> {
+    context: &'c BlockContext<'c, Y>,
     committer: &'g mut C,
-    pub(crate) worker: Worker<'l, S, Y, F>,
-    /// The effects of the run before; kept for its room.
+    pub(crate) worker: Worker<'c, S, Y, F>,
+    /// The effects of the last publication; kept for its capacity.
     effects: Record,
-    /// The last transaction whose effects are kept here, if nobody was told of them.
-    untold: Option<Version>,
-    keeping: Keeping,
-    hush: Hush,
-    /// What was taken of the transactions that come next.
+    /// The last transaction whose effects were kept and not published.
+    pending: Option<Version>,
+    policy: PublicationPolicy,
+    /// What the scheduler expects of speculation: `Immediate`, `Deferred` or `Off`.
+    speculation: Publication,
+    /// What the policy makes of that.
+    publication: Publication,
+    /// The records of the transactions that come next.
     taken: VecDeque<(TxIndex, Taken<Y>)>,
-    /// Records that are done with.
-    done: Vec<Box<Ran<Y>>>,
+    /// Records that were used.
+    used: Vec<Box<RunRecord<Y>>>,
 }
 
 /// How a transaction was committed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum How {
+enum CommitPath {
     /// With its record.
-    Recorded,
-    /// By a run here: its record does not hold.
-    Refused,
-    /// By a run here.
-    Ran,
+    Record,
+    /// By a run here, because validation found its record stale.
+    StaleRecord,
+    /// By a run here, because there was no record or it was known to be stale.
+    Run,
 }
 
-impl<'g, 'l, C, S, F> Gate<'g, 'l, C, S, S::Yield, F>
+impl<'g, 'c, C, S, F> Gate<'g, 'c, C, S, S::Yield, F>
 where
-    S: Speculator<'l>,
+    S: Speculator<'c>,
     S::Yield: Weigh,
     C: Committer<Yield = S::Yield>,
     F: Fn() -> S,
 {
+    /// A gate whose committer keeps its effects for publication from now on.
     pub(crate) fn new(
-        loom: &'l Loom<'l, S::Yield>,
+        context: &'c BlockContext<'c, S::Yield>,
         committer: &'g mut C,
-        worker: Worker<'l, S, S::Yield, F>,
-        spread: Spread,
+        worker: Worker<'c, S, S::Yield, F>,
+        policy: PublicationPolicy,
     ) -> Self {
-        Self {
-            loom,
+        let mut gate = Self {
+            context,
             committer,
             worker,
             effects: Record::default(),
-            untold: None,
-            keeping: Keeping::Kept,
-            hush: Hush::new(spread),
+            pending: None,
+            policy,
+            speculation: Publication::Deferred,
+            publication: Publication::Off,
             taken: VecDeque::new(),
-            done: Vec::new(),
-        }
+            used: Vec::new(),
+        };
+        gate.update_publication();
+        gate
     }
 
-    /// Takes every transaction through, or as far as the committer wants to go on.
+    /// Commits every transaction, until the committer returns an error.
     pub(crate) fn run(&mut self) -> Result<(), C::Error> {
-        let mut passed = None;
+        let mut last = None;
         loop {
-            passed = match self.loom.scheduler.at_gate(passed, &mut self.worker.counts.waits) {
-                GateTask::Take(turn, audience) => Some(self.take(turn, audience)?),
-                GateTask::Speculate(turn) => {
-                    self.worker.speculate(turn);
+            last = match self.context.scheduler.at_gate(last, &mut self.worker.counts.waits) {
+                GateTask::Commit(attempt, speculation) => Some(self.commit_batch(attempt, speculation)?),
+                GateTask::Speculate(attempt) => {
+                    self.worker.speculate(attempt);
                     None
                 }
                 GateTask::Done => return Ok(()),
@@ -90,200 +97,181 @@ where
         }
     }
 
-    /// Takes the frontier through. What runs here is told in one, after the last or before a record
-    /// is committed; while there is no audience it is kept, and the next who has one tells of it as
-    /// well. While those who run ahead are hushed it is kept back; once they have spoken up it is told in
-    /// portions as somebody misses it.
-    fn take(&mut self, turn: Turn, audience: Audience) -> Result<Passed, C::Error> {
-        let audience = self.hush.audience(audience);
-        self.loom.memory.set_audience(audience);
-        self.keep(match audience {
-            Audience::Nobody => Keeping::Forgotten,
-            _ if !self.loom.memory.is_clear() => Keeping::Forgotten,
-            _ => self.hush.keeping(),
-        });
-        self.take_records(turn);
-        let (mut recorded, mut refused, mut all) = (0, 0, 0);
-        for index in self.loom.scheduler.within(turn.stretch) {
+    /// Commits the batch at the frontier. Effects of runs here are published as one, after the batch or before a
+    /// record is committed.
+    fn commit_batch(&mut self, attempt: Attempt, speculation: Publication) -> Result<CommittedBy, C::Error> {
+        self.speculation = speculation;
+        self.update_publication();
+        self.take_records(attempt);
+        let (mut with_record, mut stale, mut all) = (0, 0, 0);
+        for index in self.context.scheduler.transactions_of(attempt.batch) {
             all += 1;
             let taken = self.next_taken(index);
-            match self.pass(turn.version(index), taken)? {
-                How::Recorded => recorded += 1,
-                How::Refused => refused += 1,
-                How::Ran => {}
+            match self.commit(attempt.version(index), taken)? {
+                CommitPath::Record => with_record += 1,
+                CommitPath::StaleRecord => stale += 1,
+                CommitPath::Run => {}
             }
-            self.loom.memory.advance(index);
+            self.context.memory.advance(index);
         }
-        if audience == Audience::Somebody {
-            self.tell_of_untold();
+        if self.publication == Publication::Immediate {
+            self.publish_pending();
         }
-        self.loom.records.give_back(&mut self.done);
-        let passed = if 2 * recorded >= all { Passed::Recorded } else { Passed::RunAtGate };
-        if refused > 0 && passed == Passed::RunAtGate {
-            self.loom.scheduler.refused();
+        self.context.records.give_back(&mut self.used);
+        let by = if 2 * with_record >= all { CommittedBy::Records } else { CommittedBy::RunsAtGate };
+        if stale > 0 && by == CommittedBy::RunsAtGate {
+            self.context.scheduler.found_stale();
         }
-        Ok(passed)
+        Ok(by)
     }
 
-    /// Takes the records of a stretch, and looks at all of them before the first is judged.
-    fn take_records(&mut self, turn: Turn) {
-        if turn.is_first() {
+    /// Takes the records of a batch, and loads their cache lines before the first one is validated.
+    fn take_records(&mut self, attempt: Attempt) {
+        if attempt.is_first() {
             return;
         }
-        let Loom { records, scheduler, .. } = self.loom;
-        self.taken.extend(scheduler.within(turn.stretch).map(|index| (index, records.take(index))));
+        let BlockContext { records, scheduler, .. } = self.context;
+        self.taken.extend(scheduler.transactions_of(attempt.batch).map(|index| (index, records.take(index))));
         if self.taken.len() > 1 {
             for (_, taken) in &self.taken {
                 if let Taken::Fresh(ran) = taken {
-                    self.committer.fetch(&ran.record);
-                    // Looked at for the line that it lies in.
+                    self.committer.prefetch(&ran.record);
+                    // The read loads the cache line.
                     black_box(ran.yielded.is_some());
                 }
             }
         }
     }
 
-    /// What was taken of a transaction, which is next.
+    /// The record of the transaction that comes next.
     fn next_taken(&mut self, index: TxIndex) -> Taken<S::Yield> {
         let Some((of, taken)) = self.taken.pop_front() else { return Taken::Nothing };
-        assert_eq!(of, index, "a stretch is passed in order");
+        assert_eq!(of, index, "the transactions of a batch are committed in order");
         taken
     }
 
-    /// Commits a transaction: with its record if that holds, with a run here if not.
-    fn pass(&mut self, version: Version, taken: Taken<S::Yield>) -> Result<How, C::Error> {
-        let (ran, how) = match taken {
-            Taken::Fresh(mut ran) => {
-                if self.holds(&ran.record) {
-                    // Told later, what ran here before would seem to come after the record.
-                    self.tell_of_untold();
-                    let weight = weight_of(&ran);
-                    self.commit(version, &mut ran)?;
-                    // What takes long to ask for is worth remembering for others; where nothing is kept
-                    // nobody is told anyway.
-                    if self.keeping != Keeping::Forgotten && !self.loom.memory.is_base_slow() {
-                        let word = self.hush.committed(ran.record.origin, weight);
-                        self.pass_on(word);
-                    }
-                    self.done_with(ran);
-                    return Ok(How::Recorded);
-                }
-                (Some(ran), How::Refused)
+    /// Commits a transaction: with its record if that holds, otherwise with a run here.
+    fn commit(&mut self, version: Version, taken: Taken<S::Yield>) -> Result<CommitPath, C::Error> {
+        let (ran, path) = match taken {
+            Taken::Fresh(ran) if self.holds(&ran.record) => {
+                self.commit_record(version, ran)?;
+                return Ok(CommitPath::Record);
             }
-            Taken::Stale(ran) => (Some(ran), How::Ran),
-            Taken::Nothing => (None, How::Ran),
+            Taken::Fresh(ran) => (Some(ran), CommitPath::StaleRecord),
+            Taken::Stale(ran) => (Some(ran), CommitPath::Run),
+            Taken::Nothing => (None, CommitPath::Run),
         };
         if let Some(ran) = &ran {
-            let word = self.hush.missed(weight_of(ran));
-            self.pass_on(word);
+            self.policy.missed(weight_of(ran));
+            self.update_publication();
         }
-        self.run_here(version)?;
+        self.worker.counts.at_gate += 1;
+        self.committer.run(version.index)?;
+        self.note_pending(version);
         if let Some(ran) = ran {
-            // If nobody had said that it is stale, it may have missed what is kept back.
-            let is_more_missed = how == How::Refused && self.keeping == Keeping::Kept;
-            let share = if is_more_missed { Share::AndMore } else { Share::Latest };
-            self.tell(version, share, Some(&ran.record));
-            self.done_with(ran);
+            // A record that was not marked stale may have missed an effect that is withheld.
+            let is_miss = path == CommitPath::StaleRecord && self.keeps_recent();
+            let portion = if is_miss { Portion::RecentAndWithheld } else { Portion::Recent };
+            self.publish(version, portion, Some(&ran.record));
+            self.recycle(ran);
         }
-        Ok(how)
+        Ok(path)
     }
 
     /// Whether every observation of a run holds in the committed state; counts it if not.
     fn holds(&mut self, record: &Record) -> bool {
-        let stale = self.committer.judge(record);
-        if let Some(kind) = stale {
-            self.worker.counts.stale_at_gate.count(kind);
+        let conflict = self.committer.validate(record);
+        if let Some(conflict) = conflict {
+            self.worker.counts.stale_at_gate.count(conflict);
         }
-        stale.is_none()
+        conflict.is_none()
     }
 
-    /// Commits what a run recorded. What nobody was told of is kept as if it had run here.
-    fn commit(&mut self, version: Version, ran: &mut Ran<S::Yield>) -> Result<(), C::Error> {
+    /// Commits a record. Effects that its run did not publish are kept, as if it had run here.
+    fn commit_record(&mut self, version: Version, mut ran: Box<RunRecord<S::Yield>>) -> Result<(), C::Error> {
+        // Published later, the effects of earlier runs here would seem to come after the record's.
+        self.publish_pending();
+        let weight = weight_of(&ran);
         self.worker.counts.time_committed += ran.time;
-        let yielded = ran.yielded.take().expect("only runs that came to their end are kept");
-        let is_untold = ran.telling == Telling::Untold;
-        if is_untold {
+        let yielded = ran.yielded.take().expect("only runs that completed leave a record");
+        let is_unpublished = ran.published == Published::Partly;
+        if is_unpublished {
             self.worker.counts.unpublished += 1;
-            self.committer.adopt(&ran.record);
+            self.committer.keep_effects(&ran.record);
         }
         self.committer.commit(version.index, &ran.record, yielded)?;
-        if is_untold {
-            self.keeps(version);
+        if is_unpublished {
+            self.note_pending(version);
         }
         self.worker.counts.committed += 1;
+        let memory = self.context.memory;
+        // Reading from a base with a high latency is worth publishing for others.
+        if self.kept() != Publication::Off && !memory.base_has_high_latency() {
+            self.policy.committed(ran.record.origin, weight);
+            self.update_publication();
+        }
+        self.recycle(ran);
         Ok(())
     }
 
-    /// Passes a word on to those who run ahead.
-    fn pass_on(&mut self, word: Word) {
-        match word {
-            Word::GoOn => {}
-            Word::Hush => {
-                self.tell_of_untold();
-                self.loom.memory.hush();
-                self.keep(Keeping::KeptBack);
-            }
-            Word::SpeakUp => {
-                self.loom.memory.speak_up();
-                self.keep(Keeping::Kept);
-            }
-        }
-    }
-
-    fn done_with(&mut self, mut ran: Box<Ran<S::Yield>>) {
+    fn recycle(&mut self, mut ran: Box<RunRecord<S::Yield>>) {
         ran.clear();
-        self.done.push(ran);
+        self.used.push(ran);
     }
 
-    fn run_here(&mut self, version: Version) -> Result<(), C::Error> {
-        self.worker.counts.at_gate += 1;
-        self.committer.run(version.index)?;
-        self.keeps(version);
-        Ok(())
+    /// Which effects the committer keeps: none where runs do not see what others publish.
+    fn kept(&self) -> Publication {
+        if self.context.memory.has_visible_writes() { self.publication } else { Publication::Off }
     }
 
-    /// What this version did is kept, if anything is.
-    fn keeps(&mut self, version: Version) {
-        if self.keeping == Keeping::Kept {
-            self.untold = Some(version);
+    /// Whether the effects of runs here are kept, and not withheld.
+    fn keeps_recent(&self) -> bool {
+        matches!(self.kept(), Publication::Immediate | Publication::Deferred)
+    }
+
+    /// Records that the effects of this version are kept, if they are.
+    fn note_pending(&mut self, version: Version) {
+        if self.keeps_recent() {
+            self.pending = Some(version);
         }
     }
 
-    fn keep(&mut self, keeping: Keeping) {
-        if keeping != self.keeping {
-            self.keeping = keeping;
-            self.committer.keep(keeping);
-            if keeping == Keeping::Forgotten {
-                self.untold = None;
-            }
+    /// Hands the decision of the policy down to the memory and the committer, if it has changed.
+    fn update_publication(&mut self) {
+        let publication = self.policy.publication(self.speculation);
+        if publication == self.publication {
+            return;
+        }
+        if publication == Publication::OnMiss {
+            self.publish_pending();
+        }
+        self.publication = publication;
+        self.context.memory.set_publication(publication);
+        let kept = self.kept();
+        self.committer.set_publication(kept);
+        if kept == Publication::Off {
+            self.pending = None;
         }
     }
 
-    fn tell_of_untold(&mut self) {
-        if let Some(version) = self.untold {
-            self.tell(version, Share::Latest, None);
+    fn publish_pending(&mut self) {
+        if let Some(version) = self.pending {
+            self.publish(version, Portion::Recent, None);
         }
     }
 
-    /// Publishes what ran here and was not told yet, in place of what is in `before`.
-    fn tell(&mut self, version: Version, share: Share, before: Option<&Record>) {
-        self.untold = None;
-        self.committer.take_effects(self.loom.memory, share, &mut self.effects);
+    /// Publishes effects that were kept and not published yet, in place of those of the record `before`.
+    fn publish(&mut self, version: Version, portion: Portion, before: Option<&Record>) {
+        self.pending = None;
+        self.committer.take_effects(self.context.memory, portion, &mut self.effects);
         let stale = &mut self.worker.stale;
-        self.loom.memory.publish(Writer::Run(version), &self.effects, before, stale);
-        for (index, taken) in self.taken.iter_mut().filter(|(index, _)| stale.contains(index)) {
-            taken.spoil();
-            if let Taken::Stale(ran) = taken {
-                let version = Version { index: *index, incarnation: ran.incarnation };
-                self.loom.memory.predict(version, &ran.record);
-            }
-        }
-        self.loom.report_stale(stale);
+        self.context.memory.publish(Writer::Run(version), &self.effects, before, stale);
+        self.context.report_stale(stale);
     }
 }
 
-/// What a run that came to its end weighs.
-fn weight_of<Y: Weigh>(ran: &Ran<Y>) -> u64 {
+/// The weight of a run that completed.
+fn weight_of<Y: Weigh>(ran: &RunRecord<Y>) -> u64 {
     ran.yielded.as_ref().map_or(0, Weigh::weight)
 }
 

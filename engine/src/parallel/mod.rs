@@ -2,6 +2,7 @@
 //!
 //! Knows no EVM: `traits` is the boundary. May import `block`, `policy` and `threads`.
 
+pub(crate) mod context;
 pub(crate) mod gate;
 pub(crate) mod records;
 pub(crate) mod scheduler;

@@ -1,74 +1,74 @@
-//! What each transaction's latest speculative run observed, did and returned.
+//! The record of each transaction's latest speculative run.
 //!
-//! A record is published in the multi-version memory by whoever made it, and taken by the gate, once:
-//! what is published later is dropped. It stays when it is stale, so that the next run's effects can
-//! replace its own. The room of those that are done with goes back to those who run ahead: what one
-//! thread allocates and another frees costs both.
+//! A worker publishes a run in the multi-version memory and keeps its record here. The gate takes the record of each
+//! transaction once; a run that ends later is dropped. A stale record stays until the next run replaces its effects.
+//! This is the one place that knows whether a record is stale. The gate returns used records, because memory that
+//! one thread allocates and another one frees costs both.
 
 use std::time::Duration;
 
-use blockloom_state::{Incarnation, Memory, Record, Telling, TxIndex, Version, Writer, sync::Mutex};
+use blockloom_state::{Incarnation, Memory, Published, Record, TxIndex, Version, Writer, sync::Mutex};
 
-/// A speculative run, and what it left.
+/// A speculative run that completed.
 #[derive(Debug)]
-pub(crate) struct Ran<Y> {
+pub(crate) struct RunRecord<Y> {
     pub(crate) incarnation: Incarnation,
-    /// What it observed and does.
+    /// Its read set and its write set.
     pub(crate) record: Record,
-    /// Whether others were told of it.
-    pub(crate) telling: Telling,
-    /// What it returned; nothing before it has come to its end.
+    /// Whether all of its effects were published.
+    pub(crate) published: Published,
+    /// What it returned; `None` before it completed.
     pub(crate) yielded: Option<Y>,
     /// How long it took, if runs are timed.
     pub(crate) time: Duration,
 }
 
-impl<Y> Default for Ran<Y> {
+impl<Y> Default for RunRecord<Y> {
     fn default() -> Self {
         Self {
             incarnation: Incarnation::FIRST,
             record: Record::default(),
-            telling: Telling::default(),
+            published: Published::default(),
             yielded: None,
             time: Duration::ZERO,
         }
     }
 }
 
-impl<Y> Ran<Y> {
-    /// Forgets everything but the room.
+impl<Y> RunRecord<Y> {
+    /// Empties it, and keeps its capacity.
     pub(crate) fn clear(&mut self) {
         self.record.clear();
-        (self.telling, self.yielded) = (Telling::default(), None);
+        (self.published, self.yielded) = (Published::default(), None);
     }
 }
 
-/// A place for each transaction's record.
+/// The records of a block: one entry for each transaction.
 #[derive(Debug)]
 pub(crate) struct Records<Y> {
-    places: Vec<Mutex<Place<Y>>>,
-    /// Those that are done with.
-    spare: Mutex<Vec<Box<Ran<Y>>>>,
+    entries: Vec<Mutex<RecordEntry<Y>>>,
+    /// Empty records for the workers.
+    spare: Mutex<Vec<Box<RunRecord<Y>>>>,
 }
 
 #[derive(Debug)]
-struct Place<Y> {
-    /// The latest run. In a box: most places of a large block are never used.
-    kept: Option<Box<Ran<Y>>>,
-    state: State,
+struct RecordEntry<Y> {
+    /// The latest run that completed. Boxed, because most entries of a large block stay empty.
+    latest: Option<Box<RunRecord<Y>>>,
+    state: RecordState,
 }
 
 /// What is known of a transaction's latest run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum State {
-    /// There was none, or it has not come to its end.
+enum RecordState {
+    /// No run was begun, or the latest one has not completed.
     #[default]
     Open,
-    /// Nobody knows that it is stale.
+    /// It completed, and is not known to be stale.
     Fresh,
-    /// It is.
+    /// It is stale.
     Stale,
-    /// The gate has the transaction.
+    /// The gate has taken the transaction.
     Taken,
 }
 
@@ -76,126 +76,116 @@ enum State {
 #[derive(Debug)]
 pub(crate) enum Taken<Y> {
     /// A record that may hold.
-    Fresh(Box<Ran<Y>>),
-    /// One that does not.
-    Stale(Box<Ran<Y>>),
-    /// Nothing.
+    Fresh(Box<RunRecord<Y>>),
+    /// A record that is stale.
+    Stale(Box<RunRecord<Y>>),
+    /// No record.
     Nothing,
 }
 
-impl<Y> Taken<Y> {
-    /// What it observed has changed since it was taken.
-    pub(crate) fn spoil(&mut self) {
-        *self = match std::mem::replace(self, Self::Nothing) {
-            Self::Fresh(ran) => Self::Stale(ran),
-            other => other,
-        };
-    }
+/// Whether a transaction needs a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NextRun {
+    /// It does.
+    Needed,
+    /// It has a record that may hold, or the gate has taken it.
+    NotNeeded,
 }
 
-impl<Y> Default for Place<Y> {
+impl<Y> Default for RecordEntry<Y> {
     fn default() -> Self {
-        Self { kept: None, state: State::default() }
+        Self { latest: None, state: RecordState::default() }
     }
 }
 
 impl<Y> Records<Y> {
-    /// Places for so many transactions.
+    /// Entries for a number of transactions.
     pub(crate) fn new(transactions: usize) -> Self {
-        Self { places: (0..transactions).map(|_| Mutex::default()).collect(), spare: Mutex::default() }
+        Self { entries: (0..transactions).map(|_| Mutex::default()).collect(), spare: Mutex::default() }
     }
 
-    /// Room for the next run: of one that is done with, if there is any. `own` is what the thread has
-    /// put aside.
-    pub(crate) fn blank(&self, own: &mut Vec<Box<Ran<Y>>>) -> Box<Ran<Y>> {
+    /// An empty record for the next run: a used one if there is any. `own` are those of the calling thread.
+    pub(crate) fn blank(&self, own: &mut Vec<Box<RunRecord<Y>>>) -> Box<RunRecord<Y>> {
         if own.is_empty() {
             std::mem::swap(&mut *self.spare.lock(), own);
         }
         own.pop().unwrap_or_default()
     }
 
-    /// Puts those that are done with where others find them.
-    pub(crate) fn give_back(&self, done: &mut Vec<Box<Ran<Y>>>) {
-        if !done.is_empty() {
-            self.spare.lock().append(done);
+    /// Returns used records for the workers.
+    pub(crate) fn give_back(&self, used: &mut Vec<Box<RunRecord<Y>>>) {
+        if !used.is_empty() {
+            self.spare.lock().append(used);
         }
     }
 
-    /// Begins a run, unless there is a record that may hold, or the gate has the transaction.
-    pub(crate) fn begin(&self, index: TxIndex) -> Need {
-        let mut place = self.places[index.get()].lock();
-        match place.state {
-            State::Fresh | State::Taken => Need::None,
-            State::Open | State::Stale => {
-                place.state = State::Open;
-                Need::Run
+    /// Begins a run if the transaction needs one.
+    pub(crate) fn begin(&self, index: TxIndex) -> NextRun {
+        let mut entry = self.entries[index.get()].lock();
+        match entry.state {
+            RecordState::Fresh | RecordState::Taken => NextRun::NotNeeded,
+            RecordState::Open | RecordState::Stale => {
+                entry.state = RecordState::Open;
+                NextRun::Needed
             }
         }
     }
 
-    /// Publishes what a run did and keeps its record; tells who read what is no longer so. Answers what
-    /// is done with: the record of the run before, or this one if it comes too late.
+    /// Publishes the effects of a run and keeps its record; adds the transactions whose reads no longer hold to
+    /// `stale`. Returns the record that is no longer needed: the one of the run before, or this one if the gate
+    /// has taken the transaction.
     pub(crate) fn publish(
         &self,
         memory: &Memory,
         index: TxIndex,
-        mut ran: Box<Ran<Y>>,
+        mut ran: Box<RunRecord<Y>>,
         stale: &mut Vec<TxIndex>,
-    ) -> Option<Box<Ran<Y>>> {
+    ) -> Option<Box<RunRecord<Y>>> {
         let version = Version { index, incarnation: ran.incarnation };
-        // The lock of a record is taken before those of the memory.
-        let mut place = self.places[index.get()].lock();
-        match place.state {
-            State::Taken => return Some(ran),
-            // It became stale while it ran.
-            State::Stale => {}
-            State::Open => place.state = State::Fresh,
-            State::Fresh => unreachable!("one run of a transaction begins at a time"),
+        // LOCKS: a record's lock is taken before those of the memory.
+        let mut entry = self.entries[index.get()].lock();
+        match entry.state {
+            RecordState::Taken => return Some(ran),
+            // It became stale during the run.
+            RecordState::Stale => {}
+            RecordState::Open => entry.state = RecordState::Fresh,
+            RecordState::Fresh => unreachable!("one run of a transaction begins at a time"),
         }
-        let before = place.kept.as_ref().map(|kept| &kept.record);
-        ran.telling = memory.publish(Writer::Run(version), &ran.record, before, stale);
-        if place.state == State::Stale {
+        let before = entry.latest.as_ref().map(|latest| &latest.record);
+        ran.published = memory.publish(Writer::Run(version), &ran.record, before, stale);
+        if entry.state == RecordState::Stale {
             memory.predict(version, &ran.record);
         }
-        place.kept.replace(ran)
+        entry.latest.replace(ran)
     }
 
-    /// What a transaction observed has changed.
-    pub(crate) fn spoil(&self, index: TxIndex) {
-        let mut place = self.places[index.get()].lock();
-        if place.state != State::Taken {
-            place.state = State::Stale;
+    /// Marks a transaction's latest run stale.
+    pub(crate) fn mark_stale(&self, index: TxIndex) {
+        let mut entry = self.entries[index.get()].lock();
+        if entry.state != RecordState::Taken {
+            entry.state = RecordState::Stale;
         }
     }
 
-    /// Makes predictions of what a transaction's latest run did, if that is stale.
+    /// Turns the slot writes of a transaction's latest run into predictions, if the run is stale.
     pub(crate) fn predict(&self, memory: &Memory, index: TxIndex) {
-        let place = self.places[index.get()].lock();
-        if let (State::Stale, Some(kept)) = (place.state, &place.kept) {
-            memory.predict(Version { index, incarnation: kept.incarnation }, &kept.record);
+        let entry = self.entries[index.get()].lock();
+        if let (RecordState::Stale, Some(latest)) = (entry.state, &entry.latest) {
+            memory.predict(Version { index, incarnation: latest.incarnation }, &latest.record);
         }
     }
 
-    /// Takes a transaction's record, for good.
+    /// Takes a transaction's record for good.
     pub(crate) fn take(&self, index: TxIndex) -> Taken<Y> {
-        let mut place = self.places[index.get()].lock();
-        let state = std::mem::replace(&mut place.state, State::Taken);
-        match (state, place.kept.take()) {
-            (State::Taken, _) => unreachable!("the gate takes each transaction once"),
+        let mut entry = self.entries[index.get()].lock();
+        let state = std::mem::replace(&mut entry.state, RecordState::Taken);
+        match (state, entry.latest.take()) {
+            (RecordState::Taken, _) => unreachable!("the gate takes each transaction once"),
             (_, None) => Taken::Nothing,
-            (State::Fresh, Some(ran)) => Taken::Fresh(ran),
-            (State::Open | State::Stale, Some(ran)) => Taken::Stale(ran),
+            (RecordState::Fresh, Some(ran)) => Taken::Fresh(ran),
+            (RecordState::Open | RecordState::Stale, Some(ran)) => Taken::Stale(ran),
         }
     }
-}
-
-/// Whether a transaction needs a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Need {
-    /// It does.
-    Run,
-    /// It does not.
-    None,
 }
 
 #[cfg(all(test, not(feature = "shuttle")))]
@@ -207,7 +197,7 @@ mod tests {
     }
 
     fn publish(records: &Records<u32>, yielded: u32) {
-        let ran = Box::new(Ran { yielded: Some(yielded), ..Ran::default() });
+        let ran = Box::new(RunRecord { yielded: Some(yielded), ..RunRecord::default() });
         records.publish(&Memory::default(), first(), ran, &mut Vec::new());
     }
 
@@ -219,53 +209,40 @@ mod tests {
     }
 
     #[test]
-    fn a_record_is_run_again_when_it_is_stale_and_not_before() {
+    fn a_transaction_runs_again_once_its_record_is_stale() {
         let records = Records::new(1);
-        assert_eq!(records.begin(first()), Need::Run);
+        assert_eq!(records.begin(first()), NextRun::Needed);
         publish(&records, 1);
-        assert_eq!(records.begin(first()), Need::None);
-        records.spoil(first());
-        assert_eq!(records.begin(first()), Need::Run);
+        assert_eq!(records.begin(first()), NextRun::NotNeeded);
+        records.mark_stale(first());
+        assert_eq!(records.begin(first()), NextRun::Needed);
         publish(&records, 2);
         assert_eq!(yielded(records.take(first())), Some(2));
     }
 
     #[test]
-    fn what_became_stale_while_it_ran_is_stale() {
+    fn a_run_that_becomes_stale_while_it_runs_leaves_a_stale_record() {
         let records = Records::new(1);
         records.begin(first());
-        records.spoil(first());
+        records.mark_stale(first());
         publish(&records, 1);
-        assert_eq!(records.begin(first()), Need::Run, "and one that is broken off is still needed");
+        assert_eq!(records.begin(first()), NextRun::Needed, "a run after an aborted one is needed as well");
         assert!(matches!(records.take(first()), Taken::Stale(_)));
     }
 
     #[test]
-    fn what_was_taken_may_become_stale_as_well() {
-        let records = Records::new(1);
-        records.begin(first());
-        publish(&records, 1);
-        let mut taken = records.take(first());
-        taken.spoil();
-        assert!(matches!(taken, Taken::Stale(ran) if ran.yielded == Some(1)));
-        let mut nothing = Taken::<u32>::Nothing;
-        nothing.spoil();
-        assert!(matches!(nothing, Taken::Nothing));
-    }
-
-    #[test]
-    fn what_comes_after_the_gate_took_the_transaction_is_dropped() {
+    fn a_run_that_ends_after_the_gate_took_the_transaction_is_dropped() {
         let records = Records::new(1);
         records.begin(first());
         assert!(matches!(records.take(first()), Taken::Nothing));
         publish(&records, 1);
-        records.spoil(first());
-        assert_eq!(records.begin(first()), Need::None);
-        assert!(records.places[0].lock().kept.is_none());
+        records.mark_stale(first());
+        assert_eq!(records.begin(first()), NextRun::NotNeeded);
+        assert!(records.entries[0].lock().latest.is_none());
     }
 
     #[test]
-    fn who_runs_ahead_finds_the_room_of_what_is_done_with() {
+    fn workers_reuse_the_records_that_the_gate_returns() {
         let records = Records::new(1);
         records.begin(first());
         publish(&records, 1);
@@ -276,6 +253,6 @@ mod tests {
         let mut own = Vec::new();
         let again = records.blank(&mut own);
         assert!(again.record.accounts.capacity() >= 100 && again.yielded.is_none());
-        assert_eq!(records.blank(&mut own).record.accounts.capacity(), 0, "there was one");
+        assert_eq!(records.blank(&mut own).record.accounts.capacity(), 0, "one record was returned");
     }
 }

@@ -4,7 +4,7 @@ use crate::block::block::{Block, Transaction};
 
 /// What a transfer takes.
 pub(crate) const TRANSFER: u64 = 21_000;
-/// Who asks for so much may take as long as many others together.
+/// Who gas_limit for so much may take as long as many others together.
 const HUGE: u64 = 350_000;
 /// How many payments go together at most, and how many are worth handing out.
 const PAYMENTS_TOGETHER: usize = 16;
@@ -26,20 +26,20 @@ pub(crate) enum Effort {
     /// So much that it should be begun early: it may be what the block's end waits for.
     Huge {
         /// How much it may take, to be compared with others.
-        asks: u64,
+        gas_limit: u64,
     },
 }
 
 /// How long a stretch is, and what it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Cut {
+pub(crate) struct Batch {
     /// How many transactions it has: at least one.
     pub(crate) transactions: usize,
     /// What all of them take.
     pub(crate) effort: Effort,
 }
 
-impl Cut {
+impl Batch {
     /// One transaction for itself.
     pub(crate) const fn single(effort: Effort) -> Self {
         Self { transactions: 1, effort }
@@ -48,22 +48,22 @@ impl Cut {
 
 /// The stretches of some transactions, in order: who takes little goes together with others of its kind.
 #[derive(Clone, Debug)]
-pub(crate) struct Cuts<'b> {
+pub(crate) struct Batching<'b> {
     left: &'b [Transaction],
 }
 
-impl<'b> Cuts<'b> {
+impl<'b> Batching<'b> {
     pub(crate) fn of(transactions: &'b [Transaction]) -> Self {
         Self { left: transactions }
     }
 }
 
-impl Iterator for Cuts<'_> {
-    type Item = Cut;
+impl Iterator for Batching<'_> {
+    type Item = Batch;
 
-    fn next(&mut self) -> Option<Cut> {
+    fn next(&mut self) -> Option<Batch> {
         let (first, others) = self.left.split_first()?;
-        let (mut cut, mut asked) = (Cut::single(effort(first)), first.env.gas_limit);
+        let (mut cut, mut asked) = (Batch::single(effort(first)), first.env.gas_limit);
         for other in others {
             asked = asked.saturating_add(other.env.gas_limit);
             if effort(other) != cut.effort || !has_room(&cut, asked) {
@@ -80,7 +80,7 @@ impl Iterator for Cuts<'_> {
 }
 
 /// Whether a stretch would still be a short one with one more, if it asked for so much.
-fn has_room(cut: &Cut, gas: u64) -> bool {
+fn has_room(cut: &Batch, gas: u64) -> bool {
     match cut.effort {
         Effort::Light => cut.transactions < PAYMENTS_TOGETHER,
         Effort::Heavy => gas <= GAS_TOGETHER,
@@ -95,7 +95,7 @@ fn effort(transaction: &Transaction) -> Effort {
     if is_payment(transaction) && gas_limit <= TRANSFER {
         Effort::Light
     } else if gas_limit >= HUGE {
-        Effort::Huge { asks: gas_limit }
+        Effort::Huge { gas_limit: gas_limit }
     } else {
         Effort::Heavy
     }
@@ -107,14 +107,14 @@ pub(crate) fn is_payment(transaction: &Transaction) -> bool {
 }
 
 /// How tests have blocks cut: most transactions are for themselves.
-pub(crate) fn cuts_in_tests(block: &Block) -> Vec<Cut> {
+pub(crate) fn cuts_in_tests(block: &Block) -> Vec<Batch> {
     let (mut cuts, mut left) = (Vec::new(), block.transactions.len());
     for length in LENGTHS_IN_TESTS.into_iter().cycle() {
         if left == 0 {
             break;
         }
         let length = length.min(left);
-        cuts.push(Cut { transactions: length, effort: Effort::Heavy });
+        cuts.push(Batch { transactions: length, effort: Effort::Heavy });
         left -= length;
     }
     cuts
@@ -132,7 +132,7 @@ mod tests {
     }
 
     fn lengths(transactions: &[Transaction]) -> Vec<usize> {
-        Cuts::of(transactions).map(|cut| cut.transactions).collect()
+        Batching::of(transactions).map(|cut| cut.transactions).collect()
     }
 
     #[test]
@@ -147,8 +147,8 @@ mod tests {
     fn payments_go_together_and_calls_that_take_little_as_well() {
         let mut transactions = vec![call(TRANSFER, Bytes::new()); 20];
         transactions.extend(vec![call(100_000, [1].into()); 4]);
-        let cuts: Vec<_> = Cuts::of(&transactions).collect();
+        let cuts: Vec<_> = Batching::of(&transactions).collect();
         let expected = [(16, Effort::Bulk), (4, Effort::Light), (3, Effort::Heavy), (1, Effort::Heavy)];
-        assert_eq!(cuts, expected.map(|(transactions, effort)| Cut { transactions, effort }));
+        assert_eq!(cuts, expected.map(|(transactions, effort)| Batch { transactions, effort }));
     }
 }

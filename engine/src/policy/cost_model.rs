@@ -13,7 +13,7 @@ use crate::{
         statistics::Statistics,
     },
     policy::{
-        batching::{Cuts, Effort, TRANSFER, is_payment},
+        batching::{Batching, Effort, TRANSFER, is_payment},
         calibration::{Kind, Trials, Way, Yielded},
     },
 };
@@ -208,7 +208,7 @@ impl Gas {
         let mut gas = Self::default();
         for part in parts {
             part.iter().for_each(|transaction| gas.add(transaction));
-            for cut in Cuts::of(part).filter(|cut| cut.effort == Effort::Bulk) {
+            for cut in Batching::of(part).filter(|cut| cut.effort == Effort::Bulk) {
                 gas.heavy += WEIGHT_OF_PAYMENTS * (TRANSFER * cut.transactions as u64) as f64;
                 gas.bulk += cut.transactions as f64;
             }

@@ -1,113 +1,88 @@
-//! When those who run ahead need not tell each other what they do.
+//! Decides when speculative runs stop publishing their writes.
 //!
-//! Telling what a run writes, and asking what others wrote, is much of what running ahead costs. Where
-//! hardly anybody meets what another wrote, neither is done any more: the gate finds out who missed
-//! something, and when that is no longer worth it they speak up again. Owns the account of it; knows
-//! nothing of memories and of what records hold.
+//! Publishing writes and reading those of others is a large part of what speculation costs. Where few transactions
+//! read what another one wrote, publication is withheld: validation finds the few records that missed a write. When
+//! misses cost more than withholding saves, runs publish again. Knows no memory and no records.
 
-use blockloom_state::{Audience, Keeping, Origin};
+use blockloom_state::{Origin, Publication};
 
-use crate::block::config::Spread;
-
-/// Whether those who run ahead are hushed, and what speaks for it.
+/// When publication is withheld, and what speaks for it.
 #[derive(Debug)]
-pub(crate) struct Hush {
-    state: State,
-    rules: Rules,
-    /// What not telling would have saved lately, or has, counted in usual records.
+pub(crate) struct PublicationPolicy {
+    is_withholding: bool,
+    limits: Limits,
+    /// What withholding would have saved lately, or has saved, in records of average weight.
     credit: u64,
-    /// From so much on they are hushed. Twice as much is counted at most.
+    /// The credit from which on publication is withheld. At most twice as much is counted.
     needed: u64,
-    /// How many records were committed, and what they weigh.
+    /// How many records were committed, and their total weight.
     records: u64,
     weight: u64,
 }
 
-/// What it takes.
+/// What withholding takes.
 #[derive(Clone, Copy, Debug)]
-struct Rules {
-    /// So much credit, at first.
+struct Limits {
+    /// The credit that the first withholding needs.
     needed: u64,
-    /// Missing what another wrote costs a run and more: as much as not telling saves in so many.
+    /// What a miss costs: withholding saves as much in this number of records.
     price: u64,
-    /// How much more it takes each time.
+    /// By which factor the needed credit grows each time publication is resumed.
     growth: u64,
 }
 
-impl Rules {
-    const USUAL: Self = Self { needed: 128, price: 64, growth: 2 };
-    /// As soon as one met nobody, and again and again.
-    const SOON: Self = Self { needed: 1, price: 1, growth: 1 };
+impl Limits {
+    const DEFAULT: Self = Self { needed: 128, price: 64, growth: 2 };
+    /// Withholds after the first record, again and again.
+    const EARLY: Self = Self { needed: 1, price: 1, growth: 1 };
 }
 
-/// Whether those who run ahead tell each other what they do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Aloud,
-    Hushed,
+impl Default for PublicationPolicy {
+    fn default() -> Self {
+        Self::new(Limits::DEFAULT)
+    }
 }
 
-/// What those who run ahead are to be told now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Word {
-    /// To go on as before.
-    GoOn,
-    /// To be quiet.
-    Hush,
-    /// To speak up again.
-    SpeakUp,
-}
-
-impl Hush {
-    /// Nobody is hushed yet.
-    pub(crate) fn new(spread: Spread) -> Self {
-        let rules = if spread == Spread::Hushed { Rules::SOON } else { Rules::USUAL };
-        Self { state: State::Aloud, rules, credit: 0, needed: rules.needed, records: 0, weight: 0 }
+impl PublicationPolicy {
+    /// A policy for tests, which withholds as early and as often as it can.
+    pub(crate) fn early() -> Self {
+        Self::new(Limits::EARLY)
     }
 
-    /// Who may read what the gate publishes, of those who run ahead.
-    pub(crate) fn audience(&self, ahead: Audience) -> Audience {
-        match (self.state, ahead) {
-            (State::Hushed, Audience::Somebody) => Audience::NobodyYet,
-            _ => ahead,
+    fn new(limits: Limits) -> Self {
+        Self { is_withholding: false, limits, credit: 0, needed: limits.needed, records: 0, weight: 0 }
+    }
+
+    /// When effects become visible, if the scheduler expects `speculation`.
+    pub(crate) fn publication(&self, speculation: Publication) -> Publication {
+        match speculation {
+            Publication::Off => Publication::Off,
+            _ if self.is_withholding => Publication::OnMiss,
+            expected => expected,
         }
     }
 
-    /// Whether others are to be told of what happens at the gate.
-    pub(crate) fn keeping(&self) -> Keeping {
-        match self.state {
-            State::Aloud => Keeping::Kept,
-            State::Hushed => Keeping::KeptBack,
-        }
-    }
-
-    /// A record was committed that weighs so much; what it read comes from there.
-    pub(crate) fn committed(&mut self, origin: Origin, weight: u64) -> Word {
+    /// Counts a committed record of a weight, whose reads come from `origin`.
+    pub(crate) fn committed(&mut self, origin: Origin, weight: u64) {
         self.records += 1;
         self.weight = self.weight.saturating_add(weight);
         if origin == Origin::Block {
             return self.missed(weight);
         }
         self.credit = (self.credit + 1).min(2 * self.needed);
-        if self.state == State::Hushed || self.credit < self.needed {
-            return Word::GoOn;
-        }
-        self.state = State::Hushed;
-        Word::Hush
+        self.is_withholding |= self.credit >= self.needed;
     }
 
-    /// A record that weighs so much met, or missed, what another wrote: if all were hushed it would be, or
-    /// is, run again. If that goes on, it takes more the next time.
-    pub(crate) fn missed(&mut self, weight: u64) -> Word {
-        let usual = self.weight.checked_div(self.records).unwrap_or(0).max(1);
-        self.credit =
-            self.credit.saturating_sub(self.rules.price.saturating_mul(weight.div_ceil(usual).max(1)));
-        if self.state == State::Aloud || self.credit > 0 {
-            return Word::GoOn;
+    /// Counts a record that read what another transaction wrote, or missed it: while publication is withheld, its
+    /// transaction has to run again. If that happens often, the next withholding needs more credit.
+    pub(crate) fn missed(&mut self, weight: u64) {
+        let average = self.weight.checked_div(self.records).unwrap_or(0).max(1);
+        let price = self.limits.price.saturating_mul(weight.div_ceil(average).max(1));
+        self.credit = self.credit.saturating_sub(price);
+        if self.is_withholding && self.credit == 0 {
+            self.is_withholding = false;
+            self.needed = self.needed.saturating_mul(self.limits.growth);
         }
-        self.state = State::Aloud;
-        self.needed = self.needed.saturating_mul(self.rules.growth);
-        Word::SpeakUp
     }
 }
 
@@ -115,61 +90,72 @@ impl Hush {
 mod tests {
     use super::*;
 
-    const CALM: u64 = Rules::USUAL.needed;
-    const PRICE: u64 = Rules::USUAL.price;
+    const NEEDED: u64 = Limits::DEFAULT.needed;
+    const PRICE: u64 = Limits::DEFAULT.price;
 
-    /// What is passed on while so many records meet nobody.
-    fn calm(hush: &mut Hush, records: u64) -> Vec<Word> {
-        let words = (0..records).map(|_| hush.committed(Origin::Base, 10));
-        words.filter(|word| *word != Word::GoOn).collect()
+    /// Commits a number of records that read nothing of the block.
+    fn commit_independent(policy: &mut PublicationPolicy, records: u64) {
+        (0..records).for_each(|_| policy.committed(Origin::Base, 10));
     }
 
     #[test]
-    fn they_are_hushed_once_nobody_met_anybody_for_long() {
-        let mut hush = Hush::new(Spread::WhereItPays);
-        assert_eq!(calm(&mut hush, CALM - 1), []);
-        assert_eq!((hush.audience(Audience::Somebody), hush.keeping()), (Audience::Somebody, Keeping::Kept));
-        assert_eq!(calm(&mut hush, 1000), [Word::Hush]);
-        assert_eq!(hush.audience(Audience::Somebody), Audience::NobodyYet);
-        assert_eq!(hush.audience(Audience::Nobody), Audience::Nobody, "there is none to be told later");
-        assert_eq!(hush.keeping(), Keeping::KeptBack);
+    fn publication_is_withheld_after_many_independent_records() {
+        let mut policy = PublicationPolicy::default();
+        commit_independent(&mut policy, NEEDED - 1);
+        assert_eq!(policy.publication(Publication::Immediate), Publication::Immediate);
+        commit_independent(&mut policy, 1);
+        assert_eq!(policy.publication(Publication::Immediate), Publication::OnMiss);
+        assert_eq!(policy.publication(Publication::Deferred), Publication::OnMiss);
+        assert_eq!(policy.publication(Publication::Off), Publication::Off, "no run would read it later");
     }
 
-    /// What is passed on while one in so many records, of this weight, meets somebody.
-    fn now_and_then(pause: u64, weight: u64) -> Vec<Word> {
-        let mut hush = Hush::new(Spread::WhereItPays);
-        let mut found = Vec::new();
+    /// How often publication is withheld and resumed while one record of a weight after each `pause` independent
+    /// ones reads from the block.
+    fn changes(pause: u64, weight: u64) -> usize {
+        let mut policy = PublicationPolicy::default();
+        let (mut changes, mut before) = (0, false);
         for _ in 0..100 {
-            found.extend(calm(&mut hush, pause));
-            found.extend(Some(hush.committed(Origin::Block, weight)).filter(|word| *word != Word::GoOn));
+            commit_independent(&mut policy, pause);
+            for after in [policy.is_withholding, {
+                policy.committed(Origin::Block, weight);
+                policy.is_withholding
+            }] {
+                changes += usize::from(before != after);
+                before = after;
+            }
         }
-        found
+        changes
     }
 
     #[test]
-    fn who_meets_somebody_now_and_then_changes_nothing_unless_that_is_often_or_weighs_much() {
-        assert_eq!(now_and_then(2 * PRICE, 10), [Word::Hush]);
-        assert_eq!(now_and_then(PRICE / 2, 10), []);
-        assert_eq!(now_and_then(2 * PRICE, 1000), [Word::Hush, Word::SpeakUp], "it takes more the next time");
+    fn publication_resumes_when_misses_are_frequent_or_heavy() {
+        assert_eq!(changes(2 * PRICE, 10), 1, "rare and light misses do not matter");
+        assert_eq!(changes(PRICE / 2, 10), 0, "frequent misses never let it begin");
+        assert_eq!(changes(2 * PRICE, 1000), 2, "a heavy miss ends it, and the next time needs more credit");
     }
 
     #[test]
-    fn they_speak_up_when_several_missed_something_and_the_next_time_it_takes_longer() {
-        let mut hush = Hush::new(Spread::WhereItPays);
-        calm(&mut hush, CALM);
-        let missed = [(); 3].map(|()| hush.missed(10));
-        assert_eq!(missed, [Word::GoOn, Word::SpeakUp, Word::GoOn]);
-        assert_eq!(hush.keeping(), Keeping::Kept);
-        assert_eq!(calm(&mut hush, 2 * CALM - 1), []);
-        assert_eq!(calm(&mut hush, 1), [Word::Hush]);
+    fn publication_resumes_after_several_misses_and_the_next_time_takes_longer() {
+        let mut policy = PublicationPolicy::default();
+        commit_independent(&mut policy, NEEDED);
+        policy.missed(10);
+        assert!(policy.is_withholding);
+        policy.missed(10);
+        assert!(!policy.is_withholding);
+        commit_independent(&mut policy, 2 * NEEDED - 1);
+        assert!(!policy.is_withholding);
+        commit_independent(&mut policy, 1);
+        assert!(policy.is_withholding);
     }
 
     #[test]
-    fn in_tests_of_it_they_are_hushed_again_and_again() {
-        let mut hush = Hush::new(Spread::Hushed);
+    fn the_early_policy_withholds_again_and_again() {
+        let mut policy = PublicationPolicy::early();
         for _ in 0..3 {
-            assert_eq!(calm(&mut hush, 5), [Word::Hush]);
-            assert_eq!([(); 2].map(|()| hush.missed(10)), [Word::GoOn, Word::SpeakUp]);
+            commit_independent(&mut policy, 5);
+            assert!(policy.is_withholding);
+            (0..2).for_each(|_| policy.missed(10));
+            assert!(!policy.is_withholding);
         }
     }
 }

@@ -1,8 +1,8 @@
-//! Who may still enter a block: its gas, and its blobs.
+//! Gas admission: whether a transaction fits into the block's remaining gas and blob gas.
 //!
-//! Up to Osaka a block has one gas budget, and a transaction takes out of it what it used after
-//! refunds. From Amsterdam on (EIP-8037) it has two of the same size, one for execution and one for
-//! state, and the fuller one counts as the block's gas.
+//! Up to Osaka a block has one gas budget, and a transaction spends its gas after refunds. From
+//! Amsterdam on (EIP-8037) a block has two budgets of the same size, one for execution and one for
+//! state, and the greater spending of the two is the block's gas used.
 
 use alloy_eips::eip4844::DATA_GAS_PER_BLOB;
 use alloy_hardforks::EthereumHardfork;
@@ -10,22 +10,22 @@ use revm::{context::TxEnv, context_interface::result::ResultGas};
 
 use crate::block::{block::Block, error::TransactionError};
 
-/// What a block has left.
+/// The gas budgets of a block, and the spending so far.
 #[derive(Clone, Debug)]
 pub(crate) struct Budgets {
     gas_limit: u64,
     blob_gas_limit: u64,
-    /// The most that a transaction can spend on execution, whatever its limit (EIP-7825).
+    /// The most gas that a transaction can spend on execution (EIP-7825).
     transaction_cap: u64,
     split: Split,
-    /// What receipts count: the gas that senders paid for.
+    /// The gas that senders paid for, as receipts count it.
     paid: u64,
     execution: u64,
     state: u64,
     blob_gas: u64,
 }
 
-/// Whether state has a budget of its own.
+/// Whether state gas has its own budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Split {
     OneBudget,
@@ -33,7 +33,7 @@ enum Split {
 }
 
 impl Budgets {
-    /// The budgets of a block that has spent nothing.
+    /// The budgets of a block before its first transaction.
     pub(crate) fn new(block: &Block) -> Self {
         let rules = &block.rules;
         let is_split = rules.is_active(EthereumHardfork::Amsterdam);
@@ -49,7 +49,7 @@ impl Budgets {
         }
     }
 
-    /// Whether a transaction fits into what is left.
+    /// Checks that a transaction fits into the remaining budgets.
     pub(crate) fn admit(&self, transaction: &TxEnv) -> Result<(), TransactionError> {
         let limit = transaction.gas_limit;
         match self.split {
@@ -68,7 +68,7 @@ impl Budgets {
         Ok(())
     }
 
-    /// Takes out what a transaction used.
+    /// Subtracts the gas that a transaction used.
     pub(crate) fn spend(&mut self, transaction: &TxEnv, gas: &ResultGas) {
         self.paid += gas.tx_gas_used();
         self.execution += gas.block_regular_gas_used();
@@ -76,12 +76,12 @@ impl Budgets {
         self.blob_gas += blob_gas(transaction);
     }
 
-    /// The gas that the transactions so far paid for, as receipts count it.
+    /// The gas that senders paid for so far, as receipts count it.
     pub(crate) fn paid(&self) -> u64 {
         self.paid
     }
 
-    /// The gas that transactions may still spend on execution.
+    /// The gas that is left for execution.
     pub(crate) fn left(&self) -> u64 {
         self.gas_limit.saturating_sub(match self.split {
             Split::OneBudget => self.paid,
@@ -126,42 +126,42 @@ mod tests {
         Budgets::new(&Block::without_body(Rules::mainnet(fork), &header))
     }
 
-    fn wanting(gas_limit: u64, blobs: usize) -> TxEnv {
+    fn transaction(gas_limit: u64, blobs: usize) -> TxEnv {
         TxEnv { gas_limit, blob_hashes: vec![Default::default(); blobs], ..TxEnv::default() }
     }
 
     #[test]
-    fn a_transaction_must_fit_into_what_the_ones_before_it_left() {
+    fn a_transaction_must_fit_into_the_gas_that_is_left() {
         let mut budgets = budgets(EthereumHardfork::Prague);
-        assert_eq!(budgets.admit(&wanting(30_000_000, 0)), Ok(()));
+        assert_eq!(budgets.admit(&transaction(30_000_000, 0)), Ok(()));
         let refused = TransactionError::GasAboveBlock { limit: 30_000_001, available: 30_000_000 };
-        assert_eq!(budgets.admit(&wanting(30_000_001, 0)), Err(refused));
+        assert_eq!(budgets.admit(&transaction(30_000_001, 0)), Err(refused));
 
         let gas = ResultGas::default().with_total_gas_spent(1_000_000).with_refunded(200_000);
-        budgets.spend(&wanting(2_000_000, 0), &gas);
+        budgets.spend(&transaction(2_000_000, 0), &gas);
         assert_eq!((budgets.paid(), budgets.gas_used()), (800_000, 800_000));
         let refused = TransactionError::GasAboveBlock { limit: 29_200_001, available: 29_200_000 };
-        assert_eq!(budgets.admit(&wanting(29_200_001, 0)), Err(refused));
+        assert_eq!(budgets.admit(&transaction(29_200_001, 0)), Err(refused));
     }
 
     #[test]
-    fn blobs_have_a_budget_of_their_own() {
+    fn blobs_have_their_own_budget() {
         let mut budgets = budgets(EthereumHardfork::Cancun);
-        budgets.spend(&wanting(21_000, 4), &ResultGas::default());
-        assert_eq!(budgets.admit(&wanting(21_000, 2)), Ok(()));
+        budgets.spend(&transaction(21_000, 4), &ResultGas::default());
+        assert_eq!(budgets.admit(&transaction(21_000, 2)), Ok(()));
         let refused = TransactionError::BlobsAboveBlock { wanted: 3 << 17, available: 2 << 17 };
-        assert_eq!(budgets.admit(&wanting(21_000, 3)), Err(refused));
+        assert_eq!(budgets.admit(&transaction(21_000, 3)), Err(refused));
         assert_eq!(budgets.blob_gas_used(), 4 << 17);
     }
 
     #[test]
-    fn from_amsterdam_on_only_the_capped_part_counts_against_execution() {
+    fn from_amsterdam_on_only_the_capped_part_counts_for_execution() {
         let mut budgets = budgets(EthereumHardfork::Amsterdam);
         let gas = ResultGas::default().with_total_gas_spent(20_000_000);
-        budgets.spend(&wanting(20_000_000, 0), &gas);
+        budgets.spend(&transaction(20_000_000, 0), &gas);
         let capped = 1 << 24;
         let refused = TransactionError::GasAboveBlock { limit: capped, available: 10_000_000 };
-        assert_eq!(budgets.admit(&wanting(25_000_000, 0)), Err(refused));
-        assert_eq!(budgets.admit(&wanting(10_000_000, 0)), Ok(()));
+        assert_eq!(budgets.admit(&transaction(25_000_000, 0)), Err(refused));
+        assert_eq!(budgets.admit(&transaction(10_000_000, 0)), Ok(()));
     }
 }

@@ -1,4 +1,4 @@
-//! Everything about a signed block that can be said before it is executed, in one call.
+//! All checks of a signed block before its execution, in one call.
 
 use crate::{
     block::{
@@ -15,10 +15,10 @@ use crate::{
 
 /// Checks a signed block's header, body and ommers, and recovers its senders.
 ///
-/// `ancestors` are the blocks that lead to it: its parent first, then the parent of that, seven of
-/// them or all that there are. A chain that comes to the Merge by its total difficulty must also
-/// ask [`is_after_merge`](ChainSpec::is_after_merge), which headers alone cannot tell. Once the block
-/// is executed, [`check_outcome`](crate::check_outcome) compares the rest.
+/// `ancestors` are the blocks before it: its parent first, then the parent's parent, seven of them or
+/// all that exist. If the chain reaches the Merge by total difficulty, the caller must also check
+/// [`is_after_merge`](ChainSpec::is_after_merge), because headers do not contain the total difficulty.
+/// After the execution, [`check_outcome`](crate::check_outcome) checks the other fields of the header.
 ///
 /// # Errors
 ///
@@ -26,7 +26,7 @@ use crate::{
 ///
 /// # Panics
 ///
-/// Without any ancestor: who does not know the parent cannot say anything about the block.
+/// If `ancestors` is empty: every check needs the parent.
 pub fn check_block(
     chain: &ChainSpec,
     block: SignedBlock,

@@ -1,8 +1,8 @@
-//! The body: what it must be for the header above it.
+//! The checks of a block's body against its header.
 //!
-//! Owns the rules about a block's contents that need neither its parent nor execution. Promises that
-//! the body that passes is the one that the header commits to, and that its parts are those of its
-//! fork. The header itself is taken as checked, and transactions are looked at only as bytes.
+//! Owns the rules about the body that need neither the parent nor execution. Promises that a valid body
+//! is the one that the header commits to, and has the parts of its fork. Takes the header as checked,
+//! and does not validate single transactions.
 
 use alloy_consensus::{
     Transaction as _,
@@ -12,10 +12,10 @@ use alloy_hardforks::EthereumHardfork::{Osaka, Paris, Shanghai};
 
 use crate::block::{block::SignedBlock, error::body::BodyError, rules::Rules};
 
-/// The most bytes of a block (EIP-7934): what the network carries, less a margin for the beacon block.
+/// The most bytes of a block (EIP-7934): the network's limit, less a margin for the beacon block.
 const MOST_BYTES: usize = (10 << 20) - (2 << 20);
 
-/// Checks that a block's body is the one that its header commits to, and may be so under its fork.
+/// Checks that a block's body is the one that its header commits to, and follows the rules of its fork.
 ///
 /// # Errors
 ///
@@ -63,7 +63,7 @@ fn check_transactions(block: &SignedBlock) -> Result<(), BodyError> {
 }
 
 fn check_blob_gas(block: &SignedBlock) -> Result<(), BodyError> {
-    // Before Cancun headers say nothing, and a transaction with blobs is refused for what it is.
+    // Before Cancun headers have no such field, and a transaction with blobs is invalid itself.
     let Some(expected) = block.header.blob_gas_used else { return Ok(()) };
     let found = block.body.transactions.iter().filter_map(|transaction| transaction.blob_gas_used()).sum();
     if found == expected { Ok(()) } else { Err(BodyError::BlobGasUsed { expected, found }) }
@@ -97,8 +97,8 @@ mod tests {
         transaction.into_signed(Signature::test_signature()).into()
     }
 
-    /// A block under `fork` with as much in it as the fork allows.
-    fn base(fork: EthereumHardfork) -> (Rules, SignedBlock) {
+    /// A block under `fork` with everything that the fork allows.
+    fn full_block(fork: EthereumHardfork) -> (Rules, SignedBlock) {
         let rules = Rules::mainnet(fork);
         let mut body = BlockBody { transactions: vec![legacy(100)], ommers: Vec::new(), withdrawals: None };
         let mut header = Header::default();
@@ -117,7 +117,7 @@ mod tests {
         (rules, block)
     }
 
-    /// Makes the header say what the body is.
+    /// Makes the header commit to the body.
     fn commit(block: &mut SignedBlock) {
         block.header.transactions_root = calculate_transaction_root(&block.body.transactions);
         block.header.ommers_hash = block.body.calculate_ommers_root();
@@ -125,28 +125,28 @@ mod tests {
     }
 
     #[test]
-    fn the_body_of_the_header_passes_under_every_fork() {
+    fn a_matching_body_passes_under_every_fork() {
         for fork in EthereumHardfork::VARIANTS {
-            let (rules, block) = base(*fork);
+            let (rules, block) = full_block(*fork);
             assert_eq!(check_body(&rules, &block), Ok(()), "{fork}");
         }
     }
 
     type Break = fn(&mut SignedBlock);
 
-    /// Each row breaks a block under a fork, and says what is then wrong with it.
+    /// Each row breaks a block under a fork, and has the expected error.
     fn check_all(table: &[(EthereumHardfork, Break, BodyError)]) {
         for (fork, break_it, error) in table {
-            let (rules, mut block) = base(*fork);
+            let (rules, mut block) = full_block(*fork);
             break_it(&mut block);
             assert_eq!(check_body(&rules, &block).as_ref(), Err(error), "{fork}");
         }
     }
 
     #[test]
-    fn transactions_and_their_blobs_are_those_of_the_header() {
+    fn transactions_and_blob_gas_must_match_the_header() {
         use BodyError::{BlobGasUsed, TransactionsRoot};
-        let expected = base(Prague).1.header.transactions_root;
+        let expected = full_block(Prague).1.header.transactions_root;
         let found = 3 * DATA_GAS_PER_BLOB;
         check_all(&[
             (Prague, |b| b.body.transactions.clear(), TransactionsRoot { expected, found: EMPTY_ROOT_HASH }),
@@ -156,10 +156,10 @@ mod tests {
     }
 
     #[test]
-    fn ommers_are_those_of_the_header_and_there_are_none_after_the_merge() {
+    fn ommers_must_match_the_header_and_are_forbidden_after_the_merge() {
         use BodyError::{OmmersAfterMerge, OmmersHash};
         let found = EMPTY_OMMER_ROOT_HASH;
-        let expected = base(London).1.header.ommers_hash;
+        let expected = full_block(London).1.header.ommers_hash;
         let add: Break = |block| {
             block.body.ommers.push(Header::default());
             commit(block);
@@ -172,10 +172,10 @@ mod tests {
     }
 
     #[test]
-    fn withdrawals_are_those_of_the_header_and_there_are_none_before_shanghai() {
+    fn withdrawals_must_match_the_header_and_are_forbidden_before_shanghai() {
         use BodyError::{WithdrawalsMissing, WithdrawalsRoot, WithdrawalsUnexpected};
         let found = EMPTY_ROOT_HASH;
-        let expected = base(Shanghai).1.header.withdrawals_root;
+        let expected = full_block(Shanghai).1.header.withdrawals_root;
         let empty: Break = |block| block.body.withdrawals = Some(Withdrawals::default());
         let empty_without_root: Break = |block| {
             block.body.withdrawals = Some(Withdrawals::default());
@@ -192,7 +192,7 @@ mod tests {
     #[test]
     fn a_block_has_at_most_eight_mebibytes_from_osaka_on() {
         let sized = |fork, padding| {
-            let (rules, mut block) = base(fork);
+            let (rules, mut block) = full_block(fork);
             block.body.transactions.push(legacy(padding));
             commit(&mut block);
             (SignedBlock::rlp_length_for(&block.header, &block.body), check_body(&rules, &block))

@@ -1,4 +1,4 @@
-//! A chain: which fork starts where.
+//! A chain: the start of each fork, and the chain's parameters.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -9,7 +9,7 @@ use alloy_primitives::{Address, U256, map::AddressSet};
 
 use crate::block::rules::{AccessLists, CustomPrecompiles, Rules, default_blobs};
 
-/// The forks of a chain, and where each of them starts.
+/// The forks of a chain, the start of each, and the chain's parameters.
 ///
 /// ```
 /// use alloy_consensus::Header;
@@ -39,8 +39,8 @@ impl ChainSpec {
         Self { starts: starts.collect(), ..Self::always(EthereumHardfork::Frontier) }
     }
 
-    /// A chain with mainnet's parameters that is under `fork` from its first block on, and never had
-    /// the DAO's irregular state change.
+    /// A chain with mainnet's parameters that is under `fork` from its first block on, without the DAO's
+    /// irregular state change.
     pub fn always(fork: EthereumHardfork) -> Self {
         let forks = EthereumHardfork::VARIANTS.iter().filter(|other| **other <= fork);
         let mut spec = Self {
@@ -56,10 +56,10 @@ impl ChainSpec {
         spec
     }
 
-    /// The same chain with `fork` starting at `start`.
+    /// The same chain, with `fork` from `start` on.
     ///
-    /// A start by total difficulty (the Merge) holds for the blocks whose difficulty is zero;
-    /// [`is_after_merge`](Self::is_after_merge) tells whether they may have it.
+    /// If the Merge starts by total difficulty, blocks with difficulty zero are after it;
+    /// [`is_after_merge`](Self::is_after_merge) checks whether they may be.
     #[must_use]
     pub fn with_fork(mut self, fork: EthereumHardfork, start: ForkCondition) -> Self {
         self.starts.insert(fork, start);
@@ -94,14 +94,14 @@ impl ChainSpec {
         self
     }
 
-    /// The same chain, knowing these accounts to have storage but neither nonce nor code (EIP-7610).
+    /// The same chain with these accounts that have storage, but neither nonce nor code (EIP-7610).
     #[must_use]
     pub fn with_storage_only(mut self, accounts: AddressSet) -> Self {
         self.storage_only = (!accounts.is_empty()).then(|| Arc::new(accounts));
         self
     }
 
-    /// The same chain with precompiled contracts of its own under each fork.
+    /// The same chain with other precompiled contracts under each fork.
     #[must_use]
     pub fn with_precompiles(mut self, under: impl Fn(EthereumHardfork) -> CustomPrecompiles) -> Self {
         self.precompiles = EthereumHardfork::VARIANTS.iter().map(|fork| (*fork, under(*fork))).collect();
@@ -117,7 +117,7 @@ impl ChainSpec {
         });
         let is_active = |start: &ForkCondition| match start {
             ForkCondition::TTD { activation_block_number: u64::MAX, .. } => is_after_merge,
-            // Time counts from the Merge on: a block from before it may claim any.
+            // Timestamps count only from the Merge on: an earlier block may have any timestamp.
             ForkCondition::Timestamp(_) => is_after_merge && start.active_at_timestamp(header.timestamp),
             start => start.active_at_block(header.number),
         };
@@ -138,8 +138,8 @@ impl ChainSpec {
         }
     }
 
-    /// Whether the block after one with this total difficulty is the first, or a later one, without
-    /// proof of work. `None` where the chain says so by number, which [`rules`](Self::rules) knows.
+    /// Whether a block is after the Merge, by the total difficulty of its parent. `None` if the chain
+    /// starts the Merge at a block number, which [`rules`](Self::rules) respects.
     pub fn is_after_merge(&self, parent_total_difficulty: U256) -> Option<bool> {
         match self.starts.get(&EthereumHardfork::Paris)? {
             ForkCondition::TTD { activation_block_number: u64::MAX, total_difficulty, .. } => {
@@ -150,7 +150,7 @@ impl ChainSpec {
     }
 }
 
-/// The Merge at a total difficulty instead of at a block, as chains that have not reached it say.
+/// The start of the Merge at a total difficulty, for chains without a fixed block number of the Merge.
 pub fn merge_at(total_difficulty: U256) -> ForkCondition {
     ForkCondition::TTD { activation_block_number: u64::MAX, fork_block: None, total_difficulty }
 }
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn mainnet_changes_forks_where_it_did() {
+    fn mainnet_has_its_historical_forks() {
         use EthereumHardfork::*;
         assert_eq!(fork_at(0, 0), Frontier);
         assert_eq!(fork_at(1_149_999, 0), Frontier);
@@ -180,11 +180,11 @@ mod tests {
         assert_eq!(fork_at(15_537_394, 0), Paris);
         assert_eq!(fork_at(19_426_587, 1_710_338_135), Cancun);
         assert_eq!(fork_at(24_647_140, 0x69b3_c0cf), Bpo2);
-        assert_eq!(fork_at(1, u64::MAX), Frontier, "time does not count before the Merge");
+        assert_eq!(fork_at(1, u64::MAX), Frontier, "timestamps do not count before the Merge");
     }
 
     #[test]
-    fn the_blob_parameters_are_the_latest_that_started() {
+    fn the_blob_parameters_are_the_latest_active_ones() {
         let spec = ChainSpec::always(EthereumHardfork::Osaka);
         let custom = BlobParams { max_blob_count: 3, ..BlobParams::cancun() };
         let blobs = |spec: &ChainSpec| spec.rules(&Header::default()).blobs;
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_merge_by_total_difficulty_is_seen_by_the_missing_difficulty() {
+    fn a_block_without_difficulty_is_after_a_merge_by_total_difficulty() {
         let spec = ChainSpec::always(EthereumHardfork::ArrowGlacier)
             .with_fork(EthereumHardfork::Paris, merge_at(U256::from(100)));
         let fork = |difficulty| spec.rules(&Header { difficulty, ..Header::default() }).fork;

@@ -1,4 +1,4 @@
-//! What happens in a block after its last transaction.
+//! The steps of a block after its last transaction: withdrawals, rewards and requests.
 
 use alloy_consensus::Header;
 use alloy_eips::{
@@ -13,7 +13,7 @@ use revm::{Database, database::DatabaseCommitExt};
 use crate::{
     block::{
         block::{Block, Frame},
-        error::{Invalid, BlockStep, Reason, SystemCallError, ommers::OmmerError},
+        error::{BlockStep, Invalid, Reason, SystemCallError, ommers::OmmerError},
         outcome::Receipt,
     },
     evm::{CommittedMachine, handling::Handling},
@@ -23,11 +23,11 @@ use crate::{
     },
 };
 
-/// How many generations old a rewarded ommer can be: the reward shrinks to nothing with its age.
+/// The greatest age of a rewarded ommer, in generations: the reward decreases to zero with the age.
 const OLDEST_OMMER: u64 = 7;
 
-/// Refuses ommers that no reward can be computed for. Whether they may be included at all is for
-/// [`check_ommers`](crate::check_ommers) to say.
+/// Refuses ommers for which no reward can be computed. [`check_ommers`](crate::check_ommers) checks
+/// whether they may be included.
 fn check_rewarded(block: &Block) -> Result<(), Invalid> {
     let number = block.number();
     let is_rewarded = |ommer: &Header| {
@@ -65,9 +65,10 @@ pub(crate) fn close<B: Base, H: Handling>(
     if !deposits.is_empty() {
         requests.push_request_with_type(DEPOSIT_REQUEST_TYPE, deposits);
     }
-    // EIP-7002 and EIP-7251 make a block invalid that has no contract to ask.
+    // By EIP-7002 and EIP-7251 a block is invalid if one of these contracts has no code.
     for contract in [WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS, CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS] {
-        let info = machine.overlay().basic(contract).map_err(|error| base_error(BlockStep::Closing, error))?;
+        let info =
+            machine.overlay().basic(contract).map_err(|error| base_error(BlockStep::Closing, error))?;
         if !info.is_some_and(|info| Account::from(&info).has_code()) {
             return Err(Invalid::SystemCall { contract, reason: SystemCallError::NoCode }.into());
         }

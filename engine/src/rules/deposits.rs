@@ -1,7 +1,7 @@
-//! Deposits to the beacon chain (EIP-6110), read out of the logs of the deposit contract.
+//! Deposits to the beacon chain (EIP-6110), decoded from the logs of the deposit contract.
 //!
-//! The layout of such a log is consensus: a log of another layout makes the block invalid, even
-//! where a lenient decoder would understand it.
+//! The layout of such a log is consensus: a log with another layout makes the block invalid, even if a
+//! lenient decoder could read it.
 
 use alloy_primitives::{Address, B256, b256};
 use blockloom_state::TxIndex;
@@ -17,7 +17,7 @@ const DEPOSIT_EVENT: B256 = b256!("649bbc62d0e31342afea4e5cd82d4049e7e1ee912fc08
 /// The length of a deposit log's data: five offsets, five lengths, five padded fields.
 const DATA_LENGTH: usize = 576;
 
-/// One field of a deposit log: where its length stands in the data, and how long it must be.
+/// One field of a deposit log: the offset of its length in the data, and its required length.
 struct DepositField {
     name: &'static str,
     offset: usize,
@@ -32,7 +32,7 @@ const FIELDS: [DepositField; 5] = [
     DepositField { name: "index", offset: 512, length: 8 },
 ];
 
-/// The deposits of a block, one after the other, as the request to the consensus layer has them.
+/// The deposits of a block, as the concatenated data of the request to the consensus layer.
 pub(super) fn deposits(contract: Address, receipts: &[Receipt]) -> Result<Vec<u8>, Invalid> {
     let mut request = Vec::new();
     for (position, receipt) in receipts.iter().enumerate() {
@@ -90,18 +90,18 @@ mod tests {
 
     fn receipts(data: Vec<u8>) -> [Receipt; 1] {
         let deposit = Log::new_unchecked(CONTRACT, vec![DEPOSIT_EVENT], data.into());
-        let other = Log::new_unchecked(CONTRACT, vec![B256::ZERO], Default::default());
-        let stranger = Log::new_unchecked(Address::ZERO, vec![DEPOSIT_EVENT], Default::default());
+        let other_event = Log::new_unchecked(CONTRACT, vec![B256::ZERO], Default::default());
+        let of_other_contract = Log::new_unchecked(Address::ZERO, vec![DEPOSIT_EVENT], Default::default());
         [Receipt {
             tx_type: TxType::Legacy,
             status: Eip658Value::success(),
             cumulative_gas_used: 0,
-            logs: vec![stranger, other, deposit],
+            logs: vec![of_other_contract, other_event, deposit],
         }]
     }
 
     #[test]
-    fn the_fields_of_a_deposit_stand_one_after_the_other() {
+    fn the_request_is_the_concatenation_of_the_fields() {
         let request = deposits(CONTRACT, &receipts(valid_data())).unwrap();
         let lengths = FIELDS.map(|field| field.length);
         assert_eq!(request.len(), lengths.iter().sum::<usize>());

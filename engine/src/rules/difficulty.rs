@@ -1,8 +1,7 @@
-//! The difficulty: how much work a block before the Merge had to prove.
+//! The difficulty of blocks before the Merge.
 //!
 //! Owns the formula of each fork and the delays of the ice age. Promises the exact value for every
-//! header that can be valid, and an answer for all others. Whether the work was done is not its
-//! question: nobody here recomputes Ethash.
+//! header that can be valid, and never panics on other headers. Does not check the proof of work.
 
 use alloy_consensus::Header;
 use alloy_hardforks::EthereumHardfork::{
@@ -12,19 +11,19 @@ use alloy_primitives::U256;
 
 use crate::block::rules::Rules;
 
-/// No block has less.
+/// The minimum of all blocks.
 const MINIMUM: U256 = U256::from_limbs([131_072, 0, 0, 0]);
 
-/// The difficulty moves by multiples of this share of the parent's.
+/// The difficulty changes by multiples of the parent's difficulty divided by this.
 const SHARE: U256 = U256::from_limbs([2_048, 0, 0, 0]);
 
-/// At most so many shares are taken away at once.
+/// The difficulty decreases by at most this number of shares at once.
 const MOST_SHARES_DOWN: i64 = -99;
 
-/// The ice age doubles its weight once in so many blocks.
+/// The ice age term doubles once in this number of blocks.
 const ICE_AGE_PERIOD: u64 = 100_000;
 
-/// By how many blocks each fork has put the ice age off, counted from the first block of the chain.
+/// The delay of the ice age under each fork, in blocks since the first block of the chain.
 const ICE_AGE_DELAYS: [(EthereumHardfork, u64); 6] = [
     (Byzantium, 3_000_000),
     (Constantinople, 5_000_000),
@@ -34,38 +33,38 @@ const ICE_AGE_DELAYS: [(EthereumHardfork, u64); 6] = [
     (GrayGlacier, 11_400_000),
 ];
 
-/// The difficulty that `header` must have, whose timestamp is later than its parent's.
+/// The required difficulty of `header`. Its timestamp must be later than the parent's.
 ///
-/// Where it leaves 256 bits, which takes a chain that cannot be, the answer is the greatest number.
+/// The result saturates at 256 bits, which no real chain reaches.
 pub fn next_difficulty(rules: &Rules, header: &Header, parent: &Header) -> U256 {
     let seconds = header.timestamp.saturating_sub(parent.timestamp);
     let shares = shares(rules, seconds, parent);
-    // A share is so much smaller than the whole that a hundred of them cannot overflow.
+    // A share is a 2048th of the difficulty, so a hundred shares do not overflow.
     let change = parent.difficulty / SHARE * U256::from(shares.unsigned_abs());
     let adjusted = if shares < 0 {
         parent.difficulty.saturating_sub(change)
     } else {
         parent.difficulty.saturating_add(change)
     };
-    // Some clients raise to the minimum before they add the ice age. No chain can tell them apart.
+    // Some clients apply the minimum before they add the ice age. No real chain shows a difference.
     adjusted.saturating_add(ice_age(rules, header.number)).max(MINIMUM)
 }
 
-/// How many shares of the parent's difficulty a block `seconds` after it gains.
+/// By how many shares the difficulty changes, for a block `seconds` after its parent.
 fn shares(rules: &Rules, seconds: u64, parent: &Header) -> i64 {
     if !rules.is_active(Homestead) {
         return if seconds < 13 { 1 } else { -1 };
     }
-    let (gain, pace) = match (rules.is_active(Byzantium), parent.ommers_hash_is_empty()) {
+    let (gain, seconds_per_share) = match (rules.is_active(Byzantium), parent.ommers_hash_is_empty()) {
         (false, _) => (1, 10),
         (true, true) => (1, 9),
         (true, false) => (2, 9),
     };
-    let loss = i64::try_from(seconds / pace).unwrap_or(i64::MAX);
+    let loss = i64::try_from(seconds / seconds_per_share).unwrap_or(i64::MAX);
     (gain - loss).max(MOST_SHARES_DOWN)
 }
 
-/// What the ice age adds to the difficulty of block `number`.
+/// The ice age term of block `number`.
 fn ice_age(rules: &Rules, number: u64) -> U256 {
     let delay = ICE_AGE_DELAYS.iter().rev().find(|(fork, _)| rules.is_active(*fork));
     let delay = delay.map_or(0, |(_, delay)| *delay);
@@ -103,9 +102,9 @@ mod tests {
     }
 
     #[test]
-    fn real_blocks_and_the_official_vectors_have_the_difficulty_that_follows() {
+    fn real_blocks_and_official_vectors_have_the_computed_difficulty() {
         use Parent::{Alone, WithOmmers};
-        // The fork, the number, the seconds since the parent, the parent, and what follows.
+        // The fork, the number, the seconds since the parent, the parent, and the expected difficulty.
         let table: [(_, u64, u64, _, u128, u128); 16] = [
             // Mainnet's first block of Homestead, and of Byzantium.
             (Homestead, 1_150_000, 51, Alone, 0x12a8_17e7_a92f, 0x129e_c3db_b75b),
@@ -122,7 +121,7 @@ mod tests {
             (ArrowGlacier, 0xaa_e600, 64, WithOmmers, 0x22_3a2d_1723_2652, 0x22_24c8_baf4_b066),
             (ArrowGlacier, 0xd4_e7e8, 21, WithOmmers, 0x6a_81ee_2c85_4967_f056, 0x6a_81ee_2c85_8967_f056),
             (ArrowGlacier, 0xd7_31d8, 9, Alone, 0x1030_0f84_3b54_f5a0_e9df, 0x1030_0f84_3b55_f5a0_e9df),
-            // By hand: the greatest loss, and the minimum.
+            // Computed by hand: the greatest decrease, and the minimum.
             (Homestead, 1, 1_000_000, Alone, 2_048_000, 2_048_000 - 99_000),
             (Byzantium, 1, u64::MAX - 1_000, WithOmmers, 2_048_000, 2_048_000 - 99_000),
             (Frontier, 1, 13, Alone, 131_072, 131_072),
@@ -134,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn every_glacier_starts_two_periods_after_its_delay() {
+    fn every_ice_age_starts_two_periods_after_its_delay() {
         let table = [
             (Frontier, 0),
             (Tangerine, 0),
@@ -156,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn the_pace_is_counted_in_whole_steps() {
+    fn the_difficulty_changes_in_whole_shares() {
         let parent = (Parent::Alone, U256::from(2_048_000));
         let shares = |fork, seconds| at(fork, 1, seconds, parent).to::<i64>() / 1_000 - 2_048;
         assert_eq!([1, 12, 13, 26].map(|seconds| shares(Frontier, seconds)), [1, 1, -1, -1]);
@@ -166,7 +165,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_header_is_too_hostile(
+        fn a_hostile_header_causes_no_panic(
             fork in proptest::sample::select(EthereumHardfork::VARIANTS),
             number in prop_oneof![Just(0), Just(u64::MAX), any::<u64>(), 0..30_000_000u64],
             seconds in prop_oneof![Just(0), Just(u64::MAX), any::<u64>()],

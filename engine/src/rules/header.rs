@@ -1,9 +1,9 @@
-//! The header: what must follow from its parent and from the rules.
+//! The checks of a header against its parent and the rules of its fork.
 //!
-//! Owns every rule that needs neither the body nor execution, for all forks. Promises that a header
-//! that passes is built on its parent, has the fields of its fork and no others, and claims only
-//! quantities that the parent allows. Takes the parent as checked, but no value of it makes a
-//! check panic. Never looks at the proof of work, at signatures or at the clock.
+//! Owns every rule that needs neither the body nor execution, for all forks. Promises that a valid
+//! header is a child of its parent, has exactly the fields of its fork, and has values that the parent
+//! allows. Takes the parent as checked, but no parent makes a check panic. Never checks the proof of
+//! work, signatures, or the clock.
 
 use std::cmp::Ordering;
 
@@ -26,31 +26,31 @@ const LEAST_GAS_LIMIT: u64 = 5_000;
 /// The greatest gas limit of a block (EIP-1985).
 const MOST_GAS_LIMIT: u64 = i64::MAX as u64;
 
-/// The gas limit changes by less than this share of the parent's.
+/// The gas limit changes by less than one part in this number.
 const GAS_LIMIT_SHARE: u64 = 1_024;
 
-/// The gas limit is so many times the gas that a block is meant to use (EIP-1559).
+/// The gas limit divided by the gas target (EIP-1559).
 const ELASTICITY: u64 = 2;
 
-/// The base fee changes by at most about this share (EIP-1559).
+/// The base fee changes by at most about one part in this number (EIP-1559).
 const BASE_FEE_SHARE: u128 = 8;
 
 /// The most bytes of extra data.
 const MOST_EXTRA_DATA: usize = 32;
 
-/// What the first blocks after the DAO's irregular state change carry as extra data.
+/// The extra data of the first blocks from the DAO's irregular state change on.
 const DAO_EXTRA_DATA: Bytes = Bytes::from_static(b"dao-hard-fork");
 
-/// How many blocks carry it.
+/// The number of these blocks.
 const DAO_BLOCKS: u64 = 10;
 
-/// Checks everything about a header that follows from its parent and from the rules of its fork.
+/// Checks all rules of a header that need only its parent and its fork.
 ///
-/// The proof of work is not checked, and neither is what only the body or execution can tell.
+/// The proof of work is not checked.
 ///
 /// # Errors
 ///
-/// The first rule that the header breaks: its place in the chain, then its fields, then their values.
+/// The first rule that the header breaks: position in the chain, then fields, then values.
 pub fn check_header(rules: &Rules, header: &Header, parent: &Header) -> Result<(), HeaderError> {
     let (expected, found) = (parent.hash_slow(), header.parent_hash);
     if found != expected {
@@ -59,9 +59,9 @@ pub fn check_header(rules: &Rules, header: &Header, parent: &Header) -> Result<(
     check_child(rules, header, parent)
 }
 
-/// The same for a header whose parent hash is known to be the hash of `parent`.
+/// The same checks without the parent hash, which is known to be the hash of `parent`.
 pub(super) fn check_child(rules: &Rules, header: &Header, parent: &Header) -> Result<(), HeaderError> {
-    check_place(header, parent)?;
+    check_position(header, parent)?;
     check_fields(rules, header)?;
     check_gas(header, parent)?;
     check_extra_data(rules, header)?;
@@ -71,7 +71,7 @@ pub(super) fn check_child(rules: &Rules, header: &Header, parent: &Header) -> Re
     check_slot(header, parent)
 }
 
-fn check_place(header: &Header, parent: &Header) -> Result<(), HeaderError> {
+fn check_position(header: &Header, parent: &Header) -> Result<(), HeaderError> {
     if parent.number.checked_add(1) != Some(header.number) {
         return Err(HeaderError::Number { parent: parent.number, found: header.number });
     }
@@ -81,7 +81,7 @@ fn check_place(header: &Header, parent: &Header) -> Result<(), HeaderError> {
     Ok(())
 }
 
-/// Each field is there exactly from its fork on.
+/// Each field exists exactly from its fork on.
 fn check_fields(rules: &Rules, header: &Header) -> Result<(), HeaderError> {
     use crate::block::error::header::HeaderField::*;
     let since = |fork| rules.is_active(fork);
@@ -96,7 +96,7 @@ fn check_fields(rules: &Rules, header: &Header) -> Result<(), HeaderError> {
         (BlockAccessListHash, header.block_access_list_hash.is_some(), has_access_list),
         (SlotNumber, header.slot_number.is_some(), since(Amsterdam)),
     ];
-    match table.into_iter().find(|(_, is_present, is_due)| is_present != is_due) {
+    match table.into_iter().find(|(_, is_present, is_required)| is_present != is_required) {
         None => Ok(()),
         Some((field, true, _)) => Err(HeaderError::Unexpected(field)),
         Some((field, false, _)) => Err(HeaderError::Missing(field)),
@@ -111,7 +111,7 @@ fn check_gas(header: &Header, parent: &Header) -> Result<(), HeaderError> {
     if found > MOST_GAS_LIMIT {
         return Err(HeaderError::GasLimitTooHigh { most: MOST_GAS_LIMIT, found });
     }
-    // What used to be the limit becomes the target at London, and the limit is twice the target.
+    // At London the old limit becomes the target, and the limit is twice the target.
     let is_first_of_london = header.base_fee_per_gas.is_some() && parent.base_fee_per_gas.is_none();
     let factor = if is_first_of_london { ELASTICITY } else { 1 };
     let limit = parent.gas_limit.saturating_mul(factor);
@@ -145,9 +145,9 @@ fn check_base_fee(header: &Header, parent: &Header) -> Result<(), HeaderError> {
     if found == expected { Ok(()) } else { Err(HeaderError::BaseFee { expected, found }) }
 }
 
-/// The base fee after `parent`, whose own is `fee`; `None` if it has more than 64 bits.
+/// The base fee after `parent` with the base fee `fee`; `None` if the result has more than 64 bits.
 ///
-/// It is `calc_next_block_base_fee` of `alloy_eips`, which overflows on a hostile parent.
+/// `calc_next_block_base_fee` of `alloy_eips` computes the same, but overflows on a hostile parent.
 fn next_base_fee(fee: u64, parent: &Header) -> Option<u64> {
     let target = parent.gas_limit / ELASTICITY;
     if target == 0 {
@@ -197,9 +197,10 @@ fn check_blobs(rules: &Rules, header: &Header, parent: &Header) -> Result<(), He
     if found == expected { Ok(()) } else { Err(HeaderError::ExcessBlobGas { expected, found }) }
 }
 
-/// The excess blob gas after a block with `excess` that `used` so much; `None` if it cannot be told.
+/// The excess blob gas after a block with `excess` and `used` blob gas; `None` if the computation
+/// overflows.
 fn next_excess_blob_gas(params: &BlobParams, (excess, used): (u64, u64), base_fee: u64) -> Option<u64> {
-    // alloy's arithmetic is not checked: these are the sum, the product and the quotient in it.
+    // alloy's arithmetic is unchecked. These are the sum, the product and the quotient in it.
     excess.checked_add(used)?;
     let spare = params.max_blob_count.checked_sub(params.target_blob_count)?;
     used.checked_mul(spare)?.checked_div(params.max_blob_count)?;

@@ -1,5 +1,5 @@
-//! An access list (EIP-7928) that comes with a block: what is wrong with it, as far as it can be told
-//! without executing, while executing, and by comparing it with what execution yields.
+//! The checks of an access list (EIP-7928) that comes with a block: before the execution, during it, and
+//! by comparison with the list from execution.
 
 use std::sync::Arc;
 
@@ -14,14 +14,14 @@ use alloy_eips::{
 use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::Address;
 use alloy_rlp::Decodable;
-use blockloom_state::{Delegations, AccessListIndex, TxIndex, list_differences};
+use blockloom_state::{AccessListIndex, Delegations, TxIndex, list_differences};
 
 use crate::block::{
     block::{Block, GivenList},
     error::{Invalid, TransactionError, list::ListError},
 };
 
-/// The contracts of which the protocol itself reads slots that no gas pays for.
+/// The system contracts: the protocol itself reads their slots, without gas.
 const SYSTEM_CONTRACTS: [Address; 6] = [
     eip2935::HISTORY_STORAGE_ADDRESS,
     eip4788::BEACON_ROOTS_ADDRESS,
@@ -32,45 +32,44 @@ const SYSTEM_CONTRACTS: [Address; 6] = [
 ];
 
 impl Block {
-    /// The same block with an access list that nobody commits to. If it is wrong, that costs time.
+    /// The same block with an untrusted access list. Errors in it cost time.
     ///
     /// # Errors
     ///
     /// If the list is malformed.
     pub fn with_hint(self, list: BlockAccessList) -> Result<Self, ListError> {
-        let foresight = self.foresight(list)?;
-        Ok(Self { list: GivenList::Hint(Arc::new(foresight)), ..self })
+        let index = self.index_list(list)?;
+        Ok(Self { list: GivenList::Hint(Arc::new(index)), ..self })
     }
 
-    /// The same block with the access list that its header commits to; `header` is its own. Executing it
-    /// fails if the list is not what execution yields, system calls and withdrawals included.
+    /// The same block with the access list that its header `header` commits to. Executing the block fails
+    /// if execution yields another list, system calls and withdrawals included.
     ///
     /// # Errors
     ///
-    /// If the list is malformed, longer than the gas limit allows, or not the one in the header; or if a
-    /// transaction asks for more gas than the block has, which explains a list that is too long. Another
-    /// transaction before it may be invalid as well: nothing was executed yet.
+    /// If the list is malformed, longer than the gas limit allows, or not the one of the header. If it is
+    /// too long and a transaction's gas limit is above the block's, that transaction is the error, even
+    /// if an earlier transaction is invalid too: nothing was executed yet.
     pub fn with_claim(self, header: &Header, list: BlockAccessList) -> Result<Self, Invalid> {
-        let foresight = self.foresight(list)?;
-        if let Some(Excess { limit, found }) = excess(header, foresight.list()) {
-            return Err(self.asks_too_much(header).unwrap_or(ListError::Items { limit, found }.into()));
+        let index = self.index_list(list)?;
+        if let Some(Excess { limit, found }) = excess(header, index.list()) {
+            return Err(self.above_block_limit(header).unwrap_or(ListError::Items { limit, found }.into()));
         }
-        let (expected, found) =
-            (header.block_access_list_hash, compute_block_access_list_hash(foresight.list()));
+        let (expected, found) = (header.block_access_list_hash, compute_block_access_list_hash(index.list()));
         if expected != Some(found) {
             return Err(ListError::Hash { expected, found }.into());
         }
-        Ok(Self { list: GivenList::Claim(Arc::new(foresight)), ..self })
+        Ok(Self { list: GivenList::Claim(Arc::new(index)), ..self })
     }
 
-    fn foresight(&self, list: BlockAccessList) -> Result<AccessListIndex, ListError> {
-        let knows_delegations = self.rules.is_active(EthereumHardfork::Prague);
-        let delegations = if knows_delegations { Delegations::Known } else { Delegations::Unknown };
+    fn index_list(&self, list: BlockAccessList) -> Result<AccessListIndex, ListError> {
+        let has_delegations = self.rules.is_active(EthereumHardfork::Prague);
+        let delegations = if has_delegations { Delegations::Known } else { Delegations::Unknown };
         Ok(AccessListIndex::new(list, self.transactions.len(), delegations)?)
     }
 
-    /// The first transaction that asks for more gas than the whole block has.
-    fn asks_too_much(&self, header: &Header) -> Option<Invalid> {
+    /// The first transaction with a gas limit above the block's.
+    fn above_block_limit(&self, header: &Header) -> Option<Invalid> {
         let available = header.gas_limit;
         let position = self.transactions.iter().position(|next| next.env.gas_limit > available)?;
         let transaction = &self.transactions[position];
@@ -84,51 +83,51 @@ impl Block {
 
 /// A list that is too long.
 pub(super) struct Excess {
-    /// The most accounts and slots that the gas limit pays for.
+    /// The most accounts and slots that the gas limit allows.
     pub(super) limit: u64,
-    /// How many there are.
+    /// The accounts and slots of the list.
     pub(super) found: u64,
 }
 
-/// Whether a list has more than the block's gas limit pays for.
+/// The excess of a list, if it has more accounts and slots than the block's gas limit allows.
 pub(super) fn excess(header: &Header, list: &[AccountChanges]) -> Option<Excess> {
     let (limit, found) = (header.gas_limit / ITEM_COST as u64, total_bal_items(list));
     (found > limit).then_some(Excess { limit, found })
 }
 
-/// Decodes an access list as the protocol sends it.
+/// Decodes an RLP-encoded access list, as the network sends it.
 ///
 /// # Errors
 ///
-/// If it is none, or something follows it.
+/// If the bytes encode no list, or more bytes follow it.
 pub fn decode_list(mut bytes: &[u8]) -> Result<BlockAccessList, ListError> {
     let list = Vec::<AccountChanges>::decode(&mut bytes)?;
     if bytes.is_empty() { Ok(list) } else { Err(alloy_rlp::Error::UnexpectedLength.into()) }
 }
 
-/// What a claimed list still has to be justified by the rest of its block.
+/// The check during the execution that the remaining gas can pay for the remaining reads of a claimed list.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Claimed {
-    /// How many slots of contracts that transactions pay for are said to be read and not changed.
+pub(crate) struct ClaimedReads {
+    /// The slots in the list that transactions read, but do not change.
     reads: u64,
 }
 
-impl Claimed {
+impl ClaimedReads {
     pub(crate) fn new(claim: &AccessListIndex) -> Self {
         let is_paid_for = |account: &&AccountChanges| !SYSTEM_CONTRACTS.contains(&account.address);
         let paid_for = claim.list().iter().filter(is_paid_for);
         Self { reads: paid_for.map(|account| account.storage_reads.len() as u64).sum() }
     }
 
-    /// Whether the gas that is left before transaction `index` pays for all reads that the list has and
-    /// execution has not done; it did no more than `accesses`.
+    /// Checks before transaction `index` that the remaining gas can pay for all reads of the list that
+    /// execution has not done. Execution has done at most `accesses` reads.
     ///
-    /// Sound, for each access of a slot that stays as it is takes 2,000 gas at least, whatever is paid
-    /// back: what clearing other slots pays back is less than what that takes.
+    /// The check is sound: each read of an unchanged slot costs at least 2,000 gas, even after refunds,
+    /// because the refund for clearing a slot is less than the cost of clearing it.
     ///
     /// # Errors
     ///
-    /// If it does not.
+    /// If the gas cannot pay for the reads.
     pub(crate) fn check_gas(self, index: TxIndex, accesses: u64, gas: u64) -> Result<(), ListError> {
         let reads = self.reads.saturating_sub(accesses);
         if reads.saturating_mul(ITEM_COST as u64) > gas {
@@ -138,17 +137,18 @@ impl Claimed {
     }
 }
 
-/// Compares a claimed list with the one that execution yields.
+/// Compares a claimed list with the list from execution.
 ///
 /// # Errors
 ///
-/// Where they part first.
+/// The first difference, and the number of differences.
 pub(crate) fn check_claim(claim: &AccessListIndex, actual: &BlockAccessList) -> Result<(), ListError> {
     if claim.list() == actual {
         return Ok(());
     }
-    let list_differences = list_differences(claim.list(), actual);
-    let count = list_differences.len();
-    let first = list_differences.into_iter().next().expect("two lists in order that differ say different things");
-    Err(ListError::Parts { first: Box::new(first), count })
+    let differences = list_differences(claim.list(), actual);
+    let count = differences.len();
+    let first =
+        differences.into_iter().next().expect("two sorted lists that are not equal have a difference");
+    Err(ListError::Differs { first: Box::new(first), count })
 }

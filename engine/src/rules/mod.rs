@@ -1,4 +1,4 @@
-//! The rules of a block: what must hold before, inside and after its transactions.
+//! The rules of consensus around the transactions of a block: before, between and after them.
 //!
 //! May import `block`, `evm` and `threads`.
 

@@ -1,43 +1,43 @@
-//! Ommers: blocks beside the chain that a block before the Merge rewards.
+//! The checks of ommers: blocks off the chain that a block before the Merge rewards.
 //!
-//! Owns who may be an ommer of whom. Promises that those who pass are valid children of an ancestor,
-//! new to the chain, and at most six generations old. What only executing an ommer could tell, its
-//! roots and its gas, is never asked: nobody keeps its body.
+//! Promises that a valid ommer is a valid child of an ancestor, is not part of the chain, was never
+//! included before, and is at most six generations old. The roots and the gas of an ommer are not
+//! checked: that needs its body.
 
 use alloy_consensus::Header;
 use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::B256;
 
 use crate::{
-    block::error::{Invalid, header::HeaderError, ommers::OmmerError},
+    block::error::{Invalid, ommers::OmmerError},
     rules::{chain::ChainSpec, header::check_child},
 };
 
 /// The most ommers of a block.
 const MOST_OMMERS: usize = 2;
 
-/// How many generations above a block the parents of its ommers may stand, and no ommer above them.
+/// The greatest distance between a block and the parent of an ommer, in generations.
 const GENERATIONS: usize = 7;
 
-/// A block above another one, as far as ommers are concerned.
+/// An ancestor of a block, with the parts that the checks of ommers need.
 #[derive(Clone, Copy, Debug)]
 pub struct Ancestor<'a> {
-    /// Its hash, which is taken as computed from the header.
+    /// The hash, which must be the hash of `header`.
     pub hash: B256,
-    /// Its header.
+    /// The header.
     pub header: &'a Header,
-    /// The ommers that it includes.
+    /// The ommers that the ancestor includes.
     pub ommers: &'a [Header],
 }
 
 /// Checks that a block with `header` may include `ommers`.
 ///
-/// `ancestors` are the block's parent, then the parent of that one, and so on: seven of them, fewer
-/// only where the chain starts; more are not looked at.
+/// `ancestors` are the block's parent, then the parent's parent, and so on: seven of them, or all that
+/// exist. More than seven are ignored.
 ///
 /// # Errors
 ///
-/// The first ommer that may not be included, and why.
+/// The first invalid ommer, with the reason.
 pub fn check_ommers(
     chain: &ChainSpec,
     header: &Header,
@@ -63,7 +63,7 @@ pub fn check_ommers(
     Ok(())
 }
 
-/// An ommer is neither part of the chain nor was it ever included.
+/// Checks that an ommer is not part of the chain, and was never included.
 fn check_new(
     hash: B256,
     (block, before): (B256, &[B256]),
@@ -86,7 +86,7 @@ fn check_new(
     Ok(())
 }
 
-/// An ommer is a valid child of an ancestor, but not of the block's parent.
+/// Checks that an ommer is a valid child of an ancestor, but not of the block's parent.
 fn check_kinship(
     chain: &ChainSpec,
     ommer: &Header,
@@ -101,8 +101,8 @@ fn check_kinship(
         return Err(OmmerError::UnknownParent { parent });
     };
     let rules = chain.rules(ommer);
-    // A chain that knows the Merge only by its total difficulty takes every header without a
-    // difficulty for a later one, and would let it pass.
+    // If the Merge starts by total difficulty, every header without difficulty counts as a later block,
+    // and would pass the check of the header.
     if rules.is_active(EthereumHardfork::Paris) {
         return Err(OmmerError::AfterMerge);
     }
@@ -117,9 +117,12 @@ mod tests {
     use alloy_primitives::{Address, U256};
 
     use super::*;
-    use crate::rules::chain::merge_at;
+    use crate::{
+        block::error::header::{HeaderError, HeaderField},
+        rules::chain::merge_at,
+    };
 
-    /// A child of `parent` that `miner` found after ten seconds, under the formula of Byzantium.
+    /// A child of `parent` by `miner`, ten seconds later, under the formula of Byzantium.
     fn child(parent: &Header, miner: u8) -> Header {
         Header {
             parent_hash: parent.hash_slow(),
@@ -131,7 +134,7 @@ mod tests {
         }
     }
 
-    /// A chain of nine blocks after a first one, and the block that is to be judged on top.
+    /// A chain of ten blocks; the last one is the block to check.
     fn line() -> Vec<Header> {
         let difficulty = U256::from(2_048_000);
         let mut line = vec![Header { difficulty, gas_limit: 5_000, ..Header::default() }];
@@ -141,7 +144,7 @@ mod tests {
         line
     }
 
-    /// Judges `ommers` of the last block of `line`, whose ancestor at `includes.0` has others.
+    /// Checks `ommers` of the last block of `line`. The ancestor at `includes.0` includes other ommers.
     fn check_on(
         chain: &ChainSpec,
         line: &[Header],
@@ -157,7 +160,7 @@ mod tests {
         let ancestors: Vec<_> = ancestors.collect();
         check_ommers(chain, header, ommers, &ancestors).map_err(|invalid| match invalid {
             Invalid::Ommer { position, reason } => (position, reason),
-            other => panic!("it is about an ommer: {other}"),
+            other => panic!("the error is not about an ommer: {other}"),
         })
     }
 
@@ -183,9 +186,9 @@ mod tests {
     fn near_the_first_block_there_are_fewer_generations() {
         let line = &line()[..3];
         assert_eq!(check(line, &[child(&line[0], 1)]), Ok(()));
-        let alien = child(&child(&line[0], 1), 1);
-        let error = OmmerError::UnknownParent { parent: alien.parent_hash };
-        assert_eq!(check(line, &[alien]), Err((0, error)));
+        let orphan = child(&child(&line[0], 1), 1);
+        let error = OmmerError::UnknownParent { parent: orphan.parent_hash };
+        assert_eq!(check(line, &[orphan]), Err((0, error)));
         assert_eq!(
             check(&line[..2], &[child(&line[0], 1)]),
             Err((0, OmmerError::Brother { parent: line[0].hash_slow() }))
@@ -193,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ommer_that_may_not_be_included_is_told_why() {
+    fn an_invalid_ommer_is_refused_with_the_reason() {
         let line = line();
         let good = child(&line[6], 1);
         let other = child(&line[5], 2);
@@ -224,7 +227,7 @@ mod tests {
             ),
             (
                 vec![with(|ommer| ommer.base_fee_per_gas = Some(1))],
-                (0, HeaderError::Unexpected(crate::block::error::header::HeaderField::BaseFeePerGas).into()),
+                (0, HeaderError::Unexpected(HeaderField::BaseFeePerGas).into()),
             ),
         ];
         for (ommers, error) in table {
@@ -246,12 +249,12 @@ mod tests {
     }
 
     #[test]
-    fn an_ommer_is_judged_by_the_rules_of_its_own_height() {
+    fn an_ommer_is_checked_by_the_rules_of_its_own_height() {
         let line = line();
         let ommer = child(&line[3], 1);
         let homestead = ChainSpec::always(Homestead);
         let late = homestead.clone().with_fork(Byzantium, ForkCondition::Block(5));
-        // After eighteen seconds Byzantium takes a share, and Homestead does too, but not after nineteen.
+        // After nineteen seconds the difficulty falls by one share under Byzantium; under Homestead it stays.
         let slow = Header { timestamp: ommer.timestamp + 9, ..ommer };
         let ommers = std::slice::from_ref(&slow);
         assert_eq!(check_on(&late, &line, ommers, (0, &[])), Ok(()));
@@ -261,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ommer_without_difficulty_does_not_pass_for_one_after_the_merge() {
+    fn an_ommer_without_difficulty_is_refused() {
         let line = line();
         let chain = ChainSpec::always(ArrowGlacier).with_fork(Paris, merge_at(U256::MAX));
         let ommer = Header { difficulty: U256::ZERO, ..child(&line[6], 1) };

@@ -1,4 +1,4 @@
-//! What happens in a block before its first transaction.
+//! The steps of a block before its first transaction: the DAO fork and system calls.
 
 use alloy_eips::{eip2935, eip4788, eip7002, eip7251, eip8282};
 use alloy_evm::{
@@ -15,7 +15,7 @@ use revm::{
 use crate::{
     block::{
         block::{Block, Frame},
-        error::{Invalid, BlockStep, Reason, SystemCallError},
+        error::{BlockStep, Invalid, Reason, SystemCallError},
     },
     evm::{CommittedMachine, handling::Handling},
 };
@@ -39,7 +39,7 @@ pub(crate) fn open<B: Base, H: Handling>(
         .map_err(|error| system_call_error(machine, BlockStep::Opening, error))
 }
 
-/// Moves the balances of the DAO and its children to the contract that gives them back.
+/// Moves the balances of the DAO and its children to the refund contract.
 fn drain_dao<B: Base, H: Handling>(machine: &mut CommittedMachine<'_, B, H>) -> Result<(), B::Error> {
     let mut total = U256::ZERO;
     for address in DAO_HARDFORK_ACCOUNTS {
@@ -49,7 +49,7 @@ fn drain_dao<B: Base, H: Handling>(machine: &mut CommittedMachine<'_, B, H>) -> 
     Ok(())
 }
 
-/// Gives an account another balance, and returns the one it had.
+/// Sets the balance of an account, and returns the old balance.
 fn set_balance<B: Base, H: Handling>(
     machine: &mut CommittedMachine<'_, B, H>,
     address: Address,
@@ -64,27 +64,27 @@ fn set_balance<B: Base, H: Handling>(
     account.info.balance = balance(old);
     account.mark_touch();
     if account.is_empty() {
-        // The fork is from before EIP-161: an account that is set to nothing exists from then on.
+        // The fork is before EIP-161: an account with the balance zero exists from then on.
         account.mark_created();
     }
     overlay.commit_iter(&mut [(address, account)].into_iter());
     Ok(old)
 }
 
-/// Says that the base could not be read.
-pub(super) fn base_error(place: BlockStep, error: impl std::error::Error + Send + Sync + 'static) -> Reason {
-    Reason::Base { place, source: std::sync::Arc::new(error) }
+/// The reason of a failed base read.
+pub(super) fn base_error(step: BlockStep, error: impl std::error::Error + Send + Sync + 'static) -> Reason {
+    Reason::Base { step, source: std::sync::Arc::new(error) }
 }
 
-/// Tells apart what alloy-evm reports of a system call.
+/// The reason behind alloy-evm's error of a system call.
 pub(super) fn system_call_error<B: Base, H: Handling>(
     machine: &mut CommittedMachine<'_, B, H>,
-    place: BlockStep,
+    step: BlockStep,
     error: BlockExecutionError,
 ) -> Reason {
     use BlockValidationError as E;
     if let Some(error) = machine.take_failed_read() {
-        return base_error(place, error);
+        return base_error(step, error);
     }
     let (contract, message) = match error {
         BlockExecutionError::Validation(E::MissingParentBeaconBlockRoot) => {
@@ -105,10 +105,10 @@ pub(super) fn system_call_error<B: Base, H: Handling>(
             E::BuilderExitRequestsContractCall { message } => {
                 (eip8282::BUILDER_EXIT_CONTRACT_ADDRESS, message)
             }
-            error => return Reason::Abandoned { place, message: error.to_string() },
+            error => return Reason::Abandoned { step, message: error.to_string() },
         },
         BlockExecutionError::Internal(error) => {
-            return Reason::Abandoned { place, message: error.to_string() };
+            return Reason::Abandoned { step, message: error.to_string() };
         }
     };
     Invalid::SystemCall { contract, reason: SystemCallError::Failed(message) }.into()

@@ -1,4 +1,4 @@
-//! What a header says of a block's outcome, compared with the outcome.
+//! The check of a header against the outcome of its block.
 
 use alloy_consensus::{Header, ReceiptEnvelope, proofs::calculate_receipt_root};
 use alloy_eips::{eip7685::Requests, eip7928::compute_block_access_list_hash};
@@ -12,19 +12,18 @@ use crate::{
         rules::{AccessLists, Rules},
     },
     rules::list::{Excess, excess},
-    threads::pool::spread,
+    threads::pool::parallel_map,
 };
 
-/// Compares all that a header says of a block's outcome with the outcome; `state_root` is the root
-/// after the outcome's changes, where it is known.
+/// Compares all fields of a header that follow from execution with the outcome; `state_root` is the
+/// root after the outcome's changes, if it is known.
 ///
-/// Before Byzantium a receipt holds the state root after its transaction. The receipts root is
-/// compared there only if the receipts have got them, by
-/// [`with_post_states`](Outcome::with_post_states).
+/// Before Byzantium a receipt contains the state root after its transaction. The receipts root is
+/// compared there only if [`with_post_states`](Outcome::with_post_states) has set these roots.
 ///
 /// # Errors
 ///
-/// The first field in which the two part.
+/// The first field that differs.
 pub fn check_outcome(
     rules: &Rules,
     header: &Header,
@@ -36,8 +35,8 @@ pub fn check_outcome(
     let (expected, found) = (header.blob_gas_used.unwrap_or_default(), outcome.blob_gas_used);
     equal(expected, found, |expected, found| OutcomeError::BlobGasUsed { expected, found })?;
 
-    // The blooms are most of the work here: a few hashes for each log.
-    let receipts = spread(&outcome.receipts, |receipt| ReceiptEnvelope::from(receipt.clone()));
+    // The blooms are most of the work: a few hashes for each log.
+    let receipts = parallel_map(&outcome.receipts, |receipt| ReceiptEnvelope::from(receipt.clone()));
     let bloom = receipts.iter().fold(Bloom::ZERO, |bloom, receipt| bloom | *receipt.logs_bloom());
     equal(header.logs_bloom, bloom, |expected, found| OutcomeError::LogsBloom {
         expected: Box::new(expected),
@@ -59,7 +58,7 @@ pub fn check_outcome(
     }
 }
 
-/// Compares the access list, last of all: whatever else is wrong with a block parts the lists, too.
+/// Compares the access list, after all other fields: most errors change the list, too.
 fn check_access_list(header: &Header, outcome: &Outcome) -> Result<(), OutcomeError> {
     let list = outcome.access_list.as_deref();
     if let Some(Excess { limit, found }) = list.and_then(|list| excess(header, list)) {
@@ -107,7 +106,7 @@ mod tests {
         }
     }
 
-    /// A header that says exactly what the outcome is.
+    /// A header that matches the outcome.
     fn header(outcome: &Outcome) -> Header {
         let receipts: Vec<_> = outcome.receipts.iter().cloned().map(ReceiptEnvelope::from).collect();
         Header {
@@ -121,16 +120,16 @@ mod tests {
         }
     }
 
-    fn check(spoil: impl FnOnce(&mut Header)) -> Result<(), OutcomeError> {
+    fn check(change: impl FnOnce(&mut Header)) -> Result<(), OutcomeError> {
         let outcome = outcome();
         let mut header = header(&outcome);
-        spoil(&mut header);
+        change(&mut header);
         let rules = Rules::mainnet(EthereumHardfork::Prague);
         check_outcome(&rules, &header, &outcome, Some(B256::repeat_byte(7)))
     }
 
     #[test]
-    fn every_field_is_compared_and_a_mismatch_names_both_values() {
+    fn every_field_is_compared_and_an_error_has_both_values() {
         assert_eq!(check(|_| ()), Ok(()));
         assert_eq!(
             check(|header| header.gas_used = 1),
@@ -158,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_a_header_commits_to_is_compared_last_and_may_not_be_too_long() {
+    fn a_committed_list_is_compared_last_and_may_not_be_too_long() {
         let slots = (0..3).map(U256::from).collect();
         let account = AccountChanges { storage_reads: slots, ..AccountChanges::new(Address::ZERO) };
         let outcome = Outcome { access_list: Some(vec![account]), ..outcome() };
@@ -169,7 +168,7 @@ mod tests {
         };
         let mut rules = Rules::mainnet(EthereumHardfork::Osaka);
         let wrong = Header { block_access_list_hash: Some(B256::ZERO), ..right.clone() };
-        assert_eq!(check_outcome(&rules, &wrong, &outcome, None), Ok(()), "nobody commits to it");
+        assert_eq!(check_outcome(&rules, &wrong, &outcome, None), Ok(()), "the rules commit to no list");
 
         rules.access_lists = AccessLists::Committed;
         let check = |header: &Header, outcome: &Outcome| check_outcome(&rules, header, outcome, None);
@@ -186,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn before_byzantium_receipts_are_compared_once_they_have_their_state_roots() {
+    fn before_byzantium_receipts_are_compared_only_with_their_state_roots() {
         let rules = Rules::mainnet(EthereumHardfork::Homestead);
         let plain = Outcome { requests: None, blob_gas_used: 0, ..outcome() };
         let with_roots = plain.clone().with_post_states(&[B256::repeat_byte(3)]);

@@ -1,23 +1,23 @@
-//! The only clock of the engine: how long things take, for the statistics and the forecast.
+//! The only clock of the engine: it measures durations for the statistics and the cost model.
 
 use std::time::{Duration, Instant};
 
-/// Measures one stretch after the other.
+/// Measures consecutive intervals.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stopwatch(Instant);
 
 impl Stopwatch {
-    /// Begins the first stretch.
+    /// Begins the first interval.
     pub(crate) fn start() -> Self {
         Self(Instant::now())
     }
 
-    /// How long the stretch has taken so far.
+    /// The length of the current interval so far.
     pub(crate) fn elapsed(&self) -> Duration {
         self.0.elapsed()
     }
 
-    /// Ends a stretch and begins the next.
+    /// Ends the current interval, begins the next one, and returns the length of the ended one.
     pub(crate) fn lap(&mut self) -> Duration {
         let now = Instant::now();
         now - std::mem::replace(&mut self.0, now)

@@ -1,42 +1,50 @@
-//! A count of what has changed, for threads that wait to hear of it.
+//! A counter of events, for threads that spin until the next event.
 //!
-//! Owns nothing but the number. What changed stands behind the lock of whoever counts; the count
-//! changes under that lock only, so who sees a new one finds what it tells of.
+//! What an event changes lies behind a lock of the caller, and the counter is advanced under that
+//! lock. Thread A waits, thread B adds work:
+//!
+//! 1. A holds the lock, finds no work, takes a snapshot of the count, and releases the lock.
+//! 2. A spins without the lock until the count differs from its snapshot.
+//! 3. B takes the lock, adds work, advances the count, and releases the lock.
+//! 4. A sees the new count, takes the lock, and finds the work.
+//!
+//! No event is lost: if step 3 precedes step 2, the snapshot is old and A does not spin.
 
 use blockloom_state::sync::{AtomicU32, Ordering, relax};
+use crossbeam_utils::CachePadded;
 
-/// How long a thread rests between two looks: every look takes the line away from whoever writes it.
-const RESTS: u32 = if cfg!(feature = "shuttle") { 1 } else { 16 };
+/// The pauses of a thread between two reads of the count. Each read takes the cache line away from the
+/// thread that writes it.
+const PAUSES: u32 = if cfg!(feature = "shuttle") { 1 } else { 16 };
 
-/// The count, on a cache line of its own: who waits looks at it all the time, and must not disturb
-/// those who work.
+/// The counter, on a cache line of its own: waiting threads read it all the time, and must not slow
+/// down the data of working threads.
 #[derive(Debug, Default)]
-#[repr(align(128))]
-pub(crate) struct EventCount(AtomicU32);
+pub(crate) struct EventCount(CachePadded<AtomicU32>);
 
-/// How much there was when somebody looked.
+/// The count at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct EventSnapshot(u32);
 
 impl EventCount {
-    /// Something has changed. To be called under the lock.
-    pub(crate) fn add(&self) {
-        // ORDER: Relaxed, and in two steps: the count only changes under the lock, which whoever sees
-        // the new one takes next.
+    /// ThreadCounts an event. The caller holds the lock.
+    pub(crate) fn advance(&self) {
+        // ORDER: Relaxed, as a load and a store: the count changes only under the caller's lock, and a
+        // thread that sees a new count takes that lock before it reads anything else.
         self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
     }
 
-    /// How much there is now. What was read under the same lock is what it tells of.
-    pub(crate) fn seen(&self) -> EventSnapshot {
-        // ORDER: Relaxed: see `add`.
+    /// The current count. Taken under the lock, it belongs to the data that was read under the same lock.
+    pub(crate) fn snapshot(&self) -> EventSnapshot {
+        // ORDER: Relaxed: see `advance`.
         EventSnapshot(self.0.load(Ordering::Relaxed))
     }
 
-    /// Looks so many times whether there is more by now.
-    pub(crate) fn is_more_soon(&self, seen: EventSnapshot, looks: u32) -> bool {
-        (0..looks).any(|_| {
-            (0..RESTS).for_each(|_| relax());
-            self.seen() != seen
+    /// Reads the count up to `reads` times. Whether it differs from `snapshot`.
+    pub(crate) fn spin_until_changed(&self, snapshot: EventSnapshot, reads: u32) -> bool {
+        (0..reads).any(|_| {
+            (0..PAUSES).for_each(|_| relax());
+            self.snapshot() != snapshot
         })
     }
 }

@@ -1,49 +1,49 @@
-//! How long a thread waits for its next job before it goes to sleep.
+//! The idle timeout: how long a thread waits for its next job before it goes to sleep.
 //!
-//! Waiting costs a core, sleeping costs being woken up. So it waits as long as it may while that brings
-//! something now and then; after some waits that brought nothing it waits briefly, until a job comes for
-//! which the long wait would have been enough, and the brief one not.
+//! Waiting costs a core, and waking a sleeping thread costs time. The timeout is long while jobs arrive
+//! within it. After some timeouts without a job it becomes short. It is long again after a job that
+//! the long timeout would have caught, and the short one missed.
 
 use std::time::Duration;
 
-/// After so many waits in vain the next ones are brief.
-const ENOUGH: u32 = 4;
+/// The timeout becomes short after this many expirations in a row.
+const EXPIRATIONS_UNTIL_SHORT: u32 = 4;
 
-/// The share of the longest wait that a brief one is.
-const BRIEF: u32 = 16;
+/// The long timeout is this many times the short one.
+const LONG_BY_SHORT: u32 = 16;
 
-/// How long to wait, going by the waits before.
+/// The timeout, and its recent expirations.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct IdleTimeout {
-    longest: Duration,
-    in_vain: u32,
+    long: Duration,
+    expirations: u32,
 }
 
 impl IdleTimeout {
-    /// At most so long, and so long at first.
-    pub(crate) const fn of(longest: Duration) -> Self {
-        Self { longest, in_vain: 0 }
+    /// A timeout that is `long` at first, and never longer.
+    pub(crate) const fn new(long: Duration) -> Self {
+        Self { long, expirations: 0 }
     }
 
-    /// How long to wait now.
-    pub(crate) fn now(&self) -> Duration {
-        if self.in_vain < ENOUGH { self.longest } else { self.brief() }
+    /// The timeout of the next wait.
+    pub(crate) fn current(&self) -> Duration {
+        if self.expirations < EXPIRATIONS_UNTIL_SHORT { self.long } else { self.short() }
     }
 
-    fn brief(&self) -> Duration {
-        self.longest / BRIEF
+    fn short(&self) -> Duration {
+        self.long / LONG_BY_SHORT
     }
 
-    /// Somebody waited, and nothing came.
-    pub(crate) fn wait_was_in_vain(&mut self) {
-        self.in_vain = self.in_vain.saturating_add(1);
+    /// Records a wait that ended without a job.
+    pub(crate) fn record_expiration(&mut self) {
+        self.expirations = self.expirations.saturating_add(1);
     }
 
-    /// A job came so long after the one before, whether somebody was there for it or not.
-    pub(crate) fn job_came_after(&mut self, time: Duration) {
-        // Within a brief wait it tells nothing about longer ones.
-        if (self.brief()..self.longest).contains(&time) {
-            self.in_vain = 0;
+    /// Records the time between a job and the job before it, whether a thread waited for it or not.
+    pub(crate) fn record_gap(&mut self, gap: Duration) {
+        // A gap below the short timeout gives no reason for the long one.
+        if (self.short()..self.long).contains(&gap) {
+            self.expirations = 0;
         }
     }
 }
@@ -52,37 +52,35 @@ impl IdleTimeout {
 mod tests {
     use super::*;
 
-    const LONGEST: Duration = Duration::from_millis(16);
+    const LONG: Duration = Duration::from_millis(16);
 
-    fn disappointed(times: u32) -> IdleTimeout {
-        let mut patience = IdleTimeout::of(LONGEST);
-        (0..times).for_each(|_| patience.wait_was_in_vain());
-        patience
+    fn expired(times: u32) -> IdleTimeout {
+        let mut timeout = IdleTimeout::new(LONG);
+        (0..times).for_each(|_| timeout.record_expiration());
+        timeout
     }
 
     #[test]
-    fn waits_are_brief_after_some_in_vain() {
-        assert_eq!(disappointed(3).now(), LONGEST);
-        assert_eq!(disappointed(4).now(), LONGEST / 16);
-        assert_eq!(disappointed(1000).now(), LONGEST / 16);
+    fn the_timeout_is_short_after_four_expirations() {
+        assert_eq!(expired(3).current(), LONG);
+        assert_eq!(expired(4).current(), LONG / 16);
+        assert_eq!(expired(1000).current(), LONG / 16);
     }
 
     #[test]
-    fn a_job_for_which_waiting_was_or_would_have_been_enough_makes_them_long_again() {
-        for (millis, now) in
-            [(0, LONGEST / 16), (1, LONGEST), (15, LONGEST), (16, LONGEST / 16), (999, LONGEST / 16)]
-        {
-            let mut patience = disappointed(9);
-            patience.job_came_after(Duration::from_millis(millis));
-            assert_eq!(patience.now(), now, "{millis} ms");
+    fn a_job_that_only_the_long_timeout_catches_makes_the_timeout_long_again() {
+        for (millis, expected) in [(0, LONG / 16), (1, LONG), (15, LONG), (16, LONG / 16), (999, LONG / 16)] {
+            let mut timeout = expired(9);
+            timeout.record_gap(Duration::from_millis(millis));
+            assert_eq!(timeout.current(), expected, "{millis} ms");
         }
     }
 
     #[test]
-    fn who_is_not_to_wait_does_not() {
-        let mut patience = IdleTimeout::of(Duration::ZERO);
-        patience.job_came_after(Duration::ZERO);
-        patience.wait_was_in_vain();
-        assert_eq!(patience.now(), Duration::ZERO);
+    fn a_timeout_of_zero_stays_zero() {
+        let mut timeout = IdleTimeout::new(Duration::ZERO);
+        timeout.record_gap(Duration::ZERO);
+        timeout.record_expiration();
+        assert_eq!(timeout.current(), Duration::ZERO);
     }
 }

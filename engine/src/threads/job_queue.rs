@@ -1,9 +1,19 @@
-//! Where threads stay a little after a job, in case there is another.
+//! The job queue of a pool, with threads that wait a while for the next job.
 //!
-//! Waking a thread up takes up to a tenth of a millisecond, and a core that slept is slow at first:
-//! more than many a block takes. So a thread that has done its job looks for the next one for a
-//! while. It lends its core to whoever else wants it meanwhile. Promises that a job is done as long
-//! as whoever was called comes, and that nobody leaves while there is one.
+//! Waking a thread takes up to a tenth of a millisecond, and a core that slept is slow at first: more
+//! than many a block takes. So a thread that has done its job looks for the next one until its idle
+//! timeout expires, and yields its core to other threads meanwhile. Thread A adds a job, thread B
+//! serves the queue:
+//!
+//! 1. A takes the lock, adds the job, and compares the jobs with the threads that serve the queue and
+//!    have no job. If there are too few threads, it counts one more thread, and then starts it.
+//! 2. B takes the lock and takes jobs until there are none. It then waits without the lock: it spins on
+//!    the event count, which A advances with each job.
+//! 3. B's timeout expires. B takes the lock and looks for jobs once more. Only if there are none it
+//!    counts itself out, under the same lock. So A either finds B counted, and B finds A's job; or A
+//!    finds B gone, and starts a thread.
+//!
+//! Promises that each job is done, as long as each requested thread comes.
 
 use std::{
     collections::VecDeque,
@@ -19,154 +29,156 @@ use crate::threads::{
     idle_timeout::IdleTimeout,
 };
 
-/// How often a thread looks for a job before it looks at the clock and lends its core.
-const LOOKS: u32 = 64;
+/// The number of reads of the event count between two looks at the clock.
+const READS_PER_YIELD: u32 = 64;
 
-type Job = Box<dyn FnOnce() + Send>;
+type BoxedJob = Box<dyn FnOnce() + Send>;
 
-/// A room for the threads of one pool.
+/// The jobs of one pool.
 pub(crate) struct JobQueue {
-    room: Mutex<Room>,
-    /// Of jobs that came, and of the end.
-    news: EventCount,
-    seats: usize,
+    state: Mutex<QueueState>,
+    /// ThreadCounts new jobs, and the closing of the queue.
+    events: EventCount,
+    max_threads: usize,
 }
 
-struct Room {
-    jobs: VecDeque<Job>,
-    /// Threads that are here, at a job or not, and those that were called and will come.
-    expected: usize,
-    /// Those of them that are at a job.
+struct QueueState {
+    jobs: VecDeque<BoxedJob>,
+    /// The threads that serve the queue, with a job or without, and the requested ones.
+    threads: usize,
+    /// The threads among them that have a job.
     busy: usize,
     is_closed: bool,
-    patience: IdleTimeout,
-    /// Since when the last job is done.
-    since_last: Option<Stopwatch>,
+    idle_timeout: IdleTimeout,
+    /// Runs since the end of the last job.
+    since_last_job: Option<Stopwatch>,
 }
 
-/// How much there is in a job's being done at once.
+/// Whether another thread waits for a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum JobPriority {
-    /// It is what threads stay for: somebody waits until it is done.
-    Now,
-    /// It may be done at any time.
-    SomeTime,
+    /// A thread waits for the job. Threads stay awake for such jobs: their gaps set the idle timeout.
+    Urgent,
+    /// The job may be done at any time.
+    Background,
 }
 
-/// Whether somebody is to be called for a job.
+/// Whether the queue needs another thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ThreadDemand {
-    /// Yes: one thread, which is to [`JobQueue::stay`].
-    Somebody,
-    /// No: those who are here, or on their way, will do it.
-    Nobody,
+    /// It needs one, which the caller starts. It must call [`JobQueue::run_until_idle`] or
+    /// [`JobQueue::run_one`].
+    OneMore,
+    /// The threads that serve it are enough.
+    Enough,
 }
 
 impl JobQueue {
-    /// A room for so many threads, which stay that long after their last job at most.
-    pub(crate) fn new(seats: usize, patience: Duration) -> Self {
-        let room = Room {
+    /// A queue that at most `max_threads` threads serve, each until `idle_timeout` after its last job
+    /// at the latest.
+    pub(crate) fn new(max_threads: usize, idle_timeout: Duration) -> Self {
+        let state = QueueState {
             jobs: VecDeque::new(),
-            expected: 0,
+            threads: 0,
             busy: 0,
             is_closed: false,
-            patience: IdleTimeout::of(patience),
-            since_last: None,
+            idle_timeout: IdleTimeout::new(idle_timeout),
+            since_last_job: None,
         };
-        Self { room: Mutex::new(room), news: EventCount::default(), seats }
+        Self { state: Mutex::new(state), events: EventCount::default(), max_threads }
     }
 
-    /// Leaves a job for whoever is free first.
-    pub(crate) fn leave(&self, job: Job, hurry: JobPriority) -> ThreadDemand {
-        let mut room = self.room.lock();
-        if hurry == JobPriority::Now
-            && let Some(last) = room.since_last.take()
+    /// Adds a job for the next free thread.
+    pub(crate) fn push(&self, job: BoxedJob, priority: JobPriority) -> ThreadDemand {
+        let mut state = self.state.lock();
+        if priority == JobPriority::Urgent
+            && let Some(last) = state.since_last_job.take()
         {
-            room.patience.job_came_after(last.elapsed());
+            state.idle_timeout.record_gap(last.elapsed());
         }
-        room.jobs.push_back(job);
-        self.news.add();
-        room.call_if_short(self.seats)
+        state.jobs.push_back(job);
+        self.events.advance();
+        state.request_thread(self.max_threads)
     }
 
-    /// Whether somebody is here, or on the way.
-    pub(crate) fn has_somebody(&self) -> bool {
-        self.room.lock().expected > 0
+    /// Whether a thread serves the queue, or is requested.
+    pub(crate) fn has_threads(&self) -> bool {
+        self.state.lock().threads > 0
     }
 
-    /// Does one job after the other, and stays a little after the last. For a thread that was called.
-    pub(crate) fn stay(&self) {
-        let mut room = self.room.lock();
-        let (mut watch, mut panic) = (Stopwatch::start(), None);
+    /// Does jobs until the idle timeout expires. For a thread that was requested.
+    pub(crate) fn run_until_idle(&self) {
+        let mut state = self.state.lock();
+        let (mut idle, mut panic) = (Stopwatch::start(), None);
         loop {
-            if let Some(job) = room.jobs.pop_front() {
-                let result = self.at_job(room, job);
+            if let Some(job) = state.jobs.pop_front() {
+                let result = self.run_job(state, job);
                 panic = panic.or(result.err());
-                watch = Stopwatch::start();
-            } else if room.is_closed || watch.elapsed() >= room.patience.now() {
-                room.expected -= 1;
-                if room.expected == 0 {
-                    room.patience.wait_was_in_vain();
+                idle = Stopwatch::start();
+            } else if state.is_closed || idle.elapsed() >= state.idle_timeout.current() {
+                state.threads -= 1;
+                if state.threads == 0 {
+                    state.idle_timeout.record_expiration();
                 }
-                drop(room);
+                drop(state);
                 return panic.map_or((), |panic| resume_unwind(panic));
             } else {
-                let (seen, patience) = (self.news.seen(), room.patience.now());
-                drop(room);
-                self.wait_for_news(seen, &watch, patience);
+                let (snapshot, timeout) = (self.events.snapshot(), state.idle_timeout.current());
+                drop(state);
+                self.wait_for_event(snapshot, &idle, timeout);
             }
-            room = self.room.lock();
+            state = self.state.lock();
         }
     }
 
-    /// Does one job, if there is one, and leaves. For a thread that was called in the middle of
-    /// something else, which must not wait here.
-    pub(crate) fn pass_through(&self) -> ThreadDemand {
-        let mut room = self.room.lock();
+    /// Does one job, if there is one, and leaves. For a requested thread that is in the middle of
+    /// another job, and must not wait here.
+    pub(crate) fn run_one(&self) -> ThreadDemand {
+        let mut state = self.state.lock();
         let mut panic = None;
-        if let Some(job) = room.jobs.pop_front() {
-            panic = self.at_job(room, job).err();
-            room = self.room.lock();
+        if let Some(job) = state.jobs.pop_front() {
+            panic = self.run_job(state, job).err();
+            state = self.state.lock();
         }
-        room.expected -= 1;
-        let call = room.call_if_short(self.seats);
-        drop(room);
-        panic.map_or(call, |panic| resume_unwind(panic))
+        state.threads -= 1;
+        let demand = state.request_thread(self.max_threads);
+        drop(state);
+        panic.map_or(demand, |panic| resume_unwind(panic))
     }
 
-    /// Nobody waits for a next job any more.
+    /// Ends all waits for a next job.
     pub(crate) fn close(&self) {
-        let mut room = self.room.lock();
-        room.is_closed = true;
-        self.news.add();
+        let mut state = self.state.lock();
+        state.is_closed = true;
+        self.events.advance();
     }
 
-    fn at_job(&self, mut room: MutexGuard<'_, Room>, job: Job) -> std::thread::Result<()> {
-        room.busy += 1;
-        drop(room);
+    fn run_job(&self, mut state: MutexGuard<'_, QueueState>, job: BoxedJob) -> std::thread::Result<()> {
+        state.busy += 1;
+        drop(state);
         let result = catch_unwind(AssertUnwindSafe(job));
-        let mut room = self.room.lock();
-        room.busy -= 1;
-        room.since_last = Some(Stopwatch::start());
+        let mut state = self.state.lock();
+        state.busy -= 1;
+        state.since_last_job = Some(Stopwatch::start());
         result
     }
 
-    /// Looks for news until there are some, or patience is at an end.
-    fn wait_for_news(&self, seen: EventSnapshot, watch: &Stopwatch, patience: Duration) {
-        while !self.news.is_more_soon(seen, LOOKS) && watch.elapsed() < patience {
+    /// Waits until there is an event, or the timeout expires.
+    fn wait_for_event(&self, snapshot: EventSnapshot, idle: &Stopwatch, timeout: Duration) {
+        while !self.events.spin_until_changed(snapshot, READS_PER_YIELD) && idle.elapsed() < timeout {
             std::thread::yield_now();
         }
     }
 }
 
-impl Room {
-    /// Calls somebody if there are more jobs than threads for them, and a seat is free.
-    fn call_if_short(&mut self, seats: usize) -> ThreadDemand {
-        if self.expected - self.busy < self.jobs.len() && self.expected < seats {
-            self.expected += 1;
-            ThreadDemand::Somebody
+impl QueueState {
+    /// Requests a thread if there are more jobs than free threads, and fewer threads than `max_threads`.
+    fn request_thread(&mut self, max_threads: usize) -> ThreadDemand {
+        if self.threads - self.busy < self.jobs.len() && self.threads < max_threads {
+            self.threads += 1;
+            ThreadDemand::OneMore
         } else {
-            ThreadDemand::Nobody
+            ThreadDemand::Enough
         }
     }
 }
@@ -185,102 +197,109 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(60);
 
-    fn note(done: &Sender<u32>, number: u32) -> Job {
+    /// A job that sends its number.
+    fn numbered(done: &Sender<u32>, number: u32) -> BoxedJob {
         let done = done.clone();
-        Box::new(move || done.send(number).expect("somebody listens"))
+        Box::new(move || done.send(number).expect("the test receives"))
+    }
+
+    fn spawn_server(queue: &Arc<JobQueue>) -> thread::JoinHandle<()> {
+        let queue = Arc::clone(queue);
+        thread::spawn(move || queue.run_until_idle())
     }
 
     #[test]
-    fn who_is_called_does_everything_and_leaves() {
-        let lobby = JobQueue::new(1, Duration::ZERO);
+    fn a_requested_thread_does_all_jobs_and_leaves() {
+        let queue = JobQueue::new(1, Duration::ZERO);
         let (done, jobs) = channel();
-        assert_eq!(lobby.leave(note(&done, 1), JobPriority::Now), ThreadDemand::Somebody);
-        assert_eq!(lobby.leave(note(&done, 2), JobPriority::Now), ThreadDemand::Nobody, "there is one seat");
-        lobby.stay();
+        assert_eq!(queue.push(numbered(&done, 1), JobPriority::Urgent), ThreadDemand::OneMore);
+        let demand = queue.push(numbered(&done, 2), JobPriority::Urgent);
+        assert_eq!(demand, ThreadDemand::Enough, "one thread is the most");
+        queue.run_until_idle();
         assert_eq!(jobs.try_iter().collect::<Vec<_>>(), [1, 2]);
-        assert_eq!(lobby.leave(note(&done, 3), JobPriority::Now), ThreadDemand::Somebody, "nobody is here any more");
+        let demand = queue.push(numbered(&done, 3), JobPriority::Urgent);
+        assert_eq!(demand, ThreadDemand::OneMore, "no thread serves the queue any more");
     }
 
     #[test]
-    fn what_nobody_waits_for_says_nothing_of_how_long_to_stay() {
-        let lobby = JobQueue::new(1, Duration::ZERO);
+    fn a_background_job_does_not_count_for_the_idle_timeout() {
+        let queue = JobQueue::new(1, Duration::ZERO);
         let (done, jobs) = channel();
-        let is_timed = || lobby.room.lock().since_last.is_some();
-        lobby.leave(note(&done, 1), JobPriority::Now);
-        lobby.stay();
+        let is_timed = || queue.state.lock().since_last_job.is_some();
+        queue.push(numbered(&done, 1), JobPriority::Urgent);
+        queue.run_until_idle();
         assert!(is_timed());
-        lobby.leave(note(&done, 2), JobPriority::SomeTime);
-        assert!(is_timed(), "it still counts from the job before");
-        lobby.leave(note(&done, 3), JobPriority::Now);
-        assert!(!is_timed(), "it counted");
-        lobby.stay();
+        queue.push(numbered(&done, 2), JobPriority::Background);
+        assert!(is_timed(), "the gap since job 1 goes on");
+        queue.push(numbered(&done, 3), JobPriority::Urgent);
+        assert!(!is_timed(), "the gap was recorded");
+        queue.run_until_idle();
         assert_eq!(jobs.try_iter().collect::<Vec<_>>(), [1, 2, 3]);
     }
 
     #[test]
-    fn who_stays_is_given_the_next_job_and_another_is_called_for_the_one_after() {
-        let lobby = Arc::new(JobQueue::new(2, LONG));
+    fn a_waiting_thread_takes_the_next_job_and_another_thread_is_requested_for_the_one_after() {
+        let queue = Arc::new(JobQueue::new(2, LONG));
         let (done, jobs) = channel();
-        assert_eq!(lobby.leave(note(&done, 1), JobPriority::Now), ThreadDemand::Somebody);
-        let called = Arc::clone(&lobby);
-        thread::spawn(move || called.stay());
+        assert_eq!(queue.push(numbered(&done, 1), JobPriority::Urgent), ThreadDemand::OneMore);
+        spawn_server(&queue);
         assert_eq!(jobs.recv_timeout(LONG), Ok(1));
-        while lobby.room.lock().busy > 0 {
+        while queue.state.lock().busy > 0 {
             thread::yield_now();
         }
         let (go, gate) = channel();
-        let blocked: Job = Box::new(move || gate.recv_timeout(LONG).expect("it is let go"));
-        assert_eq!(lobby.leave(blocked, JobPriority::Now), ThreadDemand::Nobody);
-        assert_eq!(lobby.leave(note(&done, 2), JobPriority::Now), ThreadDemand::Somebody);
-        let called = Arc::clone(&lobby);
-        thread::spawn(move || called.stay());
+        let blocked: BoxedJob = Box::new(move || gate.recv_timeout(LONG).expect("the test sends"));
+        assert_eq!(queue.push(blocked, JobPriority::Urgent), ThreadDemand::Enough);
+        assert_eq!(queue.push(numbered(&done, 2), JobPriority::Urgent), ThreadDemand::OneMore);
+        spawn_server(&queue);
         assert_eq!(jobs.recv_timeout(LONG), Ok(2));
-        go.send(()).expect("somebody waits");
-        lobby.close();
+        go.send(()).expect("the blocked job receives");
+        queue.close();
     }
 
     #[test]
-    fn who_finds_the_job_taken_stays_for_the_next_one_until_the_lobby_closes() {
-        let lobby = Arc::new(JobQueue::new(2, LONG));
+    fn threads_serve_the_queue_until_it_is_closed() {
+        let queue = Arc::new(JobQueue::new(2, LONG));
         let (done, jobs) = channel();
         let (go, gate) = channel();
-        // The first thread is at its job until the second one has come.
-        let blocked: Job = Box::new(move || gate.recv_timeout(LONG).expect("it is let go"));
-        let threads = [blocked, note(&done, 2)].map(|job| {
-            assert_eq!(lobby.leave(job, JobPriority::Now), ThreadDemand::Somebody);
-            let called = Arc::clone(&lobby);
-            thread::spawn(move || called.stay())
+        // The first thread has its job until the second thread has come.
+        let blocked: BoxedJob = Box::new(move || gate.recv_timeout(LONG).expect("the test sends"));
+        let threads = [blocked, numbered(&done, 2)].map(|job| {
+            assert_eq!(queue.push(job, JobPriority::Urgent), ThreadDemand::OneMore);
+            spawn_server(&queue)
         });
-        go.send(()).expect("somebody waits");
+        go.send(()).expect("the blocked job receives");
         for number in 3..50 {
-            jobs.recv_timeout(LONG).expect("it is done");
-            assert_eq!(lobby.leave(note(&done, number), JobPriority::Now), ThreadDemand::Nobody, "both are here");
+            jobs.recv_timeout(LONG).expect("the job is done");
+            let demand = queue.push(numbered(&done, number), JobPriority::Urgent);
+            assert_eq!(demand, ThreadDemand::Enough, "both threads serve the queue");
         }
-        assert!(lobby.has_somebody());
-        lobby.close();
+        assert!(queue.has_threads());
+        queue.close();
         threads.into_iter().for_each(|thread| thread.join().expect("it leaves"));
-        assert!(!lobby.has_somebody());
+        assert!(!queue.has_threads());
     }
 
     #[test]
-    fn who_passes_through_does_one_job_and_has_others_called_for_the_rest() {
-        let lobby = JobQueue::new(1, LONG);
+    fn a_thread_that_cannot_wait_does_one_job_and_requests_a_thread_for_the_rest() {
+        let queue = JobQueue::new(1, LONG);
         let (done, jobs) = channel();
-        assert_eq!(lobby.leave(note(&done, 1), JobPriority::Now), ThreadDemand::Somebody);
-        assert_eq!(lobby.leave(note(&done, 2), JobPriority::Now), ThreadDemand::Nobody);
-        assert_eq!(lobby.pass_through(), ThreadDemand::Somebody);
-        assert_eq!(lobby.pass_through(), ThreadDemand::Nobody);
+        assert_eq!(queue.push(numbered(&done, 1), JobPriority::Urgent), ThreadDemand::OneMore);
+        assert_eq!(queue.push(numbered(&done, 2), JobPriority::Urgent), ThreadDemand::Enough);
+        assert_eq!(queue.run_one(), ThreadDemand::OneMore);
+        assert_eq!(queue.run_one(), ThreadDemand::Enough);
         assert_eq!(jobs.try_iter().collect::<Vec<_>>(), [1, 2]);
     }
 
     #[test]
-    fn a_job_that_panics_leaves_none_behind() {
-        let lobby = JobQueue::new(1, Duration::ZERO);
+    fn the_jobs_after_one_that_panics_are_done() {
+        let queue = JobQueue::new(1, Duration::ZERO);
         let (done, jobs) = channel();
-        assert_eq!(lobby.leave(Box::new(|| panic!("a bad job")), JobPriority::Now), ThreadDemand::Somebody);
-        assert_eq!(lobby.leave(note(&done, 1), JobPriority::Now), ThreadDemand::Nobody);
-        assert!(catch_unwind(AssertUnwindSafe(|| lobby.stay())).is_err());
+        let panics: BoxedJob = Box::new(|| panic!("a bad job"));
+        assert_eq!(queue.push(panics, JobPriority::Urgent), ThreadDemand::OneMore);
+        assert_eq!(queue.push(numbered(&done, 1), JobPriority::Urgent), ThreadDemand::Enough);
+        assert!(catch_unwind(AssertUnwindSafe(|| queue.run_until_idle())).is_err());
         assert_eq!(jobs.try_iter().collect::<Vec<_>>(), [1]);
-        assert!(!lobby.has_somebody());
+        assert!(!queue.has_threads());
     }
 }

@@ -1,6 +1,6 @@
-//! Threads: the pool, its job queue, and the clock.
+//! Threads: the pool, its job queue, scoped jobs, and the clock.
 //!
-//! Imports nothing of the other folders.
+//! Imports no other folder of this crate.
 
 pub(crate) mod clock;
 pub(crate) mod event_count;

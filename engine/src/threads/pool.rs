@@ -1,4 +1,4 @@
-//! Spreads work over threads. The only file that names rayon.
+//! The thread pool: runs jobs and parallel maps on rayon's threads. The only file that names rayon.
 
 use std::{
     cell::Cell,
@@ -10,30 +10,30 @@ use std::{
 use rayon::prelude::*;
 
 use crate::threads::{
-    job_queue::{ThreadDemand, JobPriority, JobQueue},
-    scoped_job::{ScopedJob, lend},
+    job_queue::{JobPriority, JobQueue, ThreadDemand},
+    scoped_job::{ScopedJob, run_scoped},
 };
 
 /// A pool of threads that execute blocks. It outlives blocks and engines, and many may share it.
 #[derive(Clone)]
-pub struct Workers(Arc<Shared>);
+pub struct Workers(Arc<SharedPool>);
 
 /// What the clones share.
-struct Shared {
+struct SharedPool {
     pool: Arc<rayon::ThreadPool>,
-    lobby: Arc<JobQueue>,
+    queue: Arc<JobQueue>,
 }
 
-impl Drop for Shared {
+impl Drop for SharedPool {
     fn drop(&mut self) {
-        self.lobby.close();
+        self.queue.close();
     }
 }
 
-/// A pool of somebody else's: its threads go back to it as soon as there is nothing to do.
+/// A pool of the embedder: its threads return to it as soon as there is no job.
 impl From<Arc<rayon::ThreadPool>> for Workers {
     fn from(pool: Arc<rayon::ThreadPool>) -> Self {
-        Self::with_patience(pool, Duration::ZERO)
+        Self::with_idle_timeout(pool, Duration::ZERO)
     }
 }
 
@@ -52,82 +52,86 @@ thread_local! {
 }
 
 impl Workers {
-    fn with_patience(pool: Arc<rayon::ThreadPool>, patience: Duration) -> Self {
-        let lobby = Arc::new(JobQueue::new(pool.current_num_threads(), patience));
-        Self(Arc::new(Shared { pool, lobby }))
+    fn with_idle_timeout(pool: Arc<rayon::ThreadPool>, idle_timeout: Duration) -> Self {
+        let queue = Arc::new(JobQueue::new(pool.current_num_threads(), idle_timeout));
+        Self(Arc::new(SharedPool { pool, queue }))
     }
 
-    /// A pool of so many threads, which wait that long for the next block before they go to sleep;
-    /// or nothing if the system does not give them.
-    pub(crate) fn start(threads: usize, patience: Duration) -> Option<Self> {
+    /// A new pool of `threads` threads, which wait for the next job up to `idle_timeout`; `None` if the
+    /// system has no threads for it.
+    pub(crate) fn start(threads: usize, idle_timeout: Duration) -> Option<Self> {
         let name = |number| format!("blockloom-{number}");
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(name).build();
-        pool.ok().map(|pool| Self::with_patience(Arc::new(pool), patience))
+        pool.ok().map(|pool| Self::with_idle_timeout(Arc::new(pool), idle_timeout))
     }
 
-    /// How many threads there are.
+    /// The number of threads.
     pub(crate) fn threads(&self) -> usize {
         self.0.pool.current_num_threads()
     }
 
     /// Whether a thread of the pool is awake.
     pub(crate) fn are_awake(&self) -> bool {
-        self.0.lobby.has_somebody()
+        self.0.queue.has_threads()
     }
 
-    /// Leads on this thread while `helpers` threads of the pool help, and comes back once all are
-    /// done. Does not rely on anybody's helping.
+    /// Runs `lead` on this thread while up to `helpers` threads of the pool run `help`. Returns once all
+    /// of them are done. `lead` must not depend on a helper: there may be none.
     ///
     /// A thread that executes a block already does not help: if a callback or a base calls rayon,
     /// the pool may put a helper on top of the very run that the helper would wait for.
-    pub(crate) fn run_with_helpers<R>(&self, helpers: usize, help: impl Fn() + Sync, lead: impl FnOnce() -> R) -> R {
+    pub(crate) fn run_with_helpers<R>(
+        &self,
+        helpers: usize,
+        help: impl Fn() + Sync,
+        lead: impl FnOnce() -> R,
+    ) -> R {
         let help = || {
             if !is_busy() {
-                busily(&help);
+                while_busy(&help);
             }
         };
-        let spread = |loan: &Arc<ScopedJob>| {
+        let distribute = |job: &Arc<ScopedJob>| {
             for _ in 0..helpers {
-                let loan = Arc::clone(loan);
-                self.spawn(JobPriority::Now, move || loan.help());
+                let job = Arc::clone(job);
+                self.spawn(JobPriority::Urgent, move || job.run());
             }
         };
-        lend(&help, spread, || busily(lead))
+        run_scoped(&help, distribute, || while_busy(lead))
     }
 
-    /// Does something on some thread of the pool.
-    pub(crate) fn spawn(&self, hurry: JobPriority, job: impl FnOnce() + Send + 'static) {
-        let Shared { pool, lobby } = &*self.0;
-        if lobby.leave(Box::new(job), hurry) == ThreadDemand::Somebody {
-            call_to(Arc::clone(lobby), Some(pool));
+    /// Runs a job on any thread of the pool.
+    pub(crate) fn spawn(&self, priority: JobPriority, job: impl FnOnce() + Send + 'static) {
+        let SharedPool { pool, queue } = &*self.0;
+        if queue.push(Box::new(job), priority) == ThreadDemand::OneMore {
+            start_serving(Arc::clone(queue), Some(pool));
         }
     }
 }
 
-/// Calls a thread to the lobby: one of this pool, or of that of this thread.
-fn call_to(lobby: Arc<JobQueue>, pool: Option<&rayon::ThreadPool>) {
-    let come = move || come_to(lobby);
+/// Starts a thread that serves the queue: a thread of `pool`, or else of the pool of this thread.
+fn start_serving(queue: Arc<JobQueue>, pool: Option<&rayon::ThreadPool>) {
+    let serve = move || serve(queue);
     #[cfg(not(feature = "shuttle"))]
     match pool {
-        Some(pool) => pool.spawn(come),
-        None => rayon::spawn(come),
+        Some(pool) => pool.spawn(serve),
+        None => rayon::spawn(serve),
     }
     // The model checker has threads of its own.
     #[cfg(feature = "shuttle")]
     {
         let _ = pool;
-        shuttle::thread::spawn(come);
+        shuttle::thread::spawn(serve);
     }
 }
 
-/// What a thread of the pool does that was called to the lobby. One that executes a block already,
-/// and only looks for other work because its base or its callback waits for something, must not be
-/// kept there.
-fn come_to(lobby: Arc<JobQueue>) {
+/// Serves the queue on a thread of the pool. A thread that executes a block already takes other work
+/// only because its base or its callback waits for rayon: it must not wait here.
+fn serve(queue: Arc<JobQueue>) {
     if !is_busy() {
-        lobby.stay();
-    } else if lobby.pass_through() == ThreadDemand::Somebody {
-        call_to(lobby, None);
+        queue.run_until_idle();
+    } else if queue.run_one() == ThreadDemand::OneMore {
+        start_serving(queue, None);
     }
 }
 
@@ -135,8 +139,8 @@ fn is_busy() -> bool {
     IS_BUSY.with(Cell::get)
 }
 
-/// Does something and marks the thread as busy meanwhile.
-fn busily<R>(work: impl FnOnce() -> R) -> R {
+/// Marks the thread as busy while it does `work`.
+fn while_busy<R>(work: impl FnOnce() -> R) -> R {
     struct Restore(bool);
     impl Drop for Restore {
         fn drop(&mut self) {
@@ -147,14 +151,14 @@ fn busily<R>(work: impl FnOnce() -> R) -> R {
     work()
 }
 
-/// How many threads the machine runs at once. It is asked once: finding out may take as long as a
-/// transaction does.
+/// The number of threads that the machine runs at once. The system is asked only once: the answer may
+/// take as long as a transaction.
 pub(crate) fn machine_threads() -> usize {
     static THREADS: OnceLock<usize> = OnceLock::new();
     *THREADS.get_or_init(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get))
 }
 
-/// Applies `work` to every item, in parallel; the answers stand in the order of the items.
-pub(crate) fn spread<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync + Send) -> Vec<R> {
+/// Applies `work` to every item, in parallel. The results are in the order of the items.
+pub(crate) fn parallel_map<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync + Send) -> Vec<R> {
     items.par_iter().map(work).collect()
 }

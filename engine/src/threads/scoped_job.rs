@@ -1,11 +1,17 @@
-//! Lends a function to threads that may come late: the one place of the engine with unsafe code.
+//! A scoped job: pool threads call a function that lives on another thread's stack. The only file of the
+//! engine with unsafe code.
 //!
-//! A pool's threads outlive a block, so they can only be given what lives as long as they do; a
-//! block lives on the stack of the thread that executes it. Here the owner of a function hands out
-//! a loan of it, works meanwhile, and then calls the loan in: who has not begun by then never will,
-//! and who has is waited for. The pool's own scopes would do that too, but they wait for jobs that no
-//! thread has begun, and run whatever else the pool has to do meanwhile, on the same stack: blocks
-//! that are executed inside a pool would pile up there.
+//! A block lives on the stack of its thread, and the threads of a pool outlive it. Thread A owns the
+//! job, thread B belongs to the pool:
+//!
+//! 1. A puts a reference to the job behind a lock, sends B to it, and does its own part.
+//! 2. B takes the lock. If the reference is there, B counts itself as running, releases the lock, and
+//!    calls the job. If the reference is gone, B does nothing.
+//! 3. A has done its part. It takes the lock, removes the reference, and waits until no thread is running.
+//! 4. B ends its call, counts itself out, and wakes A. A returns, and the job may be dropped.
+//!
+//! rayon's scopes are no substitute: they wait for jobs that no thread has begun, and run other jobs of
+//! the pool meanwhile, on the same stack. Blocks that are executed inside a pool would pile up there.
 
 use std::{
     any::Any,
@@ -18,74 +24,78 @@ use blockloom_state::sync::{Condvar, Mutex};
 type Work<'w> = dyn Fn() + Sync + 'w;
 type Panic = Box<dyn Any + Send>;
 
-/// A function that somebody lent, until it is called in.
+/// A function that other threads may call until its owner closes it.
 pub(crate) struct ScopedJob {
-    book: Mutex<ScopedJobState>,
-    returned: Condvar,
+    state: Mutex<ScopedJobState>,
+    call_ended: Condvar,
 }
 
 #[derive(Default)]
 struct ScopedJobState {
-    /// What is lent; nothing once it is called in.
+    /// The function; `None` once the job is closed.
     work: Option<&'static Work<'static>>,
-    /// How many use it now.
-    users: usize,
-    /// What the first of them that panicked said.
+    /// The number of calls that have begun and not ended.
+    running: usize,
+    /// The payload of the first call that panicked.
     panic: Option<Panic>,
 }
 
 impl ScopedJob {
-    /// Calls the function, unless it was called in already.
-    pub(crate) fn help(&self) {
-        let Some(work) = self.borrow() else { return };
+    /// Calls the function, unless the job is closed.
+    pub(crate) fn run(&self) {
+        let Some(work) = self.begin() else { return };
         let result = catch_unwind(AssertUnwindSafe(work));
-        let mut book = self.book.lock();
-        book.users -= 1;
+        let mut state = self.state.lock();
+        state.running -= 1;
         if let Err(panic) = result {
-            book.panic.get_or_insert(panic);
+            state.panic.get_or_insert(panic);
         }
-        drop(book);
-        self.returned.notify_all();
+        drop(state);
+        self.call_ended.notify_all();
     }
 
-    fn borrow(&self) -> Option<&'static Work<'static>> {
-        let mut book = self.book.lock();
-        let work = book.work?;
-        book.users += 1;
+    fn begin(&self) -> Option<&'static Work<'static>> {
+        let mut state = self.state.lock();
+        let work = state.work?;
+        state.running += 1;
         Some(work)
     }
 
-    /// Takes the function back, and waits until nobody uses it.
-    fn call_in(&self) {
-        let mut book = self.book.lock();
-        book.work = None;
-        while book.users > 0 {
-            book = self.returned.wait(book);
+    /// Lets no further call begin, and waits until all calls have ended.
+    fn close(&self) {
+        let mut state = self.state.lock();
+        state.work = None;
+        while state.running > 0 {
+            state = self.call_ended.wait(state);
         }
     }
 }
 
-/// Hands `work` out through `spread`, does `lead` meanwhile, and calls `work` in.
+/// Hands `work` to other threads through `distribute`, does `lead` on this thread, then closes the job.
 ///
 /// # Panics
 ///
-/// If `lead` or a call of `work` does, with what that one said.
-pub(crate) fn lend<R>(work: &Work<'_>, spread: impl FnOnce(&Arc<ScopedJob>), lead: impl FnOnce() -> R) -> R {
-    // SAFETY: only the lifetime changes. The reference is read in `ScopedJob::borrow` alone, while it is
-    // in the book, and whoever has it counts as a user until its call has ended. It is taken out of
-    // the book, and all users are waited for, before this function returns or unwinds and with it
-    // the lifetime ends: nothing between here and `call_in` can unwind past it.
-    #[expect(unsafe_code, reason = "a lifetime that no checker sees, kept as the comment says")]
+/// If `lead` or a call of `work` panics, with the same payload; a panic of `work` comes first.
+pub(crate) fn run_scoped<R>(
+    work: &Work<'_>,
+    distribute: impl FnOnce(&Arc<ScopedJob>),
+    lead: impl FnOnce() -> R,
+) -> R {
+    // SAFETY: only the lifetime changes. `ScopedJob::begin` alone reads the reference, while it is in the
+    // state, and counts its caller as running until the call has ended. `close` removes the reference and
+    // waits for all calls before this function returns or unwinds, and with it the lifetime ends. No code
+    // between this line and `close` can unwind past `close`.
+    #[expect(unsafe_code, reason = "the compiler cannot check this lifetime; the comment above proves it")]
     let work = unsafe { std::mem::transmute::<&Work<'_>, &'static Work<'static>>(work) };
-    let book = ScopedJobState { work: Some(work), ..ScopedJobState::default() };
-    let loan = Arc::new(ScopedJob { book: Mutex::new(book), returned: Condvar::default() });
+    let state = ScopedJobState { work: Some(work), ..ScopedJobState::default() };
+    let job = Arc::new(ScopedJob { state: Mutex::new(state), call_ended: Condvar::default() });
     let result = catch_unwind(AssertUnwindSafe(|| {
-        spread(&loan);
+        distribute(&job);
         lead()
     }));
-    loan.call_in();
-    // A leader that fails because a helper did is not who is to be asked.
-    if let Some(panic) = loan.book.lock().panic.take() {
+    job.close();
+    // If `lead` failed because `work` did, the panic of `work` names the cause.
+    if let Some(panic) = job.state.lock().panic.take() {
         resume_unwind(panic);
     }
     result.unwrap_or_else(|panic| resume_unwind(panic))
@@ -101,30 +111,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_comes_late_finds_nothing() {
+    fn a_closed_job_is_not_called() {
         let calls = AtomicUsize::new(0);
         let count = || {
             calls.fetch_add(1, Ordering::Relaxed);
         };
         let mut late = None;
         let mut early = None;
-        let answer = lend(
+        let answer = run_scoped(
             &count,
-            |loan| {
-                let helper = Arc::clone(loan);
-                early = Some(thread::spawn(move || helper.help()));
-                late = Some(Arc::clone(loan));
+            |job| {
+                let helper = Arc::clone(job);
+                early = Some(thread::spawn(move || helper.run()));
+                late = Some(Arc::clone(job));
             },
             || 7,
         );
-        late.expect("it was handed out").help();
-        early.expect("it was started").join().expect("it does not panic");
+        late.expect("the job was distributed").run();
+        early.expect("the thread was started").join().expect("it does not panic");
         assert_eq!(answer, 7);
         assert!(calls.into_inner() <= 1);
     }
 
     #[test]
-    fn who_is_at_it_is_waited_for() {
+    fn the_owner_waits_for_calls_that_have_begun() {
         let (began, ended) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let work = || {
             began.fetch_add(1, Ordering::Relaxed);
@@ -133,12 +143,12 @@ mod tests {
         };
         for _ in 0..50 {
             let mut helpers = Vec::new();
-            lend(
+            run_scoped(
                 &work,
-                |loan| {
+                |job| {
                     helpers.extend((0..2).map(|_| {
-                        let loan = Arc::clone(loan);
-                        thread::spawn(move || loan.help())
+                        let job = Arc::clone(job);
+                        thread::spawn(move || job.run())
                     }));
                 },
                 thread::yield_now,
@@ -149,11 +159,11 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_of_either_side_comes_out_after_all_are_back() {
-        let said = |result: thread::Result<()>| *result.unwrap_err().downcast::<&str>().unwrap();
-        let by_helper = catch_unwind(|| lend(&|| panic!("the helper"), |loan| loan.help(), || ()));
-        assert_eq!(said(by_helper), "the helper");
-        let by_leader = catch_unwind(|| lend(&|| (), |loan| loan.help(), || panic!("the leader")));
-        assert_eq!(said(by_leader), "the leader");
+    fn a_panic_of_either_side_is_passed_on() {
+        let message = |result: thread::Result<()>| *result.unwrap_err().downcast::<&str>().unwrap();
+        let of_helper = catch_unwind(|| run_scoped(&|| panic!("the helper"), |job| job.run(), || ()));
+        assert_eq!(message(of_helper), "the helper");
+        let of_leader = catch_unwind(|| run_scoped(&|| (), |job| job.run(), || panic!("the leader")));
+        assert_eq!(message(of_leader), "the leader");
     }
 }

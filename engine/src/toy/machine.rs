@@ -1,11 +1,11 @@
-//! The toy machine on the shipped view and overlay, through the same doors as the EVM.
+//! The toy machine on the real view and overlay, through the same interface as the EVM.
 
 use std::collections::hash_map::Entry;
 
 use alloy_primitives::{Address, U256};
 use blockloom_state::{
-    Interrupt, Keeping, Memory, MemoryStore, Overlay, Record, CachedBase, Sender, Share, Conflict, TxIndex,
-    Version, View,
+    CachedBase, Conflict, Interrupt, Memory, MemoryStore, Overlay, Portion, Publication, Record, Sender,
+    TxIndex, Version, View,
     sync::{AtomicBool, relax},
 };
 use revm::{
@@ -17,20 +17,20 @@ use crate::{
     parallel::traits::{Committer, Run, Speculator},
     toy::{
         dice::Dice,
-        program::{Toy, Verdict, World, Yield, play},
+        program::{Toy, ToyState, Verdict, Yield, execute},
     },
 };
 
-/// A state that tells what a program looks at.
-trait Watch: Database {
+/// A state that records what a program observes.
+trait Observed: Database {
     fn spends(&mut self, _address: Address, _account: &Account, _wei: U256) {}
     fn looks(&mut self, _address: Address, _account: &Account) {}
     fn looks_if_empty(&mut self, _address: Address, _account: &Account) {}
 }
 
-impl Watch for Overlay<CachedBase<'_, MemoryStore>> {}
+impl Observed for Overlay<CachedBase<'_, MemoryStore>> {}
 
-impl Watch for View<'_, MemoryStore> {
+impl Observed for View<'_, MemoryStore> {
     fn spends(&mut self, address: Address, account: &Account, wei: U256) {
         View::spends(self, address, account, wei);
     }
@@ -44,14 +44,14 @@ impl Watch for View<'_, MemoryStore> {
     }
 }
 
-/// A small journal: what a program has touched so far.
+/// A journal: the accounts that a program has touched.
 struct Journal<'j, D> {
     toy: &'j Toy,
     state: &'j mut D,
     accounts: EvmState,
 }
 
-impl<D: Watch> Journal<'_, D> {
+impl<D: Observed> Journal<'_, D> {
     fn load(&mut self, address: Address) -> Result<(&mut Account, &mut D), D::Error> {
         let account = match self.accounts.entry(address) {
             Entry::Occupied(known) => known.into_mut(),
@@ -81,7 +81,7 @@ impl<D: Watch> Journal<'_, D> {
     }
 }
 
-impl<D: Watch> World for Journal<'_, D> {
+impl<D: Observed> ToyState for Journal<'_, D> {
     type Error = D::Error;
 
     fn slot(&mut self, slot: u64) -> Result<u64, D::Error> {
@@ -131,31 +131,36 @@ impl<D: Watch> World for Journal<'_, D> {
     }
 }
 
-/// How speculative runs behave.
+/// How often speculative runs misbehave.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Moods {
+pub(super) struct Misbehaviour {
     pub(super) seed: u64,
-    /// One in so many runs does something else than its program; never if zero.
+    /// One in this number of runs misbehaves; none if zero.
     pub(super) one_in: u64,
 }
 
-/// Runs toys ahead of the frontier, moodily.
+/// Runs toys ahead of the frontier, and misbehaves at random.
 pub(super) struct ToySpeculator<'m> {
     toy: &'m Toy,
     view: View<'m, MemoryStore>,
-    moods: Moods,
+    misbehaviour: Misbehaviour,
 }
 
 impl<'m> ToySpeculator<'m> {
-    pub(super) fn new(toy: &'m Toy, memory: &'m Memory, base: &'m MemoryStore, moods: Moods) -> Self {
-        Self { toy, view: View::new(memory, base), moods }
+    pub(super) fn new(
+        toy: &'m Toy,
+        memory: &'m Memory,
+        base: &'m MemoryStore,
+        misbehaviour: Misbehaviour,
+    ) -> Self {
+        Self { toy, view: View::new(memory, base), misbehaviour }
     }
 
-    /// What this run does instead of its program, if anything. It depends on the incarnation.
-    fn mood(&self, version: Version) -> Option<Run<Yield>> {
+    /// What this run does instead of its program. It depends on the incarnation.
+    fn misbehave(&self, version: Version) -> Option<Run<Yield>> {
         let run = (version.index.get() as u64) << 32 | u64::from(version.incarnation.get());
-        let mut dice = Dice::new(self.moods.seed).aside(run);
-        if self.moods.one_in == 0 || !dice.once_in(self.moods.one_in) {
+        let mut dice = Dice::new(self.misbehaviour.seed).aside(run);
+        if self.misbehaviour.one_in == 0 || !dice.once_in(self.misbehaviour.one_in) {
             return None;
         }
         match dice.below(4) {
@@ -163,7 +168,7 @@ impl<'m> ToySpeculator<'m> {
             1 if version.index.get() > 0 => {
                 Some(Run::Awaits(TxIndex::new(dice.below(version.index.get() as u64) as usize)))
             }
-            2 => std::panic::panic_any("a mood"),
+            2 => std::panic::panic_any("a random panic"),
             _ => {
                 (0..dice.below(500)).for_each(|_| relax());
                 None
@@ -175,23 +180,23 @@ impl<'m> ToySpeculator<'m> {
 impl<'m> Speculator<'m> for ToySpeculator<'m> {
     type Yield = Yield;
 
-    fn run(&mut self, version: Version, unwanted: &'m AtomicBool, record: &mut Record) -> Run<Yield> {
-        self.view.begin(version.index, Sender::default(), unwanted);
-        if let Some(run) = self.mood(version) {
+    fn run(&mut self, version: Version, is_stale: &'m AtomicBool, record: &mut Record) -> Run<Yield> {
+        self.view.begin(version.index, Sender::default(), is_stale);
+        if let Some(run) = self.misbehave(version) {
             return run;
         }
         let mut journal = Journal { toy: self.toy, state: &mut self.view, accounts: EvmState::default() };
-        let played = play(&self.toy.transactions[version.index.get()], &mut journal);
+        let result = execute(&self.toy.transactions[version.index.get()], &mut journal);
         let mut accounts = journal.accounts;
-        let finished = match played {
+        let finished = match result {
             Ok(Verdict::Valid(yielded)) => self.view.finish(&mut accounts, record).map(|()| yielded),
-            Ok(Verdict::Refused) => return Run::GaveUp,
+            Ok(Verdict::Invalid) => return Run::GaveUp,
             Err(interrupt) => Err(interrupt),
         };
         match finished {
             Ok(yielded) => Run::Ran(yielded),
             Err(Interrupt::Awaits(on)) => Run::Awaits(on),
-            Err(Interrupt::Stale) => Run::Unwanted,
+            Err(Interrupt::Stale) => Run::Stale,
             Err(Interrupt::NeedsFrontier) => Run::GaveUp,
             Err(Interrupt::Base(error)) => panic!("the store can be read: {error}"),
         }
@@ -212,31 +217,33 @@ impl Committer for ToyCommitter<'_> {
     fn run(&mut self, index: TxIndex) -> Result<(), usize> {
         assert_eq!(self.yields.len(), index.get(), "transactions are committed in order, once");
         let mut journal = Journal { toy: self.toy, state: &mut self.overlay, accounts: EvmState::default() };
-        let played = play(&self.toy.transactions[index.get()], &mut journal).expect("the store can be read");
+        let result =
+            execute(&self.toy.transactions[index.get()], &mut journal).expect("the store can be read");
         let mut accounts = journal.accounts;
-        let Verdict::Valid(yielded) = played else { return Err(index.get()) };
+        let Verdict::Valid(yielded) = result else { return Err(index.get()) };
         self.overlay.commit_touched(&mut accounts);
         self.yields.push(yielded);
         Ok(())
     }
 
-    fn keep(&mut self, keeping: Keeping) {
-        self.overlay.keep(keeping);
+    fn set_publication(&mut self, publication: Publication) {
+        self.overlay.set_publication(publication);
     }
 
-    fn adopt(&mut self, record: &Record) {
-        self.overlay.trace_record(record);
+    fn keep_effects(&mut self, record: &Record) {
+        self.overlay.keep_effects(record);
     }
 
-    fn take_effects(&mut self, memory: &Memory, share: Share, effects: &mut Record) {
-        self.overlay.take_trace(effects, share, |address, info| memory.introduce(address, info, None));
+    fn take_effects(&mut self, memory: &Memory, portion: Portion, effects: &mut Record) {
+        self.overlay
+            .take_effects(effects, portion, |address, info| memory.insert_account(address, info, None));
     }
 
-    fn fetch(&mut self, record: &Record) {
-        self.overlay.fetch(record);
+    fn prefetch(&mut self, record: &Record) {
+        self.overlay.prefetch(record);
     }
 
-    fn judge(&mut self, record: &Record) -> Option<Conflict> {
+    fn validate(&mut self, record: &Record) -> Option<Conflict> {
         self.overlay.validate(record).expect("the store can be read")
     }
 

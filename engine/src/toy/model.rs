@@ -1,17 +1,17 @@
-//! Small blocks of toys under the model checker: every switch between threads is its choice.
+//! Small blocks of toys under the model checker, which decides every switch between threads.
 //!
-//! It finds a lost transaction, a double commit (both are assertions of the committer and the
-//! oracle) and a deadlock (its own).
+//! Assertions of the committer and the comparison with the oracle find a lost transaction and a double commit; the
+//! model checker itself finds a deadlock.
 
 use std::time::Duration;
 
-use blockloom_state::{Memory, Sight};
+use blockloom_state::{Memory, Visibility};
 
 use crate::{
     threads::pool::Workers,
     toy::{
         dice::Dice,
-        machine::Moods,
+        machine::Misbehaviour,
         oracle,
         program::{COINBASE, Toy},
         run,
@@ -26,13 +26,13 @@ fn small_block(seed: u64) {
     let (locations, size) = (1 + dice.below(4), 2 + dice.below(5) as usize);
     let toy = Toy::new(&mut dice, locations, size);
     let mut memory = Memory::default();
-    memory.open(COINBASE, Sight::Clear);
+    memory.open(COINBASE, Visibility::Published);
     let threads = 2 + dice.below(2) as usize;
-    let moods = Moods { seed, one_in: [0, 3][dice.below(2) as usize] };
+    let misbehaviour = Misbehaviour { seed, one_in: [0, 3][dice.below(2) as usize] };
     let workers = Workers::start(threads - 1, Duration::ZERO).expect("the system gives threads");
-    let outcome = run(&toy, &workers, threads, moods, &memory);
+    let outcome = run(&toy, &workers, threads, misbehaviour, &memory);
     let expected = oracle::expect(&toy);
-    assert_eq!(outcome.refused, expected.refused, "seed {seed}");
+    assert_eq!(outcome.invalid, expected.invalid, "seed {seed}");
     assert_eq!(outcome.yields, expected.yields, "seed {seed}");
     assert_eq!(outcome.after.first_difference(&expected.after), None, "seed {seed}");
 }

@@ -7,7 +7,7 @@ use blockloom_state::MemoryStore;
 
 use crate::toy::{
     ToyOutcome,
-    program::{Toy, Verdict, World, play},
+    program::{Toy, ToyState, Verdict, execute},
 };
 
 #[derive(Clone)]
@@ -17,7 +17,7 @@ struct Maps<'t> {
     balances: BTreeMap<u64, u64>,
 }
 
-impl World for Maps<'_> {
+impl ToyState for Maps<'_> {
     type Error = Infallible;
 
     fn slot(&mut self, slot: u64) -> Result<u64, Infallible> {
@@ -64,20 +64,20 @@ impl Maps<'_> {
 pub(super) fn expect(toy: &Toy) -> ToyOutcome {
     let mut maps = Maps { toy, slots: BTreeMap::new(), balances: BTreeMap::new() };
     let mut yields = Vec::new();
-    let mut refused = None;
+    let mut invalid = None;
     for (index, program) in toy.transactions.iter().enumerate() {
         let mut tried = maps.clone();
-        let Ok(verdict) = play(program, &mut tried);
+        let Ok(verdict) = execute(program, &mut tried);
         match verdict {
             Verdict::Valid(yielded) => yields.push(yielded),
-            Verdict::Refused => {
-                refused = Some(index);
+            Verdict::Invalid => {
+                invalid = Some(index);
                 break;
             }
         }
         maps = tried;
     }
-    ToyOutcome { yields, refused, after: store(toy, &maps) }
+    ToyOutcome { yields, invalid, after: store(toy, &maps) }
 }
 
 fn store(toy: &Toy, maps: &Maps<'_>) -> MemoryStore {

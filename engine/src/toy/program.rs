@@ -1,23 +1,23 @@
-//! The programs of toy transactions, and what they run on.
+//! The programs of toy transactions, and the state that they run on.
 
 use alloy_primitives::{Address, U256, map::AddressMap};
 use blockloom_state::{
-    AccountObservation, AccountRead, AccountRecord, Allocation, Incarnation, Memory, MemoryStore, Recall,
-    Record, SlotRecord, TxIndex, Version, Writer,
+    AccountObservation, AccountRead, AccountRecord, Allocation, CachedAccounts, Incarnation, Memory,
+    MemoryStore, Record, SlotRecord, TxIndex, Version, Writer,
 };
 
 use revm::DatabaseRef as _;
 
 use crate::{
     parallel::traits::Weigh,
-    policy::batching::{Cut, Effort},
+    policy::batching::{Batch, Effort},
     toy::dice::Dice,
 };
 
-/// How many contracts the slots are spread over.
+/// How many contracts own the slots.
 const CONTRACTS: u64 = 3;
 
-/// What the fees of all transactions go to, if somebody looks.
+/// Where the fees of all transactions go.
 pub(super) const COINBASE: Address = Address::with_last_byte(0xc0);
 
 /// One step of a toy transaction. Slots and accounts are numbered.
@@ -25,11 +25,11 @@ pub(super) const COINBASE: Address = Address::with_last_byte(0xc0);
 pub(super) enum Act {
     /// Adds to a slot.
     Increment { slot: u64, by: u64 },
-    /// Reads a slot, then the slot that its value says, and writes that into a third.
+    /// Reads a slot, then the slot that its value names, and writes that value into a third.
     Follow { slot: u64, into: u64 },
     /// Ends the program if a slot is odd.
     StopIfOdd { slot: u64 },
-    /// Moves wei if there is enough of it, which is all that it looks at.
+    /// Moves wei if there is enough; observes nothing else.
     Pay { from: u64, to: u64, wei: u64 },
     /// Creates wei.
     Gain { account: u64, wei: u64 },
@@ -37,26 +37,26 @@ pub(super) enum Act {
     Look { account: u64, slot: u64 },
     /// Writes whether an account has any wei into a slot.
     LookIfEmpty { account: u64, slot: u64 },
-    /// Writes what is there.
+    /// Writes the value that the slot holds.
     Rewrite { slot: u64 },
     /// The transaction is invalid if a slot has this value.
-    RefuseIf { slot: u64, value: u64 },
+    InvalidIf { slot: u64, value: u64 },
 }
 
-/// What a program sees and does.
-pub(super) trait World {
+/// The state that a program reads and writes.
+pub(super) trait ToyState {
     type Error;
 
     fn slot(&mut self, slot: u64) -> Result<u64, Self::Error>;
     fn write(&mut self, slot: u64, value: u64) -> Result<(), Self::Error>;
-    /// Moves wei if there is enough; says whether it was.
+    /// Moves wei if there is enough; returns whether it did.
     fn pay(&mut self, from: u64, to: u64, wei: u64) -> Result<bool, Self::Error>;
     fn gain(&mut self, account: u64, wei: u64) -> Result<(), Self::Error>;
     fn balance(&mut self, account: u64) -> Result<u64, Self::Error>;
     fn is_empty(&mut self, account: u64) -> Result<bool, Self::Error>;
 }
 
-/// Everything that a program saw, in one number, unless it turned out to be invalid.
+/// Everything that a valid program read, in one number.
 pub(super) type Yield = u64;
 
 impl Weigh for Yield {
@@ -65,11 +65,11 @@ impl Weigh for Yield {
     }
 }
 
-/// Whether a transaction may stand where it stands.
+/// Whether a transaction is valid.
 #[derive(Debug, PartialEq)]
 pub(super) enum Verdict {
     Valid(Yield),
-    Refused,
+    Invalid,
 }
 
 /// A block of toy transactions.
@@ -80,27 +80,27 @@ pub(super) struct Toy {
 }
 
 impl Toy {
-    /// A block over so many slots, and as many accounts.
+    /// A block over a number of slots and as many accounts.
     pub(super) fn new(dice: &mut Dice, locations: u64, transactions: usize) -> Self {
         let program = |dice: &mut Dice| (0..1 + dice.below(6)).map(|_| act(dice, locations)).collect();
         Self { transactions: (0..transactions).map(|_| program(dice)).collect(), locations }
     }
 
-    /// Some toys are said to be light, and some go together.
-    pub(super) fn cuts(&self, mut dice: Dice) -> Vec<Cut> {
+    /// Batches of random lengths and efforts.
+    pub(super) fn batches(&self, mut dice: Dice) -> Vec<Batch> {
         let mut programs = &self.transactions[..];
-        let mut cuts = Vec::new();
+        let mut batches = Vec::new();
         while let Some(first) = programs.first() {
             let effort = match first.len() {
                 1 => Effort::Light,
-                6 => Effort::Huge { asks: dice.below(3) },
+                6 => Effort::Huge { gas_limit: dice.below(3) },
                 _ => Effort::Heavy,
             };
             let transactions = (1 + dice.below(4).saturating_sub(1) as usize).min(programs.len());
-            cuts.push(Cut { transactions, effort });
+            batches.push(Batch { transactions, effort });
             programs = &programs[transactions..];
         }
-        cuts
+        batches
     }
 
     pub(super) fn slot(&self, slot: u64) -> (Address, U256) {
@@ -154,7 +154,7 @@ impl Toy {
             let version = Version { index, incarnation: Incarnation::FIRST };
             let (contract, key) = self.slot(dice.next());
             let ask = || base.basic_ref(contract);
-            let read = memory.account(contract, index, Recall::Everybody, ask);
+            let read = memory.account(contract, index, CachedAccounts::All, ask);
             let AccountRead { id, .. } = read.expect("the store can be read");
             let account =
                 AccountRecord { address: contract, id, observed: AccountObservation::NOTHING, effect: None };
@@ -181,52 +181,52 @@ fn act(dice: &mut Dice, locations: u64) -> Act {
         30..33 => Act::Look { account: first, slot: second },
         33..36 => Act::LookIfEmpty { account: first, slot: second },
         36..39 => Act::Rewrite { slot: first },
-        _ => Act::RefuseIf { slot: first, value: 40 + dice.below(40) },
+        _ => Act::InvalidIf { slot: first, value: 40 + dice.below(40) },
     }
 }
 
-/// Runs a program in a world.
-pub(super) fn play<W: World>(program: &[Act], world: &mut W) -> Result<Verdict, W::Error> {
+/// Runs a program in a state.
+pub(super) fn execute<W: ToyState>(program: &[Act], state: &mut W) -> Result<Verdict, W::Error> {
     let mut seen = 0u64;
     let mut note = |value: u64| seen = seen.wrapping_mul(31).wrapping_add(value + 1);
     for act in program {
         match *act {
             Act::Increment { slot, by } => {
-                let value = world.slot(slot)?;
+                let value = state.slot(slot)?;
                 note(value);
-                world.write(slot, value + by)?;
+                state.write(slot, value + by)?;
             }
             Act::Follow { slot, into } => {
-                let next = world.slot(slot)?;
-                let value = world.slot(next)?;
+                let next = state.slot(slot)?;
+                let value = state.slot(next)?;
                 note(value);
-                world.write(into, value % 50)?;
+                state.write(into, value % 50)?;
             }
             Act::StopIfOdd { slot } => {
-                let value = world.slot(slot)?;
+                let value = state.slot(slot)?;
                 note(value);
                 if value % 2 == 1 {
                     break;
                 }
             }
-            Act::Pay { from, to, wei } => note(world.pay(from, to, wei)?.into()),
-            Act::Gain { account, wei } => world.gain(account, wei)?,
+            Act::Pay { from, to, wei } => note(state.pay(from, to, wei)?.into()),
+            Act::Gain { account, wei } => state.gain(account, wei)?,
             Act::Look { account, slot } => {
-                let balance = world.balance(account)?;
+                let balance = state.balance(account)?;
                 note(balance);
-                world.write(slot, balance % 50)?;
+                state.write(slot, balance % 50)?;
             }
             Act::LookIfEmpty { account, slot } => {
-                let is_empty = world.is_empty(account)?;
-                world.write(slot, is_empty.into())?;
+                let is_empty = state.is_empty(account)?;
+                state.write(slot, is_empty.into())?;
             }
             Act::Rewrite { slot } => {
-                let value = world.slot(slot)?;
-                world.write(slot, value)?;
+                let value = state.slot(slot)?;
+                state.write(slot, value)?;
             }
-            Act::RefuseIf { slot, value } => {
-                if world.slot(slot)? == value {
-                    return Ok(Verdict::Refused);
+            Act::InvalidIf { slot, value } => {
+                if state.slot(slot)? == value {
+                    return Ok(Verdict::Invalid);
                 }
             }
         }

@@ -1,15 +1,15 @@
-//! Blocks of toys, in parallel and in the oracle.
+//! Properties: blocks of toys in parallel equal the oracle.
 
 use std::{sync::LazyLock, time::Duration};
 
-use blockloom_state::{Memory, Sight};
+use blockloom_state::{Memory, Visibility};
 use proptest::prelude::*;
 
 use crate::{
     threads::pool::Workers,
     toy::{
         dice::Dice,
-        machine::Moods,
+        machine::Misbehaviour,
         oracle,
         program::{COINBASE, Toy},
         run,
@@ -19,19 +19,19 @@ use crate::{
 static WORKERS: LazyLock<Workers> =
     LazyLock::new(|| Workers::start(8, Duration::ZERO).expect("the system gives threads"));
 
-/// Panics of moody runs are no news.
-fn hush() {
-    let loud = std::panic::take_hook();
+/// Suppresses the messages of random panics.
+fn suppress_random_panics() {
+    let print = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
-        if panic.payload().downcast_ref::<&str>() != Some(&"a mood") {
-            loud(panic);
+        if panic.payload().downcast_ref::<&str>() != Some(&"a random panic") {
+            print(panic);
         }
     }));
 }
 
-/// Runs blocks until so many transactions ran.
+/// Executes blocks with at least this number of transactions in total.
 fn blocks_agree(seed: u64, transactions: usize) {
-    hush();
+    suppress_random_panics();
     let mut dice = Dice::new(seed);
     let mut memory = Memory::default();
     let mut ran = 0;
@@ -42,11 +42,11 @@ fn blocks_agree(seed: u64, transactions: usize) {
         let toy = Toy::new(&mut shape, locations, size);
         let (threads, one_in) = (1 + shape.below(8) as usize, [0, 50, 5][shape.below(3) as usize]);
         memory.reset();
-        let sight = if shape.once_in(4) { Sight::Blindfolded } else { Sight::Clear };
-        memory.open(COINBASE, sight);
-        let outcome = run(&toy, &WORKERS, threads, Moods { seed, one_in }, &memory);
+        let visibility = if shape.once_in(4) { Visibility::Nothing } else { Visibility::Published };
+        memory.open(COINBASE, visibility);
+        let outcome = run(&toy, &WORKERS, threads, Misbehaviour { seed, one_in }, &memory);
         let expected = oracle::expect(&toy);
-        assert_eq!(outcome.refused, expected.refused, "seed {seed}");
+        assert_eq!(outcome.invalid, expected.invalid, "seed {seed}");
         assert_eq!(outcome.yields, expected.yields, "seed {seed}");
         assert_eq!(outcome.after.first_difference(&expected.after), None, "seed {seed}");
         ran += expected.yields.len();
@@ -57,7 +57,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 50, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_million_toys_come_out_as_the_oracle_says(seed: u64) {
+    fn a_million_toys_equal_the_oracle(seed: u64) {
         blocks_agree(seed, 20_500);
     }
 }

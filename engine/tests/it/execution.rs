@@ -16,8 +16,8 @@ use alloy_evm::eth::dao_fork::{DAO_HARDFORK_ACCOUNTS, DAO_HARDFORK_BENEFICIARY};
 use alloy_hardforks::EthereumHardfork::{self, *};
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256, bytes, keccak256};
 use blockloom_engine::{
-    AccessLists, Block, BlockError, Config, CustomPrecompiles, Engine, Frame, Invalid, Lists, Outcome, BlockStep,
-    Reason, Rules, Spread, SystemCallError, Transaction, TransactionError,
+    AccessLists, Block, BlockError, BlockStep, Config, CustomPrecompiles, Engine, Frame, Invalid, Lists,
+    Outcome, Reason, Rules, Spread, SystemCallError, Transaction, TransactionError,
 };
 use blockloom_state::{Allocation, Life, MemoryStore};
 use revm::{

@@ -10,14 +10,14 @@ use alloy_consensus::Header;
 use alloy_eips::eip7928::{AccountChanges, BlockAccessList, ITEM_COST, compute_block_access_list_hash};
 use alloy_primitives::{U256, keccak256};
 use blockloom_engine::{
-    Block, BlockError, Engine, GivenList, Invalid, ListError, Outcome, Reason, CommittedStep, decode_list,
+    Block, BlockError, CommittedStep, Engine, GivenList, Invalid, ListError, Outcome, Reason, decode_list,
 };
 use blockloom_fixtures::{BlockReport, Executor, Harness, Sources, check, read};
 use blockloom_fuzz::{
     FORKS, HostileBlock, difference, engine_on, engines, execute_with_delayed_commits, hostile_block_of,
     mutated, suites::Suites,
 };
-use blockloom_state::{ListItem, ListValue, MemoryStore, ListDifference};
+use blockloom_state::{ListDifference, ListItem, ListValue, MemoryStore};
 
 /// The variable with the number of lists, and its default.
 const VARIABLE: &str = "BLOCKLOOM_MUTATIONS";
@@ -142,10 +142,10 @@ impl Subject {
                 reads.saturating_mul(ITEM_COST as u64) > *gas && *gas <= self.block.env.gas_limit,
                 "not justified",
             ),
-            ListError::Parts { first, count } => {
+            ListError::Differs { first, count } => {
                 (*count > 0 && self.is_difference(list, first), "other than execution")
             }
-            ListError::Encoding(_) | ListError::Hash { .. } => (false, ""),
+            _ => (false, ""),
         };
         if cause.0 { Ok(cause.1) } else { Err(format!("refused for a false reason: {error}")) }
     }

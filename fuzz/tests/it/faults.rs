@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::{Address, B256, U256};
-use blockloom_engine::{Config, Engine, BlockStep, Reason};
+use blockloom_engine::{BlockStep, Config, Engine, Reason};
 use blockloom_fuzz::{HostileBlock, hostile_block};
 use blockloom_state::MemoryStore;
 use proptest::prelude::*;

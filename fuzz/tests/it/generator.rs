@@ -8,7 +8,7 @@ use alloy_eips::eip6110::DEPOSIT_REQUEST_TYPE;
 use alloy_evm::EvmEnv;
 use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::{Address, B256, U256};
-use blockloom_engine::{Config, Engine, Invalid, BlockStep, Reason, Transaction};
+use blockloom_engine::{BlockStep, Config, Engine, Invalid, Reason, Transaction};
 use blockloom_fuzz::{FORKS, HostileBlock, hostile_block, hostile_block_of};
 use blockloom_state::{AccountChange, Change, Changes};
 use proptest::{
@@ -140,9 +140,9 @@ fn inspect(HostileBlock { base, block, .. }: &HostileBlock, counter: &mut Counte
 /// Executes a block, and returns the changes of its transactions up to the first invalid one.
 fn execute(HostileBlock { base, block, .. }: &HostileBlock, counter: &mut Counter) -> Vec<Changes> {
     let mut transactions = Vec::new();
-    let result = Engine::new(Config::sequential()).execute_with(base, block, |step| {
+    let result = Engine::new(Config::sequential()).execute_with(base, block, |committed| {
         if let BlockStep::Transaction(..) = committed.step {
-            transactions.push(step.changes);
+            transactions.push(committed.changes);
         }
         ControlFlow::Continue(())
     });

@@ -1,34 +1,33 @@
-//! Where two access lists (EIP-7928) part.
+//! The differences of two block-level access lists (EIP-7928), to find why a block's list is wrong.
 //!
-//! Says it the way somebody needs it who looks for the cause: the first thing that one of them says
-//! and the other does not, in the order in which a block happens. What is only accessed has no place in
-//! that order and comes last.
+//! Differences come in the order in which a block executes, so that the cause is the first one. Mere
+//! accesses have no access index and come last.
 
 use std::{collections::BTreeMap, fmt};
 
 use alloy_eip7928::{AccountChanges, BlockAccessIndex};
 use alloy_primitives::{Address, Bytes, U256};
 
-/// Something that two lists do not both say.
+/// An item in which two access lists differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListDifference {
-    /// When it happens: 0 is before the transactions, transaction `i` is `i + 1`; nothing if it is only
-    /// accessed.
+    /// The access index of the change: 0 is before the transactions, `i + 1` is transaction `i`. `None` for a
+    /// mere access.
     pub index: Option<BlockAccessIndex>,
-    /// Of which account it is.
+    /// The account.
     pub address: Address,
-    /// What of it.
+    /// The item of the account.
     pub item: ListItem,
-    /// What the first list says of it, if anything.
+    /// The value in the declared list, if it has the item.
     pub declared: Option<ListValue>,
-    /// What the second one does.
+    /// The value in the actual list, if it has the item.
     pub actual: Option<ListValue>,
 }
 
-/// What a list may say something of.
+/// An item of an access list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ListItem {
-    /// The account is in the list.
+    /// The account is listed.
     Account,
     /// Its balance changes.
     Balance,
@@ -38,73 +37,73 @@ pub enum ListItem {
     Code,
     /// A slot changes.
     Slot(U256),
-    /// A slot is accessed and does not change.
+    /// A slot is accessed but does not change.
     Read(U256),
 }
 
-/// What a list says of it.
+/// The value that a list has for an item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ListValue {
-    /// That it is there.
+    /// The item is listed, and has no value.
     Accessed,
-    /// The balance, the nonce, or what the slot holds, after that index.
+    /// The balance, nonce or slot value after the access index.
     Number(U256),
-    /// The code after that index.
+    /// The code after the access index.
     Code(Bytes),
 }
 
-/// When, who, and what. What is only accessed comes after all that happens.
-type Key = (u64, Address, ListItem);
+/// Access index, account and item. Mere accesses come after all changes.
+type ItemKey = (u64, Address, ListItem);
 const ONLY_ACCESSED: u64 = u64::MAX;
 
-/// Everything that `declared` and `actual` do not both say, in the order in which it happens.
+/// All differences of the two lists, in the order in which the block executes.
 pub fn list_differences(declared: &[AccountChanges], actual: &[AccountChanges]) -> Vec<ListDifference> {
     let (mut declared, actual) = (items(declared), items(actual));
-    let mut list_differences = Vec::new();
-    let mut part = |(index, address, item): Key, declared, actual| {
+    let mut differences = Vec::new();
+    let mut add = |(index, address, item): ItemKey, declared, actual| {
         let index = (index != ONLY_ACCESSED).then_some(BlockAccessIndex(index));
-        list_differences.push(ListDifference { index, address, item, declared, actual });
+        differences.push(ListDifference { index, address, item, declared, actual });
     };
     for (key, actual) in actual {
         let declared = declared.remove(&key);
         if declared.as_ref() != Some(&actual) {
-            part(key, declared, Some(actual));
+            add(key, declared, Some(actual));
         }
     }
-    declared.into_iter().for_each(|(key, declared)| part(key, Some(declared), None));
-    list_differences.sort_by_key(|parting| {
-        (parting.index.map_or(ONLY_ACCESSED, |index| index.0), parting.address, parting.item)
+    declared.into_iter().for_each(|(key, declared)| add(key, Some(declared), None));
+    differences.sort_by_key(|difference| {
+        (difference.index.map_or(ONLY_ACCESSED, |index| index.0), difference.address, difference.item)
     });
-    list_differences
+    differences
 }
 
-/// All that a list says.
-fn items(list: &[AccountChanges]) -> BTreeMap<Key, ListValue> {
+/// All items of a list.
+fn items(list: &[AccountChanges]) -> BTreeMap<ItemKey, ListValue> {
     let mut items = BTreeMap::new();
     for account in list {
         let address = account.address;
-        let mut say = |index: u64, item, value| items.insert((index, address, item), value);
-        say(ONLY_ACCESSED, ListItem::Account, ListValue::Accessed);
+        let mut add = |index: u64, item, value| items.insert((index, address, item), value);
+        add(ONLY_ACCESSED, ListItem::Account, ListValue::Accessed);
         for change in &account.balance_changes {
             let value = ListValue::Number(change.post_balance);
-            say(change.block_access_index.0, ListItem::Balance, value);
+            add(change.block_access_index.0, ListItem::Balance, value);
         }
         for change in &account.nonce_changes {
             let value = ListValue::Number(U256::from(change.new_nonce));
-            say(change.block_access_index.0, ListItem::Nonce, value);
+            add(change.block_access_index.0, ListItem::Nonce, value);
         }
         for change in &account.code_changes {
             let value = ListValue::Code(change.new_code.clone());
-            say(change.block_access_index.0, ListItem::Code, value);
+            add(change.block_access_index.0, ListItem::Code, value);
         }
         for slot in &account.storage_changes {
             for change in &slot.changes {
                 let value = ListValue::Number(change.new_value);
-                say(change.block_access_index.0, ListItem::Slot(slot.slot), value);
+                add(change.block_access_index.0, ListItem::Slot(slot.slot), value);
             }
         }
         for key in &account.storage_reads {
-            say(ONLY_ACCESSED, ListItem::Read(*key), ListValue::Accessed);
+            add(ONLY_ACCESSED, ListItem::Read(*key), ListValue::Accessed);
         }
     }
     items
@@ -118,10 +117,10 @@ impl fmt::Display for ListDifference {
             None => write!(f, "at no index, ")?,
         }
         write!(f, "account {address}, {item}: ")?;
-        let said = |value: &Option<ListValue>| {
+        let text = |value: &Option<ListValue>| {
             value.as_ref().map_or_else(|| "nothing".to_owned(), ListValue::to_string)
         };
-        write!(f, "{} is declared, {} is so", said(declared), said(actual))
+        write!(f, "declared {}, actual {}", text(declared), text(actual))
     }
 }
 
@@ -138,16 +137,18 @@ impl fmt::Display for ListItem {
     }
 }
 
-/// How many bytes of a code are shown.
-const SHOWN: usize = 32;
+/// How many bytes of a code are printed.
+const PRINTED_CODE_BYTES: usize = 32;
 
 impl fmt::Display for ListValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Accessed => f.write_str("an access"),
             Self::Number(number) => write!(f, "{number:#x}"),
-            Self::Code(code) if code.len() <= SHOWN => write!(f, "code {code}"),
-            Self::Code(code) => write!(f, "{} bytes of code, {}...", code.len(), code.slice(..SHOWN)),
+            Self::Code(code) if code.len() <= PRINTED_CODE_BYTES => write!(f, "code {code}"),
+            Self::Code(code) => {
+                write!(f, "{} bytes of code, {}...", code.len(), code.slice(..PRINTED_CODE_BYTES))
+            }
         }
     }
 }
@@ -174,33 +175,36 @@ mod tests {
     }
 
     #[test]
-    fn equal_lists_do_not_part() {
+    fn equal_lists_have_no_differences() {
         let list = [paid(1, 1, 5), wrote(2, 1, 2, 3)];
         assert_eq!(list_differences(&list, &list), []);
     }
 
     #[test]
-    fn lists_part_where_something_happens_first_that_only_one_says_or_both_differently() {
+    fn differences_come_in_the_order_of_execution_and_accesses_last() {
         let declared = [paid(1, 2, 5), wrote(2, 1, 1, 3), account(9)];
         let actual = [paid(1, 2, 6), wrote(2, 1, 3, 3)];
-        let told: Vec<_> = list_differences(&declared, &actual).iter().map(ListDifference::to_string).collect();
+        let texts: Vec<_> =
+            list_differences(&declared, &actual).iter().map(ListDifference::to_string).collect();
         let at = |text: &str, number| text.replace('@', &Address::with_last_byte(number).to_string());
         assert_eq!(
-            told,
+            texts,
             [
-                at("index 1, account @, slot 0x1: 0x3 is declared, nothing is so", 2),
-                at("index 2, account @, balance: 0x5 is declared, 0x6 is so", 1),
-                at("index 3, account @, slot 0x1: nothing is declared, 0x3 is so", 2),
-                at("at no index, account @, the account itself: an access is declared, nothing is so", 9),
+                at("index 1, account @, slot 0x1: declared 0x3, actual nothing", 2),
+                at("index 2, account @, balance: declared 0x5, actual 0x6", 1),
+                at("index 3, account @, slot 0x1: declared nothing, actual 0x3", 2),
+                at("at no index, account @, the account itself: declared an access, actual nothing", 9),
             ]
         );
     }
 
     #[test]
-    fn what_one_list_says_is_written_and_the_other_is_read_is_told_twice() {
+    fn a_slot_that_is_written_in_one_list_and_read_in_the_other_is_two_differences() {
         let read = AccountChanges { storage_reads: vec![U256::from(1)], ..account(2) };
-        let items: Vec<_> =
-            list_differences(&[read], &[wrote(2, 1, 1, 3)]).into_iter().map(|parting| parting.item).collect();
+        let items: Vec<_> = list_differences(&[read], &[wrote(2, 1, 1, 3)])
+            .into_iter()
+            .map(|difference| difference.item)
+            .collect();
         assert_eq!(items, [ListItem::Slot(U256::from(1)), ListItem::Read(U256::from(1))]);
     }
 }

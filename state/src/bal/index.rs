@@ -1,8 +1,7 @@
-//! What somebody says beforehand that the transactions of a block write: predictions with their values.
+//! The access-list index: finds what a block's access list (EIP-7928) predicts of accounts and slots.
 //!
-//! Owns an access list (EIP-7928), wherever it comes from, and finds things in it. Says what an account
-//! or a slot is just before a transaction, as far as anything before it in the block changes it.
-//! Nothing here is ever believed: what is wrong costs a run, never an outcome.
+//! Owns a list, trusted or not. Returns what an account or a slot holds just before a transaction, if the
+//! list has a change before it. The values are predictions: a wrong one costs a run, never an outcome.
 
 use std::sync::OnceLock;
 
@@ -13,79 +12,60 @@ use alloy_eip7928::{
 use alloy_primitives::{Address, B256, U256, map::AddressMap};
 use revm_state::{AccountInfo, Bytecode};
 
-use crate::model::index::{AccessIndex, TxIndex};
+use crate::model::index::{AccessIndex, ListAccountId, TxIndex};
 
-/// An access list in which accounts and slots are found fast.
+/// A block's access list with an index of its accounts.
 #[derive(Debug)]
 pub struct AccessListIndex {
     list: BlockAccessList,
-    places: AddressMap<ListAccountId>,
-    /// For each account that gets code, in the order of the list: its codes, once they are needed.
-    codes: Vec<Codes>,
+    ids: AddressMap<ListAccountId>,
+    /// The codes of each account, in the order of its code changes, decoded when they are first read.
+    codes: Vec<Box<[OnceLock<(B256, Bytecode)>]>>,
     delegations: Delegations,
 }
 
-/// Whether a code may be one that delegates to another account (EIP-7702).
+/// Whether the fork knows delegations (EIP-7702).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delegations {
-    /// It is, if it looks like one.
+    /// A code with the form of a delegation is one.
     Known,
-    /// No: such bytes are instructions like any others, under forks in which they may be deployed.
+    /// Such bytes are ordinary instructions, which some forks allow to deploy.
     Unknown,
 }
 
-/// Where an account is in the list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ListAccountId {
-    place: u32,
-    /// Where its codes are.
-    codes: Option<u32>,
+/// A change with an access index.
+trait IndexedItem {
+    fn access_index(&self) -> BlockAccessIndex;
 }
 
-/// The codes that an account gets, in order, and their hashes.
-type Codes = Box<[OnceLock<(B256, Bytecode)>]>;
-
-/// A change of which the list says when it happens.
-trait Dated {
-    fn date(&self) -> BlockAccessIndex;
-}
-
-macro_rules! dated {
+macro_rules! indexed_items {
     ($($change:ty),*) => {
-        $(impl Dated for $change {
-            fn date(&self) -> BlockAccessIndex {
+        $(impl IndexedItem for $change {
+            fn access_index(&self) -> BlockAccessIndex {
                 self.block_access_index
             }
         })*
     };
 }
 
-dated!(BalanceChange, NonceChange, CodeChange, StorageChange);
+indexed_items!(BalanceChange, NonceChange, CodeChange, StorageChange);
 
 impl AccessListIndex {
-    /// An index of `list`, which is to be that of a block with so many transactions under a fork that
-    /// knows delegations or does not.
+    /// An index of the list of a block with `transactions` transactions.
     ///
     /// # Errors
     ///
-    /// If the list is not in order, says something twice, or speaks of what the block does not have.
+    /// If the list is not sorted, has duplicates, or has an access index that the block does not have.
     pub fn new(
         list: BlockAccessList,
         transactions: usize,
         delegations: Delegations,
     ) -> Result<Self, BlockAccessListValidationError> {
         validate_block_access_list(&list, transactions)?;
-        let (mut places, mut codes) = (AddressMap::default(), Vec::new());
-        places.reserve(list.len());
-        for (place, account) in (0..).zip(&list) {
-            let mut id = ListAccountId { place, codes: None };
-            if !account.code_changes.is_empty() {
-                id.codes = Some(codes.len() as u32);
-                codes.push(account.code_changes.iter().map(|_| OnceLock::new()).collect());
-            }
-            places.insert(account.address, id);
-        }
-        Ok(Self { list, places, codes, delegations })
+        let ids =
+            list.iter().enumerate().map(|(number, account)| (account.address, ListAccountId::new(number)));
+        let codes = list.iter().map(|account| account.code_changes.iter().map(|_| OnceLock::new()).collect());
+        Ok(Self { ids: ids.collect(), codes: codes.collect(), list, delegations })
     }
 
     /// The list.
@@ -93,13 +73,13 @@ impl AccessListIndex {
         &self.list
     }
 
-    /// Where an account is, if it is in the list.
+    /// The id of an account, if it is in the list.
     #[inline]
     pub(crate) fn find(&self, address: &Address) -> Option<ListAccountId> {
-        self.places.get(address).copied()
+        self.ids.get(address).copied()
     }
 
-    /// Makes of an account as the base has it what it is just before `reader`.
+    /// Turns an account of the base into what it is just before `reader`.
     pub(crate) fn apply(&self, id: ListAccountId, reader: TxIndex, info: &mut Option<AccountInfo>) {
         let account = self.account(id);
         let balance = latest(&account.balance_changes, reader);
@@ -115,32 +95,34 @@ impl AccessListIndex {
         if let Some(change) = nonce {
             now.nonce = change.new_nonce;
         }
-        if let (Some(position), Some(codes)) = (code, id.codes) {
-            let known = &self.codes[codes as usize][position];
-            let (hash, code) = known.get_or_init(|| self.code_of(&account.code_changes[position]));
+        if let Some(position) = code {
+            let known = &self.codes[id.get()][position];
+            let (hash, code) = known.get_or_init(|| self.decode(&account.code_changes[position]));
             (now.code_hash, now.code) = (*hash, Some(code.clone()));
         }
-        // Who is left with nothing is no more (EIP-161).
+        // An empty account does not exist (EIP-161).
         if now.is_empty() {
             *info = None;
         }
     }
 
-    /// What a slot holds just before `reader`, if something before it in the block changed that.
+    /// The value of a slot just before `reader`, if the list has a change of it before `reader`.
     pub(crate) fn slot(&self, id: ListAccountId, key: U256, reader: TxIndex) -> Option<U256> {
         let account = self.account(id);
         let end = last_end(account, reader);
         let changes = account.storage_changes.binary_search_by_key(&key, |slot: &SlotChanges| slot.slot).ok();
-        let change = changes.and_then(|place| latest(&account.storage_changes[place].changes, reader));
+        let change = changes.and_then(|found| latest(&account.storage_changes[found].changes, reader));
         match (change, end) {
-            (Some(change), end) if end.is_none_or(|end| end <= change.date()) => Some(change.new_value),
+            (Some(change), end) if end.is_none_or(|end| end <= change.access_index()) => {
+                Some(change.new_value)
+            }
             (_, end) => end.map(|_| U256::ZERO),
         }
     }
 
-    /// A code as revm has it. One that delegates and is malformed cannot come about: it is an empty one
-    /// here, so that whoever runs it is found stale.
-    fn code_of(&self, change: &CodeChange) -> (B256, Bytecode) {
+    /// A code in revm's form. A malformed delegation cannot exist in a state. It becomes empty code, so that
+    /// a run that reads it is found stale.
+    fn decode(&self, change: &CodeChange) -> (B256, Bytecode) {
         let bytes = change.new_code.clone();
         let code = match self.delegations {
             Delegations::Known => Bytecode::new_raw_checked(bytes).unwrap_or_default(),
@@ -150,38 +132,40 @@ impl AccessListIndex {
     }
 
     fn account(&self, id: ListAccountId) -> &AccountChanges {
-        &self.list[id.place as usize]
+        &self.list[id.get()]
     }
 }
 
-/// Where the last change before `reader` is, if there is one.
+/// The position of the last change before `reader`.
 #[inline]
-fn position<C: Dated>(changes: &[C], reader: TxIndex) -> Option<usize> {
+fn position<C: IndexedItem>(changes: &[C], reader: TxIndex) -> Option<usize> {
     let reader = BlockAccessIndex(AccessIndex::from(reader).get().into());
-    changes.partition_point(|change| change.date() < reader).checked_sub(1)
+    changes.partition_point(|change| change.access_index() < reader).checked_sub(1)
 }
 
 #[inline]
-fn latest<C: Dated>(changes: &[C], reader: TxIndex) -> Option<&C> {
+fn latest<C: IndexedItem>(changes: &[C], reader: TxIndex) -> Option<&C> {
     position(changes, reader).map(|position| &changes[position])
 }
 
-/// When the account's life ended last before `reader`: its slots were empty then. Only who is no more
-/// loses its nonce; and whoever stops delegating (EIP-7702) counts that.
+/// The last access index before `reader` at which the account's life ended: its slots were empty then.
+///
+/// A nonce drops to zero only when the account is destroyed. Code is lost then as well, but also when a
+/// delegation (EIP-7702) is cleared, which increments the nonce.
 fn last_end(account: &AccountChanges, reader: TxIndex) -> Option<BlockAccessIndex> {
     let nonces = &account.nonce_changes;
     let lost_nonce = nonces[..position(nonces, reader).map_or(0, |last| last + 1)]
         .iter()
         .rev()
         .find(|change| change.new_nonce == 0)
-        .map(Dated::date);
+        .map(IndexedItem::access_index);
     let codes = &account.code_changes;
-    let has_nonce = |date| nonces.binary_search_by_key(&date, Dated::date).is_ok();
+    let has_nonce = |index| nonces.binary_search_by_key(&index, IndexedItem::access_index).is_ok();
     let lost_code = codes[..position(codes, reader).map_or(0, |last| last + 1)]
         .iter()
         .rev()
-        .find(|change| change.new_code.is_empty() && !has_nonce(change.date()))
-        .map(Dated::date);
+        .find(|change| change.new_code.is_empty() && !has_nonce(change.access_index()))
+        .map(IndexedItem::access_index);
     lost_nonce.max(lost_code)
 }
 
@@ -205,7 +189,7 @@ mod tests {
         TxIndex::new(transaction)
     }
 
-    /// A contract that is called at 1, destroyed at 3 and made anew at 5, in a block of six.
+    /// A contract that is called at index 1, destroyed at 3 and created again at 5, in a block of six.
     fn contract() -> AccountChanges {
         let code = |index, new_code| CodeChange { block_access_index: at(index), new_code };
         let slot = |key, changes: &[(u64, u64)]| SlotChanges {
@@ -234,66 +218,66 @@ mod tests {
         }
     }
 
-    fn foresight(account: AccountChanges) -> (AccessListIndex, ListAccountId) {
-        let foresight = AccessListIndex::new(vec![account], 6, Delegations::Known).unwrap();
-        let id = foresight.find(&ACCOUNT).unwrap();
-        (foresight, id)
+    fn index_of(account: AccountChanges) -> (AccessListIndex, ListAccountId) {
+        let index = AccessListIndex::new(vec![account], 6, Delegations::Known).unwrap();
+        let id = index.find(&ACCOUNT).unwrap();
+        (index, id)
     }
 
     #[test]
     fn a_reader_sees_the_last_change_before_it_or_the_base() {
-        let (foresight, id) = foresight(contract());
-        let seen = |reader| {
+        let (index, id) = index_of(contract());
+        let read = |reader| {
             let mut info = Some(AccountInfo { nonce: 9, ..AccountInfo::from_balance(word(3)) });
-            foresight.apply(id, before(reader), &mut info);
+            index.apply(id, before(reader), &mut info);
             info.map(|info| (info.balance, info.nonce, info.code_hash != KECCAK256_EMPTY))
         };
         // Transaction `i` is at index `i + 1` of the list.
-        assert_eq!(seen(0), Some((word(3), 9, false)), "nothing happened");
-        assert_eq!(seen(1), Some((word(7), 9, false)));
-        assert_eq!(seen(2), Some((word(7), 9, false)), "it does not see its own");
-        assert_eq!([seen(3), seen(4)], [None; 2], "it is no more");
-        assert_eq!(seen(5), Some((word(0), 1, true)));
-        assert_eq!(foresight.find(&Address::ZERO), None);
+        assert_eq!(read(0), Some((word(3), 9, false)), "no change yet");
+        assert_eq!(read(1), Some((word(7), 9, false)));
+        assert_eq!(read(2), Some((word(7), 9, false)), "its own change is invisible");
+        assert_eq!([read(3), read(4)], [None; 2], "destroyed");
+        assert_eq!(read(5), Some((word(0), 1, true)));
+        assert_eq!(index.find(&Address::ZERO), None);
     }
 
     #[test]
-    fn a_slot_is_what_was_written_there_last_in_the_life_that_the_account_lives() {
-        let (foresight, id) = foresight(contract());
-        let seen = |key, reader| foresight.slot(id, word(key), before(reader));
-        assert_eq!([0, 1, 2].map(|reader| seen(1, reader)), [None, Some(word(11)), Some(word(11))]);
-        assert_eq!([3, 4, 5].map(|reader| seen(1, reader)), [word(0), word(0), word(15)].map(Some));
-        assert_eq!([1, 3, 5].map(|reader| seen(2, reader)), [word(21), word(0), word(0)].map(Some));
-        assert_eq!([1, 3].map(|reader| seen(3, reader)), [None, Some(word(0))]);
+    fn a_slot_holds_the_last_write_in_the_current_life_of_the_account() {
+        let (index, id) = index_of(contract());
+        let read = |key, reader| index.slot(id, word(key), before(reader));
+        assert_eq!([0, 1, 2].map(|reader| read(1, reader)), [None, Some(word(11)), Some(word(11))]);
+        assert_eq!([3, 4, 5].map(|reader| read(1, reader)), [word(0), word(0), word(15)].map(Some));
+        assert_eq!([1, 3, 5].map(|reader| read(2, reader)), [word(21), word(0), word(0)].map(Some));
+        assert_eq!([1, 3].map(|reader| read(3, reader)), [None, Some(word(0))]);
     }
 
     #[test]
-    fn who_stops_delegating_keeps_its_slots() {
+    fn an_account_that_clears_its_delegation_keeps_its_slots() {
         let cleared = CodeChange { block_access_index: at(2), new_code: bytes!("") };
-        let counted = NonceChange { block_access_index: at(2), new_nonce: 4 };
-        let (foresight, id) = foresight(AccountChanges {
-            nonce_changes: vec![counted],
+        let incremented = NonceChange { block_access_index: at(2), new_nonce: 4 };
+        let (index, id) = index_of(AccountChanges {
+            nonce_changes: vec![incremented],
             code_changes: vec![cleared],
             ..AccountChanges::new(ACCOUNT)
         });
-        assert_eq!(foresight.slot(id, word(1), before(5)), None);
+        assert_eq!(index.slot(id, word(1), before(5)), None);
     }
 
     #[test]
-    fn a_code_delegates_only_where_the_fork_knows_that() {
+    fn a_code_delegates_only_if_the_fork_knows_delegations() {
         let code = [&[0xef, 1, 0][..], &[7; 20]].concat();
         let deployed = CodeChange { block_access_index: at(1), new_code: code.into() };
         let account = AccountChanges { code_changes: vec![deployed], ..AccountChanges::new(ACCOUNT) };
         for (delegations, delegates) in [(Delegations::Known, true), (Delegations::Unknown, false)] {
-            let foresight = AccessListIndex::new(vec![account.clone()], 6, delegations).unwrap();
+            let index = AccessListIndex::new(vec![account.clone()], 6, delegations).unwrap();
             let mut info = None;
-            foresight.apply(foresight.find(&ACCOUNT).unwrap(), before(3), &mut info);
+            index.apply(index.find(&ACCOUNT).unwrap(), before(3), &mut info);
             assert_eq!(info.unwrap().code.unwrap().is_eip7702(), delegates);
         }
     }
 
     #[test]
-    fn a_list_out_of_order_or_about_more_than_the_block_has_is_refused() {
+    fn an_unsorted_list_or_one_with_a_wrong_index_is_rejected() {
         let twice = vec![AccountChanges::new(ACCOUNT), AccountChanges::new(ACCOUNT)];
         let new = |list, transactions| AccessListIndex::new(list, transactions, Delegations::Known);
         assert!(new(twice, 6).is_err());

@@ -1,4 +1,4 @@
-//! Block-level access lists (EIP-7928): an index for readers, the builder, and the comparison of two lists.
+//! Block-level access lists (EIP-7928): the index for readers, the builder, and the differences of two lists.
 //!
 //! May import `model` and `record`.
 

@@ -3,6 +3,7 @@
 //! May import `model`, `record` and `bal`.
 
 pub(crate) mod overlay;
-pub(crate) mod pending;
-pub(crate) mod step_changes;
-pub(crate) mod validate;
+mod overlay_entry;
+mod pending;
+mod step_changes;
+mod validate;

@@ -1,68 +1,60 @@
-//! What was committed to an overlay lately, as effects that others can be told of.
+//! Effects that were committed to an overlay and are still to be published.
 //!
-//! Owns the names of what changed, and what the accounts were before. What they are now the overlay
-//! knows: so telling late tells of what counts in the end, all in one. Most of it is told soon; what is
-//! kept back is told in growing portions, when it turns out that somebody misses some of it.
+//! Owns notes of which accounts and slots changed, and what the accounts were when they were last published. The
+//! values come from the overlay when the notes are taken, so several changes of one location are published as one.
+//! Recent notes are taken at the next publication; withheld ones in growing portions, after a stale record shows
+//! that one was missed.
 
 use alloy_primitives::{Address, U256};
-use revm_state::{Account as EvmAccount, AccountId, AccountInfo, Bytecode};
+use revm_state::{Account as EvmAccount, AccountInfo, Bytecode};
 
 use crate::{
-    commit::overlay::{Entry, Overlay, entry},
-    model::{account::Account, base::Base},
-    record::record::{
-        AccountEffect, AccountObservation, AccountRecord, BalanceEffect, LifeChange, Record, SlotRecord, code_of,
+    commit::{
+        overlay::Overlay,
+        overlay_entry::{OverlayEntry, entry},
+    },
+    model::{
+        account::Account,
+        base::Base,
+        index::{MemoryAccountId, OverlayAccountId},
+    },
+    record::{
+        effect::{AccountEffect, BalanceEffect, LifeChange, code_of},
+        observation::AccountObservation,
+        publication::{Portion, Publication},
+        record::{AccountRecord, Record, SlotRecord},
     },
 };
 
-/// How much of what was kept back is told at first.
+/// How many withheld notes the first portion has. A larger one publishes more in vain, a smaller one needs more
+/// misses until everything is published.
 const FIRST_PORTION: usize = 8;
 
-/// Whether others are to be told of effects.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keeping {
-    /// Now or soon.
-    Kept,
-    /// Only if somebody misses them.
-    KeptBack,
-    /// Never.
-    Forgotten,
-}
-
-/// How much is told of what is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Share {
-    /// What is not kept back.
-    Latest,
-    /// That, and a portion of what is kept back: each time twice as much.
-    AndMore,
-}
-
-/// The names of what changed.
+/// Notes of what changed since the last publication.
 #[derive(Debug, Default)]
-pub(super) struct Trace {
-    /// Where what changes now is noted.
-    list: List,
-    /// Every account that changed; notes say its position.
-    accounts: Vec<Traced>,
-    latest: Vec<Note>,
-    /// Those that are being told of.
+pub(super) struct PendingEffects {
+    /// Where new notes go.
+    list: NoteList,
+    /// Every account that changed; notes hold positions in this list.
+    accounts: Vec<PendingAccount>,
+    recent: Vec<Note>,
+    /// The notes that are being published.
     taken: Vec<Note>,
-    back: Vec<Note>,
-    /// How many of those that are kept back were told of.
-    told: usize,
+    withheld: Vec<Note>,
+    /// How many of the withheld notes were published.
+    released: usize,
     portion: usize,
 }
 
-/// Where something is noted.
+/// A list of notes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum List {
+enum NoteList {
     #[default]
-    Latest,
-    Back,
+    Recent,
+    Withheld,
 }
 
-/// Something that changed: an account, or one of its slots.
+/// An account that changed, or one of its slots.
 #[derive(Clone, Copy, Debug)]
 struct Note {
     account: u32,
@@ -71,81 +63,84 @@ struct Note {
 
 /// An account that changed.
 #[derive(Debug)]
-struct Traced {
-    place: AccountId,
-    /// What it was when others were told of it last.
+struct PendingAccount {
+    /// The overlay's id of the account.
+    id: OverlayAccountId,
+    /// What it was when it was last published.
     before: Option<Account>,
     /// What became of its life since.
     life_change: LifeChange,
-    /// Where a note says that it changed.
-    noted: Option<List>,
-    /// Its position among the effects that are being told.
+    /// The list that has a note of its change.
+    noted: Option<NoteList>,
+    /// Its position among the effects that are being published.
     position: Option<u32>,
 }
 
 impl<B: Base> Overlay<B> {
-    /// Says whether the effects of what is committed after runs on this overlay are kept from now on
-    /// for [`take_trace`](Self::take_trace), as nothing is at first. Those that were kept are forgotten
-    /// if they are not.
-    pub fn keep(&mut self, keeping: Keeping) {
-        let list = match keeping {
-            Keeping::Kept => List::Latest,
-            Keeping::KeptBack => List::Back,
-            Keeping::Forgotten => {
-                let forgotten = self.trace.take().into_iter().flat_map(|trace| trace.accounts);
-                return forgotten.for_each(|traced| self.sides[traced.place.get()].traced = None);
+    /// Sets whether the effects that are committed from now on are kept for
+    /// [`take_effects`](Self::take_effects), and whether they are withheld. Nothing is kept at first.
+    /// [`Publication::Off`] drops what was kept.
+    pub fn set_publication(&mut self, publication: Publication) {
+        let list = match publication {
+            Publication::Immediate | Publication::Deferred => NoteList::Recent,
+            Publication::OnMiss => NoteList::Withheld,
+            Publication::Off => {
+                let dropped = self.pending.take().into_iter().flat_map(|pending| pending.accounts);
+                return dropped.for_each(|account| self.details[account.id.get()].pending = None);
             }
         };
-        self.trace.get_or_insert_default().list = list;
+        self.pending.get_or_insert_default().list = list;
     }
 
-    /// Keeps the effects of the record that was judged last, as if it had run here; it is about to be
-    /// committed. Payments are not told of: see [`Memory::publish`](crate::Memory::publish).
-    pub fn trace_record(&mut self, record: &Record) {
-        let Self { trace: Some(trace), accounts, sides, judged, .. } = self else { return };
-        let places = &judged[record.payments.len()..];
-        for (account, place) in record.accounts.iter().zip(places) {
+    /// Keeps the effects of the record that was validated last, as if its transaction had run here. The record is
+    /// about to be committed. Payments are not kept: see [`Memory::publish`](crate::Memory::publish).
+    pub fn keep_effects(&mut self, record: &Record) {
+        let Self { pending: Some(pending), accounts, details, validated, .. } = self else { return };
+        let ids = &validated[record.payments.len()..];
+        for (account, id) in record.accounts.iter().zip(ids) {
             if let Some(effect) = &account.effect {
-                let position = trace.name(*place, &mut entry(accounts, sides, *place));
-                trace.note_account(position, effect.life_change);
+                let position = pending.position(*id, &mut entry(accounts, details, *id));
+                pending.note_account(position, effect.life_change);
             }
         }
         for write in &record.writes {
-            let place = places[write.account as usize];
-            let account = trace.name(place, &mut entry(accounts, sides, place));
-            trace.note(Note { account, slot: Some(write.key) });
+            let id = ids[write.account as usize];
+            let account = pending.position(id, &mut entry(accounts, details, id));
+            pending.note(Note { account, slot: Some(write.key) });
         }
     }
 
-    /// Puts the effects of what was kept since the last call, all in one, in place of what is in
-    /// `effects`, whose room is used again. `introduce` names accounts that the base has no name for.
-    pub fn take_trace(
+    /// Replaces the content of `effects` by the combined effects that were kept since the last call.
+    /// `insert_account` gives the memory's id of an account that has none.
+    pub fn take_effects(
         &mut self,
         effects: &mut Record,
-        share: Share,
-        mut introduce: impl FnMut(Address, Option<AccountInfo>) -> AccountId,
+        portion: Portion,
+        mut insert_account: impl FnMut(Address, Option<AccountInfo>) -> MemoryAccountId,
     ) {
         effects.clear();
-        let Self { trace: Some(trace), accounts, sides, .. } = self else { return };
-        trace.take(share);
-        for Note { account, slot } in &trace.taken {
-            let traced = &mut trace.accounts[*account as usize];
-            let Entry { address, change, side } = entry(accounts, sides, traced.place);
-            let position = *traced.position.get_or_insert_with(|| {
-                let name = || {
+        let Self { pending: Some(pending), accounts, details, .. } = self else { return };
+        pending.take(portion);
+        for Note { account, slot } in &pending.taken {
+            let pending_account = &mut pending.accounts[*account as usize];
+            let OverlayEntry { address, change, detail } = entry(accounts, details, pending_account.id);
+            let position = *pending_account.position.get_or_insert_with(|| {
+                let insert = || {
                     let before = change.account.before;
-                    let code = side.code_before.clone();
-                    introduce(address, before.map(|before| before.into_info(code, None)))
+                    let code = detail.code_before.clone();
+                    insert_account(address, before.map(|before| before.into_info(code, None)))
                 };
-                let (id, observed) = (side.base_id.unwrap_or_else(name), AccountObservation::NOTHING);
+                // The base of an overlay whose effects are published is a `CachedBase`: its ids are the memory's.
+                let known = detail.base_id.map(|id| MemoryAccountId::from_revm(id.into_revm()));
+                let (id, observed) = (known.unwrap_or_else(insert), AccountObservation::NOTHING);
                 effects.accounts.push(AccountRecord { address, id: Some(id), observed, effect: None });
                 effects.accounts.len() as u32 - 1
             });
-            // A life is told of with its first slot: slots that were told of before it would not be in it.
-            if let Some(effect) = traced.take_effect(change.account.after, side.code.as_ref()) {
+            // A new life is published before its first slot, so that the slot belongs to it.
+            if let Some(effect) = pending_account.take_effect(change.account.after, detail.code.as_ref()) {
                 effects.accounts[position as usize].effect = Some(effect);
             }
-            // Of a life that has ended since nothing is left.
+            // The slots of a life that has ended since are gone.
             let slot = slot.and_then(|key| Some((key, change.slots.get(&key)?)));
             effects.writes.extend(slot.map(|(key, slot)| SlotRecord {
                 account: position,
@@ -154,21 +149,21 @@ impl<B: Base> Overlay<B> {
                 value: slot.after,
             }));
         }
-        for note in trace.taken.drain(..) {
-            trace.accounts[note.account as usize].position = None;
+        for note in pending.taken.drain(..) {
+            pending.accounts[note.account as usize].position = None;
         }
-        if trace.latest.is_empty() && trace.back.is_empty() {
-            trace.accounts.drain(..).for_each(|traced| sides[traced.place.get()].traced = None);
+        if pending.recent.is_empty() && pending.withheld.is_empty() {
+            pending.accounts.drain(..).for_each(|account| details[account.id.get()].pending = None);
         }
     }
 }
 
-impl Trace {
-    /// Keeps what a run leaves of an account, before that is committed.
+impl PendingEffects {
+    /// Notes what a run changes of an account, before the change is committed.
     pub(super) fn note_run(
         &mut self,
-        place: AccountId,
-        entry: &mut Entry<'_>,
+        id: OverlayAccountId,
+        entry: &mut OverlayEntry<'_>,
         life_change: LifeChange,
         account: &EvmAccount,
     ) {
@@ -178,12 +173,13 @@ impl Trace {
             || info.code_hash != code_hash
             || info.balance != balance
             || info.nonce != nonce;
-        // Payments of accounts without code are not told of, as long as nothing else is.
-        let is_payment = life_change == LifeChange::Continues && info.code_hash == code_hash && info.is_empty_code_hash();
+        // A payment of an account without code is not published unless another change of it is.
+        let is_payment =
+            life_change == LifeChange::Continues && info.code_hash == code_hash && info.is_empty_code_hash();
         let mut written = account.changed_storage_slots().map(|(key, _)| *key).peekable();
-        let is_told = changes_anything && (!is_payment || entry.side.traced.is_some());
-        if is_told || written.peek().is_some() {
-            let account = self.name(place, entry);
+        let is_published = changes_anything && (!is_payment || entry.detail.pending.is_some());
+        if is_published || written.peek().is_some() {
+            let account = self.position(id, entry);
             if changes_anything {
                 self.note_account(account, life_change);
             }
@@ -191,48 +187,56 @@ impl Trace {
         }
     }
 
-    /// The position of an account, which is about to change.
-    fn name(&mut self, place: AccountId, entry: &mut Entry<'_>) -> u32 {
-        *entry.side.traced.get_or_insert_with(|| {
+    /// The position of an account that is about to change.
+    fn position(&mut self, id: OverlayAccountId, entry: &mut OverlayEntry<'_>) -> u32 {
+        *entry.detail.pending.get_or_insert_with(|| {
             let before = entry.change.account.after;
-            self.accounts.push(Traced { place, before, life_change: LifeChange::Continues, noted: None, position: None });
+            self.accounts.push(PendingAccount {
+                id,
+                before,
+                life_change: LifeChange::Continues,
+                noted: None,
+                position: None,
+            });
             u32::try_from(self.accounts.len() - 1).expect("a block touches fewer than 2^32 accounts")
         })
     }
 
     fn note_account(&mut self, account: u32, life_change: LifeChange) {
-        let traced = &mut self.accounts[account as usize];
-        traced.life_change = one_after_the_other(traced.life_change, life_change);
-        if traced.noted.is_none() || (traced.noted, self.list) == (Some(List::Back), List::Latest) {
-            traced.noted = Some(self.list);
+        let pending = &mut self.accounts[account as usize];
+        pending.life_change = combine(pending.life_change, life_change);
+        if pending.noted.is_none()
+            || (pending.noted, self.list) == (Some(NoteList::Withheld), NoteList::Recent)
+        {
+            pending.noted = Some(self.list);
             self.note(Note { account, slot: None });
         }
     }
 
     fn note(&mut self, note: Note) {
         match self.list {
-            List::Latest => self.latest.push(note),
-            List::Back => self.back.push(note),
+            NoteList::Recent => self.recent.push(note),
+            NoteList::Withheld => self.withheld.push(note),
         }
     }
 
-    /// Moves notes to those that are taken, of which there are none.
-    fn take(&mut self, share: Share) {
-        std::mem::swap(&mut self.latest, &mut self.taken);
-        if share == Share::AndMore {
+    /// Moves notes into the empty list of taken ones.
+    fn take(&mut self, portion: Portion) {
+        std::mem::swap(&mut self.recent, &mut self.taken);
+        if portion == Portion::RecentAndWithheld {
             self.portion = (2 * self.portion).max(FIRST_PORTION);
-            let portion = self.portion.min(self.back.len() - self.told);
-            self.taken.extend_from_slice(&self.back[self.told..][..portion]);
-            self.told += portion;
+            let portion = self.portion.min(self.withheld.len() - self.released);
+            self.taken.extend_from_slice(&self.withheld[self.released..][..portion]);
+            self.released += portion;
         }
-        if self.told == self.back.len() {
-            (self.back, self.told, self.portion) = (Vec::new(), 0, 0);
+        if self.released == self.withheld.len() {
+            (self.withheld, self.released, self.portion) = (Vec::new(), 0, 0);
         }
     }
 }
 
-impl Traced {
-    /// What happened to the account since others were told of it, if anything did: it is so `now`.
+impl PendingAccount {
+    /// How the account differs from its last publication, if it does; `now` is the account.
     fn take_effect(&mut self, now: Option<Account>, code: Option<&Bytecode>) -> Option<AccountEffect> {
         self.noted.take()?;
         let before = std::mem::replace(&mut self.before, now);
@@ -253,11 +257,11 @@ impl Traced {
     }
 }
 
-/// What becomes of a life, one after the other.
-fn one_after_the_other(before: LifeChange, after: LifeChange) -> LifeChange {
+/// Two life changes, one after the other, as one.
+fn combine(before: LifeChange, after: LifeChange) -> LifeChange {
     match (before, after) {
         (LifeChange::Continues, _) | (_, LifeChange::Begins | LifeChange::Ends) => after,
-        // Of an account that was no more nothing is left: all that it is now is new.
+        // The account was gone: everything that it is now belongs to a new life.
         (LifeChange::Begins | LifeChange::Ends, LifeChange::Continues) => LifeChange::Begins,
     }
 }

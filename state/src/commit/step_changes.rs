@@ -1,4 +1,4 @@
-//! Writes down what is committed to an overlay between two moments.
+//! Records the changes of one step: what is committed to an overlay between two calls of `take`.
 
 use alloy_primitives::{Address, U256, map::AddressMap};
 use revm_state::Bytecode;
@@ -10,20 +10,20 @@ use crate::model::{
 
 /// The accounts that were committed since the last [`take`](Self::take).
 #[derive(Debug, Default)]
-pub(crate) struct StepRecorder {
+pub(super) struct StepRecorder {
     accounts: AddressMap<StepAccount>,
 }
 
-/// One account: as it was then, and as it is now.
+/// One account: as it was before the step, and as it is now.
 #[derive(Debug, Default)]
-pub(crate) struct StepAccount {
+pub(super) struct StepAccount {
     change: AccountChange,
     code: Option<Bytecode>,
 }
 
 impl StepRecorder {
-    /// The record of an account; `before` is asked for when it is new.
-    pub(crate) fn open(
+    /// An account of the step; `before` gives what it was, if it is new in the step.
+    pub(super) fn account(
         &mut self,
         address: Address,
         before: impl FnOnce() -> Option<Account>,
@@ -35,8 +35,8 @@ impl StepRecorder {
         })
     }
 
-    /// What changed, and an empty record from here on.
-    pub(crate) fn take(&mut self) -> Changes {
+    /// The changes of the step. The next step begins.
+    pub(super) fn take(&mut self) -> Changes {
         let mut changes = Changes::default();
         for (address, StepAccount { change, code }) in self.accounts.drain() {
             changes.add(address, change, code);
@@ -46,19 +46,19 @@ impl StepRecorder {
 }
 
 impl StepAccount {
-    /// Forgets every slot: the account starts anew.
-    pub(crate) fn start_new_life(&mut self) {
+    /// Drops every slot: the account begins a new life.
+    pub(super) fn start_new_life(&mut self) {
         self.change.life = Life::New;
         self.change.slots.clear();
     }
 
-    /// A slot held `old` and now holds `new`.
-    pub(crate) fn write_slot(&mut self, key: U256, old: U256, new: U256) {
+    /// Changes a slot from `old` to `new`.
+    pub(super) fn write_slot(&mut self, key: U256, old: U256, new: U256) {
         self.change.slots.entry(key).or_insert(Change { before: old, after: old }).after = new;
     }
 
-    /// What the account is now.
-    pub(crate) fn set_account(&mut self, now: Option<Account>, code: Option<&Bytecode>) {
+    /// Sets what the account is now.
+    pub(super) fn set_account(&mut self, now: Option<Account>, code: Option<&Bytecode>) {
         self.change.account.after = now;
         self.code = code.cloned();
     }

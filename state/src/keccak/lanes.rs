@@ -1,30 +1,30 @@
-//! Messages side by side: each is hashed in a lane of its own, and a lane that is done takes the next one.
+//! Hashes several messages in parallel lanes. A lane that has finished a message takes the next one.
 
 use std::array;
 
 use alloy_primitives::B256;
 
-/// How many words a state has.
+/// The number of words of a state.
 pub(super) const WORDS: usize = 25;
 
-/// How many bytes of a message go into a state between two permutations.
+/// The number of message bytes that a state absorbs between two permutations.
 const RATE: usize = 136;
 
-/// The states of so many lanes, word by word.
-pub(super) type State<const LANES: usize> = [[u64; LANES]; WORDS];
+/// The states of several lanes, word by word.
+pub(super) type LaneStates<const LANES: usize> = [[u64; LANES]; WORDS];
 
 /// A message that is being hashed.
 struct Lane<'m> {
-    /// Which one it is.
+    /// The position of the message.
     message: usize,
-    /// What of it did not go into the state yet; nothing once its end is in it.
+    /// The bytes that are not absorbed yet; `None` after the last one.
     rest: Option<&'m [u8]>,
 }
 
-/// The hashes of messages, in their order.
+/// Hashes messages. The hashes are in the order of the messages.
 pub(super) fn hash_in_lanes<const LANES: usize, M: AsRef<[u8]>>(
     messages: &[M],
-    permute: impl Fn(&mut State<LANES>),
+    permute: impl Fn(&mut LaneStates<LANES>),
 ) -> Vec<B256> {
     let mut hashes = vec![B256::ZERO; messages.len()];
     let mut waiting = messages.iter().enumerate();
@@ -55,9 +55,9 @@ pub(super) fn hash_in_lanes<const LANES: usize, M: AsRef<[u8]>>(
 }
 
 impl Lane<'_> {
-    /// Puts the next bytes, or what is left and the padding, into the state of this lane.
-    fn absorb<const LANES: usize>(&mut self, state: &mut State<LANES>, at: usize) {
-        let rest = self.rest.expect("a lane that is done is empty");
+    /// Absorbs the next full block, or the last bytes and the padding, into the state of this lane.
+    fn absorb<const LANES: usize>(&mut self, state: &mut LaneStates<LANES>, at: usize) {
+        let rest = self.rest.expect("a finished lane has no message");
         if let Some((block, rest)) = rest.split_first_chunk() {
             absorb(state, at, block);
             self.rest = Some(rest);
@@ -72,14 +72,14 @@ impl Lane<'_> {
     }
 }
 
-fn absorb<const LANES: usize>(state: &mut State<LANES>, at: usize, block: &[u8; RATE]) {
+fn absorb<const LANES: usize>(state: &mut LaneStates<LANES>, at: usize, block: &[u8; RATE]) {
     let (bytes, _) = block.as_chunks();
     for (words, bytes) in state.iter_mut().zip(bytes) {
         words[at] ^= u64::from_le_bytes(*bytes);
     }
 }
 
-fn squeeze<const LANES: usize>(state: &State<LANES>, at: usize) -> B256 {
+fn squeeze<const LANES: usize>(state: &LaneStates<LANES>, at: usize) -> B256 {
     let mut hash = B256::ZERO;
     let (bytes, _) = hash.0.as_chunks_mut();
     for (bytes, words) in bytes.iter_mut().zip(state) {
@@ -98,8 +98,8 @@ mod tests {
 
     type Words<const LANES: usize> = [u64; LANES];
 
-    /// What permutes any number of states on any processor.
-    fn plain<const LANES: usize>(state: &mut State<LANES>) {
+    /// Permutes any number of states on any processor.
+    fn plain<const LANES: usize>(state: &mut LaneStates<LANES>) {
         permute(
             state,
             |constant| [constant; LANES],
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn every_length_around_a_block_has_its_hash() {
+    fn messages_of_every_length_around_a_block_have_the_right_hash() {
         let messages: Vec<Vec<u8>> = (0..3 * RATE).map(|length| vec![length as u8; length]).collect();
         let hashes: Vec<_> = messages.iter().map(keccak256).collect();
         assert_eq!(hash_in_lanes(&messages, plain::<1>), hashes);
@@ -127,14 +127,14 @@ mod tests {
     }
 
     #[test]
-    fn no_message_has_no_hash() {
+    fn no_messages_have_no_hashes() {
         assert!(keccak256_all::<&[u8]>(&[]).is_empty());
         assert!(hash_in_lanes::<2, &[u8]>(&[], plain).is_empty());
     }
 
     proptest! {
         #[test]
-        fn messages_side_by_side_have_the_hashes_that_each_has(
+        fn hashes_in_lanes_equal_hashes_one_by_one(
             messages in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..700), 0..30),
         ) {
             let hashes: Vec<_> = messages.iter().map(keccak256).collect();

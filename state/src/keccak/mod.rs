@@ -1,8 +1,8 @@
-//! Keccak-256 of many messages at once: side by side in the vector registers of the processor, where it
-//! has wide ones.
+//! Keccak-256 of many messages at once, in the vector registers of the processor.
 //!
-//! Promises the hashes that one message after the other has. A processor with 512 bits hashes eight messages
-//! in less than the time of one, one with 256 bits four in less than that of two.
+//! Imports nothing of this crate. Promises the same hashes as hashing one message after the other. A processor
+//! with 512-bit registers hashes eight messages in less than the time of one, with 256-bit registers four in less
+//! than the time of two.
 
 mod lanes;
 #[cfg(any(test, target_arch = "x86_64"))]
@@ -13,7 +13,7 @@ use alloy_primitives::{B256, keccak256};
 
 use lanes::hash_in_lanes;
 
-/// Messages one after the other in one stretch of memory.
+/// Messages one after the other in one buffer.
 #[derive(Debug, Default)]
 pub(crate) struct Messages {
     bytes: Vec<u8>,
@@ -21,28 +21,28 @@ pub(crate) struct Messages {
 }
 
 impl Messages {
-    /// Adds what `write` appends.
+    /// Adds the message that `write` appends.
     pub(crate) fn add(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         write(&mut self.bytes);
         self.ends.push(self.bytes.len());
     }
 
-    /// Forgets them all.
+    /// Removes all messages.
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
         self.ends.clear();
     }
 
-    /// Each of them.
+    /// The messages, in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> + Clone {
         let begins = std::iter::once(0).chain(self.ends.iter().copied());
         begins.zip(&self.ends).map(|(begin, end)| &self.bytes[begin..*end])
     }
 }
 
-/// The hashes of messages, in their order.
+/// Hashes messages. The hashes are in the order of the messages.
 pub(crate) fn keccak256_all<M: AsRef<[u8]>>(messages: &[M]) -> Vec<B256> {
-    // Eight lanes are as fast as one hash, even if only one of them is used; four are not.
+    // Eight lanes are as fast as a single hash even if only one lane is used. Four lanes are not.
     if let Some(permute) = simd::eight() {
         hash_in_lanes(messages, permute)
     } else if messages.len() > 1

@@ -1,8 +1,8 @@
-//! The permutation of Keccak, on words of any kind: whoever has several side by side permutes several states.
+//! The Keccak permutation, generic over the word: a vector of words permutes several states at once.
 
 use crate::keccak::lanes::WORDS;
 
-/// How many rounds a permutation has, and the constant of each.
+/// The constant of each round.
 const ROUNDS: [u64; 24] = [
     0x0000_0000_0000_0001,
     0x0000_0000_0000_8082,
@@ -30,14 +30,14 @@ const ROUNDS: [u64; 24] = [
     0x8000_0000_8000_8008,
 ];
 
-/// By how much the word in each place of the square is rotated.
+/// The rotation of each word of the square, in bits.
 const ROTATIONS: [u32; WORDS] =
     [0, 1, 62, 28, 27, 36, 44, 6, 55, 20, 3, 10, 43, 25, 39, 41, 45, 15, 21, 8, 18, 2, 61, 56, 14];
 
-/// Permutes a state. `all` makes a word of a constant, `rotate` rotates to the left, `without` keeps
-/// of its second word what its first has not.
+/// Permutes a state. `all` makes a word of a constant, `rotate` rotates to the left, and `without` returns the
+/// bits of its second word that its first word has not.
 ///
-/// It is inlined wherever it is used, so that it is compiled for the instructions that are used there.
+/// Always inlined, so that it is compiled with the instruction set of its caller.
 #[inline(always)]
 pub(super) fn permute<W: Copy>(
     state: &mut [W; WORDS],

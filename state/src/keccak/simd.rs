@@ -1,18 +1,20 @@
-//! The permutation on vector instructions, where the processor has them: the one place of the tries with
-//! unsafe code, for hashes in a tenth (512 bits) or two fifths (256 bits) of the time.
+//! The permutation with vector instructions, if the processor has them.
+//!
+//! The only file of this crate with unsafe code. It reduces the time of a hash to a tenth (512 bits) or to two
+//! fifths (256 bits).
 
-use crate::keccak::lanes::State;
+use crate::keccak::lanes::LaneStates;
 
 /// Permutes several states.
-pub(super) type Permute<const LANES: usize> = fn(&mut State<LANES>);
+pub(super) type Permute<const LANES: usize> = fn(&mut LaneStates<LANES>);
 
-/// What permutes eight states at once; nothing if this processor cannot.
+/// The function that permutes eight states at once; `None` if the processor lacks the instructions.
 #[cfg(not(target_arch = "x86_64"))]
 pub(super) fn eight() -> Option<Permute<8>> {
     None
 }
 
-/// What permutes four states at once; nothing if this processor cannot.
+/// The function that permutes four states at once; `None` if the processor lacks the instructions.
 #[cfg(not(target_arch = "x86_64"))]
 pub(super) fn four() -> Option<Permute<4>> {
     None
@@ -22,7 +24,7 @@ pub(super) fn four() -> Option<Permute<4>> {
 pub(super) use x86_64::{eight, four};
 
 #[cfg(target_arch = "x86_64")]
-#[expect(unsafe_code, reason = "vector instructions are there or not, which only the running program knows")]
+#[expect(unsafe_code, reason = "only the running program can detect vector instructions")]
 mod x86_64 {
     use std::{
         arch::x86_64::{
@@ -34,27 +36,27 @@ mod x86_64 {
     };
 
     use crate::keccak::{
-        lanes::{State, WORDS},
+        lanes::{LaneStates, WORDS},
         permutation::permute,
         simd::Permute,
     };
 
-    /// What permutes eight states at once; nothing if this processor cannot.
+    /// The function that permutes eight states at once; `None` if the processor lacks the instructions.
     pub(in crate::keccak) fn eight() -> Option<Permute<8>> {
-        // SAFETY: it is only handed out where the processor has the instructions.
+        // SAFETY: the function is returned only if the processor has the instructions.
         is_x86_feature_detected!("avx512f").then_some(|state| unsafe { permute_eight(state) })
     }
 
-    /// What permutes four states at once; nothing if this processor cannot.
+    /// The function that permutes four states at once; `None` if the processor lacks the instructions.
     pub(in crate::keccak) fn four() -> Option<Permute<4>> {
-        // SAFETY: it is only handed out where the processor has the instructions.
+        // SAFETY: the function is returned only if the processor has the instructions.
         is_x86_feature_detected!("avx2").then_some(|state| unsafe { permute_four(state) })
     }
 
     #[target_feature(enable = "avx512f")]
-    fn permute_eight(state: &mut State<8>) {
-        // SAFETY: both are 1600 bytes, and any bytes are words.
-        let mut words = unsafe { transmute::<State<8>, [__m512i; WORDS]>(*state) };
+    fn permute_eight(state: &mut LaneStates<8>) {
+        // SAFETY: both types have 1600 bytes, and any bytes are valid words.
+        let mut words = unsafe { transmute::<LaneStates<8>, [__m512i; WORDS]>(*state) };
         permute(
             &mut words,
             |constant| _mm512_set1_epi64(constant.cast_signed()),
@@ -63,13 +65,13 @@ mod x86_64 {
             |less, word| _mm512_andnot_si512(less, word),
         );
         // SAFETY: as above.
-        *state = unsafe { transmute::<[__m512i; WORDS], State<8>>(words) };
+        *state = unsafe { transmute::<[__m512i; WORDS], LaneStates<8>>(words) };
     }
 
     #[target_feature(enable = "avx2")]
-    fn permute_four(state: &mut State<4>) {
-        // SAFETY: both are 800 bytes, and any bytes are words.
-        let mut words = unsafe { transmute::<State<4>, [__m256i; WORDS]>(*state) };
+    fn permute_four(state: &mut LaneStates<4>) {
+        // SAFETY: both types have 800 bytes, and any bytes are valid words.
+        let mut words = unsafe { transmute::<LaneStates<4>, [__m256i; WORDS]>(*state) };
         permute(
             &mut words,
             |constant| _mm256_set1_epi64x(constant.cast_signed()),
@@ -81,6 +83,6 @@ mod x86_64 {
             |less, word| _mm256_andnot_si256(less, word),
         );
         // SAFETY: as above.
-        *state = unsafe { transmute::<[__m256i; WORDS], State<4>>(words) };
+        *state = unsafe { transmute::<[__m256i; WORDS], LaneStates<4>>(words) };
     }
 }

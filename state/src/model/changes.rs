@@ -1,8 +1,8 @@
-//! What a block, or one of its transactions, did to the state under it.
+//! The changes of a block, or of one of its transactions, to the state before it.
 //!
-//! Plain data: every change says what stood there before, so that a store can check that the
-//! changes fit and can give back the changes that undo them. A value that is written but equal to
-//! what stood there is no change, and an account without a change is not listed.
+//! Plain data: every change holds the value before it, so that a store can check that the changes fit
+//! and can return the changes that undo them. A write of an equal value is no change, and an account
+//! without a change is not listed.
 
 use alloy_primitives::{
     Address, B256, U256,
@@ -15,12 +15,12 @@ use crate::model::{
     mismatch::{Location, Mismatch, Value},
 };
 
-/// What stood at a place before, and what stands there now.
+/// The value of a location before and after.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Change<T> {
-    /// What stood there.
+    /// The value before.
     pub before: T,
-    /// What stands there now.
+    /// The value after.
     pub after: T,
 }
 
@@ -39,25 +39,25 @@ impl<T: PartialEq> Change<T> {
     }
 }
 
-/// Whether an account still lives the life that it had before the changes.
+/// Whether an account still has the life that it had before the changes.
 ///
-/// A storage slot belongs to a life. When an account is destroyed or created its life ends, and a
-/// new life starts with empty storage, whatever the store still holds of the old one.
+/// A storage slot belongs to a life. When an account is destroyed or created, its life ends. A new life
+/// starts with empty storage, whatever the store still holds of the old one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Life {
-    /// The slots that are not listed keep what they hold.
+    /// Slots that are not listed keep their values.
     #[default]
     Same,
-    /// The slots that are not listed are empty.
+    /// Slots that are not listed are empty.
     New,
 }
 
-/// What happened to one account.
+/// The change of one account.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AccountChange {
-    /// Balance, nonce and code hash; `None` where the account does not exist.
+    /// Balance, nonce and code hash; `None` if the account does not exist.
     pub account: Change<Option<Account>>,
-    /// Whether its storage starts anew.
+    /// Whether its storage starts empty.
     pub life: Life,
     /// The slots that changed. In a new life every slot changes from zero.
     pub slots: U256Map<Change<U256>>,
@@ -69,10 +69,10 @@ impl AccountChange {
         self.account.is_change() || self.life == Life::New || self.slots.values().any(Change::is_change)
     }
 
-    /// This change and the one after it in one.
+    /// This change and a later one, combined.
     fn then(mut self, later: &Self) -> Self {
         let [dies, is_dead] = [later, &self].map(|change| change.account.after.is_none());
-        // Who is gone has lost its storage, whether the change says so or not.
+        // An account that is gone has lost its storage, whether the change says so or not.
         if dies || is_dead || later.life == Life::New {
             self.life = Life::New;
             self.slots.clear();
@@ -84,9 +84,9 @@ impl AccountChange {
         self
     }
 
-    /// Says whether it changes anything, once all that happened is in it, and only slots that change.
+    /// Normalizes the life of a complete change without idle slots; returns whether it changes anything.
     pub(crate) fn settle(&mut self) -> bool {
-        // Who did not exist has no storage to lose: its life is new either way.
+        // An account that did not exist has no storage to lose: its life is new either way.
         if self.account.before.is_none() {
             self.life = Life::Same;
         }
@@ -94,13 +94,13 @@ impl AccountChange {
     }
 }
 
-/// What happened to the accounts of a state, and the codes that came with it.
+/// The changes of the accounts of a state, and their new codes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// By address, the accounts that changed. Their order means nothing.
+    /// The accounts that changed, by address, in no particular order.
     pub accounts: AddressIndexMap<AccountChange>,
-    /// By hash, the codes that accounts got. Undoing changes leaves codes where they are: they are
-    /// found by their content only.
+    /// The new codes of accounts, by hash. Reverting the changes leaves the codes in the store, which
+    /// finds them by their hash only.
     pub codes: B256Map<Bytecode>,
 }
 
@@ -110,7 +110,7 @@ impl Changes {
         self.accounts.is_empty()
     }
 
-    /// Lists an account, if anything about it changed. `code` is its code now, where it is at hand.
+    /// Adds an account, if it changed. `code` is its code now, if that is loaded.
     pub(crate) fn add(&mut self, address: Address, mut change: AccountChange, code: Option<Bytecode>) {
         change.slots.retain(|_, slot| slot.is_change());
         if change.settle() {
@@ -119,14 +119,14 @@ impl Changes {
         }
     }
 
-    /// Lists the code that an account got, where it is at hand.
+    /// Adds the new code of an account, if that is loaded.
     pub(crate) fn add_code(&mut self, account: &Change<Option<Account>>, code: Option<Bytecode>) {
         if let (Some(hash), Some(code)) = (new_code_hash(account), code) {
             self.codes.insert(hash, code);
         }
     }
 
-    /// Adds what happened after these changes, which `later` started from.
+    /// Adds later changes, which start from the state after these.
     pub fn add_later(&mut self, later: &Self) {
         self.codes.extend(later.codes.iter().map(|(hash, code)| (*hash, code.clone())));
         for (address, change) in &later.accounts {
@@ -141,10 +141,10 @@ impl Changes {
         }
     }
 
-    /// The first place, in order of addresses and slots, where these changes and `other` leave
-    /// different values, or start from different ones. `expected` in the answer is ours.
+    /// The first location, in order of addresses and slots, in which these changes and `other` start from
+    /// different values or leave different ones. `expected` in the result is the value of `self`.
     ///
-    /// For people and tests: equality tells whether, this tells where.
+    /// For reports and tests; compare with `==` to learn whether they differ.
     pub fn first_difference(&self, other: &Self) -> Option<Mismatch> {
         let mut addresses: Vec<_> = self.accounts.keys().chain(other.accounts.keys()).copied().collect();
         addresses.sort_unstable();
@@ -192,7 +192,7 @@ fn slot_difference(address: Address, ours: &AccountChange, theirs: &AccountChang
     })
 }
 
-/// The code hash that an account got with a change, unless it had it before or has none.
+/// The code hash of an account after a change, if it is new and not that of empty code.
 fn new_code_hash(change: &Change<Option<Account>>) -> Option<B256> {
     let after = change.after.filter(Account::has_code)?.code_hash;
     (change.before.map(|before| before.code_hash) != Some(after)).then_some(after)

@@ -1,11 +1,12 @@
-//! What can be read or written, and the values under it.
+//! Locations of the state, their values, and a location with an unexpected value.
 
 use std::fmt;
 
 use alloy_primitives::{Address, B256, U256};
 
-/// One place in the state. An account's balance, nonce and code are three places, not one.
+/// A location in the state. An account's balance, nonce and code are three locations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Location {
     /// The balance of an account.
     Balance(Address),
@@ -18,7 +19,7 @@ pub enum Location {
 }
 
 impl Location {
-    /// The account that it belongs to.
+    /// The account that the location belongs to.
     pub const fn address(&self) -> Address {
         match *self {
             Self::Balance(address) | Self::Nonce(address) | Self::Code(address) | Self::Slot(address, _) => {
@@ -39,16 +40,17 @@ impl fmt::Display for Location {
     }
 }
 
-/// What stands at a [`Location`].
+/// The value at a [`Location`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Value {
-    /// The account does not exist, so none of its locations holds anything.
+    /// The account does not exist, so its locations have no value.
     Absent,
     /// A balance or the content of a slot.
     Word(U256),
     /// A nonce.
     Count(u64),
-    /// A code, by its hash.
+    /// The hash of a code.
     Hash(B256),
 }
 
@@ -63,20 +65,21 @@ impl fmt::Display for Value {
     }
 }
 
-/// A location that does not hold what was expected of it.
+/// A location that does not hold the expected value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{location}: expected {expected}, found {found}")]
+#[non_exhaustive]
 pub struct Mismatch {
-    /// Where the two part.
+    /// The location.
     pub location: Location,
-    /// What should stand there.
+    /// The expected value.
     pub expected: Value,
-    /// What stands there.
+    /// The value that the location holds.
     pub found: Value,
 }
 
 impl Mismatch {
-    /// A slot that does not hold what was expected of it.
+    /// A slot that does not hold the expected value.
     pub(crate) const fn of_slot(address: Address, key: U256, expected: U256, found: U256) -> Self {
         let location = Location::Slot(address, key);
         Self { location, expected: Value::Word(expected), found: Value::Word(found) }

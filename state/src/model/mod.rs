@@ -1,8 +1,9 @@
-//! What the state of a chain is: accounts, the base that a block starts from, changes, and the index spaces.
+//! What the state of a chain consists of: accounts, the base that a block starts from, changes, and index spaces.
 //!
 //! Imports nothing of the other folders.
 
 pub(crate) mod account;
+pub(crate) mod allocation;
 pub(crate) mod base;
 pub(crate) mod changes;
 pub(crate) mod index;

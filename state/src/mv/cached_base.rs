@@ -1,19 +1,20 @@
-//! The base as whoever commits reads it: through what is remembered of what others asked for, where
-//! anybody did.
+//! The base as the gate reads it: through the answers that speculative runs cached in the memory.
 
 use alloy_primitives::{Address, B256, U256};
 use revm_database_interface::DatabaseRef;
 use revm_state::{AccountId, AccountInfo, Bytecode};
 
-use crate::{model::base::Base, mv::memory::Memory};
+use crate::{
+    model::{base::Base, index::MemoryAccountId},
+    mv::memory::Memory,
+};
 
-/// A base seen through a memory: what is remembered there is not asked for again. What is asked for
-/// here is not remembered there, for the one reader that there is remembers it itself.
-/// While nobody runs ahead the base alone is asked, unless that takes long. Names of accounts are the
-/// memory's.
+/// A base read through the cache of a memory. Account ids are the memory's.
 ///
-/// Without a memory it is the base. That is one type with the other, so that one interpreter is
-/// compiled for both.
+/// Answers of the base are not added to the cache, because the one reader keeps them itself. Without speculative runs
+/// the base is read directly, unless its latency is high.
+///
+/// Without a memory it is the base alone. Both are one type, so that only one interpreter is compiled.
 #[derive(Clone, Copy, Debug)]
 pub struct CachedBase<'m, B> {
     memory: Option<&'m Memory>,
@@ -21,19 +22,19 @@ pub struct CachedBase<'m, B> {
 }
 
 impl<'m, B> CachedBase<'m, B> {
-    /// `base`, seen through `memory`.
+    /// `base`, read through the cache of `memory`.
     pub fn new(memory: &'m Memory, base: &'m B) -> Self {
         Self { memory: Some(memory), base }
     }
 
-    /// `base` alone.
+    /// `base` without a cache.
     pub fn alone(base: &'m B) -> Self {
         Self { memory: None, base }
     }
 
     #[inline]
     fn memory(&self) -> Option<&Memory> {
-        self.memory.filter(|memory| memory.is_worth_asking())
+        self.memory.filter(|memory| memory.may_cache_base())
     }
 }
 
@@ -43,7 +44,7 @@ impl<B: Base> DatabaseRef for CachedBase<'_, B> {
     #[inline]
     fn basic_ref(&self, address: Address) -> Result<Option<AccountInfo>, B::Error> {
         if let Some((id, info)) = self.memory().and_then(|memory| memory.base_account(address)) {
-            return Ok(info.map(|info| AccountInfo { account_id: Some(id), ..info }));
+            return Ok(info.map(|info| AccountInfo { account_id: Some(id.into_revm()), ..info }));
         }
         let info = self.base.basic_ref(address)?;
         Ok(match self.memory {
@@ -60,8 +61,8 @@ impl<B: Base> DatabaseRef for CachedBase<'_, B> {
     }
 
     fn storage_ref(&self, address: Address, key: U256) -> Result<U256, B::Error> {
-        let known = self.memory().and_then(|memory| memory.base_slot(memory.id(address)?, key));
-        known.map_or_else(|| self.base.storage_ref(address, key), Ok)
+        let cached = self.memory().and_then(|memory| memory.base_slot(memory.id(address)?, key));
+        cached.map_or_else(|| self.base.storage_ref(address, key), Ok)
     }
 
     #[inline]
@@ -73,10 +74,12 @@ impl<B: Base> DatabaseRef for CachedBase<'_, B> {
     ) -> Result<U256, B::Error> {
         match self.memory {
             None => self.base.storage_by_account_id_ref(address, id, key),
-            Some(_) => match self.memory().and_then(|memory| memory.base_slot(id, key)) {
-                Some(known) => Ok(known),
-                None => self.base.storage_ref(address, key),
-            },
+            Some(_) => {
+                match self.memory().and_then(|memory| memory.base_slot(MemoryAccountId::from_revm(id), key)) {
+                    Some(value) => Ok(value),
+                    None => self.base.storage_ref(address, key),
+                }
+            }
         }
     }
 
@@ -95,35 +98,35 @@ mod tests {
 
     use super::*;
     use crate::{
-        model::index::TxIndex,
-        mv::memory::{AccountRead, Recall, SlotRead},
-        record::record::Origin,
-        stores::memory::{Allocation, MemoryStore, MissingCode},
+        model::{allocation::Allocation, base::MissingCode, index::TxIndex},
+        mv::memory::{AccountRead, CachedAccounts, SlotRead},
+        record::observation::Origin,
+        stores::memory::MemoryStore,
     };
 
     const CONTRACT: Address = Address::with_last_byte(1);
     const KEY: U256 = U256::ZERO;
 
-    /// A store that counts how often it is asked.
-    struct Counted {
+    /// A store that counts its reads.
+    struct CountedStore {
         store: MemoryStore,
-        asked: AtomicUsize,
+        reads: AtomicUsize,
     }
 
-    impl Counted {
+    impl CountedStore {
         fn new() -> Self {
             let storage = [(KEY, U256::from(7))].into();
             let contract = Allocation { nonce: 1, storage, ..Allocation::default() };
-            Self { store: MemoryStore::from_genesis([(CONTRACT, contract)]), asked: AtomicUsize::new(0) }
+            Self { store: MemoryStore::from_genesis([(CONTRACT, contract)]), reads: AtomicUsize::new(0) }
         }
 
         fn count(&self) -> &MemoryStore {
-            self.asked.fetch_add(1, Ordering::Relaxed);
+            self.reads.fetch_add(1, Ordering::Relaxed);
             &self.store
         }
     }
 
-    impl DatabaseRef for Counted {
+    impl DatabaseRef for CountedStore {
         type Error = MissingCode;
 
         fn basic_ref(&self, address: Address) -> Result<Option<AccountInfo>, MissingCode> {
@@ -143,87 +146,89 @@ mod tests {
         }
     }
 
-    fn read_at_gate(memory: &Memory, base: &Counted) {
-        let remembered = CachedBase::new(memory, base);
-        assert!(remembered.basic_ref(CONTRACT).unwrap().is_some());
-        assert_eq!(remembered.storage_ref(CONTRACT, KEY).unwrap(), U256::from(7));
-        remembered.block_hash_ref(5).unwrap();
+    fn read_at_gate(memory: &Memory, base: &CountedStore) {
+        let cached = CachedBase::new(memory, base);
+        assert!(cached.basic_ref(CONTRACT).unwrap().is_some());
+        assert_eq!(cached.storage_ref(CONTRACT, KEY).unwrap(), U256::from(7));
+        cached.block_hash_ref(5).unwrap();
     }
 
-    fn read_ahead(memory: &Memory, base: &Counted) {
+    fn read_speculatively(memory: &Memory, base: &CountedStore) {
         let reader = TxIndex::new(3);
-        let ask = || base.basic_ref(CONTRACT);
-        let AccountRead { id, .. } = memory.account(CONTRACT, reader, Recall::Everybody, ask).unwrap();
+        let read_base = || base.basic_ref(CONTRACT);
+        let AccountRead { id, .. } =
+            memory.account(CONTRACT, reader, CachedAccounts::All, read_base).unwrap();
         let slot = memory.slot(id.unwrap(), KEY, reader, || base.storage_ref(CONTRACT, KEY)).unwrap();
         assert_eq!(slot, SlotRead::Value(U256::from(7), Origin::Base));
         memory.block_hash(base, 5).unwrap();
     }
 
     #[test]
-    fn who_runs_ahead_asks_the_base_once_and_spares_the_gate_the_question() {
-        let (ahead_first, gate_first) = ([read_ahead, read_at_gate], [read_at_gate, read_ahead]);
-        // Of what the gate asked for first only the hash of a block is remembered.
-        for (order, questions) in [(ahead_first, 3), (gate_first, 3 + 2)] {
-            let (base, memory) = (Counted::new(), Memory::default());
-            memory.note_slow_base();
+    fn speculative_runs_cache_the_base_for_each_other_and_for_the_gate() {
+        let speculation_first = [read_speculatively, read_at_gate];
+        let gate_first = [read_at_gate, read_speculatively];
+        // Of the gate's own reads only the block hash is cached.
+        for (order, reads) in [(speculation_first, 3), (gate_first, 3 + 2)] {
+            let (base, memory) = (CountedStore::new(), Memory::default());
+            memory.note_high_latency();
             order.iter().chain(&order).for_each(|read| read(&memory, &base));
-            assert_eq!(base.asked.into_inner(), questions, "an account, a slot and a hash");
+            assert_eq!(base.reads.into_inner(), reads, "an account, a slot and a hash");
         }
     }
 
     #[test]
-    fn a_slot_is_remembered_from_the_second_reader_on_or_at_once_where_answers_take_long() {
-        for (is_slow, questions) in [(false, 2), (true, 1)] {
-            let (base, memory) = (Counted::new(), Memory::default());
-            if is_slow {
-                memory.note_slow_base();
+    fn a_slot_is_cached_from_the_second_read_on_or_from_the_first_with_high_latency() {
+        for (has_high_latency, reads) in [(false, 2), (true, 1)] {
+            let (base, memory) = (CountedStore::new(), Memory::default());
+            if has_high_latency {
+                memory.note_high_latency();
             }
-            let id = memory.introduce(CONTRACT, None, None);
+            let id = memory.insert_account(CONTRACT, None, None);
             for reader in (1..6).map(TxIndex::new) {
                 let slot = memory.slot(id, KEY, reader, || base.storage_ref(CONTRACT, KEY)).unwrap();
                 assert_eq!(slot, SlotRead::Value(U256::from(7), Origin::Base));
             }
-            assert_eq!(base.asked.into_inner(), questions);
+            assert_eq!(base.reads.into_inner(), reads);
         }
     }
 
     #[test]
-    fn what_takes_long_is_not_asked_for_again_whether_anybody_runs_ahead_or_not() {
-        for (is_slow, questions) in [(true, 3), (false, 6)] {
-            let (base, memory) = (Counted::new(), Memory::default());
-            memory.fetch_slot(&base, CONTRACT, KEY).unwrap();
-            if is_slow {
-                memory.note_slow_base();
+    fn a_base_with_high_latency_is_read_once_with_or_without_speculative_runs() {
+        for (has_high_latency, reads) in [(true, 3), (false, 6)] {
+            let (base, memory) = (CountedStore::new(), Memory::default());
+            memory.prefetch_slot(&base, CONTRACT, KEY).unwrap();
+            if has_high_latency {
+                memory.note_high_latency();
             }
-            memory.set_audience(crate::Audience::NobodyYet);
+            memory.set_publication(crate::record::publication::Publication::Deferred);
             read_at_gate(&memory, &base);
             read_at_gate(&memory, &base);
-            // The hash of a block is asked for once in any case.
-            assert_eq!(base.asked.into_inner(), questions + usize::from(!is_slow));
+            // A block hash is read once in any case.
+            assert_eq!(base.reads.into_inner(), reads + usize::from(!has_high_latency));
         }
     }
 
     #[test]
-    fn a_memory_that_was_reset_knows_nothing() {
-        let (base, mut memory) = (Counted::new(), Memory::default());
-        read_ahead(&memory, &base);
+    fn a_reset_memory_is_empty() {
+        let (base, mut memory) = (CountedStore::new(), Memory::default());
+        read_speculatively(&memory, &base);
         memory.reset();
-        read_ahead(&memory, &base);
-        assert_eq!(base.asked.load(Ordering::Relaxed), 6, "asked again");
+        read_speculatively(&memory, &base);
+        assert_eq!(base.reads.load(Ordering::Relaxed), 6, "each location is read again");
     }
 
     #[test]
-    fn who_has_no_code_is_asked_for_again_unless_that_takes_long() {
-        let nobody = Address::with_last_byte(9);
-        for (recall, questions) in [(Recall::WithCode, 2), (Recall::Everybody, 1)] {
-            let (base, memory) = (Counted::new(), Memory::default());
+    fn an_account_without_code_is_cached_only_with_high_latency() {
+        let absent = Address::with_last_byte(9);
+        for (cached_accounts, reads) in [(CachedAccounts::WithCode, 2), (CachedAccounts::All, 1)] {
+            let (base, memory) = (CountedStore::new(), Memory::default());
             for reader in [1, 2] {
-                let ask = || base.basic_ref(nobody);
-                let read = memory.account(nobody, TxIndex::new(reader), recall, ask).unwrap();
+                let read_base = || base.basic_ref(absent);
+                let read = memory.account(absent, TxIndex::new(reader), cached_accounts, read_base).unwrap();
                 assert_eq!((read.info, read.origin), (None, Origin::Base));
-                assert_eq!(read.id.is_some(), recall == Recall::Everybody);
+                assert_eq!(read.id.is_some(), cached_accounts == CachedAccounts::All);
             }
-            assert_eq!(base.asked.into_inner(), questions);
+            assert_eq!(base.reads.into_inner(), reads);
         }
     }
 }

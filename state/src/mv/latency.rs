@@ -1,9 +1,8 @@
-//! Whether the base answers at once, or takes its time.
+//! Detects a high-latency base: ignores the first cold read and preemption.
 //!
-//! What is at hand in a base need not be remembered anywhere else: entering it under a lock takes as
-//! long as asking again. What comes from a disk, or from afar, is worth that many times over. Only a
-//! clock can tell which it is, so some of the questions are timed: the one clock of this crate. If it is
-//! mistaken, that costs time and nothing else.
+//! Caching the answers of a base in memory does not pay: a locked insert takes as long as another read. Caching the
+//! answers of a disk or a remote base does. Some reads are therefore timed, with the only clock of this crate. A
+//! wrong result costs time, never an outcome.
 
 use std::time::{Duration, Instant};
 
@@ -11,62 +10,62 @@ use alloy_primitives::Address;
 
 use crate::model::base::Base;
 
-/// The first of all finds everything cold. So many after it are timed, and then one in so many.
-const FIRST: u32 = 8;
-const ONE_IN: u32 = 32;
-/// Answers that take so long do not come out of memory: where that is many times as large as the caches, one
-/// takes 1 to 2 us, and one in a hundred any time.
-const SLOW: Duration = Duration::from_micros(4);
-/// So many of them are needed, for a thread may have lost its core meanwhile.
-const FEWEST_SLOW: u32 = 3;
-/// One of so many answers must be slow: a cache may give the others.
-const ONE_SLOW_IN: u32 = 4;
+/// The first read is not timed, because it is cold. This many reads after it are timed.
+const FIRST_TIMED: u32 = 8;
+/// After these, one of this many reads is timed.
+const TIMED_EVERY: u32 = 32;
+/// The least duration of a slow read, which does not come from memory. In a memory many times as large as the
+/// processor's caches, a read takes 1 to 2 us, and one in a hundred takes longer.
+const SLOW_READ: Duration = Duration::from_micros(4);
+/// The least number of slow reads. Fewer may come from preemption.
+const MIN_SLOW_READS: u32 = 3;
+/// One of this many timed reads must be slow. The others may come from a cache of the base.
+const SLOW_EVERY: u32 = 4;
 
-/// Whether a base takes its time to answer, as far as a few questions for these accounts tell; the first of
-/// them tells nothing.
+/// Detects a high-latency base with a few reads of these accounts. The first one does not count.
 pub fn has_high_latency<B: Base>(base: &B, accounts: impl Iterator<Item = Address>) -> bool {
     let mut latency = Latency::default();
-    accounts.take(1 + FIRST as usize).any(|account| {
-        // What fails here is met again by whoever needs it.
-        let _ = latency.of(|| base.basic_ref(account));
+    accounts.take(1 + FIRST_TIMED as usize).any(|account| {
+        // A later read reports the error.
+        let _ = latency.measure(|| base.basic_ref(account));
         latency.is_high()
     })
 }
 
-/// How long the answers took so far.
+/// The measured latency of a base.
 #[derive(Debug, Default)]
 pub(crate) struct Latency {
-    asked: u32,
+    reads: u32,
     timed: u32,
     slow: u32,
 }
 
 impl Latency {
-    /// Asks, and now and then looks at how long that takes.
+    /// Reads the base, and times some of the reads.
     #[inline]
-    pub(crate) fn of<T>(&mut self, ask: impl FnOnce() -> T) -> T {
-        self.asked = self.asked.wrapping_add(1);
-        // The model checker runs the same schedule more than once: no clock may decide anything.
-        let is_timed = (2..=1 + FIRST).contains(&self.asked) || self.asked.is_multiple_of(ONE_IN);
+    pub(crate) fn measure<T>(&mut self, read: impl FnOnce() -> T) -> T {
+        self.reads = self.reads.wrapping_add(1);
+        // The model checker repeats schedules, so that no clock may decide anything there.
+        let is_timed = (2..=1 + FIRST_TIMED).contains(&self.reads) || self.reads.is_multiple_of(TIMED_EVERY);
         if !is_timed || cfg!(feature = "shuttle") {
-            return ask();
+            return read();
         }
         let start = Instant::now();
-        let answer = ask();
-        self.note(start.elapsed());
-        answer
+        let result = read();
+        self.add(start.elapsed());
+        result
     }
 
-    fn note(&mut self, took: Duration) {
+    fn add(&mut self, duration: Duration) {
         self.timed += 1;
-        self.slow += u32::from(took >= SLOW);
+        self.slow += u32::from(duration >= SLOW_READ);
     }
 
-    /// Whether enough of the answers took long.
+    /// Whether enough of the timed reads were slow.
     #[inline]
     pub(crate) fn is_high(&self) -> bool {
-        let is_for_the_model = cfg!(feature = "shuttle") && self.asked.is_multiple_of(2);
-        (self.slow >= FEWEST_SLOW && ONE_SLOW_IN * self.slow >= self.timed) || is_for_the_model
+        let is_modelled = cfg!(feature = "shuttle") && self.reads.is_multiple_of(2);
+        (self.slow >= MIN_SLOW_READS && SLOW_EVERY * self.slow >= self.timed) || is_modelled
     }
 }
 
@@ -79,63 +78,63 @@ mod tests {
     use revm_state::{AccountInfo, Bytecode};
 
     use super::*;
-    use crate::stores::memory::MissingCode;
+    use crate::model::base::MissingCode;
 
-    /// Knows nobody, and takes its time where `takes_long` says so of the number of the question.
-    struct Pondering<F> {
-        takes_long: F,
-        asked: AtomicU32,
+    /// An empty base whose reads are slow if `is_slow` says so of the number of the read.
+    struct DelayedBase<F> {
+        is_slow: F,
+        reads: AtomicU32,
     }
 
-    impl<F: Fn(u32) -> bool + Sync> DatabaseRef for Pondering<F> {
+    impl<F: Fn(u32) -> bool + Sync> DatabaseRef for DelayedBase<F> {
         type Error = MissingCode;
 
         fn basic_ref(&self, _: Address) -> Result<Option<AccountInfo>, MissingCode> {
-            // ORDER: Relaxed: one thread asks.
-            let question = self.asked.fetch_add(1, Ordering::Relaxed);
+            // ORDER: Relaxed: only one thread reads.
+            let read = self.reads.fetch_add(1, Ordering::Relaxed);
             let start = Instant::now();
-            while (self.takes_long)(question) && start.elapsed() < 2 * SLOW {}
+            while (self.is_slow)(read) && start.elapsed() < 2 * SLOW_READ {}
             Ok(None)
         }
 
         fn code_by_hash_ref(&self, _: B256) -> Result<Bytecode, MissingCode> {
-            unreachable!("nobody asks for codes")
+            unreachable!("no code is read")
         }
 
         fn storage_ref(&self, _: Address, _: U256) -> Result<U256, MissingCode> {
-            unreachable!("nobody asks for slots")
+            unreachable!("no slot is read")
         }
 
         fn block_hash_ref(&self, _: u64) -> Result<B256, MissingCode> {
-            unreachable!("nobody asks for blocks")
+            unreachable!("no block hash is read")
         }
     }
 
-    fn seems_slow(accounts: usize, takes_long: impl Fn(u32) -> bool + Sync) -> bool {
-        let base = Pondering { takes_long, asked: AtomicU32::new(0) };
+    fn is_high(accounts: usize, is_slow: impl Fn(u32) -> bool + Sync) -> bool {
+        let base = DelayedBase { is_slow, reads: AtomicU32::new(0) };
         has_high_latency(&base, std::iter::repeat_n(Address::ZERO, accounts))
     }
 
     #[test]
-    fn a_few_questions_tell_whether_a_base_takes_its_time() {
-        assert!(seems_slow(4, |_| true));
-        assert!(seems_slow(9, |question| question % 2 == 0), "what is called is in its cache");
-        assert!(!seems_slow(9, |question| question < 2), "it was cold, and then a thread lost its core");
-        assert!(!seems_slow(9, |_| false));
-        assert!(!seems_slow(3, |_| true), "too few tell nothing");
+    fn a_few_reads_detect_a_high_latency() {
+        assert!(is_high(4, |_| true));
+        assert!(is_high(9, |read| read % 2 == 0), "the base has a cache");
+        assert!(!is_high(9, |read| read < 2), "the first read is cold, and the second is preempted");
+        assert!(!is_high(9, |_| false));
+        assert!(!is_high(3, |_| true), "the reads are too few");
     }
 
     #[test]
-    fn it_is_high_where_several_answers_took_long_and_not_too_few_of_all() {
+    fn the_latency_is_high_with_several_slow_reads_among_not_too_many() {
         let mut latency = Latency::default();
-        let mut notes = |count: usize, took| {
-            (0..count).for_each(|_| latency.note(took));
+        let mut add = |count: usize, duration| {
+            (0..count).for_each(|_| latency.add(duration));
             latency.is_high()
         };
-        assert!(!notes(0, SLOW), "nobody knows");
-        assert!(!notes(2, Duration::from_secs(1)), "that may be bad luck");
-        assert!(notes(1, SLOW));
-        assert!(notes(9, Duration::ZERO), "a cache may know some of them");
-        assert!(!notes(1, Duration::ZERO));
+        assert!(!add(0, SLOW_READ), "there is no read");
+        assert!(!add(2, Duration::from_secs(1)), "preemption is possible");
+        assert!(add(1, SLOW_READ));
+        assert!(add(9, Duration::ZERO), "the base may have a cache");
+        assert!(!add(1, Duration::ZERO));
     }
 }

@@ -1,12 +1,11 @@
 //! The multi-version memory: what the transactions of a block read and write before they are final.
 //!
-//! Owns the versions of every location, who read which slot, and what the base said where that is
-//! worth remembering, so that those who run ahead ask it once. Promises that a reader sees the newest
-//! version before it, or is told whom to await; and that who publishes learns whose reads that breaks.
-//! While those who run ahead are hushed they neither publish nor ask here, but for accounts with code.
-//! Nothing here is ever believed: a wrong version costs a run, never an outcome.
+//! Owns the versions of every location, the readers of each slot, and cached answers of the base. Promises
+//! that a reader sees the newest version before it or learns which transaction to await, and that a publisher
+//! learns which reads its writes made stale. Nothing here is trusted: a wrong version costs a run, never an
+//! outcome.
 //!
-//! No two locations are locked at once, and none while the base is read.
+//! No two locations are locked at once, and none during a read of the base.
 
 use std::{fmt, sync::Arc};
 
@@ -14,20 +13,20 @@ use alloy_primitives::{
     Address, B256, KECCAK256_EMPTY, U256,
     map::{B256Map, HashMap},
 };
-use revm_state::{AccountId, AccountInfo, Bytecode};
+use revm_state::{AccountInfo, Bytecode};
 
 use crate::{
     bal::index::AccessListIndex,
     model::{
         account::Account,
         base::Base,
-        index::{AccessIndex, TxIndex},
+        index::{AccessIndex, BaseAccountId, MemoryAccountId, TxIndex},
     },
     mv::{
         table::{AccountTable, SlotTable},
-        versions::{AccountVersions, Exact, SlotLookup, SlotVersions},
+        versions::{AccountVersions, ExactRead, SlotLookup, SlotVersions},
     },
-    record::record::Origin,
+    record::{observation::Origin, publication::Publication},
     sync::{AtomicBool, AtomicU32, Mutex, Ordering},
 };
 
@@ -38,49 +37,49 @@ pub struct Memory {
     pub(super) slots: SlotTable,
     codes: Mutex<B256Map<Bytecode>>,
     block_hashes: Mutex<HashMap<u64, B256>>,
-    /// Whether any life began or ended in this block: if none did, slots need not ask.
-    pub(super) has_lives: AtomicBool,
-    /// Whether anything but fees happened to the coinbase, as far as anybody told.
-    pub(super) has_news_of_coinbase: AtomicBool,
-    front: Front,
-    /// Whether somebody found that the base takes its time.
-    is_base_slow: AtomicBool,
-    /// Whether those who run ahead are told nothing, and read slots from the base alone.
-    is_hushed: AtomicBool,
-    sight: Sight,
-    /// Its balance is not kept up: nearly every transaction adds to it, and hardly one looks.
+    /// Whether any account's life began or ended in this block. While none did, slot reads need no life.
+    pub(super) has_life_changes: AtomicBool,
+    /// Whether a run published a change of the coinbase other than a fee.
+    pub(super) has_coinbase_changes: AtomicBool,
+    gate: GateState,
+    /// Whether the base was found to have a high latency.
+    has_high_latency: AtomicBool,
+    /// Whether speculative runs neither publish nor read slots here.
+    is_withholding: AtomicBool,
+    visibility: Visibility,
+    /// Its balance has no versions: nearly every transaction adds to it, and few read it.
     pub(super) coinbase: Address,
 }
 
-/// What the gate says of itself, on a cache line of its own: it does so all the time, and those who
-/// run ahead look at what else is here all the time.
+/// What the gate writes with each commit. It has a cache line of its own, because speculative runs read the
+/// other fields all the time.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-struct Front {
+struct GateState {
     frontier: AtomicU32,
-    /// Whether nobody runs ahead who would look here for what others remembered.
+    /// Whether no speculative run is expected, so that none caches answers of the base here.
     is_alone: AtomicBool,
 }
 
 /// What an account is for a reader.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountRead {
-    /// What the memory calls it, if it remembers it.
-    pub id: Option<AccountId>,
-    /// What the base calls it.
-    pub base_id: Option<AccountId>,
+    /// The memory's id of the account, if the memory holds it.
+    pub id: Option<MemoryAccountId>,
+    /// The base's id of the account.
+    pub base_id: Option<BaseAccountId>,
     /// The account, if it exists.
     pub info: Option<AccountInfo>,
     /// Where that comes from.
     pub origin: Origin,
 }
 
-/// Of whom the memory is to remember what the base says.
+/// Which accounts the memory caches when it reads them from the base.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Recall {
-    /// Everybody: asking the base takes long.
-    Everybody,
-    /// Accounts with code. The others are many, and hardly one of them is needed twice.
+pub enum CachedAccounts {
+    /// All of them: the base has a high latency.
+    All,
+    /// Accounts with code. The others are many, and few of them are read twice.
     WithCode,
 }
 
@@ -89,90 +88,75 @@ pub enum Recall {
 pub enum SlotRead {
     /// A value, and where it comes from.
     Value(U256, Origin),
-    /// This transaction is expected to write it, and did not yet.
+    /// This transaction is expected to write the slot, and has not yet.
     Awaits(TxIndex),
 }
 
 /// What transactions see of each other before they are final.
 #[derive(Clone, Debug, Default)]
-pub enum Sight {
-    /// What they publish.
+pub enum Visibility {
+    /// What other runs publish.
     #[default]
-    Clear,
-    /// What somebody said beforehand that they write. Nobody publishes anything.
-    Foreseen(Arc<AccessListIndex>),
-    /// Nothing: for tests of what they observe, which has to hold whatever they see.
-    Blindfolded,
-}
-
-/// Who may read what the gate remembers and publishes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Audience {
-    /// Somebody runs ahead, or is about to.
-    Somebody,
-    /// Nobody does, or those who do are hushed; who will is to be told of it.
-    NobodyYet,
-    /// Nobody does, for so long that who will does without it: telling of it all takes longer than
-    /// it may help.
-    Nobody,
+    Published,
+    /// What an access list says. Runs publish nothing.
+    Listed(Arc<AccessListIndex>),
+    /// Nothing. Tests use it: what runs observe must hold whatever they see.
+    Nothing,
 }
 
 impl Memory {
-    /// Makes an empty memory ready for a block whose fees go to `coinbase`, and whose transactions
-    /// see of each other what `sight` says.
-    pub fn open(&mut self, coinbase: Address, sight: Sight) {
+    /// Prepares an empty memory for a block whose fees go to `coinbase`.
+    pub fn open(&mut self, coinbase: Address, visibility: Visibility) {
         self.coinbase = coinbase;
-        self.sight = sight;
+        self.visibility = visibility;
     }
 
-    /// Forgets everything. Room is kept as far as the last block needed it.
+    /// Removes everything. The capacity that the last block needed is kept.
     pub fn reset(&mut self) {
         self.accounts.clear();
         self.slots.clear();
         self.codes.get_mut().clear();
         self.block_hashes.get_mut().clear();
-        // ORDER: Relaxed in all: nobody else has the memory.
-        self.has_lives.store(false, Ordering::Relaxed);
-        self.has_news_of_coinbase.store(false, Ordering::Relaxed);
-        self.front.frontier.store(0, Ordering::Relaxed);
-        self.front.is_alone.store(false, Ordering::Relaxed);
-        self.is_base_slow.store(false, Ordering::Relaxed);
-        self.is_hushed.store(false, Ordering::Relaxed);
-        self.sight = Sight::Clear;
+        // ORDER: Relaxed in all: no other thread has the memory.
+        self.has_life_changes.store(false, Ordering::Relaxed);
+        self.has_coinbase_changes.store(false, Ordering::Relaxed);
+        self.gate.frontier.store(0, Ordering::Relaxed);
+        self.gate.is_alone.store(false, Ordering::Relaxed);
+        self.has_high_latency.store(false, Ordering::Relaxed);
+        self.is_withholding.store(false, Ordering::Relaxed);
+        self.visibility = Visibility::Published;
     }
 
-    /// Whether transactions may see of each other what is published here.
-    pub fn is_clear(&self) -> bool {
-        matches!(self.sight, Sight::Clear)
+    /// Whether transactions may see what others publish here.
+    pub fn has_visible_writes(&self) -> bool {
+        matches!(self.visibility, Visibility::Published)
     }
 
-    /// Whether those who run ahead tell each other what they do: otherwise nobody need ask.
+    /// Whether speculative runs publish their writes now. Otherwise reading them is pointless.
     #[inline]
-    pub fn is_told(&self) -> bool {
-        // ORDER: Relaxed: who learns of it late tells of too much, or asks for what nobody told.
-        self.is_clear() && !self.is_hushed.load(Ordering::Relaxed)
+    pub fn is_publishing(&self) -> bool {
+        // ORDER: Relaxed: a run that sees an older value publishes or reads more than it needs to.
+        self.has_visible_writes() && !self.is_withholding.load(Ordering::Relaxed)
     }
 
-    /// From now on those who run ahead are hushed: what they do is told to nobody, unless it takes the
-    /// place of what was told before, and they read slots from the base, unless that takes its time.
-    /// Accounts with code are still remembered here.
-    pub fn hush(&self) {
-        // ORDER: Relaxed: see `is_told`.
-        self.is_hushed.store(true, Ordering::Relaxed);
+    /// Sets when effects become visible from now on. With [`Publication::OnMiss`] speculative runs publish
+    /// only what replaces an earlier publication, and read slots from the base unless it has a high latency.
+    pub fn set_publication(&self, publication: Publication) {
+        // ORDER: Relaxed: only the gate reads it.
+        self.gate.is_alone.store(publication != Publication::Immediate, Ordering::Relaxed);
+        let is_withholding = publication == Publication::OnMiss;
+        // ORDER: Relaxed: see `is_publishing`. Stored only when it changes: all runs read its cache line.
+        if self.is_withholding.load(Ordering::Relaxed) != is_withholding {
+            self.is_withholding.store(is_withholding, Ordering::Relaxed);
+        }
     }
 
-    /// From now on they tell each other what they do again, and ask.
-    pub fn speak_up(&self) {
-        // ORDER: Relaxed: see `is_told`.
-        self.is_hushed.store(false, Ordering::Relaxed);
-    }
-
-    /// What somebody said beforehand of what the transactions write.
+    /// The access list that says what the transactions write, if runs read it.
     #[inline]
-    pub(crate) fn foresight(&self) -> Option<&AccessListIndex> {
-        match &self.sight {
-            Sight::Foreseen(foresight) => Some(foresight),
-            Sight::Clear | Sight::Blindfolded => None,
+    pub(crate) fn access_list(&self) -> Option<&AccessListIndex> {
+        match &self.visibility {
+            Visibility::Listed(list) => Some(list),
+            Visibility::Published | Visibility::Nothing => None,
         }
     }
 
@@ -181,58 +165,52 @@ impl Memory {
         self.coinbase
     }
 
-    /// All transactions before this one are final: nobody reads between them any more.
+    /// Records that this transaction and all before it are final: no run reads between them any more.
     pub fn advance(&self, frontier: TxIndex) {
         // ORDER: Relaxed: a reader that sees an older frontier keeps more than it needs to.
-        self.front.frontier.store(AccessIndex::from(frontier).get(), Ordering::Relaxed);
+        self.gate.frontier.store(AccessIndex::from(frontier).get(), Ordering::Relaxed);
     }
 
-    /// Says who reads what the gate remembers from now on.
-    pub fn set_audience(&self, audience: Audience) {
-        // ORDER: Relaxed: only the gate looks at it.
-        self.front.is_alone.store(audience != Audience::Somebody, Ordering::Relaxed);
+    /// Whether the base was found to have a high latency.
+    pub fn base_has_high_latency(&self) -> bool {
+        // ORDER: Relaxed: a thread that sees an older value has waited a little longer.
+        self.has_high_latency.load(Ordering::Relaxed)
     }
 
-    /// Whether anybody found that the base takes its time to answer.
-    pub fn is_base_slow(&self) -> bool {
-        // ORDER: Relaxed: who learns of it late has waited a little longer.
-        self.is_base_slow.load(Ordering::Relaxed)
-    }
-
-    /// The base takes its time to answer.
-    pub fn note_slow_base(&self) {
-        if !self.is_base_slow() {
-            // ORDER: Relaxed: see `is_base_slow`.
-            self.is_base_slow.store(true, Ordering::Relaxed);
+    /// Records that the base has a high latency.
+    pub fn note_high_latency(&self) {
+        if !self.base_has_high_latency() {
+            // ORDER: Relaxed: see `base_has_high_latency`.
+            self.has_high_latency.store(true, Ordering::Relaxed);
         }
     }
 
-    /// An account as it seems to be just before `reader`. `ask` asks the base, whose answer is
-    /// remembered if `recall` says so.
+    /// An account as `reader` sees it: with the newest versions before it. `read_base` reads the account from
+    /// the base; the answer is cached if `cached` says so.
     ///
     /// # Errors
     ///
-    /// If `ask` fails.
+    /// If `read_base` fails.
     #[inline]
     pub fn account<E>(
         &self,
         address: Address,
         reader: TxIndex,
-        recall: Recall,
-        ask: impl FnOnce() -> Result<Option<AccountInfo>, E>,
+        cached: CachedAccounts,
+        read_base: impl FnOnce() -> Result<Option<AccountInfo>, E>,
     ) -> Result<AccountRead, E> {
-        self.account_as(address, reader, recall, AccountInfo::clone, ask)
+        self.account_as(address, reader, cached, AccountInfo::clone, read_base)
     }
 
-    /// The same for a reader that wants the account `copied` in a way of its own.
+    /// The same, with a function of the reader that copies the account.
     #[inline]
     pub(crate) fn account_as<E>(
         &self,
         address: Address,
         reader: TxIndex,
-        recall: Recall,
+        cached: CachedAccounts,
         copied: impl Fn(&AccountInfo) -> AccountInfo,
-        ask: impl FnOnce() -> Result<Option<AccountInfo>, E>,
+        read_base: impl FnOnce() -> Result<Option<AccountInfo>, E>,
     ) -> Result<AccountRead, E> {
         let look = |id, cell: &AccountVersions| {
             let (info, origin) = cell.before(reader.into());
@@ -241,45 +219,45 @@ impl Memory {
         if let Some(found) = self.accounts.find(address, look) {
             return Ok(found);
         }
-        let info = ask()?;
-        let base_id = info.as_ref().and_then(|info| info.account_id);
+        let info = read_base()?;
+        let base_id = info.as_ref().and_then(|info| info.account_id).map(BaseAccountId::from_revm);
         let info = info.map(|info| AccountInfo {
             account_id: None,
-            // revm takes a zero hash for some code when it looks for collisions.
+            // revm takes a zero hash for the hash of a code when it checks a creation.
             code_hash: Account::from(&info).code_hash,
             ..info
         });
         let has_code = info.as_ref().is_some_and(|info| !info.is_empty_code_hash());
-        if recall == Recall::WithCode && !has_code {
+        if cached == CachedAccounts::WithCode && !has_code {
             return Ok(AccountRead { id: None, base_id, info, origin: Origin::Base });
         }
-        // Somebody else may have asked at the same time: whoever comes first has the word.
+        // Another thread may have read it at the same time: the first insert wins.
         Ok(self.accounts.get_or_insert(address, || AccountVersions::new(info, base_id), look))
     }
 
-    /// Whether nobody has told of anything but fees that happened to the coinbase.
-    pub(crate) fn is_coinbase_quiet(&self) -> bool {
-        // ORDER: Relaxed: who sees it late reads what was there before, and the gate finds that out.
-        !self.has_news_of_coinbase.load(Ordering::Relaxed)
+    /// Whether no run published a change of the coinbase other than a fee.
+    pub(crate) fn coinbase_has_only_fees(&self) -> bool {
+        // ORDER: Relaxed: a reader that sees an older value reads the old account, and fails validation.
+        !self.has_coinbase_changes.load(Ordering::Relaxed)
     }
 
-    /// `reader` needs something of an account exactly as it saw it.
-    pub(crate) fn need(&self, id: AccountId, reader: TxIndex, exact: Exact) {
-        self.accounts.with(id, |cell| cell.need(reader, exact, || self.frontier()));
+    /// Records that `reader` depends on a part of an account exactly as it read it.
+    pub(crate) fn note_exact_read(&self, id: MemoryAccountId, reader: TxIndex, exact: ExactRead) {
+        self.accounts.with(id, |cell| cell.add_reader(reader, exact, || self.frontier()));
     }
 
-    /// What `reader` sees of a slot; it is remembered as a reader. `ask` asks the base.
+    /// A slot as `reader` sees it; the reader is recorded. `read_base` reads the slot from the base.
     ///
     /// # Errors
     ///
-    /// If `ask` fails.
+    /// If `read_base` fails.
     #[inline]
     pub fn slot<E>(
         &self,
-        account: AccountId,
+        account: MemoryAccountId,
         key: U256,
         reader: TxIndex,
-        ask: impl FnOnce() -> Result<U256, E>,
+        read_base: impl FnOnce() -> Result<U256, E>,
     ) -> Result<SlotRead, E> {
         let life = self.life(account, reader.into());
         let read = |cell: &mut SlotVersions| cell.read(reader, life, || self.frontier());
@@ -289,33 +267,32 @@ impl Memory {
             SlotLookup::Predicted(index) => return Ok(SlotRead::Awaits(index)),
             SlotLookup::ReadBase | SlotLookup::ReadBaseAgain => {}
         }
-        let value = ask()?;
-        // Most slots are read once. Of them, what is at hand in the base is not worth a second look.
-        if found == SlotLookup::ReadBaseAgain || self.is_base_slow() {
+        let value = read_base()?;
+        // Most slots are read once, so caching one pays only if it is read again or the base is slow.
+        if found == SlotLookup::ReadBaseAgain || self.base_has_high_latency() {
             self.slots.get_or_insert(account, key, |cell| cell.base = Some(value));
         }
         Ok(SlotRead::Value(value, Origin::Base))
     }
 
-    /// The name of an account that somebody asked the base for; `info` is what the base said, and
-    /// `base_id` what it calls the account.
-    pub fn introduce(
+    /// The memory's id of an account. `info` is the account in the base, and `base_id` the base's id of it.
+    pub fn insert_account(
         &self,
         address: Address,
         info: Option<AccountInfo>,
-        base_id: Option<AccountId>,
-    ) -> AccountId {
+        base_id: Option<BaseAccountId>,
+    ) -> MemoryAccountId {
         self.accounts.get_or_insert(address, || AccountVersions::new(info, base_id), |id, _| id)
     }
 
-    /// Asks the base for an account and its code before anybody needs them.
+    /// Reads an account and its code from the base before a run needs them.
     ///
     /// # Errors
     ///
     /// If the base cannot be read.
-    pub fn fetch_account<B: Base>(&self, base: &B, address: Address) -> Result<AccountRead, B::Error> {
-        let ask = || base.basic_ref(address);
-        let read = self.account(address, TxIndex::new(0), Recall::Everybody, ask)?;
+    pub fn prefetch_account<B: Base>(&self, base: &B, address: Address) -> Result<AccountRead, B::Error> {
+        let read_base = || base.basic_ref(address);
+        let read = self.account(address, TxIndex::new(0), CachedAccounts::All, read_base)?;
         if let Some(AccountInfo { code: None, code_hash, .. }) = &read.info
             && *code_hash != KECCAK256_EMPTY
         {
@@ -324,17 +301,17 @@ impl Memory {
         Ok(read)
     }
 
-    /// Asks the base for a slot, and first for its account, before anybody needs them.
+    /// Reads an account and one of its slots from the base before a run needs them.
     ///
     /// # Errors
     ///
     /// If the base cannot be read.
-    pub fn fetch_slot<B: Base>(&self, base: &B, address: Address, key: U256) -> Result<(), B::Error> {
-        let AccountRead { id, base_id, .. } = self.fetch_account(base, address)?;
-        let id = id.expect("everybody is recalled");
+    pub fn prefetch_slot<B: Base>(&self, base: &B, address: Address, key: U256) -> Result<(), B::Error> {
+        let AccountRead { id, base_id, .. } = self.prefetch_account(base, address)?;
+        let id = id.expect("all accounts are cached");
         if self.base_slot(id, key).is_none() {
             let value = match base_id {
-                Some(base_id) => base.storage_by_account_id_ref(address, base_id, key)?,
+                Some(base_id) => base.storage_by_account_id_ref(address, base_id.into_revm(), key)?,
                 None => base.storage_ref(address, key)?,
             };
             self.slots.get_or_insert(id, key, |cell| cell.base = Some(value));
@@ -342,44 +319,45 @@ impl Memory {
         Ok(())
     }
 
-    /// An account as the base has it, if anybody asked.
+    /// An account as the base has it, if it is cached.
     #[inline]
-    pub(crate) fn base_account(&self, address: Address) -> Option<(AccountId, Option<AccountInfo>)> {
+    pub(crate) fn base_account(&self, address: Address) -> Option<(MemoryAccountId, Option<AccountInfo>)> {
         self.accounts.find(address, |id, cell| (id, cell.base().cloned()))
     }
 
-    /// What the memory calls an account, if anybody asked for it.
-    pub(crate) fn id(&self, address: Address) -> Option<AccountId> {
+    /// The memory's id of an account, if the memory holds it.
+    pub(crate) fn id(&self, address: Address) -> Option<MemoryAccountId> {
         self.accounts.find(address, |id, _| id)
     }
 
-    /// A slot as the base has it, if anybody asked.
-    pub(crate) fn base_slot(&self, account: AccountId, key: U256) -> Option<U256> {
+    /// A slot as the base has it, if it is cached.
+    pub(crate) fn base_slot(&self, account: MemoryAccountId, key: U256) -> Option<U256> {
         self.slots.find(account, key, |cell| cell.base).flatten()
     }
 
-    /// When the life began that an account lives just before `reader`, if it began in this block.
+    /// Where the life began that `reader` sees, if it began in this block.
     #[inline]
-    fn life(&self, id: AccountId, reader: AccessIndex) -> Option<AccessIndex> {
+    fn life(&self, id: MemoryAccountId, reader: AccessIndex) -> Option<AccessIndex> {
         // ORDER: Acquire pairs with the Release in `publish_account`.
-        if !self.has_lives.load(Ordering::Acquire) {
+        if !self.has_life_changes.load(Ordering::Acquire) {
             return None;
         }
         self.accounts.with(id, |cell| cell.life_before(reader))
     }
 
-    /// Whether the gate may find here what somebody asked the base for: those who run ahead, unless
-    /// they have foresight; and whoever did where answers take long.
+    /// Whether the gate may find answers of the base here. Speculative runs cache them unless they read an
+    /// access list, and every run does if the base has a high latency.
     #[inline]
-    pub(crate) fn is_worth_asking(&self) -> bool {
-        // ORDER: Relaxed: see `set_audience`.
-        self.is_base_slow() || (!self.front.is_alone.load(Ordering::Relaxed) && self.foresight().is_none())
+    pub(crate) fn may_cache_base(&self) -> bool {
+        // ORDER: Relaxed: see `set_publication`.
+        self.base_has_high_latency()
+            || (!self.gate.is_alone.load(Ordering::Relaxed) && self.access_list().is_none())
     }
 
     #[inline]
     pub(super) fn frontier(&self) -> AccessIndex {
         // ORDER: Relaxed, see `advance`.
-        AccessIndex::from_number(self.front.frontier.load(Ordering::Relaxed))
+        AccessIndex::from_number(self.gate.frontier.load(Ordering::Relaxed))
     }
 
     /// The code with this hash, from the base.
@@ -410,34 +388,46 @@ impl fmt::Debug for Memory {
 #[cfg(all(test, not(feature = "shuttle")))]
 mod tests {
     use super::*;
-    use crate::{model::index::{Incarnation, Version}, mv::publish::Writer, record::record::{AccountEffect, AccountObservation, AccountRecord, BalanceEffect, LifeChange, Record}};
+    use crate::{
+        model::index::{Incarnation, Version},
+        mv::publish::Writer,
+        record::{
+            effect::{AccountEffect, BalanceEffect, LifeChange},
+            observation::AccountObservation,
+            record::{AccountRecord, Record},
+        },
+    };
 
     const COINBASE: Address = Address::with_last_byte(1);
 
-    /// Whether the coinbase is quiet after a transaction that leaves it with this nonce, and a fee.
-    fn is_quiet_after(nonce: Option<u64>) -> bool {
+    /// Whether the coinbase has only fees after a transaction that sets this nonce and pays a fee.
+    fn has_only_fees_after(nonce: Option<u64>) -> bool {
         let mut memory = Memory::default();
-        memory.open(COINBASE, Sight::Clear);
-        let effect =
-            AccountEffect { life_change: LifeChange::Continues, balance: BalanceEffect::Add(U256::ONE), nonce, code: None };
+        memory.open(COINBASE, Visibility::Published);
+        let effect = AccountEffect {
+            life_change: LifeChange::Continues,
+            balance: BalanceEffect::Add(U256::ONE),
+            nonce,
+            code: None,
+        };
         let coinbase = AccountRecord {
             address: COINBASE,
-            id: Some(memory.introduce(COINBASE, None, None)),
+            id: Some(memory.insert_account(COINBASE, None, None)),
             observed: AccountObservation::NOTHING,
             effect: Some(effect),
         };
         let record = Record { accounts: vec![coinbase], ..Record::default() };
         let version = Version { index: TxIndex::new(0), incarnation: Incarnation::FIRST };
         memory.publish(Writer::Run(version), &record, None, &mut Vec::new());
-        let quiet = memory.is_coinbase_quiet();
+        let has_only_fees = memory.coinbase_has_only_fees();
         memory.reset();
-        assert!(memory.is_coinbase_quiet(), "the next block begins anew");
-        quiet
+        assert!(memory.coinbase_has_only_fees(), "reset clears the flag");
+        has_only_fees
     }
 
     #[test]
-    fn fees_are_no_news_of_the_coinbase_and_what_else_happens_to_it_is() {
-        assert!(is_quiet_after(None));
-        assert!(!is_quiet_after(Some(1)));
+    fn a_fee_does_not_count_as_a_change_of_the_coinbase() {
+        assert!(has_only_fees_after(None));
+        assert!(!has_only_fees_after(Some(1)));
     }
 }

@@ -1,22 +1,25 @@
-//! How what a run does comes into the memory, and how it goes out of it again.
+//! Publishes the effects of runs in the memory, and withdraws them.
 //!
-//! Who has no name here is told of to nobody: a run that was made while those who run ahead were
-//! hushed leaves such accounts.
+//! Effects of accounts that have no id in the memory are not published: a run leaves such accounts while
+//! publication is withheld.
 
 use alloy_primitives::U256;
-use revm_state::AccountId;
 
 use crate::{
-    model::index::{Incarnation, AccessIndex, TxIndex, Version},
+    model::index::{AccessIndex, Incarnation, MemoryAccountId, TxIndex, Version},
     mv::{memory::Memory, versions::SlotVersions},
-    record::record::{AccountRecord, BalanceEffect, LifeChange, Record, SlotRecord},
+    record::{
+        effect::{BalanceEffect, LifeChange},
+        publication::Published,
+        record::{AccountRecord, Record, SlotRecord},
+    },
     sync::Ordering,
 };
 
-/// Who publishes.
+/// The writer of a version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Writer {
-    /// What happens before the transactions.
+    /// The steps before the first transaction.
     Opening,
     /// A run of a transaction.
     Run(Version),
@@ -31,79 +34,75 @@ impl Writer {
     }
 }
 
-/// Whether others were told of what a run does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Telling {
-    /// They were, of all of it.
-    #[default]
-    Told,
-    /// Not of all of it.
-    Untold,
-}
-
 impl Memory {
-    /// Puts the effects of a run in place of what an earlier run of the same transaction left, and
-    /// tells who read what is no longer so. The earlier run's effects that the new one does not
-    /// have are taken away: `before` is its record. Payments are left out: nearly every transaction has
-    /// some, and hardly any looks at such an account exactly. While those who run ahead are hushed only
-    /// what replaces something is put there.
+    /// Publishes the effects of a run in place of those of an earlier run of the same transaction, whose record
+    /// is `before`, and adds to `stale` the transactions whose reads no longer hold. Payments are not published:
+    /// nearly every transaction makes some, and few transactions read such an account exactly. While publication
+    /// is withheld, only effects that replace earlier ones are published.
     pub fn publish(
         &self,
         writer: Writer,
         record: &Record,
         before: Option<&Record>,
         stale: &mut Vec<TxIndex>,
-    ) -> Telling {
-        if !self.is_told() && (before.is_none() || !self.is_clear()) {
-            return Telling::Untold;
+    ) -> Published {
+        if !self.is_publishing() && (before.is_none() || !self.has_visible_writes()) {
+            return Published::Partly;
         }
-        let (moment, incarnation) = writer.parts();
-        let mut telling = Telling::Told;
+        let (index, incarnation) = writer.parts();
+        let mut published = Published::All;
         for account in record.accounts.iter().filter(|account| account.effect.is_some()) {
             match account.id {
-                Some(id) => self.publish_account(moment, incarnation, id, account, stale),
-                None => telling = Telling::Untold,
+                Some(id) => self.publish_account(index, incarnation, id, account, stale),
+                None => published = Published::Partly,
             }
         }
         for SlotRecord { account, key, value, .. } in &record.writes {
             let Some(account) = record.accounts[*account as usize].id else {
-                telling = Telling::Untold;
+                published = Published::Partly;
                 continue;
             };
-            let publish = |cell: &mut SlotVersions| cell.publish(moment, incarnation, *value, stale);
+            let publish = |versions: &mut SlotVersions| versions.publish(index, incarnation, *value, stale);
             self.slots.get_or_insert(account, *key, publish);
         }
         if let Some(before) = before {
-            self.withdraw(moment, incarnation, before, stale);
+            self.withdraw(index, incarnation, before, stale);
         }
-        telling
+        published
     }
 
-    /// A run is stale: what it wrote into slots becomes a prediction that its transaction writes
-    /// there again. What it did to accounts stays as a guess.
+    /// Turns the slot writes of a stale run into predictions: its transaction is expected to write the same slots
+    /// again. Its effects on accounts stay readable.
     pub fn predict(&self, version: Version, record: &Record) {
         for (account, key) in written(record) {
-            let predict = |cell: &mut SlotVersions| cell.predict(version.index.into(), version.incarnation);
+            let predict =
+                |versions: &mut SlotVersions| versions.predict(version.index.into(), version.incarnation);
             self.slots.find(account, key, predict);
         }
     }
 
-    fn withdraw(&self, moment: AccessIndex, incarnation: Incarnation, before: &Record, stale: &mut Vec<TxIndex>) {
+    fn withdraw(
+        &self,
+        index: AccessIndex,
+        incarnation: Incarnation,
+        before: &Record,
+        stale: &mut Vec<TxIndex>,
+    ) {
         let changed = before.accounts.iter().filter(|account| account.effect.is_some());
         for id in changed.filter_map(|account| account.id) {
-            self.accounts.with(id, |cell| cell.withdraw(moment, incarnation, stale));
+            self.accounts.with(id, |versions| versions.withdraw(index, incarnation, stale));
         }
         for (account, key) in written(before) {
-            let withdraw = |cell: &mut SlotVersions| cell.withdraw(moment, incarnation, stale);
+            let withdraw = |versions: &mut SlotVersions| versions.withdraw(index, incarnation, stale);
             self.slots.find(account, key, withdraw);
         }
     }
 
     fn publish_account(
         &self,
-        moment: AccessIndex,
+        index: AccessIndex,
         incarnation: Incarnation,
-        id: AccountId,
+        id: MemoryAccountId,
         account: &AccountRecord,
         stale: &mut Vec<TxIndex>,
     ) {
@@ -114,23 +113,23 @@ impl Memory {
             if !effect.changes_anything() {
                 return;
             }
-            // ORDER: Relaxed: see `is_coinbase_quiet`.
-            self.has_news_of_coinbase.store(true, Ordering::Relaxed);
+            // ORDER: Relaxed: see `coinbase_has_only_fees`.
+            self.has_coinbase_changes.store(true, Ordering::Relaxed);
         }
-        let is_life = effect.life_change != LifeChange::Continues;
+        let changes_life = effect.life_change != LifeChange::Continues;
         let frontier = || self.frontier();
-        self.accounts.with(id, |cell| cell.publish(moment, incarnation, effect, frontier, stale));
-        if is_life {
-            // ORDER: Release pairs with the Acquire in `life`: who sees the flag finds the life.
-            self.has_lives.store(true, Ordering::Release);
+        self.accounts.with(id, |versions| versions.publish(index, incarnation, effect, frontier, stale));
+        if changes_life {
+            // ORDER: Release pairs with the Acquire in `life`: a reader that sees the flag finds the life.
+            self.has_life_changes.store(true, Ordering::Release);
         }
     }
 }
 
-/// The slots that a run writes in accounts that have a name.
-fn written(record: &Record) -> impl Iterator<Item = (AccountId, U256)> {
-    let named = |write: &SlotRecord| Some((record.accounts[write.account as usize].id?, write.key));
-    record.writes.iter().filter_map(named)
+/// The slots that a run writes in accounts that have an id in the memory.
+fn written(record: &Record) -> impl Iterator<Item = (MemoryAccountId, U256)> {
+    let slot = |write: &SlotRecord| Some((record.accounts[write.account as usize].id?, write.key));
+    record.writes.iter().filter_map(slot)
 }
 
 #[cfg(all(test, not(feature = "shuttle")))]
@@ -142,14 +141,17 @@ mod tests {
     use super::*;
     use crate::{
         mv::memory::SlotRead,
-        record::record::{AccountObservation, Origin},
+        record::{
+            observation::{AccountObservation, Origin},
+            publication::Publication,
+        },
     };
 
     const WRITER: usize = 0;
 
     /// A record of a run that writes slot 0 of these accounts.
-    fn writing(accounts: &[Option<AccountId>], value: u64) -> Record {
-        let account = |id: &Option<AccountId>| AccountRecord {
+    fn writing(accounts: &[Option<MemoryAccountId>], value: u64) -> Record {
+        let account = |id: &Option<MemoryAccountId>| AccountRecord {
             address: Address::ZERO,
             id: *id,
             observed: AccountObservation::NOTHING,
@@ -173,7 +175,7 @@ mod tests {
         incarnation: Incarnation,
         record: &Record,
         before: Option<&Record>,
-    ) -> Telling {
+    ) -> Published {
         memory.publish(
             Writer::Run(Version { index: TxIndex::new(WRITER), incarnation }),
             record,
@@ -182,10 +184,10 @@ mod tests {
         )
     }
 
-    /// What a later transaction sees of slot 0 of an account.
-    fn seen(memory: &Memory, account: AccountId) -> SlotRead {
-        let ask = || Ok::<_, Infallible>(U256::ZERO);
-        memory.slot(account, U256::ZERO, TxIndex::new(5), ask).unwrap()
+    /// Slot 0 of an account as a later transaction sees it.
+    fn read_slot(memory: &Memory, account: MemoryAccountId) -> SlotRead {
+        let read_base = || Ok::<_, Infallible>(U256::ZERO);
+        memory.slot(account, U256::ZERO, TxIndex::new(5), read_base).unwrap()
     }
 
     fn from_block(value: u64) -> SlotRead {
@@ -195,38 +197,38 @@ mod tests {
     const FROM_BASE: SlotRead = SlotRead::Value(U256::ZERO, Origin::Base);
 
     #[test]
-    fn who_has_no_name_is_told_of_to_nobody_and_the_others_are() {
+    fn only_accounts_with_an_id_are_published() {
         let memory = Memory::default();
-        let named = memory.introduce(Address::ZERO, None, None);
-        let telling = publish(&memory, Incarnation::FIRST, &writing(&[Some(named), None], 7), None);
-        assert_eq!((telling, seen(&memory, named)), (Telling::Untold, from_block(7)));
-        let telling = publish(&memory, Incarnation::FIRST, &writing(&[Some(named)], 8), None);
-        assert_eq!((telling, seen(&memory, named)), (Telling::Told, from_block(8)));
+        let known = memory.insert_account(Address::ZERO, None, None);
+        let published = publish(&memory, Incarnation::FIRST, &writing(&[Some(known), None], 7), None);
+        assert_eq!((published, read_slot(&memory, known)), (Published::Partly, from_block(7)));
+        let published = publish(&memory, Incarnation::FIRST, &writing(&[Some(known)], 8), None);
+        assert_eq!((published, read_slot(&memory, known)), (Published::All, from_block(8)));
     }
 
     #[test]
-    fn those_who_are_hushed_tell_only_what_replaces_something() {
+    fn while_publication_is_withheld_only_replacements_are_published() {
         let memory = Memory::default();
-        let named = memory.introduce(Address::ZERO, None, None);
-        let first = writing(&[Some(named)], 7);
-        memory.hush();
-        assert_eq!(publish(&memory, Incarnation::FIRST, &first, None), Telling::Untold);
-        assert_eq!(seen(&memory, named), FROM_BASE);
-        memory.speak_up();
+        let known = memory.insert_account(Address::ZERO, None, None);
+        let first = writing(&[Some(known)], 7);
+        memory.set_publication(Publication::OnMiss);
+        assert_eq!(publish(&memory, Incarnation::FIRST, &first, None), Published::Partly);
+        assert_eq!(read_slot(&memory, known), FROM_BASE);
+        memory.set_publication(Publication::Immediate);
         publish(&memory, Incarnation::FIRST, &first, None);
-        memory.hush();
-        let (second, third) = (writing(&[Some(named)], 8), Record::default());
+        memory.set_publication(Publication::OnMiss);
+        let (second, third) = (writing(&[Some(known)], 8), Record::default());
         publish(&memory, Incarnation::FIRST.next(), &second, Some(&first));
-        assert_eq!(seen(&memory, named), from_block(8));
+        assert_eq!(read_slot(&memory, known), from_block(8));
         publish(&memory, Incarnation::FIRST.next().next(), &third, Some(&second));
-        assert_eq!(seen(&memory, named), FROM_BASE, "it is not written any more");
+        assert_eq!(read_slot(&memory, known), FROM_BASE, "the last run does not write the slot");
     }
 
     #[test]
-    fn a_memory_that_was_reset_is_not_hushed() {
+    fn reset_ends_withholding() {
         let mut memory = Memory::default();
-        memory.hush();
+        memory.set_publication(Publication::OnMiss);
         memory.reset();
-        assert!(memory.is_told());
+        assert!(memory.is_publishing());
     }
 }

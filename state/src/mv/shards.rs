@@ -1,37 +1,32 @@
-//! Values spread over shards with a lock each.
+//! Values in shards with a lock each.
 //!
-//! Whoever has a key hashes it once: the same hash chooses the shard and the place in it. No two
-//! shards are locked at once.
+//! A key is hashed once: the same hash selects the shard and the position in it. No two shards are locked at once.
 
 use std::hash::{BuildHasher, Hash};
 
 use alloy_primitives::map::DefaultHashBuilder;
+use crossbeam_utils::CachePadded;
 
 use crate::sync::{Mutex, MutexGuard};
 
-/// How many bits of a number choose a shard.
+/// The number of bits that select a shard.
 pub(crate) const SHARD_BITS: u32 = 6;
-/// How many shards there are.
+/// The number of shards.
 pub(crate) const SHARDS: usize = 1 << SHARD_BITS;
-/// Which bits of a hash choose the shard: tables look at the lowest and the highest.
+/// The position of the hash bits that select the shard. Hash tables use the lowest and the highest bits.
 const SHARD_SHIFT: u32 = 40;
 
-/// What each shard holds is its own business.
+/// Shards, each with its own lock and cache lines.
 pub(crate) struct Shards<T> {
     hasher: DefaultHashBuilder,
-    shards: Box<[Shard<T>]>,
+    shards: Box<[CachePadded<Mutex<T>>]>,
 }
-
-/// One shard, on cache lines of its own.
-#[derive(Default)]
-#[repr(align(128))]
-struct Shard<T>(Mutex<T>);
 
 impl<T: Default> Default for Shards<T> {
     fn default() -> Self {
         Self {
             hasher: DefaultHashBuilder::default(),
-            shards: (0..SHARDS).map(|_| Shard::default()).collect(),
+            shards: (0..SHARDS).map(|_| CachePadded::default()).collect(),
         }
     }
 }
@@ -49,14 +44,14 @@ impl<T> Shards<T> {
         (hash >> SHARD_SHIFT) as usize % SHARDS
     }
 
-    /// The shard with this number.
+    /// Locks the shard with this number.
     #[inline]
     pub(crate) fn lock(&self, number: usize) -> MutexGuard<'_, T> {
-        self.shards[number].0.lock()
+        self.shards[number].lock()
     }
 
-    /// All shards: nobody else has them.
+    /// All shards. Needs no lock, because the reference is exclusive.
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        self.shards.iter_mut().map(|shard| shard.0.get_mut())
+        self.shards.iter_mut().map(|shard| shard.get_mut())
     }
 }

@@ -1,93 +1,95 @@
-//! Where the cells of locations stand: accounts by address and by number, slots by account and key.
+//! The tables of versions: accounts by address and by id, slots by account and key.
 //!
-//! Owns them all, spread over shards with a lock each. Promises that a number stays with its account
-//! until the shelf is cleared. Knows nothing of what a cell holds.
+//! Owns all versions, in shards with a lock each. Promises that an account keeps its id until the table is cleared.
+//! Does not depend on the content of versions.
 
 use std::hash::{Hash, Hasher};
 
 use alloy_primitives::{Address, U256};
 use hashbrown::{HashTable, hash_table::Entry};
-use revm_state::AccountId;
 
-use crate::mv::{
-    shards::{SHARD_BITS, SHARDS, Shards},
-    versions::{AccountVersions, SlotVersions},
+use crate::{
+    model::index::MemoryAccountId,
+    mv::{
+        shards::{SHARD_BITS, SHARDS, Shards},
+        versions::{AccountVersions, SlotVersions},
+    },
 };
 
-/// How many places a shard keeps when it is cleared, unless it held more.
-const ROOM_TO_KEEP: usize = 1 << 10;
+/// The capacity that a shard keeps when it is cleared, unless it held more entries.
+const MIN_CAPACITY: usize = 1 << 10;
 
-/// The cells of accounts.
+/// The versions of all accounts.
 #[derive(Default)]
 pub(crate) struct AccountTable(Shards<AccountShard>);
 
 #[derive(Debug, Default)]
 struct AccountShard {
-    places: HashTable<(Address, u32)>,
-    cells: Vec<AccountVersions>,
+    positions: HashTable<(Address, u32)>,
+    versions: Vec<AccountVersions>,
 }
 
 impl AccountTable {
-    /// Looks at the cell of an account, if there is one.
+    /// Calls `look` with the versions of an account, if the table has it.
     #[inline]
     pub(crate) fn find<R>(
         &self,
         address: Address,
-        look: impl FnOnce(AccountId, &AccountVersions) -> R,
+        look: impl FnOnce(MemoryAccountId, &AccountVersions) -> R,
     ) -> Option<R> {
         let hash = self.0.hash(&address);
         let number = Shards::<AccountShard>::shard_of(hash);
         let shard = self.0.lock(number);
-        let (_, place) = shard.places.find(hash, |(known, _)| *known == address)?;
-        Some(look(account_id(*place, number), &shard.cells[*place as usize]))
+        let (_, position) = shard.positions.find(hash, |(other, _)| *other == address)?;
+        Some(look(account_id(*position, number), &shard.versions[*position as usize]))
     }
 
-    /// Looks at the cell of an account, which is made if there is none.
+    /// Calls `look` with the versions of an account, which `make` makes if the table does not have it.
     pub(crate) fn get_or_insert<R>(
         &self,
         address: Address,
         make: impl FnOnce() -> AccountVersions,
-        look: impl FnOnce(AccountId, &AccountVersions) -> R,
+        look: impl FnOnce(MemoryAccountId, &AccountVersions) -> R,
     ) -> R {
         let hash = self.0.hash(&address);
         let number = Shards::<AccountShard>::shard_of(hash);
         let mut shard = self.0.lock(number);
-        let AccountShard { places, cells } = &mut *shard;
-        let known = places.entry(hash, |(known, _)| *known == address, |(known, _)| self.0.hash(known));
-        let place = match known {
-            Entry::Occupied(known) => known.get().1,
-            Entry::Vacant(vacant) => {
-                let place =
-                    u32::try_from(cells.len()).expect("a block reads fewer than 2^26 accounts of a shard");
-                cells.push(make());
-                vacant.insert((address, place));
-                place
+        let AccountShard { positions, versions } = &mut *shard;
+        let entry = positions.entry(hash, |(other, _)| *other == address, |(other, _)| self.0.hash(other));
+        let position = match entry {
+            Entry::Occupied(entry) => entry.get().1,
+            Entry::Vacant(entry) => {
+                let position =
+                    u32::try_from(versions.len()).expect("a block reads fewer than 2^26 accounts of a shard");
+                versions.push(make());
+                entry.insert((address, position));
+                position
             }
         };
-        look(account_id(place, number), &cells[place as usize])
+        look(account_id(position, number), &versions[position as usize])
     }
 
-    /// Looks at the cell of an account that is here.
+    /// Calls `look` with the versions of an account of the table.
     #[inline]
-    pub(crate) fn with<R>(&self, id: AccountId, look: impl FnOnce(&mut AccountVersions) -> R) -> R {
-        let (place, number) = (id.get() >> SHARD_BITS, id.get() % SHARDS);
-        look(&mut self.0.lock(number).cells[place])
+    pub(crate) fn with<R>(&self, id: MemoryAccountId, look: impl FnOnce(&mut AccountVersions) -> R) -> R {
+        let (position, number) = (id.get() >> SHARD_BITS, id.get() % SHARDS);
+        look(&mut self.0.lock(number).versions[position])
     }
 
-    /// Forgets all cells. Room is kept as far as they needed it.
+    /// Removes all accounts. Keeps the capacity that they needed.
     pub(crate) fn clear(&mut self) {
-        for AccountShard { places, cells } in self.0.iter_mut() {
-            let room = cells.len().max(ROOM_TO_KEEP);
-            cells.clear();
-            cells.shrink_to(room);
-            places.clear();
-            // What is empty is not hashed again.
-            places.shrink_to(room, |_| 0);
+        for AccountShard { positions, versions } in self.0.iter_mut() {
+            let capacity = versions.len().max(MIN_CAPACITY);
+            versions.clear();
+            versions.shrink_to(capacity);
+            positions.clear();
+            // An empty table hashes nothing again.
+            positions.shrink_to(capacity, |_| 0);
         }
     }
 }
 
-/// The cells of slots.
+/// The versions of all slots.
 #[derive(Default)]
 pub(crate) struct SlotTable(Shards<SlotShard>);
 
@@ -95,7 +97,7 @@ type SlotShard = HashTable<(SlotKey, SlotVersions)>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct SlotKey {
-    account: AccountId,
+    account: MemoryAccountId,
     key: U256,
 }
 
@@ -108,43 +110,47 @@ impl Hash for SlotKey {
 }
 
 impl SlotTable {
-    /// Looks at the cell of a slot, if there is one.
+    /// Calls `look` with the versions of a slot, if the table has it.
     #[inline]
     pub(crate) fn find<R>(
         &self,
-        account: AccountId,
+        account: MemoryAccountId,
         key: U256,
         look: impl FnOnce(&mut SlotVersions) -> R,
     ) -> Option<R> {
         let slot = SlotKey { account, key };
         let hash = self.0.hash(&slot);
         let mut shard = self.0.lock(Shards::<SlotShard>::shard_of(hash));
-        shard.find_mut(hash, |(known, _)| *known == slot).map(|(_, cell)| look(cell))
+        shard.find_mut(hash, |(other, _)| *other == slot).map(|(_, versions)| look(versions))
     }
 
-    /// Looks at the cell of a slot, which is made if there is none.
+    /// Calls `look` with the versions of a slot, which is added if the table does not have it.
     #[inline]
-    pub(crate) fn get_or_insert<R>(&self, account: AccountId, key: U256, look: impl FnOnce(&mut SlotVersions) -> R) -> R {
+    pub(crate) fn get_or_insert<R>(
+        &self,
+        account: MemoryAccountId,
+        key: U256,
+        look: impl FnOnce(&mut SlotVersions) -> R,
+    ) -> R {
         let slot = SlotKey { account, key };
         let hash = self.0.hash(&slot);
         let mut shard = self.0.lock(Shards::<SlotShard>::shard_of(hash));
-        let known = shard.entry(hash, |(known, _)| *known == slot, |(known, _)| self.0.hash(known));
-        look(&mut known.or_insert_with(|| (slot, SlotVersions::default())).into_mut().1)
+        let entry = shard.entry(hash, |(other, _)| *other == slot, |(other, _)| self.0.hash(other));
+        look(&mut entry.or_insert_with(|| (slot, SlotVersions::default())).into_mut().1)
     }
 
-    /// Forgets all cells. Room is kept as far as they needed it.
+    /// Removes all slots. Keeps the capacity that they needed.
     pub(crate) fn clear(&mut self) {
-        for cells in self.0.iter_mut() {
-            let room = cells.len().max(ROOM_TO_KEEP);
-            cells.clear();
-            cells.shrink_to(room, |_| 0);
+        for slots in self.0.iter_mut() {
+            let capacity = slots.len().max(MIN_CAPACITY);
+            slots.clear();
+            slots.shrink_to(capacity, |_| 0);
         }
     }
 }
 
-fn account_id(place: u32, shard: usize) -> AccountId {
-    AccountId::new((place as usize) << SHARD_BITS | shard)
-        .expect("a block reads fewer than 2^26 accounts of a shard")
+fn account_id(position: u32, shard: usize) -> MemoryAccountId {
+    MemoryAccountId::new((position as usize) << SHARD_BITS | shard)
 }
 
 #[cfg(all(test, not(feature = "shuttle")))]
@@ -152,18 +158,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_large_block_leaves_behind_is_freed_after_a_small_one() {
-        let mut shelf = AccountTable::default();
+    fn the_capacity_for_a_large_block_is_freed_after_a_small_one() {
+        let mut table = AccountTable::default();
         for number in 0..200_000u64 {
             let address = Address::from_word(U256::from(number).into());
-            shelf.get_or_insert(address, || AccountVersions::new(None, None), |_, _| ());
+            table.get_or_insert(address, || AccountVersions::new(None, None), |_, _| ());
         }
-        let room = |shelf: &mut AccountTable| -> usize {
-            shelf.0.iter_mut().map(|shard| shard.cells.capacity()).sum()
+        let capacity = |table: &mut AccountTable| -> usize {
+            table.0.iter_mut().map(|shard| shard.versions.capacity()).sum()
         };
-        shelf.clear();
-        assert!(room(&mut shelf) >= 200_000, "the next block may be as large");
-        shelf.clear();
-        assert!(room(&mut shelf) <= SHARDS * ROOM_TO_KEEP, "{} cells", room(&mut shelf));
+        table.clear();
+        assert!(capacity(&mut table) >= 200_000, "the next block may be as large");
+        table.clear();
+        assert!(capacity(&mut table) <= SHARDS * MIN_CAPACITY, "{} accounts", capacity(&mut table));
     }
 }

@@ -1,65 +1,67 @@
-//! All versions under one account or one slot. Pure: no locks, no threads.
+//! All versions of one account or one slot. Pure: no locks, no threads.
 //!
-//! A version is visible to every transaction after the one that wrote it, up to the next version.
-//! A slot's cell remembers who read it, so that whoever publishes learns whose observation that
-//! breaks.
+//! A version is visible to every transaction after its writer, up to the next version. The readers of a slot and of
+//! exact account values are recorded, so that a publisher learns which observations its writes make stale.
 
 use alloy_primitives::U256;
-use revm_state::{AccountId, AccountInfo};
+use revm_state::AccountInfo;
 use smallvec::SmallVec;
 
 use crate::{
-    model::index::{Incarnation, AccessIndex, TxIndex},
-    record::record::{AccountEffect, LifeChange, Origin},
+    model::index::{AccessIndex, BaseAccountId, Incarnation, TxIndex},
+    record::{
+        effect::{AccountEffect, LifeChange},
+        observation::Origin,
+    },
 };
 
-/// How many final versions of an account are kept before all but the newest go.
+/// The number of versions of an account from which on all final ones but the newest are removed.
 const FINAL_VERSIONS: usize = 16;
 
-/// One account without its storage.
+/// The versions of one account, without its storage.
 #[derive(Debug)]
 pub(crate) struct AccountVersions {
     base: Option<AccountInfo>,
-    /// What the base calls this account, to be handed back when it is asked for a slot.
-    pub(crate) base_id: Option<AccountId>,
-    /// What became of it. Of most accounts nothing is ever published.
-    story: Option<Box<PublishedVersions>>,
+    /// The base's id of the account, for reads of its slots.
+    pub(crate) base_id: Option<BaseAccountId>,
+    /// The published versions. Most accounts have none.
+    published: Option<Box<PublishedVersions>>,
 }
 
-/// What is published of an account, and who is to be told of it.
+/// The published versions of an account, and their exact readers.
 #[derive(Debug, Default)]
 struct PublishedVersions {
-    /// In order. Most accounts are changed by one transaction of a block, or by none.
+    /// In order. Most accounts are changed by at most one transaction of a block.
     versions: SmallVec<[AccountVersion; 1]>,
-    /// Who needs something exactly; hardly ever anybody.
-    readers: Vec<(TxIndex, Exact)>,
+    /// The transactions that read an exact value. Most accounts have none.
+    readers: Vec<(TxIndex, ExactRead)>,
 }
 
 #[derive(Debug)]
 struct AccountVersion {
-    moment: AccessIndex,
+    index: AccessIndex,
     incarnation: Incarnation,
     effect: AccountEffect,
     after: StateAfter,
 }
 
-/// An account after a version and all before it.
+/// An account after a version and all earlier versions.
 #[derive(Clone, Debug)]
 struct StateAfter {
     info: Option<AccountInfo>,
-    /// When the life that it lives began, if a transaction began it.
+    /// The beginning of its current life, if it began in this block.
     life: Option<AccessIndex>,
 }
 
-/// What a reader saw of an account and needs exactly so.
+/// An exact value of an account that a transaction read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Exact {
+pub(crate) enum ExactRead {
     Balance(U256),
     Nonce(u64),
 }
 
-impl Exact {
-    /// Whether an account is still as it was seen.
+impl ExactRead {
+    /// Whether the account still has this value.
     fn holds(self, info: Option<&AccountInfo>) -> bool {
         match self {
             Self::Balance(balance) => info.map_or(U256::ZERO, |info| info.balance) == balance,
@@ -69,66 +71,75 @@ impl Exact {
 }
 
 impl AccountVersions {
-    pub(crate) fn new(base: Option<AccountInfo>, base_id: Option<AccountId>) -> Self {
-        Self { base, base_id, story: None }
+    pub(crate) fn new(base: Option<AccountInfo>, base_id: Option<BaseAccountId>) -> Self {
+        Self { base, base_id, published: None }
     }
 
-    /// The account as the base has it.
+    /// The account in the base.
     pub(crate) fn base(&self) -> Option<&AccountInfo> {
         self.base.as_ref()
     }
 
-    /// The account as it seems to be just before `reader`, and where that comes from.
+    /// The account just before `reader`, according to the versions, and its origin.
     pub(crate) fn before(&self, reader: AccessIndex) -> (Option<&AccountInfo>, Origin) {
-        match self.story.as_ref().and_then(|story| story.newest_before(reader)) {
+        match self.published.as_ref().and_then(|published| published.newest_before(reader)) {
             Some(version) => (version.after.info.as_ref(), Origin::Block),
             None => (self.base.as_ref(), Origin::Base),
         }
     }
 
-    /// When the life that the account lives just before `reader` began, if a transaction began it.
+    /// The beginning of the account's life just before `reader`, if it began in this block.
     pub(crate) fn life_before(&self, reader: AccessIndex) -> Option<AccessIndex> {
-        self.story.as_ref()?.newest_before(reader)?.after.life
+        self.published.as_ref()?.newest_before(reader)?.after.life
     }
 
-    /// Puts a version, in place of the one that an earlier run left, and tells who sees something
-    /// else now than what it needs.
+    /// Inserts a version, or replaces that of an earlier run. Adds the readers whose exact values changed to `stale`.
     pub(crate) fn publish(
         &mut self,
-        moment: AccessIndex,
+        index: AccessIndex,
         incarnation: Incarnation,
         effect: AccountEffect,
         frontier: impl FnOnce() -> AccessIndex,
         stale: &mut Vec<TxIndex>,
     ) {
-        let story = self.story.get_or_insert_default();
-        let position = story.versions.partition_point(|version| version.moment < moment);
+        let published = self.published.get_or_insert_default();
+        let position = published.versions.partition_point(|version| version.index < index);
         let after = StateAfter { info: None, life: None };
-        let version = AccountVersion { moment, incarnation, effect, after };
-        match story.versions.get_mut(position) {
-            Some(old) if old.moment == moment => *old = version,
-            _ => story.versions.insert(position, version),
+        let version = AccountVersion { index, incarnation, effect, after };
+        match published.versions.get_mut(position) {
+            Some(old) if old.index == index => *old = version,
+            _ => published.versions.insert(position, version),
         }
-        story.add_up_from(position, self.base.as_ref());
-        story.find_stale(moment, self.base.as_ref(), stale);
-        story.forget(frontier);
+        published.recompute_from(position, self.base.as_ref());
+        published.take_stale(index, self.base.as_ref(), stale);
+        published.remove_final(frontier);
     }
 
-    /// Takes away what a run before `incarnation` left.
-    pub(crate) fn withdraw(&mut self, moment: AccessIndex, incarnation: Incarnation, stale: &mut Vec<TxIndex>) {
-        let Some(story) = &mut self.story else { return };
-        let position = story.versions.partition_point(|version| version.moment < moment);
-        let is_old = |version: &AccountVersion| version.moment == moment && version.incarnation < incarnation;
-        if story.versions.get(position).is_some_and(is_old) {
-            story.versions.remove(position);
-            story.add_up_from(position, self.base.as_ref());
-            story.find_stale(moment, self.base.as_ref(), stale);
+    /// Removes the version of a run before `incarnation`. Adds the readers whose exact values changed to `stale`.
+    pub(crate) fn withdraw(
+        &mut self,
+        index: AccessIndex,
+        incarnation: Incarnation,
+        stale: &mut Vec<TxIndex>,
+    ) {
+        let Some(published) = &mut self.published else { return };
+        let position = published.versions.partition_point(|version| version.index < index);
+        let is_old = |version: &AccountVersion| version.index == index && version.incarnation < incarnation;
+        if published.versions.get(position).is_some_and(is_old) {
+            published.versions.remove(position);
+            published.recompute_from(position, self.base.as_ref());
+            published.take_stale(index, self.base.as_ref(), stale);
         }
     }
 
-    /// Remembers what a reader needs exactly.
-    pub(crate) fn need(&mut self, reader: TxIndex, exact: Exact, frontier: impl FnOnce() -> AccessIndex) {
-        let readers = &mut self.story.get_or_insert_default().readers;
+    /// Records an exact read.
+    pub(crate) fn add_reader(
+        &mut self,
+        reader: TxIndex,
+        exact: ExactRead,
+        frontier: impl FnOnce() -> AccessIndex,
+    ) {
+        let readers = &mut self.published.get_or_insert_default().readers;
         if readers.len() == readers.capacity() {
             let frontier = frontier();
             readers.retain(|(reader, _)| AccessIndex::from(*reader) >= frontier);
@@ -139,31 +150,30 @@ impl AccountVersions {
 
 impl PublishedVersions {
     fn newest_before(&self, reader: AccessIndex) -> Option<&AccountVersion> {
-        self.versions.iter().rev().find(|version| version.moment < reader)
+        self.versions.iter().rev().find(|version| version.index < reader)
     }
 
-    /// Works out what the account is after the version at `position` and all that follow.
-    fn add_up_from(&mut self, position: usize, base: Option<&AccountInfo>) {
+    /// Recomputes the account after the version at `position` and after all later versions.
+    fn recompute_from(&mut self, position: usize, base: Option<&AccountInfo>) {
         let before = position.checked_sub(1).map(|before| &self.versions[before].after);
         let mut after = before.cloned().unwrap_or_else(|| StateAfter { info: base.cloned(), life: None });
         for version in &mut self.versions[position..] {
             version.effect.apply(&mut after.info);
             if version.effect.life_change != LifeChange::Continues {
-                after.life = Some(version.moment);
+                after.life = Some(version.index);
             }
             version.after.clone_from(&after);
         }
     }
 
-    /// Tells who sees something else than what it needs, now that the versions from `moment` on
-    /// have changed.
-    fn find_stale(&mut self, moment: AccessIndex, base: Option<&AccountInfo>, stale: &mut Vec<TxIndex>) {
+    /// Moves the readers whose exact values changed to `stale`. The versions from `index` on have changed.
+    fn take_stale(&mut self, index: AccessIndex, base: Option<&AccountInfo>, stale: &mut Vec<TxIndex>) {
         let mut readers = std::mem::take(&mut self.readers);
         readers.retain(|(reader, exact)| {
-            let reader_moment = AccessIndex::from(*reader);
-            let seen =
-                || self.newest_before(reader_moment).map_or(base, |version| version.after.info.as_ref());
-            let holds = reader_moment <= moment || exact.holds(seen());
+            let reader_index = AccessIndex::from(*reader);
+            let current =
+                || self.newest_before(reader_index).map_or(base, |version| version.after.info.as_ref());
+            let holds = reader_index <= index || exact.holds(current());
             if !holds {
                 stale.push(*reader);
             }
@@ -172,22 +182,21 @@ impl PublishedVersions {
         self.readers = readers;
     }
 
-    /// Forgets all versions below the frontier but the newest: nobody who still counts reads
-    /// between them.
-    fn forget(&mut self, frontier: impl FnOnce() -> AccessIndex) {
+    /// Removes all versions below the frontier but the newest: no unfinished transaction reads between them.
+    fn remove_final(&mut self, frontier: impl FnOnce() -> AccessIndex) {
         let Some(version) = self.versions.get(FINAL_VERSIONS) else { return };
         let frontier = frontier();
-        if version.moment < frontier {
-            let final_ones = self.versions.partition_point(|version| version.moment < frontier);
-            self.versions.drain(..final_ones - 1);
+        if version.index < frontier {
+            let final_versions = self.versions.partition_point(|version| version.index < frontier);
+            self.versions.drain(..final_versions - 1);
         }
     }
 }
 
-/// One slot.
+/// The versions of one slot.
 #[derive(Debug, Default)]
 pub(crate) struct SlotVersions {
-    /// What the base holds, if that is worth remembering. Who saw it without is told of every version.
+    /// The cached value of the base. A reader of the base's value without it becomes stale with every version.
     pub(crate) base: Option<U256>,
     versions: SmallVec<[SlotVersion; 1]>,
     readers: SmallVec<[SlotReader; 2]>,
@@ -195,61 +204,61 @@ pub(crate) struct SlotVersions {
 
 #[derive(Debug)]
 struct SlotVersion {
-    moment: AccessIndex,
+    index: AccessIndex,
     incarnation: Incarnation,
     value: U256,
-    trust: Trust,
+    kind: VersionKind,
 }
 
-/// Whether the run that wrote a version still counts.
+/// The kind of a version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Trust {
-    /// As far as anybody knows.
+enum VersionKind {
+    /// The write of a run that is not known to be stale.
     Published,
-    /// No, but its transaction is expected to write here again.
+    /// A prediction: the run is stale, but its transaction is expected to write the slot again.
     Predicted,
 }
 
 #[derive(Debug)]
 struct SlotReader {
     reader: TxIndex,
-    /// Whose value it saw; `None` for the base's.
+    /// The writer of the value that was read; `None` for the base.
     source: Option<AccessIndex>,
 }
 
-/// What a reader finds in a slot.
+/// The result of reading a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SlotLookup {
-    /// A value, and whether it is the base's.
+    /// A value, and its origin.
     Value(U256, Origin),
-    /// Nothing yet, but this transaction is expected to write it.
-    Awaited(TxIndex),
-    /// The value of the base, for which nobody asked yet.
+    /// No value yet: this transaction is expected to write the slot.
+    Predicted(TxIndex),
+    /// The value of the base, which no transaction read yet.
     ReadBase,
-    /// The value of the base, for which somebody asked already.
+    /// The value of the base, which another transaction read already.
     ReadBaseAgain,
 }
 
 impl SlotVersions {
-    /// What `reader` sees, and that it saw it. `life` is when the life of the account that `reader`
-    /// sees began.
+    /// Reads the slot for `reader` and records the read. `life` is the beginning of the account's life just before
+    /// `reader`, if it began in this block.
     pub(crate) fn read(
         &mut self,
         reader: TxIndex,
         life: Option<AccessIndex>,
         frontier: impl FnOnce() -> AccessIndex,
     ) -> SlotLookup {
-        let moment = AccessIndex::from(reader);
-        let newest = self.versions.iter().rev().find(|version| version.moment < moment);
-        let (source, value) = match newest.filter(|version| life <= Some(version.moment)) {
-            Some(SlotVersion { moment, trust: Trust::Predicted, .. }) => {
-                return SlotLookup::Predicted(moment.index().expect("the opening is never run again"));
+        let index = AccessIndex::from(reader);
+        let newest = self.versions.iter().rev().find(|version| version.index < index);
+        let (source, value) = match newest.filter(|version| life <= Some(version.index)) {
+            Some(SlotVersion { index, kind: VersionKind::Predicted, .. }) => {
+                return SlotLookup::Predicted(index.index().expect("the opening runs once"));
             }
-            Some(version) => (Some(version.moment), version.value),
+            Some(version) => (Some(version.index), version.value),
             None if life.is_some() => (life, U256::ZERO),
             None => {
                 let is_first = self.readers.is_empty();
-                self.note(SlotReader { reader, source: None }, frontier);
+                self.add_reader(SlotReader { reader, source: None }, frontier);
                 return match self.base {
                     Some(value) => SlotLookup::Value(value, Origin::Base),
                     None if is_first => SlotLookup::ReadBase,
@@ -257,11 +266,11 @@ impl SlotVersions {
                 };
             }
         };
-        self.note(SlotReader { reader, source }, frontier);
+        self.add_reader(SlotReader { reader, source }, frontier);
         SlotLookup::Value(value, Origin::Block)
     }
 
-    fn note(&mut self, reader: SlotReader, frontier: impl FnOnce() -> AccessIndex) {
+    fn add_reader(&mut self, reader: SlotReader, frontier: impl FnOnce() -> AccessIndex) {
         if self.readers.len() == self.readers.capacity() {
             let frontier = frontier();
             self.readers.retain(|reader| AccessIndex::from(reader.reader) >= frontier);
@@ -269,32 +278,32 @@ impl SlotVersions {
         self.readers.push(reader);
     }
 
-    /// Puts a version, in place of the one that an earlier run left, and tells who saw another value
-    /// than they would see now.
+    /// Inserts a version, or replaces that of an earlier run. Moves the readers that would read another value now to
+    /// `stale`.
     pub(crate) fn publish(
         &mut self,
-        moment: AccessIndex,
+        index: AccessIndex,
         incarnation: Incarnation,
         value: U256,
         stale: &mut Vec<TxIndex>,
     ) {
-        let position = self.versions.partition_point(|version| version.moment < moment);
-        let under = self.under(position);
-        let version = SlotVersion { moment, incarnation, value, trust: Trust::Published };
+        let position = self.versions.partition_point(|version| version.index < index);
+        let below = self.value_below(position);
+        let version = SlotVersion { index, incarnation, value, kind: VersionKind::Published };
         let mut replaced = None;
         match self.versions.get_mut(position) {
-            Some(old) if old.moment == moment => {
+            Some(old) if old.index == index => {
                 replaced = Some(old.value);
                 *old = version;
             }
             _ => self.versions.insert(position, version),
         }
         self.readers.retain_mut(|reader| {
-            if AccessIndex::from(reader.reader) <= moment || reader.source > Some(moment) {
+            if AccessIndex::from(reader.reader) <= index || reader.source > Some(index) {
                 return true;
             }
-            let seen = if reader.source == Some(moment) { replaced } else { under };
-            reader.source = Some(moment);
+            let seen = if reader.source == Some(index) { replaced } else { below };
+            reader.source = Some(index);
             let is_stale = seen != Some(value);
             if is_stale {
                 stale.push(reader.reader);
@@ -303,36 +312,41 @@ impl SlotVersions {
         });
     }
 
-    /// Takes away what a run before `incarnation` left, and tells who saw it.
-    pub(crate) fn withdraw(&mut self, moment: AccessIndex, incarnation: Incarnation, stale: &mut Vec<TxIndex>) {
-        let position = self.versions.partition_point(|version| version.moment < moment);
+    /// Removes the version of a run before `incarnation`. Moves its readers to `stale`.
+    pub(crate) fn withdraw(
+        &mut self,
+        index: AccessIndex,
+        incarnation: Incarnation,
+        stale: &mut Vec<TxIndex>,
+    ) {
+        let position = self.versions.partition_point(|version| version.index < index);
         let Some(old) = self.versions.get(position) else { return };
-        if old.moment != moment || old.incarnation >= incarnation {
+        if old.index != index || old.incarnation >= incarnation {
             return;
         }
         self.versions.remove(position);
         self.readers.retain(|reader| {
-            let saw_it = reader.source == Some(moment);
-            if saw_it {
+            let is_stale = reader.source == Some(index);
+            if is_stale {
                 stale.push(reader.reader);
             }
-            !saw_it
+            !is_stale
         });
     }
 
-    /// The run is stale: what it left becomes a prediction.
-    pub(crate) fn predict(&mut self, moment: AccessIndex, incarnation: Incarnation) {
-        let position = self.versions.partition_point(|version| version.moment < moment);
+    /// Turns the version of a stale run into a prediction.
+    pub(crate) fn predict(&mut self, index: AccessIndex, incarnation: Incarnation) {
+        let position = self.versions.partition_point(|version| version.index < index);
         if let Some(version) = self.versions.get_mut(position)
-            && version.moment == moment
+            && version.index == index
             && version.incarnation == incarnation
         {
-            version.trust = Trust::Predicted;
+            version.kind = VersionKind::Predicted;
         }
     }
 
-    /// What is visible just under the version at `position`.
-    fn under(&self, position: usize) -> Option<U256> {
+    /// The value just below the version at `position`.
+    fn value_below(&self, position: usize) -> Option<U256> {
         position.checked_sub(1).map_or(self.base, |below| Some(self.versions[below].value))
     }
 }
@@ -340,7 +354,7 @@ impl SlotVersions {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::record::BalanceEffect;
+    use crate::record::effect::BalanceEffect;
 
     const FIRST: Incarnation = Incarnation::FIRST;
 
@@ -356,8 +370,8 @@ mod tests {
         SlotVersions { base: Some(word(7)), ..SlotVersions::default() }
     }
 
-    fn read(cell: &mut SlotVersions, reader: usize) -> Option<U256> {
-        value(cell.read(TxIndex::new(reader), None, || AccessIndex::OPENING))
+    fn read(versions: &mut SlotVersions, reader: usize) -> Option<U256> {
+        value(versions.read(TxIndex::new(reader), None, || AccessIndex::OPENING))
     }
 
     fn value(found: SlotLookup) -> Option<U256> {
@@ -367,68 +381,76 @@ mod tests {
         }
     }
 
-    fn publish(cell: &mut SlotVersions, writer: usize, incarnation: Incarnation, value: u64) -> Vec<usize> {
+    fn publish(
+        versions: &mut SlotVersions,
+        writer: usize,
+        incarnation: Incarnation,
+        value: u64,
+    ) -> Vec<usize> {
         let mut stale = Vec::new();
-        cell.publish(at(writer), incarnation, word(value), &mut stale);
+        versions.publish(at(writer), incarnation, word(value), &mut stale);
         stale.into_iter().map(TxIndex::get).collect()
     }
 
     #[test]
     fn a_reader_sees_the_newest_version_before_it() {
-        let mut cell = slot();
-        publish(&mut cell, 4, FIRST, 40);
-        publish(&mut cell, 2, FIRST, 20);
+        let mut versions = slot();
+        publish(&mut versions, 4, FIRST, 40);
+        publish(&mut versions, 2, FIRST, 20);
         for (reader, value) in [(0, 7), (2, 7), (3, 20), (4, 20), (5, 40), (9, 40)] {
-            assert_eq!(read(&mut cell, reader), Some(word(value)), "reader {reader}");
+            assert_eq!(read(&mut versions, reader), Some(word(value)), "reader {reader}");
         }
     }
 
     #[test]
-    fn who_saw_another_value_is_told_and_who_saw_an_equal_one_is_not() {
-        let mut cell = slot();
+    fn a_reader_of_another_value_becomes_stale_and_a_reader_of_an_equal_value_does_not() {
+        let mut versions = slot();
         for reader in 0..6 {
-            read(&mut cell, reader);
+            read(&mut versions, reader);
         }
-        assert_eq!(publish(&mut cell, 2, FIRST, 7), [0; 0], "an equal value breaks nothing");
-        assert_eq!(publish(&mut cell, 3, FIRST, 8), [4, 5]);
-        read(&mut cell, 4);
-        assert_eq!(publish(&mut cell, 2, FIRST.next(), 9), [3], "transaction 4 saw the version of 3");
-        assert_eq!(publish(&mut cell, 3, FIRST.next(), 8), [0; 0]);
+        assert_eq!(publish(&mut versions, 2, FIRST, 7), [0; 0], "an equal value breaks nothing");
+        assert_eq!(publish(&mut versions, 3, FIRST, 8), [4, 5]);
+        read(&mut versions, 4);
+        assert_eq!(publish(&mut versions, 2, FIRST.next(), 9), [3], "transaction 4 saw the version of 3");
+        assert_eq!(publish(&mut versions, 3, FIRST.next(), 8), [0; 0]);
     }
 
     #[test]
-    fn a_prediction_makes_readers_wait_until_it_comes_true_or_is_withdrawn() {
-        let mut cell = slot();
-        publish(&mut cell, 2, FIRST, 20);
-        cell.predict(at(2), FIRST.next());
-        assert_eq!(read(&mut cell, 3), Some(word(20)), "that run is not the one that was stale");
-        cell.predict(at(2), FIRST);
-        assert_eq!(cell.read(TxIndex::new(5), None, || AccessIndex::OPENING), SlotLookup::Predicted(TxIndex::new(2)));
-        assert_eq!(publish(&mut cell, 2, FIRST.next(), 21), [3]);
-        assert_eq!(read(&mut cell, 5), Some(word(21)));
+    fn a_prediction_makes_readers_wait_until_it_is_fulfilled_or_withdrawn() {
+        let mut versions = slot();
+        publish(&mut versions, 2, FIRST, 20);
+        versions.predict(at(2), FIRST.next());
+        assert_eq!(read(&mut versions, 3), Some(word(20)), "another run is stale");
+        versions.predict(at(2), FIRST);
+        assert_eq!(
+            versions.read(TxIndex::new(5), None, || AccessIndex::OPENING),
+            SlotLookup::Predicted(TxIndex::new(2))
+        );
+        assert_eq!(publish(&mut versions, 2, FIRST.next(), 21), [3]);
+        assert_eq!(read(&mut versions, 5), Some(word(21)));
         let mut stale = Vec::new();
-        cell.withdraw(at(2), FIRST.next().next(), &mut stale);
+        versions.withdraw(at(2), FIRST.next().next(), &mut stale);
         assert_eq!(stale, [TxIndex::new(5)]);
-        assert_eq!(read(&mut cell, 5), Some(word(7)));
+        assert_eq!(read(&mut versions, 5), Some(word(7)));
     }
 
     #[test]
-    fn a_new_life_hides_what_was_there_before() {
-        let mut cell = slot();
-        publish(&mut cell, 2, FIRST, 20);
+    fn a_new_life_hides_earlier_versions() {
+        let mut versions = slot();
+        publish(&mut versions, 2, FIRST, 20);
         let born = Some(at(3));
-        assert_eq!(value(cell.read(TxIndex::new(4), born, || AccessIndex::OPENING)), Some(U256::ZERO));
-        publish(&mut cell, 3, FIRST, 30);
-        assert_eq!(value(cell.read(TxIndex::new(5), born, || AccessIndex::OPENING)), Some(word(30)));
+        assert_eq!(value(versions.read(TxIndex::new(4), born, || AccessIndex::OPENING)), Some(U256::ZERO));
+        publish(&mut versions, 3, FIRST, 30);
+        assert_eq!(value(versions.read(TxIndex::new(5), born, || AccessIndex::OPENING)), Some(word(30)));
     }
 
     #[test]
-    fn readers_below_the_frontier_are_forgotten() {
-        let mut cell = slot();
+    fn readers_below_the_frontier_are_removed() {
+        let mut versions = slot();
         for reader in 0..10_000 {
-            cell.read(TxIndex::new(reader), None, || at(reader.saturating_sub(8)));
+            versions.read(TxIndex::new(reader), None, || at(reader.saturating_sub(8)));
         }
-        assert!(cell.readers.capacity() < 64, "{} readers remembered", cell.readers.capacity());
+        assert!(versions.readers.capacity() < 64, "{} readers", versions.readers.capacity());
     }
 
     fn gain(amount: u64) -> AccountEffect {
@@ -441,47 +463,53 @@ mod tests {
     }
 
     #[test]
-    fn additions_add_up_and_final_versions_are_forgotten() {
-        let mut cell = AccountVersions::new(None, None);
+    fn additions_add_up_and_final_versions_are_removed() {
+        let mut versions = AccountVersions::new(None, None);
         for writer in 0..100 {
-            cell.publish(at(writer), FIRST, gain(1), || at(writer), &mut Vec::new());
-            let seen = cell.before(at(writer + 1)).0.unwrap();
+            versions.publish(at(writer), FIRST, gain(1), || at(writer), &mut Vec::new());
+            let seen = versions.before(at(writer + 1)).0.unwrap();
             assert_eq!(seen.balance, word(writer as u64 + 1));
         }
-        assert!(cell.story.as_ref().unwrap().versions.len() <= FINAL_VERSIONS + 2);
-        cell.withdraw(at(99), FIRST.next(), &mut Vec::new());
-        assert_eq!(cell.before(at(100)).0.unwrap().balance, word(99));
+        assert!(versions.published.as_ref().unwrap().versions.len() <= FINAL_VERSIONS + 2);
+        versions.withdraw(at(99), FIRST.next(), &mut Vec::new());
+        assert_eq!(versions.before(at(100)).0.unwrap().balance, word(99));
     }
 
     #[test]
-    fn who_needs_a_balance_exactly_is_told_when_it_changes() {
-        let mut cell = AccountVersions::new(Some(AccountInfo::from_balance(word(5))), None);
-        let publish = |cell: &mut AccountVersions, writer, amount| {
+    fn a_reader_of_an_exact_balance_becomes_stale_when_it_changes() {
+        let mut versions = AccountVersions::new(Some(AccountInfo::from_balance(word(5))), None);
+        let publish = |versions: &mut AccountVersions, writer, amount| {
             let mut stale = Vec::new();
-            cell.publish(at(writer), FIRST, gain(amount), || at(0), &mut stale);
+            versions.publish(at(writer), FIRST, gain(amount), || at(0), &mut stale);
             stale.into_iter().map(TxIndex::get).collect::<Vec<_>>()
         };
         for reader in [2, 4] {
-            cell.need(TxIndex::new(reader), Exact::Balance(word(5)), || at(0));
-            cell.need(TxIndex::new(reader), Exact::Nonce(0), || at(0));
+            versions.add_reader(TxIndex::new(reader), ExactRead::Balance(word(5)), || at(0));
+            versions.add_reader(TxIndex::new(reader), ExactRead::Nonce(0), || at(0));
         }
-        assert_eq!(publish(&mut cell, 1, 0), [0; 0], "an equal balance breaks nothing");
-        assert_eq!(publish(&mut cell, 3, 1), [4]);
-        assert_eq!(publish(&mut cell, 1, 2), [2]);
+        assert_eq!(publish(&mut versions, 1, 0), [0; 0], "an equal balance breaks nothing");
+        assert_eq!(publish(&mut versions, 3, 1), [4]);
+        assert_eq!(publish(&mut versions, 1, 2), [2]);
     }
 
     #[test]
-    fn an_account_that_ends_is_absent_until_it_begins_anew() {
-        let mut cell = AccountVersions::new(Some(AccountInfo::from_balance(word(5))), None);
+    fn a_destroyed_account_is_absent_until_it_is_created_again() {
+        let mut versions = AccountVersions::new(Some(AccountInfo::from_balance(word(5))), None);
         let stale = &mut Vec::new();
-        cell.publish(at(1), FIRST, AccountEffect { life_change: LifeChange::Ends, ..gain(0) }, || at(0), stale);
+        versions.publish(
+            at(1),
+            FIRST,
+            AccountEffect { life_change: LifeChange::Ends, ..gain(0) },
+            || at(0),
+            stale,
+        );
         let reborn = AccountEffect { life_change: LifeChange::Begins, nonce: Some(1), ..gain(3) };
-        cell.publish(at(3), FIRST, reborn, || at(0), stale);
-        assert_eq!(cell.before(at(1)).0.unwrap().balance, word(5));
-        assert_eq!(cell.before(at(2)), (None, Origin::Block));
-        let reborn = cell.before(at(4)).0.unwrap();
+        versions.publish(at(3), FIRST, reborn, || at(0), stale);
+        assert_eq!(versions.before(at(1)).0.unwrap().balance, word(5));
+        assert_eq!(versions.before(at(2)), (None, Origin::Block));
+        let reborn = versions.before(at(4)).0.unwrap();
         assert_eq!((reborn.balance, reborn.nonce), (word(3), 1));
-        let lives = [1, 2, 3, 4].map(|reader| cell.life_before(at(reader)));
+        let lives = [1, 2, 3, 4].map(|reader| versions.life_before(at(reader)));
         assert_eq!(lives, [None, Some(at(1)), Some(at(1)), Some(at(3))]);
     }
 }

@@ -1,74 +1,77 @@
-//! What a run needs of an account that only pays or is paid, and what it does to it.
+//! A payment: the observation and the effect of an account that only pays or is paid.
 //!
-//! Most accounts of most runs are such. The gate fetches what it judges from another core, line by
-//! line: a payment takes a third of the room of an [`AccountRecord`](crate::AccountRecord), and brings
-//! along what the base holds, so that nobody has to look that up again.
+//! Most accounts of most runs are such. The gate fetches records from another core, one cache line after
+//! the other. A payment has a third of the size of an [`AccountRecord`](crate::AccountRecord), and holds
+//! what the base has, so that the gate does not read the account again.
 
 use alloy_primitives::{Address, KECCAK256_EMPTY, U256};
 
 use crate::{
     model::account::Account,
-    record::record::{AccountEffect, AccountObservation, BalanceEffect, Bounds, Existence, LifeChange, Conflict},
+    record::{
+        effect::{AccountEffect, BalanceEffect, LifeChange},
+        observation::{AccountObservation, Bounds, Conflict, Existence},
+    },
 };
 
-/// An account without code, of which a run needs no more than that it has enough, and to which
-/// nothing happens but that it pays, is paid, or counts a transaction.
+/// An account without code that a run needs to have a minimal balance, and that pays, is paid, or
+/// increments its nonce.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Payment {
     at_least: u128,
     amount: u128,
     base_balance: u128,
     base_nonce: u64,
-    nonce: NonceNeed,
+    nonce: NonceUse,
     address: Address,
-    flow: Flow,
+    flow: PaymentFlow,
     existence: Option<Existence>,
-    base: Base,
+    base: BaseExistence,
 }
 
-/// Which way the money goes.
+/// Whether the account pays or is paid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Flow {
+enum PaymentFlow {
     None,
     In,
     Out,
 }
 
-/// What is needed of the nonce, and what becomes of it.
+/// What the run needs of the nonce, and how the nonce changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum NonceNeed {
+enum NonceUse {
     AtLeast(u64),
     Exactly(u64),
-    /// Exactly this; it is one more afterwards.
-    Counts(u64),
+    /// Exactly this nonce, which the run increments.
+    Increments(u64),
 }
 
-/// What is known of the account in the base.
+/// What the run knows of the account in the base.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Base {
+enum BaseExistence {
     Unknown,
     Absent,
     Exists,
 }
 
 impl Payment {
-    /// What these observations and effects are as a payment, if they are one; `base` is the account as
-    /// the base has it, if that is known.
+    /// The payment with this observation and effect, if they are one; `base` is the account in the base, if
+    /// the run knows it.
     pub fn of(
         address: Address,
         observed: &AccountObservation,
         effect: Option<&AccountEffect>,
         base: Option<Option<Account>>,
     ) -> Option<Self> {
-        let is_usual = observed.code_hash == Some(KECCAK256_EMPTY)
+        let is_plain = observed.code_hash == Some(KECCAK256_EMPTY)
             && observed.balance.at_most == Bounds::<U256>::BELOW_OVERFLOW.at_most;
-        if !is_usual || observed.balance.are_exact() {
+        if !is_plain || observed.balance.are_exact() {
             return None;
         }
         let (flow, amount) = match effect.map(|effect| effect.balance) {
-            None | Some(BalanceEffect::Keep) => (Flow::None, U256::ZERO),
-            Some(BalanceEffect::Add(gain)) => (Flow::In, gain),
-            Some(BalanceEffect::Subtract(loss)) => (Flow::Out, loss),
+            None | Some(BalanceEffect::Keep) => (PaymentFlow::None, U256::ZERO),
+            Some(BalanceEffect::Add(gain)) => (PaymentFlow::In, gain),
+            Some(BalanceEffect::Subtract(loss)) => (PaymentFlow::Out, loss),
             Some(BalanceEffect::Set(_)) => return None,
         };
         if !effect.is_none_or(|effect| effect.life_change == LifeChange::Continues && effect.code.is_none()) {
@@ -77,14 +80,14 @@ impl Payment {
         let needed = observed.nonce;
         let nonce = match effect.and_then(|effect| effect.nonce) {
             Some(new) if needed.are_exact() && needed.at_least.checked_add(1) == Some(new) => {
-                NonceNeed::Counts(needed.at_least)
+                NonceUse::Increments(needed.at_least)
             }
             Some(_) => return None,
-            None if needed.are_exact() => NonceNeed::Exactly(needed.at_least),
-            None if needed.at_most == u64::MAX => NonceNeed::AtLeast(needed.at_least),
+            None if needed.are_exact() => NonceUse::Exactly(needed.at_least),
+            None if needed.at_most == u64::MAX => NonceUse::AtLeast(needed.at_least),
             None => return None,
         };
-        let (base, base_balance, base_nonce) = Base::small(base);
+        let (base, base_balance, base_nonce) = BaseExistence::compact(base);
         Some(Self {
             at_least: u128::try_from(observed.balance.at_least).ok()?,
             amount: u128::try_from(amount).ok()?,
@@ -103,21 +106,21 @@ impl Payment {
         self.address
     }
 
-    /// What the run needs of it.
+    /// What the run needs of the account.
     pub fn observed(&self) -> AccountObservation {
         let at_least = U256::from(self.at_least);
         AccountObservation {
             balance: Bounds { at_least, ..Bounds::<U256>::BELOW_OVERFLOW },
             nonce: match self.nonce {
-                NonceNeed::AtLeast(least) => Bounds { at_least: least, ..Bounds::<u64>::ALL },
-                NonceNeed::Exactly(nonce) | NonceNeed::Counts(nonce) => Bounds::exactly(nonce),
+                NonceUse::AtLeast(least) => Bounds { at_least: least, ..Bounds::<u64>::ALL },
+                NonceUse::Exactly(nonce) | NonceUse::Increments(nonce) => Bounds::exactly(nonce),
             },
             code_hash: Some(KECCAK256_EMPTY),
             existence: self.existence,
         }
     }
 
-    /// The account as the base has it, if the run found that out.
+    /// The account in the base, if the run knows it.
     #[inline]
     pub(crate) fn base(&self) -> Option<Option<Account>> {
         let account = || Account {
@@ -126,26 +129,26 @@ impl Payment {
             code_hash: KECCAK256_EMPTY,
         };
         match self.base {
-            Base::Unknown => None,
-            Base::Absent => Some(None),
-            Base::Exists => Some(Some(account())),
+            BaseExistence::Unknown => None,
+            BaseExistence::Absent => Some(None),
+            BaseExistence::Exists => Some(Some(account())),
         }
     }
 
-    /// What does not hold of it in an account.
+    /// The first part of the observation that does not hold in the account.
     #[inline]
-    pub(crate) fn staleness(&self, now: Option<&Account>) -> Option<Conflict> {
+    pub(crate) fn validate(&self, now: Option<&Account>) -> Option<Conflict> {
         let account = now.unwrap_or(&Account::EMPTY);
-        self.observed().staleness(&account.balance, account.nonce, &account.code_hash, Existence::of(now))
+        self.observed().validate(&account.balance, account.nonce, &account.code_hash, Existence::of(now))
     }
 
-    /// Whether anything happens to the account.
+    /// Whether the run changes the account.
     #[inline]
     pub(crate) fn changes_anything(&self) -> bool {
-        self.flow != Flow::None || matches!(self.nonce, NonceNeed::Counts(_))
+        self.flow != PaymentFlow::None || matches!(self.nonce, NonceUse::Increments(_))
     }
 
-    /// Does to an account what the run does to it.
+    /// Applies the effect of the run to the account.
     #[inline]
     pub(crate) fn apply_to(&self, account: &mut Option<Account>) {
         if !self.changes_anything() {
@@ -153,21 +156,21 @@ impl Payment {
         }
         let account = account.get_or_insert(Account::EMPTY);
         let amount = U256::from(self.amount);
-        // What it observes holds: there is enough, and it does not overflow.
+        // The observation holds: the balance is large enough, and it does not overflow.
         match self.flow {
-            Flow::None => {}
-            Flow::In => account.balance = account.balance.saturating_add(amount),
-            Flow::Out => account.balance = account.balance.saturating_sub(amount),
+            PaymentFlow::None => {}
+            PaymentFlow::In => account.balance = account.balance.saturating_add(amount),
+            PaymentFlow::Out => account.balance = account.balance.saturating_sub(amount),
         }
-        if let NonceNeed::Counts(nonce) = self.nonce {
+        if let NonceUse::Increments(nonce) = self.nonce {
             account.nonce = nonce + 1;
         }
     }
 }
 
-impl Base {
-    /// What is said of the base where there is little room.
-    fn small(base: Option<Option<Account>>) -> (Self, u128, u64) {
+impl BaseExistence {
+    /// The account in the base, as far as it fits into a payment.
+    fn compact(base: Option<Option<Account>>) -> (Self, u128, u64) {
         match base {
             None => (Self::Unknown, 0, 0),
             Some(None) => (Self::Absent, 0, 0),
@@ -223,9 +226,13 @@ mod tests {
             word().prop_map(BalanceEffect::Set),
         ];
         let life_change = prop_oneof![4 => Just(LifeChange::Continues), 1 => Just(LifeChange::Begins), 1 => Just(LifeChange::Ends)];
-        let effect = (balance, prop::option::of(0..4u64), life_change)
-            .prop_map(|(balance, nonce, life_change)| AccountEffect { life_change, balance, nonce, code: None });
-        prop::option::of(effect.prop_filter("it does something", AccountEffect::changes_anything))
+        let effect =
+            (balance, prop::option::of(0..4u64), life_change).prop_map(|(balance, nonce, life_change)| {
+                AccountEffect { life_change, balance, nonce, code: None }
+            });
+        prop::option::of(
+            effect.prop_filter("the effect changes the account", AccountEffect::changes_anything),
+        )
     }
 
     fn account() -> impl Strategy<Value = Option<Account>> {
@@ -236,7 +243,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_payment_says_and_does_what_it_was_made_of(
+        fn a_payment_has_the_observation_and_the_effect_that_it_was_made_of(
             observed in observation(),
             effect in effect(),
             base in prop::option::of(account()),
@@ -247,8 +254,8 @@ mod tests {
             prop_assert_eq!((payment.address(), payment.observed()), (address, observed));
             prop_assert!(payment.base().is_none() || payment.base() == base);
             let Account { balance, nonce, code_hash } = now.unwrap_or(Account::EMPTY);
-            let stale = observed.staleness(&balance, nonce, &code_hash, Existence::of(now.as_ref()));
-            prop_assert_eq!(payment.staleness(now.as_ref()), stale);
+            let stale = observed.validate(&balance, nonce, &code_hash, Existence::of(now.as_ref()));
+            prop_assert_eq!(payment.validate(now.as_ref()), stale);
             let (mut ours, mut theirs) = (now, now);
             payment.apply_to(&mut ours);
             if let Some(effect) = &effect {
@@ -259,8 +266,8 @@ mod tests {
     }
 
     #[test]
-    fn what_a_transfer_does_is_payments_and_takes_little_room() {
-        let usual = AccountObservation {
+    fn a_transfer_consists_of_small_payments() {
+        let plain = AccountObservation {
             balance: Bounds { at_least: U256::from(21_005), ..Bounds::<U256>::BELOW_OVERFLOW },
             nonce: Bounds::exactly(7u64),
             code_hash: Some(KECCAK256_EMPTY),
@@ -272,9 +279,9 @@ mod tests {
             nonce: Some(8),
             code: None,
         };
-        assert!(Payment::of(Address::ZERO, &usual, Some(&pays), None).is_some());
+        assert!(Payment::of(Address::ZERO, &plain, Some(&pays), None).is_some());
         let sets = AccountEffect { balance: BalanceEffect::Set(U256::ZERO), ..pays };
-        assert_eq!(Payment::of(Address::ZERO, &usual, Some(&sets), None), None);
+        assert_eq!(Payment::of(Address::ZERO, &plain, Some(&sets), None), None);
         assert!(size_of::<Payment>() <= 96, "{} bytes", size_of::<Payment>());
     }
 }

@@ -3,13 +3,16 @@
 //! Plain data, which a run makes and the gate validates later.
 
 use alloy_primitives::{Address, U256};
-use revm_state::{Account as EvmAccount, AccountId};
+use revm_state::Account as EvmAccount;
 use smallvec::SmallVec;
 
-use crate::record::{
-    effect::AccountEffect,
-    observation::{AccountObservation, Origin},
-    payment::Payment,
+use crate::{
+    model::index::MemoryAccountId,
+    record::{
+        effect::AccountEffect,
+        observation::{AccountObservation, Origin},
+        payment::Payment,
+    },
 };
 
 /// An account of a [`Record`] that is more than a [`Payment`].
@@ -18,7 +21,7 @@ pub struct AccountRecord {
     /// The account.
     pub address: Address,
     /// Its id in the multi-version memory, if it has one.
-    pub id: Option<AccountId>,
+    pub id: Option<MemoryAccountId>,
     /// What the run needs of it.
     pub observed: AccountObservation,
     /// What the run does to it.

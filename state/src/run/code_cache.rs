@@ -1,64 +1,63 @@
-//! Codes that one thread has to itself.
+//! The codes of one thread: copies with reference counts of their own.
 //!
-//! revm clones the code of an account whenever it loads the account and when it calls it, and a clone
-//! counts references. All accounts without code share one empty code, and whoever calls a contract
-//! shares its code: the cache line with the count goes to and fro between the cores of all threads,
-//! several times for each transaction. A copy has a count of its own. Copying takes a while, so only a
-//! code that a thread needs again and again is copied.
+//! revm clones the code of an account when it loads the account and when it calls it, and a clone increments
+//! a reference count. All accounts without code share one empty code, and all callers of a contract share
+//! its code, so the cache line of the count moves between the cores several times for each transaction. A
+//! copy has its own count. Copying takes time, so the thread copies only codes that it needs often.
 
 use alloy_primitives::{B256, Bytes, KECCAK256_EMPTY, map::B256Map};
 use revm_state::{AccountInfo, Bytecode};
 
-/// How a code begins that delegates to another account.
-const DELEGATES: [u8; 2] = [0xef, 1];
-/// A code that was needed so often is copied.
-const OFTEN: u32 = 8;
+/// The first bytes of an EIP-7702 delegation.
+const DELEGATION_PREFIX: [u8; 2] = [0xef, 1];
+/// A code is copied when it is needed for this many times.
+const COPIED_AFTER: u32 = 8;
 
-/// The codes that one thread knows.
+/// The codes of one thread.
 #[derive(Debug)]
-pub(crate) struct CodeCache {
+pub(super) struct CodeCache {
     empty: Bytecode,
-    known: B256Map<Known>,
+    codes: B256Map<CachedCode>,
 }
 
 #[derive(Debug)]
-struct Known {
+struct CachedCode {
     code: Bytecode,
     needed: u32,
 }
 
 impl Default for CodeCache {
     fn default() -> Self {
-        let empty = copy_of(&Bytecode::default()).expect("no code is not one that delegates");
-        Self { empty, known: B256Map::default() }
+        let empty = copy_of(&Bytecode::default()).expect("the empty code has a jump table");
+        Self { empty, codes: B256Map::default() }
     }
 }
 
 impl CodeCache {
-    /// Whether the code with this hash is known: then nobody need give it.
+    /// Whether the cache has the code with this hash.
     #[inline]
-    pub(crate) fn are_with(&self, hash: &B256) -> bool {
-        *hash == KECCAK256_EMPTY || self.known.contains_key(hash)
+    pub(super) fn contains(&self, hash: &B256) -> bool {
+        *hash == KECCAK256_EMPTY || self.codes.contains_key(hash)
     }
 
-    /// The code with this hash, if it is known.
+    /// The code with this hash, if it is cached.
     #[inline]
-    pub(crate) fn get(&mut self, hash: &B256) -> Option<Bytecode> {
-        self.known.get_mut(hash).map(Known::take)
+    pub(super) fn get(&mut self, hash: &B256) -> Option<Bytecode> {
+        self.codes.get_mut(hash).map(CachedCode::take)
     }
 
-    /// Remembers a code, and answers with it. One that looks as if it delegated (EIP-7702) is not
-    /// remembered: the same bytes, with the same hash, may be instructions somewhere else.
-    pub(crate) fn add(&mut self, hash: B256, code: Bytecode) -> Bytecode {
-        if code.bytes_slice().starts_with(&DELEGATES) {
+    /// Caches a code and returns it. A code with the form of a delegation (EIP-7702) is not cached: the same
+    /// bytes, with the same hash, may be instructions in another account.
+    pub(super) fn add(&mut self, hash: B256, code: Bytecode) -> Bytecode {
+        if code.bytes_slice().starts_with(&DELEGATION_PREFIX) {
             return code;
         }
-        self.known.entry(hash).or_insert(Known { code, needed: 0 }).take()
+        self.codes.entry(hash).or_insert(CachedCode { code, needed: 0 }).take()
     }
 
-    /// Gives an account its code as this thread has it.
+    /// Gives an account the thread's copy of its code, and caches its code if the account has it.
     #[inline]
-    pub(crate) fn put_into(&mut self, info: &mut AccountInfo) {
+    pub(super) fn put_into(&mut self, info: &mut AccountInfo) {
         info.code = if info.is_empty_code_hash() {
             Some(self.empty.clone())
         } else {
@@ -70,10 +69,10 @@ impl CodeCache {
     }
 }
 
-impl Known {
+impl CachedCode {
     fn take(&mut self) -> Bytecode {
         self.needed = self.needed.saturating_add(1);
-        if self.needed == OFTEN
+        if self.needed == COPIED_AFTER
             && let Some(copy) = copy_of(&self.code)
         {
             self.code = copy;
@@ -82,12 +81,12 @@ impl Known {
     }
 }
 
-/// The same code elsewhere; nothing if it is not one with instructions.
+/// A copy of a code in memory of its own; `None` for a delegation.
 fn copy_of(code: &Bytecode) -> Option<Bytecode> {
     let jumps = code.legacy_jump_table()?.clone();
     let bytes = Bytes::copy_from_slice(code.bytes_slice());
-    #[expect(unsafe_code, reason = "revm makes a code that was analysed in no other way")]
-    // SAFETY: bytes, length and jumps are those of a code that was analysed, so it is padded as one.
+    #[expect(unsafe_code, reason = "revm has no other constructor for an analysed code")]
+    // SAFETY: bytes, length and jump table are those of an analysed code, so the bytes are padded.
     Some(unsafe { Bytecode::new_analyzed(bytes, code.len(), jumps) })
 }
 
@@ -101,12 +100,12 @@ mod tests {
         AccountInfo { code_hash: B256::repeat_byte(1), code, ..AccountInfo::default() }
     }
 
-    fn lie_elsewhere(one: &Bytecode, other: &Bytecode) -> bool {
+    fn differ_in_memory(one: &Bytecode, other: &Bytecode) -> bool {
         one.bytecode_ptr() != other.bytecode_ptr()
     }
 
     #[test]
-    fn the_empty_code_is_like_any_other_but_elsewhere() {
+    fn the_empty_code_is_a_copy_of_the_shared_one() {
         let (own, shared) = (CodeCache::default().empty, Bytecode::default());
         assert_eq!(own, shared);
         assert_eq!((own.len(), own.hash_slow()), (shared.len(), shared.hash_slow()));
@@ -115,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn an_account_without_code_gets_the_empty_one_and_one_with_an_unknown_code_none() {
+    fn an_account_without_code_gets_the_empty_code_and_an_unknown_code_stays_missing() {
         let mut codes = CodeCache::default();
         let mut account = AccountInfo { code: None, ..AccountInfo::default() };
         codes.put_into(&mut account);
@@ -126,32 +125,32 @@ mod tests {
     }
 
     #[test]
-    fn a_code_is_given_once_and_copied_when_it_is_needed_often() {
+    fn a_code_is_cached_at_once_and_copied_when_it_is_needed_often() {
         let (mut codes, shared) = (CodeCache::default(), Bytecode::new_legacy(bytes!("5b600056")));
         codes.put_into(&mut contract(Some(shared.clone())));
         let mut is_own = Vec::new();
-        for _ in 1..OFTEN + 2 {
+        for _ in 1..COPIED_AFTER + 2 {
             let mut account = contract(None);
-            assert!(codes.are_with(&account.code_hash));
+            assert!(codes.contains(&account.code_hash));
             codes.put_into(&mut account);
-            let code = account.code.expect("it is known");
+            let code = account.code.expect("it is cached");
             assert_eq!((&code, code.legacy_jump_table()), (&shared, shared.legacy_jump_table()));
-            is_own.push(lie_elsewhere(&code, &shared));
+            is_own.push(differ_in_memory(&code, &shared));
         }
-        assert!(!is_own[0] && is_own[OFTEN as usize - 2..].iter().all(|own| *own), "{is_own:?}");
+        assert!(!is_own[0] && is_own[COPIED_AFTER as usize - 2..].iter().all(|own| *own), "{is_own:?}");
     }
 
     #[test]
-    fn a_code_that_delegates_is_not_mixed_up_with_instructions_that_look_like_it() {
+    fn a_delegation_is_not_confused_with_instructions_of_the_same_bytes() {
         let mut codes = CodeCache::default();
-        let delegates = Bytecode::new_eip7702(Default::default());
-        let instructions = Bytecode::new_legacy(delegates.original_bytes());
-        for code in [&delegates, &instructions].into_iter().cycle().take(3 * OFTEN as usize) {
+        let delegation = Bytecode::new_eip7702(Default::default());
+        let instructions = Bytecode::new_legacy(delegation.original_bytes());
+        for code in [&delegation, &instructions].into_iter().cycle().take(3 * COPIED_AFTER as usize) {
             let mut account = contract(Some(code.clone()));
             codes.put_into(&mut account);
             let given = account.code.expect("it was there");
             assert_eq!(given.is_eip7702(), code.is_eip7702());
-            assert!(!codes.are_with(&account.code_hash));
+            assert!(!codes.contains(&account.code_hash));
         }
     }
 }

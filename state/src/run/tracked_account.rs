@@ -1,84 +1,51 @@
-//! An account as a speculative run found it, and what the run needs of it.
+//! One account as a speculative run read it, and what the run needs of it.
 //!
-//! Owns the rules of what is noted: bounds wherever bounds are enough. Whoever drives the run says
-//! what it looks at; what it does to the account adds what it needs for that to be right.
+//! Owns the rules of observation: bounds wherever bounds are enough. The driver of the run reports what the
+//! run looks at; the effect of the run adds the observations that make the effect right.
 
-use alloy_primitives::{Address, U256};
-use revm_state::{Account as EvmAccount, AccountId, AccountInfo};
+use alloy_primitives::{Address, KECCAK256_EMPTY, U256};
+use revm_state::{Account as EvmAccount, AccountInfo};
 
 use crate::{
-    bal::index::ListAccountId,
-    model::account::Account,
+    model::{
+        account::Account,
+        index::{BaseAccountId, ListAccountId, MemoryAccountId},
+    },
     mv::memory::Memory,
     record::{
+        effect::{AccountEffect, BalanceEffect, LifeChange, code_of},
+        observation::{AccountObservation, Bounds, Existence},
         payment::Payment,
-        record::{
-            AccountEffect, AccountObservation, AccountRecord, BalanceEffect, Bounds, Existence, LifeChange, Record,
-            code_of,
-        },
     },
 };
 
-/// An account as the run found it, and what it needs of it.
+/// An account as the run read it, and what the run needs of it.
 #[derive(Debug)]
-pub(crate) struct TrackedAccount {
-    pub(crate) address: Address,
-    /// What the memory calls it, if it remembers it.
-    id: Option<AccountId>,
-    /// What the base calls it.
-    pub(crate) base_id: Option<AccountId>,
-    /// The account as the base has it, if that is what the run found.
+pub(super) struct TrackedAccount {
+    pub(super) address: Address,
+    /// The memory's id of the account, if it has one.
+    pub(super) memory_id: Option<MemoryAccountId>,
+    /// The base's id of the account.
+    pub(super) base_id: Option<BaseAccountId>,
+    /// The account in the base, if that is what the run read.
     base: Option<Option<Account>>,
-    /// What was said of it beforehand.
-    pub(crate) foreseen: Option<ListAccountId>,
-    /// Whether any of its slots was looked at, or written.
-    pub(crate) has_slots: bool,
-    pub(crate) balance: U256,
-    pub(crate) nonce: u64,
-    pub(crate) existence: Existence,
-    pub(crate) needs: AccountObservation,
-    /// What the run does to it, once it has ended.
-    pub(crate) effect: Option<AccountEffect>,
-}
-
-/// Writes into a record what a run has seen of accounts, and what it does to them. Slots in the record
-/// say the place of their account among the seen: from then on they say its position in the record.
-pub(crate) fn into_record(all: &mut Vec<TrackedAccount>, record: &mut Record, memory: &Memory) {
-    let is_moved = !(record.reads.is_empty() && record.created.is_empty() && record.writes.is_empty());
-    let mut positions = Vec::with_capacity(if is_moved { all.len() } else { 0 });
-    // Those who were seen are large: they are read where they lie.
-    for seen in all.iter_mut() {
-        if is_moved {
-            positions.push(record.accounts.len() as u32);
-        }
-        match seen.payment() {
-            Some(payment) => record.payments.push(payment),
-            None => {
-                // Who has effects, or slots, is told of by name.
-                let is_told = memory.is_told() && (seen.effect.is_some() || seen.has_slots);
-                let id = if is_told { Some(seen.id(memory)) } else { seen.id };
-                let (observed, effect) = (seen.needs, seen.effect.take());
-                record.accounts.push(AccountRecord { address: seen.address, id, observed, effect });
-            }
-        }
-    }
-    all.clear();
-    for read in &mut record.reads {
-        read.account = positions[read.account as usize];
-    }
-    for slot in &mut record.created {
-        slot.account = positions[slot.account as usize];
-    }
-    for write in &mut record.writes {
-        write.account = positions[write.account as usize];
-    }
+    /// The access list's id of the account.
+    pub(super) list_id: Option<ListAccountId>,
+    /// Whether the run read or wrote any of its slots.
+    pub(super) has_slots: bool,
+    pub(super) balance: U256,
+    pub(super) nonce: u64,
+    pub(super) existence: Existence,
+    pub(super) needs: AccountObservation,
+    /// What the run does to it, once the run has ended.
+    pub(super) effect: Option<AccountEffect>,
 }
 
 impl TrackedAccount {
-    pub(crate) fn new(
+    pub(super) fn new(
         address: Address,
-        id: Option<AccountId>,
-        base_id: Option<AccountId>,
+        memory_id: Option<MemoryAccountId>,
+        base_id: Option<BaseAccountId>,
         base: Option<Option<Account>>,
         info: Option<&AccountInfo>,
     ) -> Self {
@@ -88,12 +55,12 @@ impl TrackedAccount {
             nonce: info.nonce,
             code_hash: info.code_hash,
         });
-        let mut seen = Self {
+        let mut account = Self {
             address,
-            id,
+            memory_id,
             base_id,
             base,
-            foreseen: None,
+            list_id: None,
             has_slots: false,
             balance,
             nonce,
@@ -106,41 +73,41 @@ impl TrackedAccount {
             },
             effect: None,
         };
-        if !seen.needs.balance.contain(&seen.balance) {
-            seen.need_balance();
+        if !account.needs.balance.contain(&account.balance) {
+            account.need_balance();
         }
-        seen
+        account
     }
 
-    /// What the memory calls it, which is told of it if it does not remember it.
-    pub(crate) fn id(&mut self, memory: &Memory) -> AccountId {
+    /// The memory's id of the account, which the memory gives now if the account has none.
+    pub(super) fn get_or_insert_id(&mut self, memory: &Memory) -> MemoryAccountId {
         let Self { address, base, base_id, .. } = *self;
-        *self.id.get_or_insert_with(|| {
-            let known = base.expect("who is not remembered was found in the base");
-            memory.introduce(address, known.map(|known| known.into_info(None, None)), base_id)
+        *self.memory_id.get_or_insert_with(|| {
+            let known = base.expect("an account without a memory id was read from the base");
+            memory.insert_account(address, known.map(|known| known.into_info(None, None)), base_id)
         })
     }
 
-    pub(crate) fn need_balance(&mut self) {
+    pub(super) fn need_balance(&mut self) {
         self.needs.balance = Bounds::exactly(self.balance);
     }
 
-    pub(crate) fn need_nonce(&mut self) {
+    pub(super) fn need_nonce(&mut self) {
         self.needs.nonce = Bounds::exactly(self.nonce);
     }
 
-    pub(crate) fn need_everything(&mut self) {
+    pub(super) fn need_everything(&mut self) {
         self.need_balance();
         self.need_nonce();
         self.needs.existence = Some(self.existence);
     }
 
     fn has_code(&self) -> bool {
-        self.needs.code_hash != Some(alloy_primitives::KECCAK256_EMPTY)
+        self.needs.code_hash != Some(KECCAK256_EMPTY)
     }
 
-    /// The run depends on whether the account is empty now that its balance is `balance`.
-    pub(crate) fn need_emptiness(&mut self, balance: U256) {
+    /// The run depends on whether the account is empty while its balance is `balance`.
+    pub(super) fn need_emptiness(&mut self, balance: U256) {
         if self.has_code() {
             // The code is observed, and an account with code is not empty.
         } else if self.nonce > 0 {
@@ -148,7 +115,7 @@ impl TrackedAccount {
         } else if balance.is_zero() {
             self.need_everything();
         } else {
-            // It is not empty as long as one wei is left after what the run did to it.
+            // The account is not empty as long as one wei is left after what the run spent.
             let spent = self.balance.saturating_sub(balance);
             self.needs.balance.need_at_least(if balance > self.balance {
                 U256::ZERO
@@ -161,19 +128,25 @@ impl TrackedAccount {
         }
     }
 
-    /// What the run does to the account that it left so, and what it needs for that to be right.
-    pub(crate) fn effect(&mut self, life_change: LifeChange, account: &mut EvmAccount) -> Option<AccountEffect> {
+    /// The effect of a run that left the account like this; adds the observations that make it right.
+    pub(super) fn effect(
+        &mut self,
+        life_change: LifeChange,
+        account: &mut EvmAccount,
+    ) -> Option<AccountEffect> {
         let info = &mut account.info;
         if info.nonce != self.nonce || life_change != LifeChange::Continues {
             self.need_nonce();
         }
         match life_change {
             LifeChange::Ends => self.need_everything(),
-            // Before EIP-161 whoever is touched comes to be, if there is nobody yet.
+            // Before EIP-161 a touched account is created if it does not exist.
             LifeChange::Begins if info.is_empty() => self.need_everything(),
             LifeChange::Begins => {}
-            // Whether a touched account is empty in the end decides whether it is cleared.
-            LifeChange::Continues if info.nonce == 0 && info.is_empty_code_hash() => self.need_emptiness(info.balance),
+            // A touched account is cleared if it is empty in the end.
+            LifeChange::Continues if info.nonce == 0 && info.is_empty_code_hash() => {
+                self.need_emptiness(info.balance)
+            }
             LifeChange::Continues if self.nonce > 0 && !self.has_code() => self.needs.nonce.need_at_least(1),
             LifeChange::Continues => {}
         }
@@ -200,8 +173,8 @@ impl TrackedAccount {
         }
     }
 
-    /// What is to be noted of it as a payment, if it is one. Whoever has slots is looked up anyway.
-    fn payment(&self) -> Option<Payment> {
+    /// The account as a payment, if it is one. An account with slots needs a record of its own.
+    pub(super) fn payment(&self) -> Option<Payment> {
         if self.has_slots {
             return None;
         }

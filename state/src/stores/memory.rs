@@ -1,44 +1,22 @@
-//! The in-memory store: a whole state, to which changes are applied and from which they are reverted.
-
-use std::{collections::BTreeMap, convert::Infallible};
+//! The in-memory store: a full state in memory. Changes can be applied and reverted.
 
 use alloy_primitives::{
     Address, B256, Bytes, U256,
     map::{AddressMap, B256Map, HashMap, U256Map},
 };
-use revm_database_interface::{DBErrorMarker, DatabaseRef};
+use revm_database_interface::DatabaseRef;
 use revm_state::{AccountInfo, Bytecode};
 
 use crate::{
     model::{
         account::Account,
+        allocation::{Allocation, StoredAccount, bytecode_of},
+        base::MissingCode,
         changes::{AccountChange, Change, Changes, Life, account_difference},
         mismatch::Mismatch,
     },
     root::state_root,
 };
-
-/// An account with its storage, as a genesis file or a snapshot lists it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Allocation {
-    /// The balance in wei.
-    pub balance: U256,
-    /// The nonce.
-    pub nonce: u64,
-    /// The code; empty where there is none.
-    pub code: Bytes,
-    /// The storage slots; one that holds zero is as good as absent.
-    pub storage: BTreeMap<U256, U256>,
-}
-
-/// An account and its storage, as the store holds them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct StoredAccount {
-    /// Balance, nonce and code hash.
-    pub account: Account,
-    /// The slots that do not hold zero.
-    pub slots: U256Map<U256>,
-}
 
 /// A state held in memory.
 ///
@@ -72,7 +50,7 @@ impl MemoryStore {
         store
     }
 
-    /// Puts an account in place of whatever stood at its address.
+    /// Inserts an account, or replaces the account at its address.
     pub fn insert(&mut self, address: Address, allocation: Allocation) {
         let code_hash = self.insert_code(allocation.code);
         let account = Account { balance: allocation.balance, nonce: allocation.nonce, code_hash };
@@ -80,15 +58,15 @@ impl MemoryStore {
         self.accounts.insert(address, StoredAccount { account, slots });
     }
 
-    /// Puts an account in place of whatever stood at its address, its code known by hash only.
-    /// Running such an account fails with [`MissingCode`] unless the code is inserted as well.
+    /// Inserts an account whose code is known by hash only, or replaces the account at its address. Running its
+    /// code fails with [`MissingCode`] unless the code is inserted as well.
     pub fn insert_account(&mut self, address: Address, stored: StoredAccount) {
         self.accounts.insert(address, stored);
     }
 
     /// Adds a code and returns its hash.
     pub fn insert_code(&mut self, code: Bytes) -> B256 {
-        let code = code_of(code);
+        let code = bytecode_of(code);
         let hash = code.hash_slow();
         if !code.is_empty() {
             self.codes.insert(hash, code);
@@ -96,7 +74,7 @@ impl MemoryStore {
         hash
     }
 
-    /// Says what BLOCKHASH answers for `number`; `None` forgets it.
+    /// Sets the hash that BLOCKHASH returns for `number`; `None` removes it.
     pub fn set_block_hash(&mut self, number: u64, hash: Option<B256>) {
         match hash {
             Some(hash) => self.block_hashes.insert(number, hash),
@@ -114,12 +92,12 @@ impl MemoryStore {
         self.codes.get(hash)
     }
 
-    /// Every account, in no order.
+    /// All accounts, in no order.
     pub fn accounts(&self) -> impl Iterator<Item = (&Address, &StoredAccount)> {
         self.accounts.iter()
     }
 
-    /// Sets a slot of an account, which comes into being if it is not there.
+    /// Sets a slot of an account. Creates the account if it does not exist.
     pub fn set_slot(&mut self, address: Address, key: U256, value: U256) {
         let slots = &mut self.accounts.entry(address).or_default().slots;
         if value.is_zero() {
@@ -137,13 +115,13 @@ impl MemoryStore {
         self.accounts.iter().filter(move |(_, stored)| has_only_storage(stored)).map(|(address, _)| *address)
     }
 
-    /// The Merkle root of the whole state, computed from nothing.
+    /// The Merkle root of the full state, computed from scratch.
     pub fn root(&self) -> B256 {
         state_root(&self.accounts)
     }
 
-    /// The first place, in order of addresses and slots, where this state and `other` differ.
-    /// `expected` in the answer is ours.
+    /// The first location, in order of addresses and slots, at which this state and `other` differ. `expected` in
+    /// the result is the value of this state.
     pub fn first_difference(&self, other: &Self) -> Option<Mismatch> {
         let mut addresses: Vec<_> = self.accounts.keys().chain(other.accounts.keys()).copied().collect();
         addresses.sort_unstable();
@@ -158,13 +136,13 @@ impl MemoryStore {
         })
     }
 
-    /// Applies `changes` and returns the changes that undo them: applying those in turn puts back
-    /// every account and slot, those of an ended life included.
+    /// Applies `changes` and returns their inverse. Applying the inverse restores every account and slot, also the
+    /// slots of ended lives.
     ///
     /// # Errors
     ///
-    /// The first place, in order of addresses, that does not hold what the changes started from.
-    /// The state is then as it was.
+    /// The first location, in order of addresses, that differs from the value that the changes started from. The
+    /// state is then unchanged.
     pub fn apply(&mut self, changes: &Changes) -> Result<Changes, Box<Mismatch>> {
         self.check_fits(changes)?;
         for (hash, code) in &changes.codes {
@@ -182,7 +160,7 @@ impl MemoryStore {
         let mismatches = changes.accounts.iter().filter_map(|(address, change)| {
             let stored = self.accounts.get(address);
             account_difference(*address, change.account.before, stored.map(|stored| stored.account))
-                .or_else(|| slot_that_does_not_fit(*address, change, stored))
+                .or_else(|| first_slot_mismatch(*address, change, stored))
         });
         mismatches
             .min_by_key(|mismatch| mismatch.location.address())
@@ -192,7 +170,7 @@ impl MemoryStore {
     fn apply_to_account(&mut self, address: Address, change: &AccountChange) -> AccountChange {
         let old = self.accounts.remove(&address).unwrap_or_default();
         let mut slots = old.slots;
-        // Who does not exist any more has lost its storage, whether the change says so or not.
+        // An account that no longer exists has no storage, whether the change says so or not.
         let life = if change.account.after.is_none() { Life::New } else { change.life };
         let mut undo = AccountChange {
             account: change.account.inverse(),
@@ -200,9 +178,9 @@ impl MemoryStore {
             slots: change.slots.iter().map(|(key, slot)| (*key, slot.inverse())).collect(),
         };
         if life == Life::New {
-            // The way back is a new life too: it starts empty and gets the slots of the old one.
-            let back = |(key, after)| (key, Change { before: U256::ZERO, after });
-            undo.slots = std::mem::take(&mut slots).into_iter().map(back).collect();
+            // The inverse is a new life as well: it starts empty and gets the slots of the old life.
+            let restored = |(key, after)| (key, Change { before: U256::ZERO, after });
+            undo.slots = std::mem::take(&mut slots).into_iter().map(restored).collect();
         }
         if let Some(account) = change.account.after {
             for (key, slot) in &change.slots {
@@ -218,43 +196,24 @@ impl MemoryStore {
     }
 }
 
-/// What an account with these bytes for a code runs.
-pub(crate) fn code_of(code: Bytes) -> Bytecode {
-    // Bytes that start like a delegation but are none can only be ordinary code.
-    Bytecode::new_raw_checked(code.clone()).unwrap_or_else(|_| Bytecode::new_legacy(code))
-}
-
-/// The lowest slot that does not hold what the change started from: in a new life, nothing.
-fn slot_that_does_not_fit(
+/// The lowest slot that differs from the value that the change started from. A new life starts with empty slots.
+fn first_slot_mismatch(
     address: Address,
     change: &AccountChange,
     stored: Option<&StoredAccount>,
 ) -> Option<Mismatch> {
     let slots = stored.filter(|_| change.life == Life::Same).map(|stored| &stored.slots);
-    let held = |key| slots.and_then(|slots| slots.get(key)).copied().unwrap_or_default();
-    let misfits = change.slots.iter().filter(|(key, slot)| held(key) != slot.before);
-    let (key, slot) = misfits.min_by_key(|(key, _)| **key)?;
-    Some(Mismatch::of_slot(address, *key, slot.before, held(key)))
+    let current = |key| slots.and_then(|slots| slots.get(key)).copied().unwrap_or_default();
+    let mismatches = change.slots.iter().filter(|(key, slot)| current(key) != slot.before);
+    let (key, slot) = mismatches.min_by_key(|(key, _)| **key)?;
+    Some(Mismatch::of_slot(address, *key, slot.before, current(key)))
 }
 
 /// The lowest slot in which two storages differ.
 fn slot_difference(address: Address, ours: &U256Map<U256>, theirs: &U256Map<U256>) -> Option<Mismatch> {
-    let held = |slots: &U256Map<U256>, key| slots.get(key).copied().unwrap_or_default();
-    let keys = ours.keys().chain(theirs.keys()).filter(|key| held(ours, key) != held(theirs, key));
-    keys.min().map(|key| Mismatch::of_slot(address, *key, held(ours, key), held(theirs, key)))
-}
-
-/// A code that an account has by hash but that the store does not hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no code with hash {0} is stored")]
-pub struct MissingCode(pub B256);
-
-impl DBErrorMarker for MissingCode {}
-
-impl From<Infallible> for MissingCode {
-    fn from(never: Infallible) -> Self {
-        match never {}
-    }
+    let value = |slots: &U256Map<U256>, key| slots.get(key).copied().unwrap_or_default();
+    let keys = ours.keys().chain(theirs.keys()).filter(|key| value(ours, key) != value(theirs, key));
+    keys.min().map(|key| Mismatch::of_slot(address, *key, value(ours, key), value(theirs, key)))
 }
 
 impl DatabaseRef for MemoryStore {
@@ -282,7 +241,7 @@ impl DatabaseRef for MemoryStore {
         Ok(slot.copied().unwrap_or_default())
     }
 
-    /// Zero for a block that it was not told about.
+    /// Zero for a block whose hash was not set.
     fn block_hash_ref(&self, number: u64) -> Result<B256, MissingCode> {
         Ok(self.block_hashes.get(&number).copied().unwrap_or_default())
     }
@@ -290,6 +249,8 @@ impl DatabaseRef for MemoryStore {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::model::mismatch::{Location, Value};
 
@@ -327,13 +288,13 @@ mod tests {
     }
 
     #[test]
-    fn changes_that_do_not_fit_are_refused_whole() {
+    fn changes_that_do_not_fit_are_refused_as_a_whole() {
         let mut store = store();
         let accounts = store.accounts.clone();
         let mut changes = destroyed(&store, 1);
         let slot = Change { before: word(7), after: word(8) };
-        let misfit = AccountChange { slots: [(word(9), slot)].into_iter().collect(), ..Default::default() };
-        changes.accounts.insert(address(2), misfit);
+        let wrong = AccountChange { slots: [(word(9), slot)].into_iter().collect(), ..Default::default() };
+        changes.accounts.insert(address(2), wrong);
         let mismatch = store.apply(&changes).unwrap_err();
         assert_eq!(mismatch.location, Location::Slot(address(2), word(9)));
         assert_eq!((mismatch.expected, mismatch.found), (Value::Word(word(7)), Value::Word(word(0))));
@@ -341,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn a_code_known_by_hash_only_is_an_error_when_it_is_run_and_not_before() {
+    fn a_code_known_by_hash_only_is_an_error_only_when_it_is_run() {
         let mut store = MemoryStore::new();
         let account = Account { code_hash: B256::repeat_byte(1), ..Account::EMPTY };
         store.insert_account(address(3), StoredAccount { account, ..Default::default() });
@@ -351,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_look_like_a_broken_delegation_are_ordinary_code() {
+    fn bytes_that_look_like_an_invalid_delegation_are_ordinary_code() {
         let mut store = MemoryStore::new();
         let hash = store.insert_code(Bytes::from_static(&[0xef, 0x01, 0x00, 0x01]));
         assert!(!store.code(&hash).unwrap().is_eip7702());

@@ -1,4 +1,4 @@
-//! Where the state between blocks is kept: in memory, or on disk.
+//! The stores of the state between blocks: in memory, and on disk.
 //!
 //! May import `model`, `trie`, `keccak` and `root`.
 

@@ -1,8 +1,8 @@
-//! How the nodes of a trie are decoded.
+//! Decodes the nodes of a trie.
 //!
-//! Promises that a decoded node fits its depth: the paths below it end after 64 nibbles and no later,
-//! none of its parts is empty, a branch has two children or more. What walks it needs no check of its own
-//! and cannot walk forever, whatever the bytes say.
+//! Promises that a decoded node fits its depth: paths below it end after 64 nibbles, none of its parts is
+//! empty, and a branch has at least two children. A walk therefore needs no checks of its own and ends,
+//! whatever the bytes are.
 
 use alloy_primitives::B256;
 use alloy_rlp::{EMPTY_STRING_CODE, Error as RlpError, Header};
@@ -17,25 +17,26 @@ use crate::trie::{
 };
 
 impl Link {
-    /// What stands at `depth` by the name that its parent gives it.
-    pub(super) fn decode(name: &[u8], depth: usize) -> Result<Self, RlpError> {
-        if let [HASH_CODE, hash @ ..] = name
+    /// The link at `depth` that a parent's reference describes.
+    pub(super) fn decode(reference: &[u8], depth: usize) -> Result<Self, RlpError> {
+        if let [HASH_CODE, hash @ ..] = reference
             && let Ok(hash) = B256::try_from(hash)
         {
             return Ok(Self::Blinded(hash, NodeKind::Unknown));
         }
-        let short = RlpNode::from_raw(name).filter(|name| name.len() < B256::len_bytes());
-        let short = short.ok_or(RlpError::Custom("a node that should be named by its hash"))?;
-        // A node within another is shorter than it, so this ends.
-        Ok(Self::Revealed(Node::decode(name, depth)?, Some(short)))
+        let short = RlpNode::from_raw(reference).filter(|short| short.len() < B256::len_bytes());
+        let short =
+            short.ok_or(RlpError::Custom("an embedded node that should be referenced by its hash"))?;
+        // An embedded node is shorter than the node around it, so this recursion ends.
+        Ok(Self::Revealed(Node::decode(reference, depth)?, Some(short)))
     }
 }
 
 impl Node {
-    /// The node that `bytes` encode, standing at `depth`, with the nodes that lie within it.
+    /// The node at `depth` that `bytes` encode, with the nodes embedded in it.
     pub(super) fn decode(bytes: &[u8], depth: usize) -> Result<Self, RlpError> {
-        if let Some(names) = names_of_branch(bytes)? {
-            return branch(names, depth);
+        if let Some(references) = branch_references(bytes)? {
+            return branch(references, depth);
         }
         match alloy_rlp::decode_exact(bytes)? {
             TrieNode::EmptyRoot => Err(RlpError::Custom("an empty node below the root")),
@@ -60,9 +61,9 @@ impl Node {
     }
 }
 
-/// What is in a list of more than two items, which can only be a branch: it is looked at without a detour, as
+/// The items of a list of more than two items, which can only be a branch. Branches have this short way because
 /// nearly all nodes are branches.
-fn names_of_branch(bytes: &[u8]) -> Result<Option<&[u8]>, RlpError> {
+fn branch_references(bytes: &[u8]) -> Result<Option<&[u8]>, RlpError> {
     let mut payload = bytes;
     let Header { list, payload_length } = Header::decode(&mut payload)?;
     if payload_length != payload.len() {
@@ -79,39 +80,39 @@ fn names_of_branch(bytes: &[u8]) -> Result<Option<&[u8]>, RlpError> {
     Ok((!items.is_empty()).then_some(payload))
 }
 
-/// The branch at `depth` whose children have these names.
-fn branch(mut names: &[u8], depth: usize) -> Result<Node, RlpError> {
-    let (mut held, mut given) = (TrieMask::default(), [[].as_slice(); 16]);
-    for (nibble, name) in CHILD_INDEX_RANGE.zip(&mut given) {
-        *name = next_name(&mut names)?;
-        if *name != [EMPTY_STRING_CODE] {
-            held.set_bit(nibble);
+/// The branch at `depth` with these child references.
+fn branch(mut references: &[u8], depth: usize) -> Result<Node, RlpError> {
+    let (mut mask, mut items) = (TrieMask::default(), [[].as_slice(); 16]);
+    for (nibble, item) in CHILD_INDEX_RANGE.zip(&mut items) {
+        *item = next_reference(&mut references)?;
+        if *item != [EMPTY_STRING_CODE] {
+            mask.set_bit(nibble);
         }
     }
-    match names {
+    match references {
         [EMPTY_STRING_CODE] => {}
         [] => return Err(RlpError::InputTooShort),
         [EMPTY_STRING_CODE, ..] => return Err(RlpError::UnexpectedLength),
         _ => return Err(RlpError::Custom("a branch with a value")),
     }
-    if held.len() < 2 || depth >= KEY_NIBBLES {
+    if mask.len() < 2 || depth >= KEY_NIBBLES {
         return Err(RlpError::Custom("a branch of fewer than two children or too deep"));
     }
-    let mut children = Vec::with_capacity(held.len());
-    for nibble in held.iter() {
-        children.push(Link::decode(given[usize::from(nibble)], depth + 1)?);
+    let mut children = Vec::with_capacity(mask.len());
+    for nibble in mask.iter() {
+        children.push(Link::decode(items[usize::from(nibble)], depth + 1)?);
     }
-    Ok(Node::Branch(Branch::of(held, children)))
+    Ok(Node::Branch(Branch::of(mask, children)))
 }
 
-/// The next name, which says itself how long it is.
-fn next_name<'n>(names: &mut &'n [u8]) -> Result<&'n [u8], RlpError> {
-    let length = match *names.first().ok_or(RlpError::InputTooShort)? {
+/// The next reference. Its first byte gives its length.
+fn next_reference<'r>(references: &mut &'r [u8]) -> Result<&'r [u8], RlpError> {
+    let length = match *references.first().ok_or(RlpError::InputTooShort)? {
         EMPTY_STRING_CODE => 1,
         HASH_CODE => MAX_REFERENCE_BYTES,
         first => 1 + usize::from(first.saturating_sub(0xc0)),
     };
-    names.split_off(..length).ok_or(RlpError::InputTooShort)
+    references.split_off(..length).ok_or(RlpError::InputTooShort)
 }
 
 #[cfg(test)]
@@ -163,18 +164,20 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_a_hash_or_a_short_node_and_nothing_else() {
+    fn a_reference_is_a_hash_or_a_short_node_and_nothing_else() {
         let list = |length: usize| {
             let mut bytes = vec![0xc0 + u8::try_from(length).unwrap()];
             bytes.resize(length + 1, EMPTY_STRING_CODE);
             RlpNode::from_raw(&bytes).unwrap()
         };
         let short_leaf = RlpNode::from_rlp(&alloy_rlp::encode(leaf(3, &[9])));
-        assert!(matches!(Link::decode(&short_leaf, 61), Ok(Link::Revealed(_, Some(name))) if name == short_leaf));
+        assert!(
+            matches!(Link::decode(&short_leaf, 61), Ok(Link::Revealed(_, Some(reference))) if reference == short_leaf)
+        );
         let string = RlpNode::from_raw(&[0x83, 1, 2, 3]).unwrap();
         let empty = RlpNode::from_raw(&[EMPTY_STRING_CODE]).unwrap();
-        for name in [list(31), list(32), list(3), string, empty, RlpNode::from_raw(&[]).unwrap()] {
-            assert!(Link::decode(&name, 4).is_err(), "{name:?}");
+        for reference in [list(31), list(32), list(3), string, empty, RlpNode::from_raw(&[]).unwrap()] {
+            assert!(Link::decode(&reference, 4).is_err(), "{reference:?}");
         }
     }
 

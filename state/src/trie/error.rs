@@ -1,4 +1,4 @@
-//! What can be wrong with a witness.
+//! The errors of tries and witnesses.
 
 use std::fmt;
 
@@ -7,38 +7,38 @@ use alloy_trie::Nibbles;
 
 use crate::model::mismatch::Mismatch;
 
-/// A trie that cannot be walked to where one has to go.
+/// Why a trie cannot be read or changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TrieError {
-    /// A node on the way is known by its hash only.
+    /// A node on the path is not known, only its hash.
     #[error("the node {hash} at {} is missing", Digits(path))]
     Missing {
         /// The hash of the node.
         hash: B256,
-        /// The way from the root to it.
+        /// The path from the root to it.
         path: Nibbles,
     },
-    /// A node on the way is not a node of a trie whose keys are 32 bytes long.
+    /// A node on the path is no valid node of a trie with keys of 32 bytes.
     #[error("the node {hash} at {} does not decode: {reason}", Digits(path))]
     Malformed {
-        /// The hash of the node; where a node lies within another, of the outer one.
+        /// The hash of the node; for an embedded node, the hash of the outer node.
         hash: B256,
-        /// The way from the root to it.
+        /// The path from the root to it.
         path: Nibbles,
         /// What is wrong with it.
         reason: alloy_rlp::Error,
     },
-    /// A node is kept in place of another.
+    /// A stored node does not have the hash that its parent gives.
     #[error("the node {hash} at {} has the hash {found}", Digits(path))]
-    Renamed {
-        /// The hash that its parent holds of it.
+    HashMismatch {
+        /// The hash that its parent gives.
         hash: B256,
-        /// The way from the root to it.
+        /// The path from the root to it.
         path: Nibbles,
         /// The hash that it has.
         found: B256,
     },
-    /// A leaf holds something else than it should: an account, or the content of a slot.
+    /// The value of a leaf is no account, or no slot value.
     #[error("the value under {key} does not decode: {reason}")]
     Value {
         /// The hashed address or slot.
@@ -48,25 +48,25 @@ pub enum TrieError {
     },
 }
 
-/// A witness that does not prove what it is asked for.
+/// Why a witness does not prove an answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WitnessError {
-    /// The nodes do not lead where they must.
+    /// A trie cannot be read or changed.
     #[error(transparent)]
     Trie(#[from] TrieError),
-    /// The state that the witness proves is not the one that the changes started from. `expected`
-    /// is what the changes say, `found` is what the trie holds. Boxed, as it is large and rare.
+    /// The changes started from another state than the one that the witness proves. `expected` comes from
+    /// the changes, `found` from the trie. Boxed, because it is large and rare.
     #[error("the changes do not fit the trie: {0}")]
-    Misfit(Box<Mismatch>),
+    Mismatch(Box<Mismatch>),
 }
 
 impl From<Mismatch> for WitnessError {
     fn from(mismatch: Mismatch) -> Self {
-        Self::Misfit(Box::new(mismatch))
+        Self::Mismatch(Box::new(mismatch))
     }
 }
 
-/// A path, one digit for each nibble.
+/// Displays a path, with one hexadecimal digit for each nibble.
 struct Digits<'a>(&'a Nibbles);
 
 impl fmt::Display for Digits<'_> {
@@ -84,10 +84,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_missing_node_is_named_by_hash_and_path() {
+    fn the_error_of_a_missing_node_gives_its_hash_and_path() {
         let missing = |path| TrieError::Missing { hash: B256::repeat_byte(0xab), path };
-        let named = missing(Nibbles::from_nibbles([1, 0xf, 0])).to_string();
-        assert_eq!(named, format!("the node 0x{} at path 1f0 is missing", "ab".repeat(32)));
+        let message = missing(Nibbles::from_nibbles([1, 0xf, 0])).to_string();
+        assert_eq!(message, format!("the node 0x{} at path 1f0 is missing", "ab".repeat(32)));
         assert!(missing(Nibbles::new()).to_string().ends_with("at the root is missing"));
     }
 }

@@ -1,12 +1,12 @@
-//! A trie of which everything is in memory.
+//! A full trie in memory.
 
 use alloy_primitives::B256;
 use alloy_trie::EMPTY_ROOT_HASH;
 
 use crate::trie::{change::Presence, node::NodeIndex, sparse::SparseTrie};
 
-/// A Merkle Patricia trie in memory, whose keys are hashes. Its root follows what is put in and taken out:
-/// only what changed is hashed again.
+/// A Merkle Patricia trie in memory, with hashes as keys. Its root is updated incrementally: only changed nodes
+/// are hashed again.
 ///
 /// ```
 /// use alloy_primitives::keccak256;
@@ -22,8 +22,8 @@ use crate::trie::{change::Presence, node::NodeIndex, sparse::SparseTrie};
 #[derive(Debug)]
 pub struct MemoryTrie(SparseTrie<NodeIndex>);
 
-/// Why nothing of a trie in memory can be missing.
-const NOTHING_IS_SEALED: &str = "every node was made here";
+/// Why no operation on a trie in memory fails.
+const NO_NODE_IS_BLINDED: &str = "every node is in memory";
 
 impl MemoryTrie {
     /// An empty trie.
@@ -31,21 +31,21 @@ impl MemoryTrie {
         Self(SparseTrie::new(NodeIndex::default(), EMPTY_ROOT_HASH))
     }
 
-    /// Puts `value` under `key`, in place of what stood there.
+    /// Sets the value of `key`.
     ///
     /// # Panics
     ///
-    /// If `value` is empty: a trie cannot hold that.
+    /// If `value` is empty, which a trie cannot hold.
     pub fn insert(&mut self, key: B256, value: Vec<u8>) {
-        self.0.insert(key, value, Presence::Unknown).expect(NOTHING_IS_SEALED);
+        self.0.insert(key, value, Presence::Unknown).expect(NO_NODE_IS_BLINDED);
     }
 
-    /// Takes `key` out, if it is there.
+    /// Removes `key`, if it is present.
     pub fn remove(&mut self, key: B256) {
-        self.0.remove(key, Presence::Unknown).expect(NOTHING_IS_SEALED);
+        self.0.remove(key, Presence::Unknown).expect(NO_NODE_IS_BLINDED);
     }
 
-    /// The root as it is now.
+    /// The current root.
     pub fn root(&mut self) -> B256 {
         self.0.root()
     }

@@ -1,8 +1,8 @@
-//! The nodes of a trie that is known in part.
+//! The nodes of a sparse trie.
 //!
-//! A node's name is what its parent holds of it: the hash of its encoding or, where that is
-//! shorter than a hash, the encoding. A node keeps its name until it changes, so that only what
-//! changed is encoded again.
+//! A node's reference is the part of it in its parent: the hash of its encoding or, if that is shorter than
+//! a hash, the encoding itself. A node keeps its reference until it changes, so that only changed ("dirty")
+//! nodes are hashed again. A node that was not read yet is "blinded": only its hash is known.
 
 use alloy_primitives::{B256, Bytes, keccak256, map::B256Map};
 use alloy_rlp::{EMPTY_STRING_CODE, Encodable, Header};
@@ -13,37 +13,36 @@ use alloy_trie::{
 
 use crate::trie::{branch::Branch, error::TrieError};
 
-/// What says that a name is a hash.
+/// The first byte of a reference that is a hash.
 pub(super) const HASH_CODE: u8 = EMPTY_STRING_CODE + 32;
 
-/// How many bytes a name has at most: a hash, and what says that it is one.
+/// The largest size of a reference: that of a hash with its first byte.
 pub(super) const MAX_REFERENCE_BYTES: usize = 33;
 
-/// How many nibbles a key has: keys are hashes.
+/// The number of nibbles of a key. Keys are hashes.
 pub(super) const KEY_NIBBLES: usize = 64;
 
-/// Where the nodes of a trie come from.
+/// A source of trie nodes.
 pub(crate) trait Nodes: Sync {
-    /// Why a node cannot be had.
+    /// Why a node cannot be read.
     type Error: From<TrieError> + Send;
 
-    /// The node with this hash, which stands at `path`; `None` where it is not known. It is of the sort
-    /// that its parent says.
+    /// The node with this hash and kind at `path`; `None` if it is not known. The kind is what the parent says.
     ///
     /// # Errors
     ///
-    /// If it does not decode, or cannot be read.
-    fn node(&self, hash: B256, sort: NodeKind, path: &Nibbles) -> Result<Option<Node>, Self::Error>;
+    /// If the node does not decode, or cannot be read.
+    fn node(&self, hash: B256, kind: NodeKind, path: &Nibbles) -> Result<Option<Node>, Self::Error>;
 }
 
-/// What is known of a node that nobody looked at yet.
+/// The kind of a blinded node, as far as it is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NodeKind {
-    /// Nothing.
-    Any,
-    /// It is a leaf.
+    /// Any kind.
+    Unknown,
+    /// A leaf.
     Leaf,
-    /// It is a branch or an extension.
+    /// A branch or an extension.
     Inner,
 }
 
@@ -58,7 +57,7 @@ impl FromIterator<Bytes> for NodeIndex {
 }
 
 impl NodeIndex {
-    /// Nodes under hashes that need not be theirs: what no honest constructor can make.
+    /// Nodes under hashes that need not be theirs.
     #[cfg(test)]
     pub(super) fn forged(nodes: impl IntoIterator<Item = (B256, Bytes)>) -> Self {
         Self(nodes.into_iter().collect())
@@ -75,44 +74,44 @@ impl Nodes for NodeIndex {
     }
 }
 
-/// What stands at a place of the trie.
+/// A position in the trie, and its node.
 #[derive(Debug, Default)]
 pub(crate) enum Link {
-    /// Nothing.
+    /// No node.
     #[default]
     Empty,
-    /// A node that was not looked at yet, by its hash.
+    /// A node that was not read yet, by its hash.
     Blinded(B256, NodeKind),
-    /// A node, and its name unless it changed since it was named.
+    /// A node, and its reference unless it changed since it was hashed.
     Revealed(Node, Option<RlpNode>),
 }
 
-/// A node that was looked at. What it holds lies one step away, so that a walk takes one step for each.
+/// A node in memory. Its content is behind one pointer, so that a walk follows one pointer for each node.
 #[derive(Debug)]
 pub(crate) enum Node {
-    /// The end of a key.
+    /// A key's end, with its value.
     Leaf(Box<Leaf>),
-    /// A stretch of path that all keys below share.
+    /// A path segment that all keys below share.
     Extension(Box<Extension>),
-    /// A place where keys part.
+    /// A node with several children.
     Branch(Branch),
 }
 
-/// The end of a key.
+/// A leaf: the end of a key, with its value.
 #[derive(Debug)]
 pub(crate) struct Leaf {
-    /// What is left of the key.
-    pub(super) rest: Nibbles,
-    /// What stands under it.
+    /// The nibbles of the key below the parent.
+    pub(super) suffix: Nibbles,
+    /// The value of the key.
     pub(super) value: Vec<u8>,
 }
 
-/// A stretch of path that all keys below share.
+/// An extension: a path segment that all keys below share.
 #[derive(Debug)]
 pub(crate) struct Extension {
-    /// The stretch.
-    pub(super) way: Nibbles,
-    /// Where it leads.
+    /// The segment.
+    pub(super) segment: Nibbles,
+    /// The branch below it.
     pub(super) child: Link,
 }
 
@@ -125,27 +124,27 @@ impl From<Node> for Link {
 impl<N: Nodes> Nodes for &N {
     type Error = N::Error;
 
-    fn node(&self, hash: B256, sort: NodeKind, path: &Nibbles) -> Result<Option<Node>, N::Error> {
-        (**self).node(hash, sort, path)
+    fn node(&self, hash: B256, kind: NodeKind, path: &Nibbles) -> Result<Option<Node>, N::Error> {
+        (**self).node(hash, kind, path)
     }
 }
 
 impl Link {
-    /// Looks at the node, which stands at `path`, if it is known.
+    /// Reads a blinded node, which is at `path`, if the source has it.
     ///
     /// # Errors
     ///
-    /// If it does not decode. A node that is not known stays sealed and is no error here.
+    /// If the node does not decode. A node that the source lacks stays blinded and is no error here.
     pub(super) fn reveal<N: Nodes>(&mut self, nodes: &N, path: &Nibbles) -> Result<(), N::Error> {
-        if let Self::Blinded(hash, sort) = *self
-            && let Some(node) = nodes.node(hash, sort, path)?
+        if let Self::Blinded(hash, kind) = *self
+            && let Some(node) = nodes.node(hash, kind, path)?
         {
             *self = Self::Revealed(node, Some(RlpNode::word_rlp(&hash)));
         }
         Ok(())
     }
 
-    /// Takes the node out if it changed since it was named.
+    /// Takes the node out if it is dirty.
     pub(super) fn take_dirty(&mut self) -> Option<Node> {
         if !self.is_dirty() {
             return None;
@@ -156,15 +155,15 @@ impl Link {
         }
     }
 
-    /// The hash that it has as the root of a trie, once it is named.
+    /// The hash of this link as the root of a trie. It must be hashed.
     pub(super) fn root(&self) -> B256 {
-        let mut name = Vec::with_capacity(MAX_REFERENCE_BYTES);
-        self.write_reference(&mut name);
-        let name = RlpNode::from_raw(&name).expect("a name is no longer than a hash and a byte");
-        name.as_hash().unwrap_or_else(|| keccak256(name))
+        let mut reference = Vec::with_capacity(MAX_REFERENCE_BYTES);
+        self.write_reference(&mut reference);
+        let reference = RlpNode::from_raw(&reference).expect("a reference has at most 33 bytes");
+        reference.as_hash().unwrap_or_else(|| keccak256(reference))
     }
 
-    /// Appends what the parent holds of it, once it is named.
+    /// Appends the reference. The node must be hashed.
     pub(super) fn write_reference(&self, encoded: &mut Vec<u8>) {
         match self {
             Self::Empty => encoded.push(EMPTY_STRING_CODE),
@@ -172,22 +171,25 @@ impl Link {
                 encoded.push(HASH_CODE);
                 encoded.extend_from_slice(hash.as_slice());
             }
-            Self::Revealed(_, name) => {
-                encoded.extend_from_slice(name.as_ref().expect("what is below a node is named before it"));
+            Self::Revealed(_, reference) => {
+                encoded
+                    .extend_from_slice(reference.as_ref().expect("children are hashed before their parent"));
             }
         }
     }
 
-    /// How many bytes that has.
+    /// The size of the reference.
     pub(super) fn reference_length(&self) -> usize {
         match self {
             Self::Empty => 1,
             Self::Blinded(..) => MAX_REFERENCE_BYTES,
-            Self::Revealed(_, name) => name.as_ref().map_or(MAX_REFERENCE_BYTES, |name| name.len()),
+            Self::Revealed(_, reference) => {
+                reference.as_ref().map_or(MAX_REFERENCE_BYTES, |bytes| bytes.len())
+            }
         }
     }
 
-    /// Whether it changed since it was named.
+    /// Whether the node changed since it was hashed.
     pub(super) fn is_dirty(&self) -> bool {
         matches!(self, Self::Revealed(_, None))
     }
@@ -196,7 +198,7 @@ impl Link {
     pub(super) fn is_leaf(&self) -> bool {
         match self {
             Self::Empty => false,
-            Self::Blinded(_, sort) => *sort == NodeKind::Leaf,
+            Self::Blinded(_, kind) => *kind == NodeKind::Leaf,
             Self::Revealed(node, _) => matches!(node, Node::Leaf(_)),
         }
     }
@@ -204,23 +206,23 @@ impl Link {
 
 impl Node {
     /// A leaf.
-    pub(crate) fn leaf(rest: Nibbles, value: Vec<u8>) -> Self {
+    pub(crate) fn leaf(suffix: Nibbles, value: Vec<u8>) -> Self {
         Self::Leaf(Box::new(Leaf { suffix, value }))
     }
 
     /// An extension.
-    pub(super) fn extension(way: Nibbles, child: Link) -> Self {
+    pub(super) fn extension(segment: Nibbles, child: Link) -> Self {
         Self::Extension(Box::new(Extension { segment, child }))
     }
 
-    /// Takes the children out that changed since they were named: `taken` is told which child each is, and its
-    /// path. `path` leads here.
+    /// Takes the dirty children out, and passes each to `taken` with its nibble and path. `path` is the path of
+    /// this node.
     pub(super) fn take_dirty_children(&mut self, path: &Nibbles, taken: &mut dyn FnMut(u8, Nibbles, Self)) {
         match self {
             Self::Leaf(_) => {}
             Self::Extension(extension) => {
                 let Extension { segment, child } = &mut **extension;
-                child.take_dirty().into_iter().for_each(|child| taken(0, path.join(way), child));
+                child.take_dirty().into_iter().for_each(|child| taken(0, path.join(segment), child));
             }
             Self::Branch(branch) => {
                 for (nibble, child) in branch.children_mut() {
@@ -232,26 +234,26 @@ impl Node {
         }
     }
 
-    /// One of its children that was taken out: of an extension there is one only.
+    /// The link of a child that was taken out. An extension has one child, whatever the nibble.
     pub(super) fn child_mut(&mut self, nibble: u8) -> &mut Link {
         match self {
             Self::Leaf(_) => unreachable!("a leaf has no children"),
             Self::Extension(extension) => &mut extension.child,
-            Self::Branch(branch) => branch.child_mut(nibble).expect("it left its place behind"),
+            Self::Branch(branch) => branch.child_mut(nibble).expect("its link is still there"),
         }
     }
 
-    /// Appends its encoding. All that is below it must be named.
+    /// Appends the encoding. All descendants must be hashed.
     pub(super) fn encode(&self, encoded: &mut Vec<u8>) {
         match self {
             Self::Leaf(leaf) => LeafNodeRef::new(&leaf.suffix, &leaf.value).encode(encoded),
             Self::Extension(extension) => {
-                let mut name = Vec::with_capacity(MAX_REFERENCE_BYTES);
-                extension.child.write_reference(&mut name);
-                ExtensionNodeRef::new(&extension.segment, &name).encode(encoded);
+                let mut child = Vec::with_capacity(MAX_REFERENCE_BYTES);
+                extension.child.write_reference(&mut child);
+                ExtensionNodeRef::new(&extension.segment, &child).encode(encoded);
             }
             Self::Branch(branch) => {
-                // The value that a branch may hold in other tries takes one byte where there is none.
+                // The value of a branch is empty here and takes one byte.
                 let payload_length = branch.references_length() + 1;
                 Header { list: true, payload_length }.encode(encoded);
                 branch.write_references(encoded);

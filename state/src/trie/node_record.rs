@@ -1,26 +1,26 @@
-//! How a node of a trie is kept where nodes are found by their path.
+//! The record of a trie node in a store that finds nodes by their path.
 //!
-//! Branches and extensions are kept, leaves are not: what a leaf holds is kept anyway, under its key. So
-//! before the encoding of a node stands which of its children are leaves. Everything else is what the
-//! parent's hash vouches for.
+//! A record is a mask of the children that are leaves, and the encoding of the node. Only branches and
+//! extensions have records: the values of leaves are stored under their keys. The parent's hash proves
+//! the encoding, but not the mask.
 
 use alloy_rlp::Error as RlpError;
 use alloy_trie::TrieMask;
 
 use crate::trie::node::{Link, Node, NodeKind};
 
-/// How many bytes stand before the encoding.
+/// The size of the mask in front of the encoding.
 pub(super) const MASK_BYTES: usize = 2;
 
 impl Node {
-    /// Appends its record, if it is a branch or an extension; of a leaf the encoding with as many bytes before
-    /// it. All that is below it must be named.
+    /// Appends the record of a branch or extension; for a leaf, an empty mask and the encoding. All descendants
+    /// must be hashed.
     pub(super) fn write_record(&self, record: &mut Vec<u8>) {
         record.extend(self.leaves().get().to_be_bytes());
         self.encode(record);
     }
 
-    /// Which of its children are leaves.
+    /// The nibbles of the children that are leaves.
     fn leaves(&self) -> TrieMask {
         let mut leaves = TrieMask::default();
         if let Self::Branch(branch) = self {
@@ -30,21 +30,21 @@ impl Node {
         leaves
     }
 
-    /// The node at `depth` that a record keeps.
+    /// Decodes the record of a node at `depth`.
     ///
     /// # Errors
     ///
-    /// If no node has such a record.
+    /// If it is not the record of a branch or extension.
     pub(crate) fn from_record(record: &[u8], depth: usize) -> Result<Self, RlpError> {
         let (leaves, encoding) = record.split_first_chunk::<MASK_BYTES>().ok_or(RlpError::InputTooShort)?;
         let leaves = TrieMask::new(u16::from_be_bytes(*leaves));
         let mut node = Self::decode(encoding, depth)?;
         match &mut node {
             Self::Leaf(_) => return Err(RlpError::Custom("neither a branch nor an extension")),
-            Self::Extension(extension) => extension.child.know(NodeKind::Inner),
+            Self::Extension(extension) => extension.child.set_kind(NodeKind::Inner),
             Self::Branch(branch) => {
                 for (nibble, child) in branch.children_mut() {
-                    child.know(if leaves.is_bit_set(nibble) { NodeKind::Leaf } else { NodeKind::Inner });
+                    child.set_kind(if leaves.is_bit_set(nibble) { NodeKind::Leaf } else { NodeKind::Inner });
                 }
             }
         }
@@ -53,10 +53,10 @@ impl Node {
 }
 
 impl Link {
-    /// Somebody knows what it is.
-    fn know(&mut self, sort: NodeKind) {
-        if let Self::Blinded(_, known) = self {
-            *known = sort;
+    /// Sets the kind of a blinded node.
+    fn set_kind(&mut self, new: NodeKind) {
+        if let Self::Blinded(_, kind) = self {
+            *kind = new;
         }
     }
 }

@@ -1,8 +1,8 @@
-//! A trie that is known in part: it looks at the nodes that it is led to, and at no others.
+//! A sparse trie: it reads only the nodes on the paths to the keys that it is asked for.
 //!
-//! Owns what it looked at and what changed. Promises that its root is the root of the whole trie
-//! after the same insertions and removals, or that it says which node it lacks; and that it tells
-//! all nodes that came, and all paths at which a node stood that is gone.
+//! Owns the nodes that it read and changed. Promises that its root is the root of the full trie after the
+//! same insertions and removals, or an error with the missing node; and that it reports all written nodes
+//! and the paths of all deleted nodes.
 
 use std::ops::AddAssign;
 
@@ -11,32 +11,32 @@ use alloy_trie::{EMPTY_ROOT_HASH, Nibbles};
 use rayon::prelude::*;
 
 use crate::trie::{
-    change::{PreviousLeaf, Insertion, Presence, Removal},
+    change::{Insertion, Presence, PreviousLeaf, Removal},
     hashing::hash_all,
-    node::{Link, Node, Nodes, NodeKind, below},
+    node::{Link, Node, NodeKind, Nodes, below},
     walk::Cursor,
 };
 
-/// A key and what is to stand under it; `None` removes the key.
+/// A key and its new value; `None` removes the key.
 pub(crate) type Update = (B256, Option<Vec<u8>>);
 
-/// A trie over hashed keys, of which the nodes come from wherever they are kept, as they are needed.
+/// A trie over hashed keys that reads its nodes from `N` on demand.
 ///
-/// An insertion or a removal that fails leaves it half done: the trie is of no more use then.
+/// A failed insertion or removal leaves the trie in an unspecified state, and it must be dropped.
 #[derive(Debug)]
 pub(crate) struct SparseTrie<N> {
     nodes: N,
     root: Link,
-    /// The paths at which a branch or an extension stood that is gone, or was replaced.
-    gone: Vec<Nibbles>,
+    /// The paths of deleted or replaced branches and extensions.
+    deleted: Vec<Nibbles>,
 }
 
-/// How many nodes a trie has.
+/// The number of nodes of a trie.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct NodeCount {
-    /// Branches and extensions that are kept.
+    /// Stored branches and extensions.
     pub(crate) inner: u64,
-    /// Leaves, as branches tell of them.
+    /// Leaves, according to their parents.
     pub(crate) leaves: u64,
 }
 
@@ -47,56 +47,56 @@ impl AddAssign for NodeCount {
     }
 }
 
-/// What became of the nodes of a trie. What is gone goes before what is written comes.
+/// The changed nodes of a trie. Deletions apply before writes.
 #[derive(Debug)]
 pub(crate) struct NodeChanges {
     /// The root of the trie.
     pub(crate) root: B256,
-    /// Paths at which no branch or extension stands any more, unless it is written.
-    pub(crate) gone: Vec<Nibbles>,
-    /// The branches and extensions that changed, as they are kept.
+    /// The paths of deleted branches and extensions. A path may be written again below.
+    pub(crate) deleted: Vec<Nibbles>,
+    /// The changed branches and extensions: their paths and records.
     pub(crate) written: Vec<(Nibbles, Vec<u8>)>,
 }
 
 impl<N: Nodes> SparseTrie<N> {
-    /// The trie with this root. Looks at nothing yet.
+    /// The trie with this root. Reads nothing yet.
     pub(crate) fn new(nodes: N, root: B256) -> Self {
         let root = if root == EMPTY_ROOT_HASH { Link::Empty } else { Link::Blinded(root, NodeKind::Unknown) };
-        Self { nodes, root, gone: Vec::new() }
+        Self { nodes, root, deleted: Vec::new() }
     }
 
-    /// A trie of which somebody kept a part.
+    /// The trie below a root link that was kept in memory.
     pub(crate) fn of(nodes: N, root: Link) -> Self {
-        Self { nodes, root, gone: Vec::new() }
+        Self { nodes, root, deleted: Vec::new() }
     }
 
-    /// What is known of the trie.
+    /// The root link, with all nodes in memory.
     pub(crate) fn into_root(self) -> Link {
         self.root
     }
 
-    /// What stands under `key`.
+    /// The value of `key`.
     ///
     /// # Errors
     ///
-    /// If a node on the way is missing or malformed.
+    /// If a node on the path is missing or malformed.
     pub(crate) fn get(&mut self, key: B256) -> Result<Option<&[u8]>, N::Error> {
         self.root.get(&self.nodes, Cursor::root(key))
     }
 
-    /// Looks at the branches and extensions on the way to `key`, so that they are at hand.
+    /// Reads the branches and extensions on the path to `key` ahead of their use.
     ///
     /// # Errors
     ///
-    /// If a node on the way is missing or malformed.
-    pub(crate) fn look_up(&mut self, key: B256) -> Result<(), N::Error> {
-        self.root.look_up(&self.nodes, Cursor::root(key))
+    /// If a node on the path is missing or malformed.
+    pub(crate) fn prefetch(&mut self, key: B256) -> Result<(), N::Error> {
+        self.root.prefetch(&self.nodes, Cursor::root(key))
     }
 
-    /// Makes every update: first what is inserted, then what is removed.
+    /// Applies all updates: first the insertions, then the removals.
     ///
-    /// A branch that loses a child and gains another never collapses in this order, so that no
-    /// node is asked for that the outcome does not depend on.
+    /// In this order a branch that loses a child and gains another never collapses, so that no node is read
+    /// that the result does not depend on.
     ///
     /// # Errors
     ///
@@ -114,70 +114,70 @@ impl<N: Nodes> SparseTrie<N> {
         removed.into_iter().try_for_each(|key| self.remove(key, Presence::Unknown).map(drop))
     }
 
-    /// Puts `value` under `key`, and says what stood there.
+    /// Sets the value of `key` and returns the previous one.
     ///
     /// # Errors
     ///
-    /// If a node on the way is missing or malformed.
+    /// If a node on the path is missing or malformed.
     ///
     /// # Panics
     ///
-    /// If `value` is empty: a trie cannot hold that.
+    /// If `value` is empty, which a trie cannot hold.
     pub(crate) fn insert(
         &mut self,
         key: B256,
         value: Vec<u8>,
         presence: Presence,
     ) -> Result<PreviousLeaf, N::Error> {
-        assert!(!value.is_empty(), "an empty value stands for none");
+        assert!(!value.is_empty(), "an empty value means no value");
         self.root.insert(&self.nodes, Cursor::root(key), value, presence)
     }
 
-    /// Puts many values under their keys, those of different branches on several threads. Each insertion then
-    /// says what stood there.
+    /// Applies many insertions, those of different branches on several threads, and sets the previous value
+    /// in each.
     ///
     /// # Errors
     ///
-    /// If a node on the way is missing or malformed.
+    /// If a node on the path is missing or malformed.
     ///
     /// # Panics
     ///
-    /// If a value is empty, or a key is there twice.
+    /// If a value is empty, or two insertions have the same key.
     pub(crate) fn insert_all(&mut self, insertions: &mut [Insertion]) -> Result<(), N::Error> {
         insertions.sort_unstable_by_key(|insertion| insertion.key);
         let twice = insertions.windows(2).any(|pair| pair[0].key == pair[1].key);
-        assert!(!twice, "of two values for one key only one can be meant");
+        assert!(!twice, "each key is inserted once");
         assert!(
             insertions.iter().all(|insertion| !insertion.value.is_empty()),
-            "an empty value stands for none"
+            "an empty value means no value"
         );
         self.root.insert_all(&self.nodes, insertions)
     }
 
-    /// Takes `key` out, if it is there, and says what stood there.
+    /// Removes `key` and returns its value.
     ///
-    /// Where a branch is left with a single child whose node is missing, that child is taken for a
-    /// branch: a witness holds it if it is a leaf or an extension.
+    /// If a branch is left with a single child whose node is missing, that child is taken for a branch: a
+    /// witness contains it if it is a leaf or an extension.
     ///
     /// # Errors
     ///
-    /// If a node on the way is missing, or if one that is needed is malformed.
+    /// If a node on the path is missing, or a required node is malformed.
     pub(crate) fn remove(&mut self, key: B256, presence: Presence) -> Result<PreviousLeaf, N::Error> {
-        let Self { nodes, root, gone } = self;
-        root.remove(&mut Removal { nodes, gone }, Cursor::root(key), presence)
+        let Self { nodes, root, deleted } = self;
+        root.remove(&mut Removal { nodes, deleted }, Cursor::root(key), presence)
     }
 
-    /// The root as it is now. Only what changed since the last time is hashed.
+    /// The current root. Hashes only the nodes that changed since the last call.
     pub(crate) fn root(&mut self) -> B256 {
         hash_all(&mut [(Nibbles::new(), &mut self.root)], |_, _, _| ());
         self.root.root()
     }
 
-    /// The nodes on the way to `key`, as far as there is one: the proof of what stands there.
+    /// The Merkle proof of `key`: the encodings of the nodes on its path, as far as they exist.
     ///
     /// # Errors
     ///
-    /// If a node on the way is missing or malformed.
+    /// If a node on the path is missing or malformed.
     pub(crate) fn prove(&mut self, key: B256) -> Result<Vec<Bytes>, N::Error> {
         self.root();
         let mut proof = Vec::new();
@@ -185,26 +185,25 @@ impl<N: Nodes> SparseTrie<N> {
         Ok(proof)
     }
 
-    /// Looks at every branch and extension, checks that each is what its hash vouches for, and counts them and
-    /// the leaves below them.
+    /// Reads every branch and extension, checks that each has its hash, and counts them and their leaves.
     ///
     /// # Errors
     ///
-    /// If one is not, is missing or malformed.
+    /// If one has another hash, is missing or malformed.
     pub(crate) fn check_stored(&mut self) -> Result<NodeCount, N::Error> {
         self.root.check_stored(&self.nodes, &Nibbles::new())
     }
 
-    /// The root as it is now, and what became of the nodes since the last time. What stands in different
-    /// branches is hashed on several threads.
+    /// The current root, and the nodes that changed since the last call. Different branches are hashed on several
+    /// threads.
     pub(crate) fn take_changes(&mut self) -> NodeChanges {
         let mut written = hash_branches(&mut self.root);
-        written.extend(name(Nibbles::new(), &mut self.root));
+        written.extend(hash_below(Nibbles::new(), &mut self.root));
         self.changes(written)
     }
 
-    /// What [`take_changes`](Self::take_changes) says of each of several tries. They are named together and
-    /// on this thread: that is best where each has few changes.
+    /// [`take_changes`](Self::take_changes) of several tries. All are hashed together on this thread, which is best
+    /// where each has few changes.
     pub(crate) fn take_all_changes<'t>(tries: impl Iterator<Item = &'t mut Self>) -> Vec<NodeChanges>
     where
         N: 't,
@@ -217,12 +216,11 @@ impl<N: Nodes> SparseTrie<N> {
     }
 
     fn changes(&mut self, written: Vec<(Nibbles, Vec<u8>)>) -> NodeChanges {
-        NodeChanges { root: self.root.root(), gone: std::mem::take(&mut self.gone), written }
+        NodeChanges { root: self.root.root(), deleted: std::mem::take(&mut self.deleted), written }
     }
 }
 
-/// Names the children of the branch at the root, if it is one and several of them changed, each on
-/// whatever thread has time.
+/// If the root is a branch with several dirty children, hashes these children in parallel.
 fn hash_branches(root: &mut Link) -> Vec<(Nibbles, Vec<u8>)> {
     let Link::Revealed(root, None) = root else { return Vec::new() };
     let Node::Branch(branch) = root else { return Vec::new() };
@@ -232,12 +230,12 @@ fn hash_branches(root: &mut Link) -> Vec<(Nibbles, Vec<u8>)> {
     }
     let changed = changed.into_par_iter();
     let written: Vec<_> =
-        changed.map(|(nibble, child)| name(below(&Nibbles::new(), nibble), child)).collect();
+        changed.map(|(nibble, child)| hash_below(below(&Nibbles::new(), nibble), child)).collect();
     written.into_iter().flatten().collect()
 }
 
-/// Names what stands at `path`, and all below it.
-fn name(path: Nibbles, link: &mut Link) -> Vec<(Nibbles, Vec<u8>)> {
+/// Hashes the dirty nodes at and below `path`, and returns their records.
+fn hash_below(path: Nibbles, link: &mut Link) -> Vec<(Nibbles, Vec<u8>)> {
     let mut written = Vec::new();
     hash_all(&mut [(path, link)], |_, path, record| written.push((*path, record.to_vec())));
     written

@@ -1,20 +1,20 @@
-//! Walking from the root of a trie to keys, and looking at what stands on the way.
+//! Walks from the root of a trie to keys: reading, proving, checking and pruning.
 //!
-//! Never recurses deeper than a key is long.
+//! Never recurses deeper than the number of nibbles of a key.
 
 use alloy_primitives::{B256, Bytes, keccak256};
 use alloy_trie::{Nibbles, nodes::RlpNode};
 
 use crate::trie::{
     error::TrieError,
-    node::{Extension, Link, Node, Nodes, NodeKind, below},
+    node::{Extension, Link, Node, NodeKind, Nodes, below},
     sparse::NodeCount,
 };
 
-/// How many children a small branch has at most.
+/// The largest number of children of a small branch.
 const FEW_CHILDREN: usize = 3;
 
-/// How far one came on the way to a key.
+/// A position on the path to a key.
 #[derive(Clone, Copy)]
 pub(super) struct Cursor {
     pub(super) key: Nibbles,
@@ -26,65 +26,70 @@ impl Cursor {
         Self { key: Nibbles::unpack(key), depth: 0 }
     }
 
-    /// The way up to here.
+    /// The path from the root to this position.
     pub(super) fn path(&self) -> Nibbles {
         self.key.slice(..self.depth)
     }
 
-    /// The way ahead.
+    /// The rest of the key below this position.
     pub(super) fn rest(&self) -> Nibbles {
         self.key.slice(self.depth..)
     }
 
-    /// Which child of a branch is next.
+    /// The nibble of the next child on the path.
     pub(super) fn nibble(&self) -> u8 {
         nibble_at(&self.key, self.depth)
     }
 
+    /// The position this many nibbles deeper.
     pub(super) fn below(self, nibbles: usize) -> Self {
         Self { depth: self.depth + nibbles, ..self }
     }
 }
 
 impl Link {
-    /// The node with its name, to be looked at or changed; `None` where nothing stands.
+    /// The node and its reference, revealed if it was blinded; `None` for an empty link.
     pub(super) fn open<N: Nodes>(
         &mut self,
         nodes: &N,
-        place: Cursor,
+        cursor: Cursor,
     ) -> Result<Option<(&mut Node, &mut Option<RlpNode>)>, N::Error> {
-        self.reveal(nodes, &place.path())?;
+        self.reveal(nodes, &cursor.path())?;
         match self {
             Self::Empty => Ok(None),
-            Self::Blinded(hash, _) => Err(TrieError::Missing { hash: *hash, path: place.path() }.into()),
-            Self::Revealed(node, name) => Ok(Some((node, name))),
+            Self::Blinded(hash, _) => Err(TrieError::Missing { hash: *hash, path: cursor.path() }.into()),
+            Self::Revealed(node, reference) => Ok(Some((node, reference))),
         }
     }
 
-    pub(super) fn get<N: Nodes>(&mut self, nodes: &N, place: Cursor) -> Result<Option<&[u8]>, N::Error> {
-        match self.open(nodes, place)? {
+    pub(super) fn get<N: Nodes>(&mut self, nodes: &N, cursor: Cursor) -> Result<Option<&[u8]>, N::Error> {
+        match self.open(nodes, cursor)? {
             None => Ok(None),
-            Some((Node::Leaf(leaf), _)) => Ok((leaf.suffix == place.rest()).then_some(&leaf.value)),
+            Some((Node::Leaf(leaf), _)) => Ok((leaf.suffix == cursor.rest()).then_some(&leaf.value)),
             Some((Node::Extension(extension), _)) => {
                 let Extension { segment, child } = &mut **extension;
-                let leads_on = place.rest().starts_with(way);
-                if leads_on { child.get(nodes, place.below(way.len())) } else { Ok(None) }
+                let is_on_path = cursor.rest().starts_with(segment);
+                if is_on_path { child.get(nodes, cursor.below(segment.len())) } else { Ok(None) }
             }
             Some((Node::Branch(branch), _)) => {
-                branch.child_mut(place.nibble()).map_or(Ok(None), |child| child.get(nodes, place.below(1)))
+                branch.child_mut(cursor.nibble()).map_or(Ok(None), |child| child.get(nodes, cursor.below(1)))
             }
         }
     }
 
-    /// Checks and counts what is kept from here on. What was looked at is forgotten again.
-    pub(super) fn check_stored<N: Nodes>(&mut self, nodes: &N, path: &Nibbles) -> Result<NodeCount, N::Error> {
+    /// Checks and counts the stored nodes from here on. Keeps none of them in memory.
+    pub(super) fn check_stored<N: Nodes>(
+        &mut self,
+        nodes: &N,
+        path: &Nibbles,
+    ) -> Result<NodeCount, N::Error> {
         match self {
             Self::Empty => Ok(NodeCount::default()),
             Self::Blinded(_, NodeKind::Leaf) => Ok(NodeCount { leaves: 1, inner: 0 }),
-            // What lies within another node is vouched for by the hash of that.
+            // The hash of the outer node proves an embedded node.
             Self::Revealed(node, _) => node.check_below(nodes, path),
-            Self::Blinded(hash, sort @ (NodeKind::Inner | NodeKind::Unknown)) => {
-                let Some(mut node) = nodes.node(*hash, *sort, path)? else {
+            Self::Blinded(hash, kind @ (NodeKind::Inner | NodeKind::Unknown)) => {
+                let Some(mut node) = nodes.node(*hash, *kind, path)? else {
                     return Err(TrieError::Missing { hash: *hash, path: *path }.into());
                 };
                 let mut encoded = Vec::new();
@@ -100,74 +105,78 @@ impl Link {
         }
     }
 
-    /// Forgets what was looked at or changed on the way to `keys`, which are in order, but for branches and
-    /// extensions down to the depth `last`, and small branches right below. All must be named.
+    /// Blinds the nodes on the paths to `keys`, which are in order, except for branches and extensions down to
+    /// the depth `last` and small branches one level below. All must be hashed.
     pub(crate) fn prune(&mut self, depth: usize, last: usize, keys: &[Nibbles]) {
         match self {
-            Self::Revealed(node, _) if depth <= last || (depth == last + 1 && node.is_small()) => match node {
-                Node::Leaf(_) => self.blind(),
-                Node::Extension(extension) => {
-                    let Extension { segment, child } = &mut **extension;
-                    child.prune(depth + way.len(), last, keys);
-                }
-                Node::Branch(branch) => {
-                    for run in keys.chunk_by(|one, other| nibble_at(one, depth) == nibble_at(other, depth)) {
-                        if let Some(child) = branch.child_mut(nibble_at(&run[0], depth)) {
-                            child.prune(depth + 1, last, run);
+            Self::Revealed(node, _) if depth <= last || (depth == last + 1 && node.is_small()) => {
+                match node {
+                    Node::Leaf(_) => self.blind(),
+                    Node::Extension(extension) => {
+                        let Extension { segment, child } = &mut **extension;
+                        child.prune(depth + segment.len(), last, keys);
+                    }
+                    Node::Branch(branch) => {
+                        for run in
+                            keys.chunk_by(|one, other| nibble_at(one, depth) == nibble_at(other, depth))
+                        {
+                            if let Some(child) = branch.child_mut(nibble_at(&run[0], depth)) {
+                                child.prune(depth + 1, last, run);
+                            }
                         }
                     }
                 }
-            },
+            }
             _ => self.blind(),
         }
     }
 
-    /// Forgets the node but for its hash. One that is shorter than a hash stays.
+    /// Drops the node and keeps its hash. An embedded node stays.
     fn blind(&mut self) {
-        if let Self::Revealed(_, Some(name)) = self
-            && let Some(hash) = name.as_hash()
+        if let Self::Revealed(_, Some(reference)) = self
+            && let Some(hash) = reference.as_hash()
         {
-            let sort = if self.is_leaf() { NodeKind::Leaf } else { NodeKind::Inner };
-            *self = Self::Blinded(hash, sort);
+            let kind = if self.is_leaf() { NodeKind::Leaf } else { NodeKind::Inner };
+            *self = Self::Blinded(hash, kind);
         }
     }
 
-    pub(super) fn look_up<N: Nodes>(&mut self, nodes: &N, place: Cursor) -> Result<(), N::Error> {
+    pub(super) fn prefetch<N: Nodes>(&mut self, nodes: &N, cursor: Cursor) -> Result<(), N::Error> {
         if matches!(self, Self::Blinded(_, NodeKind::Leaf)) {
             return Ok(());
         }
-        match self.open(nodes, place)? {
-            Some((Node::Extension(extension), _)) if place.rest().starts_with(&extension.segment) => {
-                extension.child.look_up(nodes, place.below(extension.segment.len()))
+        match self.open(nodes, cursor)? {
+            Some((Node::Extension(extension), _)) if cursor.rest().starts_with(&extension.segment) => {
+                extension.child.prefetch(nodes, cursor.below(extension.segment.len()))
             }
-            Some((Node::Branch(branch), _)) => {
-                branch.child_mut(place.nibble()).map_or(Ok(()), |child| child.look_up(nodes, place.below(1)))
-            }
+            Some((Node::Branch(branch), _)) => branch
+                .child_mut(cursor.nibble())
+                .map_or(Ok(()), |child| child.prefetch(nodes, cursor.below(1))),
             None | Some(_) => Ok(()),
         }
     }
 
-    /// Adds the encodings of the nodes on the way, which must be named, to `proof`. One that lies within
-    /// another is in there already.
+    /// Adds the encodings of the nodes on the path, which must be hashed, to `proof`. An embedded node is part
+    /// of its outer node's encoding.
     pub(super) fn prove<N: Nodes>(
         &mut self,
         nodes: &N,
-        place: Cursor,
+        cursor: Cursor,
         proof: &mut Vec<Bytes>,
     ) -> Result<(), N::Error> {
-        let Some((node, name)) = self.open(nodes, place)? else { return Ok(()) };
-        if place.depth == 0 || name.as_ref().is_none_or(RlpNode::is_hash) {
+        let Some((node, reference)) = self.open(nodes, cursor)? else { return Ok(()) };
+        if cursor.depth == 0 || reference.as_ref().is_none_or(RlpNode::is_hash) {
             let mut encoded = Vec::new();
             node.encode(&mut encoded);
             proof.push(encoded.into());
         }
         match node {
-            Node::Extension(extension) if place.rest().starts_with(&extension.segment) => {
-                extension.child.prove(nodes, place.below(extension.segment.len()), proof)
+            Node::Extension(extension) if cursor.rest().starts_with(&extension.segment) => {
+                extension.child.prove(nodes, cursor.below(extension.segment.len()), proof)
             }
             Node::Branch(branch) => {
-                let child = branch.child_mut(place.nibble());
-                child.map_or(Ok(()), |child| child.prove(nodes, place.below(1), proof))
+                let child = branch.child_mut(cursor.nibble());
+                child.map_or(Ok(()), |child| child.prove(nodes, cursor.below(1), proof))
             }
             Node::Leaf(_) | Node::Extension(_) => Ok(()),
         }
@@ -175,7 +184,7 @@ impl Link {
 }
 
 impl Node {
-    /// Whether it is a branch that takes little room.
+    /// Whether the node is a branch with few children.
     fn is_small(&self) -> bool {
         matches!(self, Self::Branch(branch) if branch.len() <= FEW_CHILDREN)
     }
@@ -195,7 +204,7 @@ impl Node {
     }
 }
 
-/// Which child of a branch at the depth `at` leads along `path`.
-pub(super) fn nibble_at(path: &Nibbles, at: usize) -> u8 {
-    path.get(at).expect("a branch stands above the end of every key below it")
+/// The nibble of `path` at this depth, where a branch is.
+pub(super) fn nibble_at(path: &Nibbles, depth: usize) -> u8 {
+    path.get(depth).expect("a branch is above the ends of all keys below it")
 }

@@ -1,8 +1,8 @@
-//! The witness of a block: the part of the state that it touches, and the proof of it.
+//! The witness of a block: the part of the state that the block accesses, with its proof.
 //!
-//! Owns the raw nodes. Promises that an account or a slot that it answers is the one of the state
-//! with the root that was asked for, and that the root after changes is the one that the whole
-//! state would have, or an error. Never looks at a node that is not needed for the answer.
+//! Owns the raw nodes. Promises that each account or slot that it returns belongs to the state with the
+//! given root, and that the root after changes is that of the full state, or an error. Never reads a node
+//! that the answer does not need.
 
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_rlp::Decodable;
@@ -17,15 +17,14 @@ use crate::{
     trie::{
         error::{TrieError, WitnessError},
         node::NodeIndex,
-        sparse::{SparseTrie, Update},
         slot_key,
+        sparse::{SparseTrie, Update},
     },
 };
 
 /// The raw trie nodes that prove a part of the state before a block.
 ///
-/// Nodes of the trie of accounts and of any storage trie may be mixed, in any order. Those that
-/// nothing leads to do no harm.
+/// Nodes of the account trie and of the storage tries may be mixed in any order. Unreferenced nodes are ignored.
 ///
 /// ```
 /// use alloy_primitives::Address;
@@ -42,51 +41,51 @@ pub struct Witness {
 }
 
 impl Witness {
-    /// A witness of these nodes, each as its RLP encoding. They are hashed here and decoded when
-    /// they are needed: what is no node at all is found out then, or never.
+    /// A witness of these nodes, each as its RLP encoding. Nodes are hashed here and decoded on use, so that an
+    /// invalid node is reported on use only.
     pub fn new(nodes: impl IntoIterator<Item = Bytes>) -> Self {
         Self { nodes: nodes.into_iter().collect() }
     }
 
-    /// The account at `address` in the state with this root, and the root of its storage.
-    /// `None` is an answer: the witness proves that there is no such account.
+    /// The account at `address` in the state with this root, and its storage root. `None` if the witness proves
+    /// that the account does not exist.
     ///
     /// # Errors
     ///
-    /// If a node on the way to it is missing or malformed.
+    /// If a node on its path is missing or malformed.
     pub fn account(&self, root: B256, address: Address) -> Result<Option<(Account, B256)>, WitnessError> {
-        let held = account(&mut SparseTrie::new(&self.nodes, root), address)?;
-        Ok(held.map(|held| (plain(&held), held.storage_root)))
+        let leaf = account(&mut SparseTrie::new(&self.nodes, root), address)?;
+        Ok(leaf.map(|leaf| (without_root(&leaf), leaf.storage_root)))
     }
 
-    /// What the slot `key` holds in the storage with this root; zero where the witness proves that
-    /// it holds nothing.
+    /// The value of the slot `key` in the storage with this root; zero if the witness proves that the slot is
+    /// empty.
     ///
     /// # Errors
     ///
-    /// If a node on the way to it is missing or malformed.
+    /// If a node on its path is missing or malformed.
     pub fn slot(&self, storage_root: B256, key: U256) -> Result<U256, WitnessError> {
         Ok(slot(&mut SparseTrie::new(&self.nodes, storage_root), key)?)
     }
 
     /// The state root after `changes` are applied to the state with the root `parent_root`.
     ///
-    /// Where a removal leaves a branch with a single child whose node is missing, that child is
-    /// taken for a branch: the witness of a block holds it if it is a leaf or an extension. A
-    /// witness that leaves out such a node gets a wrong root, and no error.
+    /// If a removal leaves a branch with a single child whose node is missing, that child is taken for a branch:
+    /// the witness of a block contains it if it is a leaf or an extension. A witness without such a node yields
+    /// a wrong root, and no error.
     ///
     /// # Errors
     ///
-    /// If a node that the answer depends on is missing or malformed, and [`WitnessError::Mismatch`]
-    /// for the first place, in order of addresses, that does not hold what the changes started from.
+    /// If a required node is missing or malformed; [`WitnessError::Mismatch`] for the first location, in order of
+    /// addresses, that differs from the value that the changes started from.
     pub fn root_after(&self, parent_root: B256, changes: &Changes) -> Result<B256, WitnessError> {
         let mut accounts = SparseTrie::new(&self.nodes, parent_root);
         let mut listed: Vec<_> = changes.accounts.iter().collect();
         listed.sort_unstable_by_key(|(address, _)| **address);
         let mut updates = Vec::with_capacity(listed.len());
         for (address, change) in listed {
-            let held = account(&mut accounts, *address)?;
-            let after = self.account_after(*address, held, change)?;
+            let leaf = account(&mut accounts, *address)?;
+            let after = self.account_after(*address, leaf, change)?;
             updates.push((keccak256(address), after.map(alloy_rlp::encode)));
         }
         accounts.update(updates)?;
@@ -96,15 +95,15 @@ impl Witness {
     fn account_after(
         &self,
         address: Address,
-        held: Option<TrieAccount>,
+        before: Option<TrieAccount>,
         change: &AccountChange,
     ) -> Result<Option<TrieAccount>, WitnessError> {
-        let found = held.as_ref().map(plain);
-        if let Some(misfit) = account_difference(address, change.account.before, found) {
-            return Err(misfit.into());
+        let found = before.as_ref().map(without_root);
+        if let Some(mismatch) = account_difference(address, change.account.before, found) {
+            return Err(mismatch.into());
         }
-        let storage_root = match (change.life, held) {
-            (Life::Same, Some(held)) => held.storage_root,
+        let storage_root = match (change.life, before) {
+            (Life::Same, Some(before)) => before.storage_root,
             (Life::Same, None) | (Life::New, _) => EMPTY_ROOT_HASH,
         };
         let mut storage = SparseTrie::new(&self.nodes, storage_root);
@@ -115,7 +114,7 @@ impl Witness {
     }
 }
 
-/// What becomes of the slots, by hash, once it is sure that all hold what they should.
+/// The updates of the slots, by hash, after a check of their values before.
 fn slot_updates(
     storage: &mut SparseTrie<&NodeIndex>,
     address: Address,
@@ -153,8 +152,8 @@ fn value<V: Decodable>(trie: &mut SparseTrie<&NodeIndex>, key: B256) -> Result<O
     value.map_err(|reason| TrieError::Value { key, reason })
 }
 
-fn plain(held: &TrieAccount) -> Account {
-    Account { balance: held.balance, nonce: held.nonce, code_hash: held.code_hash }
+fn without_root(leaf: &TrieAccount) -> Account {
+    Account { balance: leaf.balance, nonce: leaf.nonce, code_hash: leaf.code_hash }
 }
 
 #[cfg(test)]
@@ -164,10 +163,11 @@ mod tests {
     use super::*;
     use crate::{
         model::{
+            allocation::Allocation,
             changes::Change,
             mismatch::{Location, Value},
         },
-        stores::memory::{Allocation, MemoryStore},
+        stores::memory::MemoryStore,
         trie::tests::full::FullTrie,
     };
 
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_life_forgets_every_slot_and_looks_at_none() {
+    fn a_new_life_drops_every_slot_and_reads_none() {
         let (mut store, _) = state();
         let (accounts, _) = FullTrie::of_store(&store);
         let change = AccountChange {
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_life_that_starts_with_something_is_a_misfit() {
+    fn a_new_life_that_starts_with_a_slot_is_a_mismatch() {
         let (store, nodes) = state();
         let slots = [write(3, 300, 5)].into_iter().collect();
         let change = AccountChange { account: unchanged(&store, 1), life: Life::New, slots };
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn changes_that_start_from_another_account_are_a_misfit() {
+    fn changes_that_start_from_another_account_are_a_mismatch() {
         let (store, nodes) = state();
         let mut change = AccountChange { account: unchanged(&store, 5), ..Default::default() };
         change.account.before.as_mut().unwrap().nonce = 6;
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn changes_that_start_from_another_slot_are_a_misfit_even_where_the_account_ends() {
+    fn changes_that_start_from_another_slot_are_a_mismatch_even_if_the_account_is_destroyed() {
         let (store, nodes) = state();
         let mut change = AccountChange { account: unchanged(&store, 1), ..Default::default() };
         change.account.after = None;
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn without_its_nodes_a_witness_says_which_it_lacks_first() {
+    fn the_error_of_an_incomplete_witness_is_its_first_missing_node() {
         let (store, mut nodes) = state();
         let root = store.root();
         let missing = TrieError::Missing { hash: root, path: Nibbles::new() };
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn garbage_under_a_hash_is_malformed_and_garbage_elsewhere_does_no_harm() {
+    fn a_required_node_that_is_garbage_is_malformed_and_other_garbage_is_ignored() {
         let garbage = Bytes::from_static(b"this is no node");
         let root = keccak256(&garbage);
         let error = Witness::new([garbage.clone()]).account(root, address(1)).unwrap_err();

@@ -1,50 +1,51 @@
-//! What is wrong with an access list (EIP-7928) that comes with a block.
+//! Why an access list (EIP-7928) that comes with a block is refused.
 
 use alloy_eips::eip7928::BlockAccessListValidationError;
 use alloy_primitives::B256;
 use blockloom_state::{ListDifference, TxIndex};
 
-/// What is wrong with an access list that comes with a block.
+/// Why an access list that comes with a block is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ListError {
-    /// It is no encoded list.
+    /// The bytes do not encode a list.
     #[error("the list cannot be decoded: {0}")]
     Encoding(#[from] alloy_rlp::Error),
-    /// It is out of order, says something twice, or speaks of what the block does not have.
+    /// The list is out of order, has an entry twice, or has an index that the block does not have.
     #[error("the list is malformed: {0}")]
     Form(#[from] BlockAccessListValidationError),
-    /// It has more accounts and slots than the gas limit pays for.
+    /// The list has more accounts and slots than the gas limit allows.
     #[error("the gas limit allows {limit} accounts and slots, the list has {found}")]
     Items {
-        /// The most that may be there.
+        /// The most accounts and slots.
         limit: u64,
-        /// How many there are.
+        /// The accounts and slots of the list.
         found: u64,
     },
-    /// It is not the one that the header commits to.
+    /// The header commits to another list.
     #[error("the header commits to the list with hash {expected:?}, this one has {found}")]
     Hash {
-        /// What the header says, if it says anything.
+        /// The hash in the header, if there is one.
         expected: Option<B256>,
         /// The hash of the list.
         found: B256,
     },
-    /// The gas that is left does not pay for the reads that are.
+    /// The block's remaining gas cannot pay for the list's remaining reads.
     #[error("before transaction {index} the list still has {reads} reads, and {gas} gas is left for them")]
     Unjustified {
-        /// Before which transaction.
+        /// The transaction before which this was found.
         index: TxIndex,
-        /// How many reads nothing has accounted for yet.
+        /// The reads of the list that execution has not done yet.
         reads: u64,
         /// The gas that is left in the block.
         gas: u64,
     },
-    /// It is not what execution yields.
-    #[error("list and execution part in {count} places, first at {first}")]
-    Parts {
-        /// Where they part first.
+    /// Execution yields another list.
+    #[error("the list and execution differ in {count} places, first at {first}")]
+    Differs {
+        /// The first difference.
         first: Box<ListDifference>,
-        /// In how many places they do.
+        /// The number of differences.
         count: usize,
     },
 }

@@ -1,7 +1,7 @@
-//! What can be wrong with a block, or with the world around it.
+//! Why a block was not executed or not accepted.
 //!
-//! Two kinds of trouble are errors. The block is invalid: consensus forbids it. Or the base could
-//! not be read: nothing is known about the block then.
+//! There are two kinds of errors. Either the block is invalid: consensus forbids it. Or its execution
+//! could not be completed, because the base failed for example: the block may be valid then.
 
 use std::{error::Error, fmt, sync::Arc};
 
@@ -21,79 +21,82 @@ use list::ListError;
 use ommers::OmmerError;
 use outcome::OutcomeError;
 
-/// Why a block was not executed, or not accepted. Nothing of it has any effect.
+/// Why a block was not executed or not accepted. The block has no effect then.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("block {number}: {reason}")]
+#[non_exhaustive]
 pub struct BlockError {
     /// The number of the block.
     pub number: u64,
-    /// What is wrong.
+    /// The reason.
     pub reason: Reason,
 }
 
-/// What is wrong with a block, or around it.
+/// The reason of a [`BlockError`].
 #[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Reason {
     /// Consensus forbids the block.
     #[error(transparent)]
     Invalid(#[from] Invalid),
-    /// The state before the block could not be read. The block may well be valid.
-    #[error("{place}: reading the base failed: {source}")]
+    /// The base could not be read. The block may be valid.
+    #[error("{step}: reading the base failed: {source}")]
     Base {
-        /// What was being executed.
-        place: BlockStep,
-        /// What the base said.
+        /// The step that was executed.
+        step: BlockStep,
+        /// The error of the base.
         source: Arc<dyn Error + Send + Sync>,
     },
-    /// A precompile, or another part that the embedder supplied, gave up.
-    #[error("{place}: execution was abandoned: {message}")]
+    /// A precompile, or another part of the embedder, gave up.
+    #[error("{step}: execution was abandoned: {message}")]
     Abandoned {
-        /// What was being executed.
-        place: BlockStep,
-        /// What it said.
+        /// The step that was executed.
+        step: BlockStep,
+        /// The message of that part.
         message: String,
     },
-    /// Something panicked: a base, a precompile, the callback, or Blockloom itself.
-    #[error("{place}: a panic: {message}")]
+    /// A base, a precompile, the callback, or Blockloom itself panicked.
+    #[error("{step}: a panic: {message}")]
     Panicked {
-        /// What was being executed, or told.
-        place: BlockStep,
-        /// What it said.
+        /// The step that was executed, or passed to the callback.
+        step: BlockStep,
+        /// The message of the panic.
         message: String,
     },
-    /// The caller did not want the rest of the block.
-    #[error("{place}: the caller cancelled the block")]
+    /// The callback cancelled the rest of the block.
+    #[error("{step}: the caller cancelled the block")]
     Cancelled {
-        /// The last step that was told.
-        place: BlockStep,
+        /// The last step that was passed to the callback.
+        step: BlockStep,
     },
 }
 
 /// Why consensus forbids a block.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Invalid {
-    /// The header does not follow from its parent or from the rules.
+    /// The header does not follow from its parent and the rules.
     #[error("header: {0}")]
     Header(#[from] HeaderError),
     /// The body is not the one that the header commits to.
     #[error("body: {0}")]
     Body(#[from] BodyError),
-    /// An ommer may not be included here.
+    /// An ommer may not be included in the block.
     #[error("ommer {position}: {reason}")]
     Ommer {
-        /// Its position among the block's ommers.
+        /// The position among the block's ommers.
         position: usize,
-        /// Why not.
+        /// The reason.
         reason: OmmerError,
     },
-    /// A transaction may not stand where it stands.
+    /// A transaction is invalid at its place in the block.
     #[error("transaction {index} ({hash}): {reason}")]
     Transaction {
-        /// Its place in the block.
+        /// The transaction's index in the block.
         index: TxIndex,
-        /// Its hash.
+        /// The transaction's hash.
         hash: B256,
-        /// Why not.
+        /// The reason.
         reason: TransactionError,
     },
     /// A call to a system contract failed.
@@ -101,7 +104,7 @@ pub enum Invalid {
     SystemCall {
         /// The contract.
         contract: Address,
-        /// How it failed.
+        /// The reason.
         reason: SystemCallError,
     },
     /// A log of the deposit contract is not a deposit.
@@ -109,60 +112,62 @@ pub enum Invalid {
     Deposit {
         /// The transaction that emitted it.
         index: TxIndex,
-        /// What is wrong with it.
+        /// The reason.
         reason: DepositError,
     },
-    /// The block says that it must have a parent beacon block root, and has none.
+    /// The fork demands a parent beacon block root, and the block has none.
     #[error("the parent beacon block root is missing")]
     MissingBeaconRoot,
-    /// The block's environment lacks what its fork needs.
+    /// The block's environment lacks a field that its fork needs.
     #[error("environment: {0}")]
     Environment(String),
-    /// The access list that came with the block is not the block's.
+    /// The access list that came with the block is wrong.
     #[error("access list: {0}")]
     List(#[from] ListError),
-    /// What execution yields is not what the header says.
+    /// The outcome contradicts the header.
     #[error("outcome: {0}")]
     Outcome(#[from] OutcomeError),
 }
 
-/// Why a transaction may not stand where it stands.
+/// Why a transaction is invalid at its place in a block.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum TransactionError {
-    /// Nobody signed it: the signature fits no key, or the fork does not allow its form.
+    /// The signature belongs to no key, or the fork forbids its form.
     #[error("the signature is invalid")]
     Signature,
-    /// It is protected against replay (EIP-155) before the fork that knows such signatures.
-    #[error("it is signed for a chain, which the fork does not know yet")]
+    /// The signature contains a chain id (EIP-155), which the fork does not support yet.
+    #[error("the signature contains a chain id, which the fork does not support yet")]
     Protected,
-    /// It has a type that Ethereum does not know.
+    /// Ethereum has no such transaction type.
     #[error("its type {0} is unknown")]
     UnknownType(u8),
-    /// It asks for more gas than the block has left.
+    /// Its gas limit exceeds the gas that the block has left.
     #[error("its gas limit {limit} exceeds the {available} that the block has left")]
     GasAboveBlock {
-        /// What it asks for.
+        /// The transaction's gas limit.
         limit: u64,
-        /// What is left.
+        /// The gas that is left.
         available: u64,
     },
-    /// It has more blobs than the block has room for.
+    /// Its blob gas exceeds the blob gas that the block has left.
     #[error("its blob gas {wanted} exceeds the {available} that the block has left")]
     BlobsAboveBlock {
-        /// What its blobs take.
+        /// The blob gas of the transaction.
         wanted: u64,
-        /// What is left.
+        /// The blob gas that is left.
         available: u64,
     },
-    /// revm refused it before running it.
+    /// revm's validation refused it.
     #[error(transparent)]
     Refused(#[from] InvalidTransaction),
 }
 
-/// How a call to a system contract failed.
+/// Why a call to a system contract failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum SystemCallError {
-    /// There is no code where the contract should be.
+    /// There is no code at the address of the contract.
     #[error("the contract has no code")]
     NoCode,
     /// The contract reverted or halted.
@@ -170,28 +175,29 @@ pub enum SystemCallError {
     Failed(String),
 }
 
-/// What is wrong with a log of the deposit contract.
+/// Why a log of the deposit contract is not a deposit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum DepositError {
-    /// Its data has not the length that five fixed fields make.
+    /// The data has not the length of the five fields.
     #[error("its data has {0} bytes instead of 576")]
     Length(usize),
-    /// A field does not lie where it should, or has another length.
-    #[error("field {field} does not lie where it should, or has another length")]
+    /// A field has a wrong offset or a wrong length.
+    #[error("field {field} has a wrong offset or a wrong length")]
     Layout {
         /// The name of the field.
         field: &'static str,
     },
 }
 
-/// What was being executed when something failed.
+/// A step of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BlockStep {
-    /// What happens before the first transaction.
+    /// Everything before the first transaction.
     Opening,
-    /// A transaction.
+    /// The transaction with this index and hash.
     Transaction(TxIndex, B256),
-    /// What happens after the last transaction.
+    /// Everything after the last transaction.
     Closing,
 }
 
@@ -206,14 +212,14 @@ impl fmt::Display for BlockStep {
 }
 
 impl Reason {
-    /// The same reason, said of block `number`.
+    /// The error of block `number` with this reason.
     pub(crate) fn of(self, number: u64) -> BlockError {
         BlockError { number, reason: self }
     }
 }
 
 impl Invalid {
-    /// The same reason, said of block `number`.
+    /// The error of block `number` with this reason.
     pub fn of(self, number: u64) -> BlockError {
         Reason::from(self).of(number)
     }

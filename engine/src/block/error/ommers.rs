@@ -6,17 +6,18 @@ use crate::block::error::header::HeaderError;
 
 /// Why an ommer may not be included in a block.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum OmmerError {
-    /// It is one too many.
+    /// The block has too many ommers.
     #[error("the block has {found} ommers, at most {most} are allowed")]
     TooMany {
-        /// How many are allowed.
+        /// The most ommers of a block.
         most: usize,
-        /// How many there are.
+        /// The number of ommers.
         found: usize,
     },
-    /// The block has it twice.
-    #[error("{hash} stands in the block twice")]
+    /// The block includes it twice.
+    #[error("the block includes {hash} twice")]
     Duplicate {
         /// The hash of the ommer.
         hash: B256,
@@ -27,7 +28,7 @@ pub enum OmmerError {
         /// The hash of the ommer.
         hash: B256,
     },
-    /// It belongs to the chain.
+    /// It is an ancestor of the block.
     #[error("{hash} is an ancestor of the block")]
     Ancestor {
         /// The hash of the ommer.
@@ -41,19 +42,19 @@ pub enum OmmerError {
         /// The number of the ancestor.
         by: u64,
     },
-    /// Its parent is the block's own: it could have been in the block's place.
-    #[error("its parent {parent} is the block's own")]
+    /// Its parent is also the block's parent.
+    #[error("its parent {parent} is also the block's parent")]
     Brother {
         /// The parent of both.
         parent: B256,
     },
-    /// Its parent is none of the ancestors that are near enough.
+    /// Its parent is not among the latest ancestors.
     #[error("its parent {parent} is no ancestor of the block within seven generations")]
     UnknownParent {
-        /// The parent that it names.
+        /// The parent hash of the ommer.
         parent: B256,
     },
-    /// It claims to come after the Merge, by having no difficulty.
+    /// It has no difficulty, like a block after the Merge.
     #[error("it has no proof of work")]
     AfterMerge,
     /// Its header does not follow from its parent.

@@ -1,5 +1,5 @@
-//! The gate and one who runs ahead of it, step by step on one thread: what happens where a hush begins
-//! and ends costs a few runs and no more.
+//! The gate and one worker, step by step on one thread: the start and the end of withheld publication cost a few runs,
+//! and nothing else.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -7,7 +7,7 @@ use std::convert::Infallible;
 
 use alloy_primitives::{Address, U256};
 use blockloom_state::{
-    Allocation, Memory, MemoryStore, MissingCode, Overlay, CachedBase, Sender, SlotRead, Conflict, TxIndex,
+    Allocation, CachedBase, Conflict, Memory, MemoryStore, MissingCode, Overlay, Sender, SlotRead, TxIndex,
     View, sync::AtomicBool,
 };
 use revm::{
@@ -19,43 +19,43 @@ use super::*;
 use crate::{
     block::config::Timing,
     parallel::traits::Run,
-    policy::batching::{Cut, Effort},
+    policy::batching::{Batch, Effort},
 };
 
 const TRANSACTIONS: usize = 800;
 const CONTRACT: Address = Address::repeat_byte(7);
-/// A slot that many of them may read.
+/// A slot that many transactions may read.
 const SHARED: u64 = 5;
 
 /// Reads a slot, and writes one of two others: the first if it is zero.
 #[derive(Clone, Copy)]
-struct Step {
+struct TestTransaction {
     reads: u64,
     writes: [u64; 2],
-    /// Whether it can only be run at the gate.
-    is_shy: bool,
+    /// Whether it can only run at the gate.
+    gate_only: bool,
 }
 
-impl Step {
+impl TestTransaction {
     fn new(reads: u64, writes: [u64; 2]) -> Self {
-        Self { reads, writes, is_shy: false }
+        Self { reads, writes, gate_only: false }
     }
 
-    /// A transaction that meets nobody.
-    fn own(index: usize) -> Self {
+    /// A transaction that reads and writes slots of its own.
+    fn independent(index: usize) -> Self {
         Self::reading(1000 + index as u64, index)
     }
 
-    /// One that reads a slot and writes one of its own.
+    /// A transaction that reads a slot and writes one of its own.
     fn reading(slot: u64, index: usize) -> Self {
         Self::new(slot, [1000 + index as u64; 2])
     }
 
-    fn shy(self) -> Self {
-        Self { is_shy: true, ..self }
+    fn only_at_gate(self) -> Self {
+        Self { gate_only: true, ..self }
     }
 
-    fn play<D: Database>(self, state: &mut D) -> Result<EvmState, D::Error> {
+    fn run_on<D: Database>(self, state: &mut D) -> Result<EvmState, D::Error> {
         let mut account = Account::from(state.basic(CONTRACT)?.unwrap());
         account.mark_touch();
         let id = account.info.account_id.unwrap();
@@ -67,60 +67,61 @@ impl Step {
     }
 }
 
-struct Ahead<'m> {
-    steps: &'m [Step],
+struct TestSpeculator<'m> {
+    transactions: &'m [TestTransaction],
     view: View<'m, MemoryStore>,
 }
 
-impl<'m> Speculator<'m> for Ahead<'m> {
+impl<'m> Speculator<'m> for TestSpeculator<'m> {
     type Yield = u64;
 
-    fn run(&mut self, version: Version, unwanted: &'m AtomicBool, record: &mut Record) -> Run<u64> {
-        let step = self.steps[version.index.get()];
-        if step.is_shy {
+    fn run(&mut self, version: Version, is_stale: &'m AtomicBool, record: &mut Record) -> Run<u64> {
+        let transaction = self.transactions[version.index.get()];
+        if transaction.gate_only {
             return Run::GaveUp;
         }
-        self.view.begin(version.index, Sender::default(), unwanted);
-        let played = step.play(&mut self.view);
-        match played.and_then(|mut accounts| self.view.finish(&mut accounts, record)) {
+        self.view.begin(version.index, Sender::default(), is_stale);
+        let result = transaction.run_on(&mut self.view);
+        match result.and_then(|mut accounts| self.view.finish(&mut accounts, record)) {
             Ok(()) => Run::Ran(1),
             Err(_) => Run::GaveUp,
         }
     }
 }
 
-struct Committed<'m> {
-    steps: &'m [Step],
+struct TestCommitter<'m> {
+    transactions: &'m [TestTransaction],
     overlay: Overlay<CachedBase<'m, MemoryStore>>,
 }
 
-impl Committer for Committed<'_> {
+impl Committer for TestCommitter<'_> {
     type Yield = u64;
     type Error = MissingCode;
 
     fn run(&mut self, index: TxIndex) -> Result<(), MissingCode> {
-        let mut accounts = self.steps[index.get()].play(&mut self.overlay)?;
+        let mut accounts = self.transactions[index.get()].run_on(&mut self.overlay)?;
         self.overlay.commit_touched(&mut accounts);
         Ok(())
     }
 
-    fn keep(&mut self, keeping: Keeping) {
-        self.overlay.keep(keeping);
+    fn set_publication(&mut self, publication: Publication) {
+        self.overlay.set_publication(publication);
     }
 
-    fn adopt(&mut self, record: &Record) {
-        self.overlay.trace_record(record);
+    fn keep_effects(&mut self, record: &Record) {
+        self.overlay.keep_effects(record);
     }
 
-    fn take_effects(&mut self, memory: &Memory, share: Share, effects: &mut Record) {
-        self.overlay.take_trace(effects, share, |address, info| memory.introduce(address, info, None));
+    fn take_effects(&mut self, memory: &Memory, portion: Portion, effects: &mut Record) {
+        self.overlay
+            .take_effects(effects, portion, |address, info| memory.insert_account(address, info, None));
     }
 
-    fn fetch(&mut self, record: &Record) {
-        self.overlay.fetch(record);
+    fn prefetch(&mut self, record: &Record) {
+        self.overlay.prefetch(record);
     }
 
-    fn judge(&mut self, record: &Record) -> Option<Conflict> {
+    fn validate(&mut self, record: &Record) -> Option<Conflict> {
         self.overlay.validate(record).unwrap()
     }
 
@@ -130,101 +131,112 @@ impl Committer for Committed<'_> {
     }
 }
 
-/// What came of a block.
+/// The outcome of a block.
 #[derive(Debug)]
-struct Found {
-    /// The transaction whose record began the first hush.
-    hushed: usize,
+struct GateOutcome {
+    /// The transaction after which publication was withheld for the first time.
+    withheld_after: usize,
     at_gate: u64,
-    refused: u64,
-    /// What is seen of the shared slot in the end.
+    stale: u64,
+    /// The shared slot as a reader after the block sees it.
     shared: SlotRead,
 }
 
-/// Takes a block through: somebody runs up to three stretches ahead before each that the gate takes.
-/// A stretch may be held until the gate has taken so many.
-fn drive(steps: &[Step], cuts: &[Cut], held: Option<(usize, usize)>) -> Found {
+/// Executes a block: before each batch of the gate a worker runs up to three batches ahead. `held` delays the batch that
+/// begins at an index until the gate has committed a number of batches.
+fn drive(transactions: &[TestTransaction], batches: &[Batch], held: Option<(usize, usize)>) -> GateOutcome {
     let contract = Allocation { nonce: 1, code: vec![0u8].into(), ..Allocation::default() };
     let (memory, base) = (Memory::default(), MemoryStore::from_genesis([(CONTRACT, contract)]));
-    let loom = Loom::new(&memory, cuts, 2, Timing::Phases);
-    let worker = || Worker::new(&loom, || Ahead { steps, view: View::new(&memory, &base) });
-    let mut committed = Committed { steps, overlay: Overlay::new(CachedBase::new(&memory, &base)) };
-    committed.keep(Keeping::Kept);
-    let (mut ahead, mut gate) = (worker(), Gate::new(&loom, &mut committed, worker(), Spread::Always));
-    let first = |turn: Turn| loom.scheduler.within(turn.stretch).next().unwrap().get();
-    let (mut passed, mut taken, mut waiting, mut hushed) = (None, 0, None, None);
+    let context = BlockContext::new(&memory, batches, 2, Timing::Phases);
+    let worker =
+        || Worker::new(&context, || TestSpeculator { transactions, view: View::new(&memory, &base) });
+    let mut committed =
+        TestCommitter { transactions, overlay: Overlay::new(CachedBase::new(&memory, &base)) };
+    let (mut worker_ahead, mut gate) =
+        (worker(), Gate::new(&context, &mut committed, worker(), PublicationPolicy::default()));
+    let first = |attempt: Attempt| context.scheduler.transactions_of(attempt.batch).next().unwrap().get();
+    let (mut last, mut taken, mut waiting, mut withheld_after) = (None, 0, None, None);
     loop {
-        for turn in std::iter::from_fn(|| loom.scheduler.try_next()).take(3) {
+        for attempt in std::iter::from_fn(|| context.scheduler.try_next()).take(3) {
             match held {
-                Some((index, until)) if index == first(turn) && taken < until => waiting = Some(turn),
-                _ => ahead.speculate(turn),
+                Some((index, until)) if index == first(attempt) && taken < until => waiting = Some(attempt),
+                _ => worker_ahead.speculate(attempt),
             }
         }
         if held.is_some_and(|(_, until)| taken == until) {
-            waiting.take().into_iter().for_each(|turn| ahead.speculate(turn));
+            waiting.take().into_iter().for_each(|attempt| worker_ahead.speculate(attempt));
         }
-        let task = loom.scheduler.at_gate(passed.take(), &mut 0);
-        let GateTask::Take(turn, audience) = task else { break assert_eq!(task, GateTask::Done) };
-        passed = Some(gate.take(turn, audience).unwrap());
+        let task = context.scheduler.at_gate(last.take(), &mut 0);
+        let GateTask::Commit(attempt, speculation) = task else { break assert_eq!(task, GateTask::Done) };
+        last = Some(gate.commit_batch(attempt, speculation).unwrap());
         taken += 1;
-        hushed = hushed.or_else(|| (!memory.is_told()).then(|| first(turn)));
+        withheld_after = withheld_after.or_else(|| (!memory.is_publishing()).then(|| first(attempt)));
     }
-    let (id, ask) = (memory.introduce(CONTRACT, None, None), || Ok::<_, Infallible>(U256::ZERO));
-    let Ok(shared) = memory.slot(id, U256::from(SHARED), TxIndex::new(steps.len()), ask);
+    let (id, read_base) = (memory.insert_account(CONTRACT, None, None), || Ok::<_, Infallible>(U256::ZERO));
+    let Ok(shared) = memory.slot(id, U256::from(SHARED), TxIndex::new(transactions.len()), read_base);
     let counts = &gate.worker.counts;
-    Found { hushed: hushed.unwrap(), at_gate: counts.at_gate, refused: counts.stale_at_gate.total(), shared }
+    GateOutcome {
+        withheld_after: withheld_after.unwrap(),
+        at_gate: counts.at_gate,
+        stale: counts.stale_at_gate.total(),
+        shared,
+    }
 }
 
-fn singly(count: usize) -> Vec<Cut> {
-    vec![Cut::single(Effort::Heavy); count]
+fn single_batches(count: usize) -> Vec<Batch> {
+    vec![Batch::single(Effort::Heavy); count]
 }
 
-/// Transactions that meet nobody, and which of them begins the hush.
-fn calm() -> (Vec<Step>, usize) {
-    let steps: Vec<_> = (0..TRANSACTIONS).map(Step::own).collect();
-    let Found { hushed, refused, .. } = drive(&steps, &singly(TRANSACTIONS), None);
-    assert_eq!(refused, 0);
-    (steps, hushed)
+/// Independent transactions, and the one after which publication is withheld.
+fn independent_block() -> (Vec<TestTransaction>, usize) {
+    let transactions: Vec<_> = (0..TRANSACTIONS).map(TestTransaction::independent).collect();
+    let GateOutcome { withheld_after, stale, .. } = drive(&transactions, &single_batches(TRANSACTIONS), None);
+    assert_eq!(stale, 0);
+    (transactions, withheld_after)
 }
 
 #[test]
-fn what_runs_at_the_gate_right_after_a_hush_began_is_told_after_it() {
-    let (mut steps, hushed) = calm();
-    steps[hushed + 1] = Step::new(SHARED, [SHARED; 2]).shy();
-    for (index, step) in steps.iter_mut().enumerate().skip(hushed + 20) {
-        *step = Step::reading(SHARED, index);
+fn an_effect_of_the_gate_that_was_withheld_is_published_after_a_miss() {
+    let (mut transactions, withheld_after) = independent_block();
+    transactions[withheld_after + 1] = TestTransaction::new(SHARED, [SHARED; 2]).only_at_gate();
+    for (index, transaction) in transactions.iter_mut().enumerate().skip(withheld_after + 20) {
+        *transaction = TestTransaction::reading(SHARED, index);
     }
-    // Both are in one stretch.
-    let mut cuts = singly(TRANSACTIONS - 1);
-    cuts[hushed].transactions = 2;
-    let found = drive(&steps, &cuts, None);
-    assert!(found.at_gate < 60 && found.refused < 50, "{found:?}");
+    // Both are in one batch.
+    let mut batches = single_batches(TRANSACTIONS - 1);
+    batches[withheld_after].transactions = 2;
+    let found = drive(&transactions, &batches, None);
+    assert!(found.at_gate < 60 && found.stale < 50, "{found:?}");
     assert_eq!(found.shared, SlotRead::Value(U256::from(9), blockloom_state::Origin::Block));
 }
 
 #[test]
-fn what_a_record_told_is_taken_back_when_it_is_refused_in_a_hush() {
-    let (mut steps, hushed) = calm();
-    // The second ran before the hush, without what the first writes in it: it told of the shared slot.
-    let late = hushed + 2;
-    steps[late] = Step::new(7, [7, 7]);
-    steps[late + 1] = Step::new(7, [SHARED, 6]);
-    let found = drive(&steps, &singly(TRANSACTIONS), Some((late, hushed + 1)));
-    assert_eq!((found.hushed, found.refused), (hushed, 1), "{found:?}");
+fn a_stale_record_is_withdrawn_while_publication_is_withheld() {
+    let (mut transactions, withheld_after) = independent_block();
+    // The second ran before publication was withheld, and without the write of the first: it published the shared slot.
+    let late = withheld_after + 2;
+    transactions[late] = TestTransaction::new(7, [7, 7]);
+    transactions[late + 1] = TestTransaction::new(7, [SHARED, 6]);
+    let found = drive(&transactions, &single_batches(TRANSACTIONS), Some((late, withheld_after + 1)));
+    assert_eq!((found.withheld_after, found.stale), (withheld_after, 1), "{found:?}");
     assert_eq!(found.shared, SlotRead::Value(U256::ZERO, blockloom_state::Origin::Base));
 }
 
 #[test]
-fn what_is_taken_back_spoils_what_was_taken_with_it() {
-    let (mut steps, hushed) = calm();
-    // As above, and whoever read what is taken back is in one stretch with it.
-    let late = hushed + 2;
-    steps[late] = Step::new(7, [7, 7]);
-    steps[late + 1] = Step::new(7, [SHARED, 6]);
-    steps[late + 2] = Step::reading(SHARED, late + 2);
-    let mut cuts = singly(TRANSACTIONS - 1);
-    cuts[late + 1].transactions = 2;
-    let found = drive(&steps, &cuts, Some((late, hushed + 1)));
-    assert_eq!((found.hushed, found.refused), (hushed, 1), "the reader is not even judged: {found:?}");
+fn a_record_that_read_a_withdrawn_value_is_stale() {
+    let (mut transactions, withheld_after) = independent_block();
+    // As above, and a reader of the withdrawn value is in the same batch.
+    let late = withheld_after + 2;
+    transactions[late] = TestTransaction::new(7, [7, 7]);
+    transactions[late + 1] = TestTransaction::new(7, [SHARED, 6]);
+    transactions[late + 2] = TestTransaction::reading(SHARED, late + 2);
+    let mut batches = single_batches(TRANSACTIONS - 1);
+    batches[late + 1].transactions = 2;
+    let found = drive(&transactions, &batches, Some((late, withheld_after + 1)));
+    assert_eq!(
+        (found.withheld_after, found.stale),
+        (withheld_after, 2),
+        "the writer and its reader: {found:?}"
+    );
     assert_eq!(found.shared, SlotRead::Value(U256::ZERO, blockloom_state::Origin::Base));
 }

@@ -1,35 +1,35 @@
-//! Stretches: consecutive transactions that are handed out as one.
+//! Batches: consecutive transactions that are handed out together.
 //!
-//! Handing something out takes about as long as a payment does, and moves cache lines between cores.
-//! So transactions that take little go together.
+//! Handing out takes about as long as a payment does, and moves cache lines between cores. So small transactions are
+//! handed out together.
 
 use blockloom_state::{Incarnation, TxIndex, Version};
 
-use crate::policy::batching::Cut;
+use crate::policy::batching::Batch;
 
-/// The number of a stretch in its block.
+/// The number of a batch in its block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Stretch(usize);
+pub(crate) struct BatchIndex(usize);
 
-/// One go at a stretch, by a worker or at the gate.
+/// One attempt at a batch, by a worker or at the gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Turn {
-    /// Whose turn it is.
-    pub(crate) stretch: Stretch,
-    /// What its runs are called.
+pub(crate) struct Attempt {
+    /// The batch.
+    pub(crate) batch: BatchIndex,
+    /// The incarnation of its runs.
     pub(crate) incarnation: Incarnation,
 }
 
-/// Where the stretches of a block lie.
+/// Where the batches of a block lie.
 #[derive(Debug)]
-pub(crate) struct Stretches {
-    /// For each stretch the index of its first transaction, and at last the number of transactions.
+pub(crate) struct Batches {
+    /// For each batch the index of its first transaction; then the number of transactions.
     starts: Vec<u32>,
-    /// For each transaction its stretch.
-    of: Vec<u32>,
+    /// For each transaction its batch.
+    batch_of: Vec<u32>,
 }
 
-impl Stretch {
+impl BatchIndex {
     pub(super) const fn new(number: usize) -> Self {
         Self(number)
     }
@@ -39,8 +39,8 @@ impl Stretch {
     }
 }
 
-impl Turn {
-    /// Whether nobody had a turn at the stretch before.
+impl Attempt {
+    /// Whether it is the first attempt at its batch.
     pub(crate) fn is_first(self) -> bool {
         self.incarnation == Incarnation::FIRST
     }
@@ -51,30 +51,30 @@ impl Turn {
     }
 }
 
-impl Stretches {
-    /// The stretches of a block that is cut so.
-    pub(super) fn new(cuts: &[Cut]) -> Self {
-        let (mut starts, mut of) = (vec![0], Vec::new());
-        for (number, cut) in cuts.iter().enumerate() {
-            of.resize(of.len() + cut.transactions, number as u32);
-            starts.push(u32::try_from(of.len()).expect("a block has fewer than 2^32 transactions"));
+impl Batches {
+    /// The batches of a block, in order.
+    pub(super) fn new(batches: &[Batch]) -> Self {
+        let (mut starts, mut batch_of) = (vec![0], Vec::new());
+        for (number, batch) in batches.iter().enumerate() {
+            batch_of.resize(batch_of.len() + batch.transactions, number as u32);
+            starts.push(u32::try_from(batch_of.len()).expect("a block has fewer than 2^32 transactions"));
         }
-        Self { starts, of }
+        Self { starts, batch_of }
     }
 
-    /// The stretch that a transaction is in.
-    pub(super) fn of(&self, index: TxIndex) -> Stretch {
-        Stretch(self.of[index.get()] as usize)
+    /// The batch of a transaction.
+    pub(super) fn batch_of(&self, index: TxIndex) -> BatchIndex {
+        BatchIndex(self.batch_of[index.get()] as usize)
     }
 
     /// How many transactions there are.
     pub(crate) fn transactions(&self) -> usize {
-        self.of.len()
+        self.batch_of.len()
     }
 
-    /// The transactions of a stretch, in order.
-    pub(crate) fn within(&self, stretch: Stretch) -> impl Iterator<Item = TxIndex> + use<> {
-        let [start, end] = [stretch.0, stretch.0 + 1].map(|place| self.starts[place] as usize);
+    /// The transactions of a batch, in order.
+    pub(crate) fn transactions_of(&self, batch: BatchIndex) -> impl Iterator<Item = TxIndex> + use<> {
+        let [start, end] = [batch.0, batch.0 + 1].map(|number| self.starts[number] as usize);
         (start..end).map(TxIndex::new)
     }
 }
@@ -85,15 +85,16 @@ mod tests {
     use crate::policy::batching::Effort;
 
     #[test]
-    fn every_transaction_is_in_one_stretch() {
+    fn every_transaction_is_in_one_batch() {
         let lengths = [2, 1, 3];
-        let cut = |transactions| Cut { transactions, effort: Effort::Heavy };
-        let stretches = Stretches::new(&lengths.map(cut));
-        assert_eq!(stretches.transactions(), 6);
-        let within = |number| stretches.within(Stretch(number)).map(TxIndex::get).collect::<Vec<_>>();
-        assert_eq!([within(0), within(1), within(2)], [vec![0, 1], vec![2], vec![3, 4, 5]]);
+        let batches =
+            Batches::new(&lengths.map(|transactions| Batch { transactions, effort: Effort::Heavy }));
+        assert_eq!(batches.transactions(), 6);
+        let of = |number| batches.transactions_of(BatchIndex(number)).map(TxIndex::get).collect::<Vec<_>>();
+        assert_eq!([of(0), of(1), of(2)], [vec![0, 1], vec![2], vec![3, 4, 5]]);
         for number in 0..lengths.len() {
-            assert!(stretches.within(Stretch(number)).all(|index| stretches.of(index) == Stretch(number)));
+            let batch = BatchIndex(number);
+            assert!(batches.transactions_of(batch).all(|index| batches.batch_of(index) == batch));
         }
     }
 }

@@ -1,9 +1,8 @@
-//! Hands out work: which stretch of transactions is to be run by whom, and who waits for what.
+//! The scheduler: which thread runs which batch of transactions, and which batch waits for which.
 //!
-//! Owns the [`Plan`] behind one lock. Knows indices and incarnations only: no EVM, no values.
-//! Promises that each stretch is run by one at a time, that the gate gets the frontier and nothing
-//! else, and that nobody waits for what will not come: whoever changes the plan so that others find
-//! work tells them.
+//! Owns the schedule behind one lock. Knows indices and incarnations only: no EVM, no values. Promises that a batch is
+//! run by one thread at a time, that the gate gets the frontier and nothing else, and that a waiting thread is woken:
+//! a change of the schedule that creates work notifies a thread that waits.
 
 pub(crate) mod batch;
 pub(crate) mod priority;
@@ -12,179 +11,186 @@ pub(crate) mod wakeup;
 pub(crate) mod window;
 
 use blockloom_state::{
-    Audience, TxIndex,
+    Publication, TxIndex,
     sync::{AtomicBool, Ordering},
 };
 
-use crate::policy::batching::Cut;
-
-use batch::{Stretch, Stretches, Turn};
-use priority::Claimant;
-use status::{AtGate, Passed, Plan, Stale, Standing};
-use wakeup::{Shared, Then};
+use crate::{
+    parallel::scheduler::{
+        batch::{Attempt, BatchIndex, Batches},
+        priority::Claimant,
+        status::{AttemptStatus, CommittedBy, GateStep, Schedule, StaleBatch},
+        wakeup::{NextAction, SharedSchedule},
+    },
+    policy::batching::Batch,
+};
 
 /// The scheduler of one block.
 #[derive(Debug)]
 pub(crate) struct Scheduler {
-    shared: Shared,
-    stretches: Stretches,
-    /// For each stretch, whether its turn should break off.
-    unwanted: Vec<AtomicBool>,
+    shared: SharedSchedule,
+    batches: Batches,
+    /// For each batch, whether its attempt is stale and should abort.
+    stale_flags: Vec<AtomicBool>,
 }
 
-/// What the gate is to do next.
+/// What the gate does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum GateTask {
-    /// Take the frontier through, before whoever runs ahead: judge what is recorded, run the rest.
-    Take(Turn, Audience),
-    /// Somebody else runs the frontier: run this one meanwhile.
-    Speculate(Turn),
+    /// Commit the frontier: validate its records, run the rest. Also says when speculative runs will read the
+    /// effects.
+    Commit(Attempt, Publication),
+    /// A worker runs the frontier: run this batch meanwhile.
+    Speculate(Attempt),
     /// Everything is committed.
     Done,
-    /// Somebody stopped the block.
+    /// The block was stopped.
     Stopped,
 }
 
 impl Scheduler {
-    /// A scheduler for a block that is cut so, and so many threads.
-    pub(crate) fn new(cuts: &[Cut], threads: usize) -> Self {
+    /// A scheduler for the batches of a block and a number of threads.
+    pub(crate) fn new(batches: &[Batch], threads: usize) -> Self {
         Self {
-            stretches: Stretches::new(cuts),
-            unwanted: cuts.iter().map(|_| AtomicBool::new(false)).collect(),
-            shared: Shared::new(Plan::new(cuts, threads)),
+            batches: Batches::new(batches),
+            stale_flags: batches.iter().map(|_| AtomicBool::new(false)).collect(),
+            shared: SharedSchedule::new(Schedule::new(batches, threads)),
         }
     }
 
     /// How many transactions there are.
     pub(crate) fn transactions(&self) -> usize {
-        self.stretches.transactions()
+        self.batches.transactions()
     }
 
-    /// The transactions of a stretch, in order.
-    pub(crate) fn within(&self, stretch: Stretch) -> impl Iterator<Item = TxIndex> + use<> {
-        self.stretches.within(stretch)
+    /// The transactions of a batch, in order.
+    pub(crate) fn transactions_of(&self, batch: BatchIndex) -> impl Iterator<Item = TxIndex> + use<> {
+        self.batches.transactions_of(batch)
     }
 
-    /// Whether the turn of a stretch should break off.
-    pub(crate) fn unwanted(&self, stretch: Stretch) -> &AtomicBool {
-        &self.unwanted[stretch.get()]
+    /// Whether the attempt at a batch is stale and should abort.
+    pub(crate) fn stale_flag(&self, batch: BatchIndex) -> &AtomicBool {
+        &self.stale_flags[batch.get()]
     }
 
-    /// The furthest reach of the window so far.
+    /// The largest reach of the window so far.
     pub(crate) fn widest_window(&self) -> usize {
-        self.shared.lock().plan().window.widest()
+        self.shared.lock().schedule().window.widest()
     }
 
-    /// Work for a worker; waits until there is some. Nothing once the block is over.
-    pub(crate) fn next(&self, waits: &mut u64) -> Option<Turn> {
-        self.shared.find(Claimant::Worker, waits, |plan| {
-            plan.has_company();
-            let claimed = plan.claim(Claimant::Worker);
-            claimed.inspect(|turn| self.want(*turn));
-            (claimed.is_some() || plan.is_over()).then_some(claimed)
+    /// The next batch for a worker. Waits until there is one; returns `None` once the block is over.
+    pub(crate) fn next(&self, waits: &mut u64) -> Option<Attempt> {
+        self.shared.find(Claimant::Worker, waits, |schedule| {
+            schedule.note_worker();
+            let claimed = schedule.claim(Claimant::Worker);
+            claimed.inspect(|attempt| self.clear_stale_flag(*attempt));
+            (claimed.is_some() || schedule.is_over()).then_some(claimed)
         })
     }
 
-    /// Work for a worker, if there is some now.
+    /// The next batch for a worker, if there is one now.
     #[cfg(all(test, not(feature = "shuttle")))]
-    pub(crate) fn try_next(&self) -> Option<Turn> {
+    pub(crate) fn try_next(&self) -> Option<Attempt> {
         let mut locked = self.shared.lock();
-        locked.plan().has_company();
-        let claimed = locked.plan().claim(Claimant::Worker);
-        claimed.inspect(|turn| self.want(*turn))
+        locked.schedule().note_worker();
+        let claimed = locked.schedule().claim(Claimant::Worker);
+        claimed.inspect(|attempt| self.clear_stale_flag(*attempt))
     }
 
-    /// Work for the gate, after the frontier has `passed`; waits until there is some.
-    pub(crate) fn at_gate(&self, passed: Option<Passed>, waits: &mut u64) -> GateTask {
-        if let Some(how) = passed {
+    /// The next task of the gate, after the frontier was `committed`. Waits until there is one.
+    pub(crate) fn at_gate(&self, committed: Option<CommittedBy>, waits: &mut u64) -> GateTask {
+        if let Some(by) = committed {
             let mut locked = self.shared.lock();
-            locked.plan().committed(how);
-            let task = self.gate_task(locked.plan());
-            locked.tell(Then::GoesOn);
+            locked.schedule().committed(by);
+            let task = self.gate_task(locked.schedule());
+            locked.notify(NextAction::Other);
             if let Some(task) = task {
                 return task;
             }
         }
-        self.shared.find(Claimant::Gate, waits, |plan| self.gate_task(plan))
+        self.shared.find(Claimant::Gate, waits, |schedule| self.gate_task(schedule))
     }
 
-    fn gate_task(&self, plan: &mut Plan) -> Option<GateTask> {
-        if plan.is_done() {
+    fn gate_task(&self, schedule: &mut Schedule) -> Option<GateTask> {
+        if schedule.is_done() {
             return Some(GateTask::Done);
         }
-        if plan.is_over() {
+        if schedule.is_over() {
             return Some(GateTask::Stopped);
         }
-        match plan.at_gate() {
-            AtGate::Take(turn) => Some(GateTask::Take(turn, plan.audience())),
-            AtGate::Elsewhere => {
-                let claimed = plan.claim(Claimant::Gate);
-                claimed.inspect(|turn| self.want(*turn)).map(GateTask::Speculate)
+        match schedule.at_gate() {
+            GateStep::Commit(attempt) => Some(GateTask::Commit(attempt, schedule.publication())),
+            GateStep::RunsElsewhere => {
+                let claimed = schedule.claim(Claimant::Gate);
+                claimed.inspect(|attempt| self.clear_stale_flag(*attempt)).map(GateTask::Speculate)
             }
         }
     }
 
-    fn want(&self, turn: Turn) {
-        // ORDER: Relaxed: only set and cleared under the lock; the run looks at it without.
-        self.unwanted[turn.stretch.get()].store(false, Ordering::Relaxed);
+    fn clear_stale_flag(&self, attempt: Attempt) {
+        // ORDER: Relaxed: set and cleared under the lock only; a run reads it without.
+        self.stale_flags[attempt.batch.get()].store(false, Ordering::Relaxed);
     }
 
-    /// A turn came to its end, and all of it is published.
-    pub(crate) fn ran(&self, turn: Turn) -> Standing {
+    fn set_stale_flag(&self, batch: BatchIndex) {
+        // ORDER: Relaxed: a run that sees it later only takes longer.
+        self.stale_flags[batch.get()].store(true, Ordering::Relaxed);
+    }
+
+    /// An attempt has completed, and is published.
+    pub(crate) fn ran(&self, attempt: Attempt) -> AttemptStatus {
         let mut locked = self.shared.lock();
-        let standing = locked.plan().ran(turn);
-        locked.tell(Then::Looks);
-        standing
+        let status = locked.schedule().ran(attempt);
+        locked.notify(NextAction::FindWork);
+        status
     }
 
-    /// A turn met a prediction of transaction `on`.
-    pub(crate) fn blocked(&self, turn: Turn, on: TxIndex) {
-        self.report(|plan| plan.blocked(turn, self.stretches.of(on)));
+    /// An attempt met a prediction of transaction `on`.
+    pub(crate) fn blocked(&self, attempt: Attempt, on: TxIndex) {
+        self.report(|schedule| schedule.blocked(attempt, self.batches.batch_of(on)));
     }
 
-    /// A turn was broken off because it was not wanted.
-    pub(crate) fn broke_off(&self, turn: Turn) {
-        self.report(|plan| plan.broke_off(turn));
+    /// An attempt was aborted because it was stale.
+    pub(crate) fn aborted(&self, attempt: Attempt) {
+        self.report(|schedule| schedule.aborted(attempt));
     }
 
-    /// A run of a turn failed, or needs the frontier.
-    pub(crate) fn gave_up(&self, turn: Turn) {
-        self.report(|plan| plan.gave_up(turn));
+    /// A run of an attempt failed, or needs the committed state.
+    pub(crate) fn gave_up(&self, attempt: Attempt) {
+        self.report(|schedule| schedule.gave_up(attempt));
     }
 
-    /// How a turn ended without having come to its end.
-    fn report(&self, how: impl FnOnce(&mut Plan)) {
+    /// Reports how an attempt ended that did not complete.
+    fn report(&self, how: impl FnOnce(&mut Schedule)) {
         let mut locked = self.shared.lock();
-        how(locked.plan());
-        locked.tell(Then::Looks);
+        how(locked.schedule());
+        locked.notify(NextAction::FindWork);
     }
 
-    /// What these transactions observed has changed.
+    /// Reads of these transactions no longer hold.
     pub(crate) fn stale(&self, indices: &[TxIndex]) {
         let mut locked = self.shared.lock();
         let mut before = None;
-        for stretch in indices.iter().map(|index| self.stretches.of(*index)) {
-            // Several of one stretch are mostly reported one after the other.
-            if before.replace(stretch) != Some(stretch) && locked.plan().stale(stretch) == Stale::BreakOff {
-                // ORDER: Relaxed: a run that learns of it later only takes longer.
-                self.unwanted[stretch.get()].store(true, Ordering::Relaxed);
+        for batch in indices.iter().map(|index| self.batches.batch_of(*index)) {
+            // Several transactions of one batch mostly follow each other.
+            if before.replace(batch) != Some(batch) && locked.schedule().stale(batch) == StaleBatch::Abort {
+                self.set_stale_flag(batch);
             }
         }
-        locked.tell(Then::GoesOn);
+        locked.notify(NextAction::Other);
     }
 
-    /// A record of the frontier is stale, and nobody had said so: the gate runs it instead.
-    pub(crate) fn refused(&self) {
-        self.shared.lock().plan().refused();
+    /// Validation found a record of the frontier stale that was not marked stale.
+    pub(crate) fn found_stale(&self) {
+        self.shared.lock().schedule().found_stale();
     }
 
-    /// Nothing is done any more: who runs something breaks off, who waits is woken.
+    /// Ends the block: running attempts abort, waiting threads wake up.
     pub(crate) fn stop(&self) {
         let mut locked = self.shared.lock();
-        for stretch in locked.plan().stop() {
-            // ORDER: Relaxed: a run that learns of it later only takes longer.
-            self.unwanted[stretch.get()].store(true, Ordering::Relaxed);
+        for batch in locked.schedule().stop() {
+            self.set_stale_flag(batch);
         }
-        locked.tell(Then::GoesOn);
+        locked.notify(NextAction::Other);
     }
 }

@@ -1,121 +1,129 @@
-//! What is to be run ahead next, of all that is ready. Pure: no locks.
+//! Which ready batch runs ahead next. Pure: no locks.
 //!
-//! Owns the order: what was stale below all that nobody touched; then what is huge, however far it is,
-//! who asks for the most first; then the lowest. What was huge and stale comes when its turn has come:
-//! who is far ahead is soon stale again. The others are left to the gate. Its own thread takes what is
-//! huge last: nothing becomes final meanwhile. Knows nothing of runs and how they end.
+//! The order is: stale batches below all untouched ones; then huge batches, wherever they are, the largest first; then
+//! the lowest batch. A huge batch that was stale waits for its place in the order, because it would soon be stale again.
+//! Light batches are left to the gate. The gate's own thread takes huge batches last, because nothing is committed
+//! meanwhile. Knows nothing of runs and how they end.
 
 use std::{cmp::Reverse, collections::BTreeSet};
 
-use crate::policy::batching::{Cut, Effort};
+use crate::policy::batching::{Batch, Effort};
 
-/// Who is to run something ahead.
+/// The thread that gas_limit for a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Claimant {
+pub(crate) enum Claimant {
     /// A worker.
     Worker,
-    /// The gate's own thread, while somebody else runs the frontier.
+    /// The gate's own thread, while a worker runs the frontier.
     Gate,
 }
 
-/// Where the next stretch comes from.
+/// Where the next batch comes from.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Next {
+pub(super) enum Candidate {
     /// It is ready again.
     Again(usize),
-    /// It is the hugest.
+    /// It is the largest huge one.
     Huge,
-    /// Nobody touched it.
+    /// It was never claimed.
     Untouched(usize),
 }
 
-/// How far one may look.
+/// How far ahead batches are claimed.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Scope {
-    /// The gate soon comes to what is before this.
+pub(super) struct Horizon {
+    /// The gate soon comes to the batches before this one.
     pub(super) near: usize,
-    /// The end of the window. What is huge may be beyond it.
+    /// The end of the window. Huge batches may lie beyond it.
     pub(super) end: usize,
-    /// Whether nothing was for nothing for a long time.
-    pub(super) is_calm: bool,
+    /// Whether the gate gets a share of heavy batches: no recent run was stale.
+    pub(super) shares_heavy: bool,
 }
 
-/// What there is to choose from.
+/// The batches that may run ahead.
 #[derive(Debug)]
-pub(super) struct Choice {
-    /// No stretch from here on was ever claimed or left to the gate, but huge ones.
+pub(super) struct ReadyQueue {
+    /// No batch from here on was ever claimed or left to the gate, except huge ones.
     untouched: usize,
-    /// Stretches that are ready again.
+    /// Batches that are ready again.
     again: BTreeSet<usize>,
-    /// Huge stretches that nobody touched: who asks for the most comes first.
+    /// Huge batches that were never claimed, the largest first.
     huge: BTreeSet<(Reverse<u64>, usize)>,
     efforts: Vec<Effort>,
-    /// How many stretches in a row were claimed without one in between that is left to the gate.
+    /// How many batches in a row were claimed without one that is left to the gate.
     in_a_row: usize,
     /// How many may be: as many as there are threads beside the gate's.
-    most_in_a_row: usize,
+    max_in_a_row: usize,
 }
 
-impl Choice {
-    /// All stretches of a block that is cut so, for so many threads.
-    pub(super) fn new(cuts: &[Cut], threads: usize) -> Self {
-        let efforts: Vec<_> = cuts.iter().map(|cut| cut.effort).collect();
+impl ReadyQueue {
+    /// All batches of a block, for a number of threads.
+    pub(super) fn new(batches: &[Batch], threads: usize) -> Self {
+        let efforts: Vec<_> = batches.iter().map(|batch| batch.effort).collect();
         Self {
             untouched: 0,
             again: BTreeSet::new(),
             huge: (0..efforts.len()).filter_map(|position| huge(&efforts, position)).collect(),
             efforts,
             in_a_row: 0,
-            most_in_a_row: threads.saturating_sub(1).max(1),
+            max_in_a_row: threads.saturating_sub(1).max(1),
         }
     }
 
-    /// What comes next, if anything; `is_ready` says whether nobody runs a stretch, or ran it.
-    pub(super) fn next(&self, who: Claimant, scope: Scope, is_ready: impl Fn(usize) -> bool) -> Option<Next> {
-        let again = self.again.first().copied().filter(|again| *again < scope.end);
+    /// The next batch, if there is one. `is_ready` tells whether a batch is neither running nor has run.
+    pub(super) fn next(
+        &self,
+        claimant: Claimant,
+        horizon: Horizon,
+        is_ready: impl Fn(usize) -> bool,
+    ) -> Option<Candidate> {
+        let again = self.again.first().copied().filter(|again| *again < horizon.end);
         if let Some(again) = again.filter(|again| *again < self.untouched) {
-            return Some(Next::Again(again));
+            return Some(Candidate::Again(again));
         }
-        let huge = || (!self.huge.is_empty()).then_some(Next::Huge);
-        let lowest = || match (again, self.next_untouched(who, scope, is_ready)) {
-            (Some(again), Some(untouched)) if untouched < again => Some(Next::Untouched(untouched)),
-            (Some(again), _) => Some(Next::Again(again)),
-            (None, untouched) => untouched.map(Next::Untouched),
+        let huge = || (!self.huge.is_empty()).then_some(Candidate::Huge);
+        let lowest = || match (again, self.next_untouched(claimant, horizon, is_ready)) {
+            (Some(again), Some(untouched)) if untouched < again => Some(Candidate::Untouched(untouched)),
+            (Some(again), _) => Some(Candidate::Again(again)),
+            (None, untouched) => untouched.map(Candidate::Untouched),
         };
-        match who {
+        match claimant {
             Claimant::Worker => huge().or_else(lowest),
             Claimant::Gate => lowest().or_else(huge),
         }
     }
 
-    /// The next stretch that nobody touched and that is worth it. The gate is left its share of what
-    /// comes in bulk, and of all while nothing is for nothing: what it runs itself needs no record and
-    /// no judging. Far ahead of it there is no need to.
-    fn next_untouched(&self, who: Claimant, scope: Scope, is_ready: impl Fn(usize) -> bool) -> Option<usize> {
-        let mut is_gates_turn = who == Claimant::Worker && self.in_a_row >= self.most_in_a_row;
-        (self.untouched..scope.end).find(|position| {
+    /// The next untouched batch that is worth running ahead. Near the frontier the gate gets a share of bulk batches,
+    /// and of heavy ones while no run is stale: a run at the gate needs no record and no validation.
+    fn next_untouched(
+        &self,
+        claimant: Claimant,
+        horizon: Horizon,
+        is_ready: impl Fn(usize) -> bool,
+    ) -> Option<usize> {
+        let mut is_for_gate = claimant == Claimant::Worker && self.in_a_row >= self.max_in_a_row;
+        (self.untouched..horizon.end).find(|position| {
             let is_left = match self.efforts[*position] {
                 _ if !is_ready(*position) => true,
-                Effort::Light => true,
-                Effort::Bulk => is_gates_turn && *position < scope.near,
-                // It is claimed as such.
-                Effort::Huge { .. } => true,
-                Effort::Heavy => is_gates_turn && *position < scope.near && scope.is_calm,
+                // Huge batches are claimed from a set of their own.
+                Effort::Light | Effort::Huge { .. } => true,
+                Effort::Bulk => is_for_gate && *position < horizon.near,
+                Effort::Heavy => is_for_gate && *position < horizon.near && horizon.shares_heavy,
             };
-            is_gates_turn &= !is_left;
+            is_for_gate &= !is_left;
             !is_left
         })
     }
 
-    /// Takes what comes next away, and says where it is.
-    pub(super) fn take(&mut self, next: Next) -> usize {
-        match next {
-            Next::Again(position) => {
+    /// Removes a candidate, and returns its position.
+    pub(super) fn take(&mut self, candidate: Candidate) -> usize {
+        match candidate {
+            Candidate::Again(position) => {
                 self.again.remove(&position);
                 position
             }
-            Next::Huge => self.huge.pop_first().expect("it was found there").1,
-            Next::Untouched(position) => {
+            Candidate::Huge => self.huge.pop_first().expect("the candidate was found there").1,
+            Candidate::Untouched(position) => {
                 self.in_a_row = if position == self.untouched { self.in_a_row + 1 } else { 1 };
                 self.untouched = position + 1;
                 position
@@ -123,12 +131,12 @@ impl Choice {
         }
     }
 
-    /// A stretch that was claimed is ready again.
-    pub(super) fn again(&mut self, position: usize) {
+    /// A batch that was claimed is ready again.
+    pub(super) fn put_back(&mut self, position: usize) {
         self.again.insert(position);
     }
 
-    /// The frontier is at the gate: nobody else is to have it.
+    /// The gate has the frontier: no other thread may claim it.
     pub(super) fn withhold(&mut self, frontier: usize) {
         self.again.remove(&frontier);
         if let Some(huge) = huge(&self.efforts, frontier) {
@@ -141,10 +149,10 @@ impl Choice {
     }
 }
 
-/// The place of a stretch among the huge ones, if it is one.
+/// The key of a batch among the huge ones, if it is one.
 fn huge(efforts: &[Effort], position: usize) -> Option<(Reverse<u64>, usize)> {
     match efforts[position] {
-        Effort::Huge { asks } => Some((Reverse(asks), position)),
+        Effort::Huge { gas_limit } => Some((Reverse(gas_limit), position)),
         Effort::Light | Effort::Bulk | Effort::Heavy => None,
     }
 }
@@ -153,21 +161,24 @@ fn huge(efforts: &[Effort], position: usize) -> Option<(Reverse<u64>, usize)> {
 mod tests {
     use super::*;
 
-    fn claimed(who: Claimant, is_calm: bool) -> Vec<usize> {
-        let mut choice = Choice::new(&[Cut::single(Effort::Heavy); 8], 2);
-        let scope = Scope { near: 5, end: 8, is_calm };
-        let next = |choice: &Choice| choice.next(who, scope, |_| true);
+    fn claimed(claimant: Claimant, shares_heavy: bool) -> Vec<usize> {
+        let mut queue = ReadyQueue::new(&[Batch::single(Effort::Heavy); 8], 2);
+        let horizon = Horizon { near: 5, end: 8, shares_heavy };
         let mut claimed = Vec::new();
-        while let Some(next) = next(&choice) {
-            claimed.push(choice.take(next));
+        while let Some(candidate) = queue.next(claimant, horizon, |_| true) {
+            claimed.push(queue.take(candidate));
         }
         claimed
     }
 
     #[test]
-    fn while_nothing_is_for_nothing_a_worker_leaves_the_gate_its_share_of_what_is_near() {
+    fn while_no_run_is_stale_a_worker_leaves_every_other_near_batch_to_the_gate() {
         assert_eq!(claimed(Claimant::Worker, false), (0..8).collect::<Vec<_>>());
         assert_eq!(claimed(Claimant::Worker, true), [0, 2, 4, 5, 6, 7]);
-        assert_eq!(claimed(Claimant::Gate, true), (0..8).collect::<Vec<_>>(), "it is its own share");
+        assert_eq!(
+            claimed(Claimant::Gate, true),
+            (0..8).collect::<Vec<_>>(),
+            "the gate claims its own share"
+        );
     }
 }

@@ -1,46 +1,46 @@
-//! Where each stretch of the block is, and what may be done with it next. Pure: no locks.
+//! The status of each batch, and its transitions. Pure: no locks.
 //!
 //! ```text
 //!          claim            ran             at_gate
 //!  Ready ─────────▶ Running ───▶ Ran ───────────────────▶ AtGate ─▶ Committed
 //!   ▲ ▲               │ │ stale   │ stale                    ▲
 //!   │ │               │ ▼         │                          │ at_gate
-//!   │ │               │ Doomed    │          Ready, Waiting, Shelved, Doomed
+//!   │ │               │ Stale     │          Ready, Waiting, GateOnly, Stale
 //!   │ │               ▼   │       │
 //!   │ └── Waiting ◀─ blocked, or ran ◀─
-//!   └──── Shelved ◀─ gave_up
+//!   └──── GateOnly ◀─ gave_up
 //! ```
 //!
-//! Only the frontier comes to the gate. Waiting ends when the awaited stretch ran or is committed;
-//! who is shelved runs at the gate only. A turn whose stretch the gate took over (doomed, then at
-//! the gate) reports to nobody: it is not the latest any more.
+//! Only the frontier comes to the gate. Waiting ends when the awaited batch has run or is committed. A batch that is
+//! `GateOnly` runs at the gate. The report of an attempt whose batch the gate took over (`Stale`, then `AtGate`) is
+//! ignored, because it is not the latest attempt any more.
 
-use blockloom_state::{Audience, Incarnation};
+use blockloom_state::{Incarnation, Publication};
 
 use crate::{
     parallel::scheduler::{
-        batch::{Stretch, Turn},
-        priority::{Choice, Claimant, Next, Scope},
-        window::{Closure, Window},
+        batch::{Attempt, BatchIndex},
+        priority::{Candidate, Claimant, Horizon, ReadyQueue},
+        window::Window,
     },
-    policy::batching::Cut,
+    policy::batching::Batch,
 };
 
-/// Where a stretch is.
+/// The status of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Status {
-    /// Nobody runs it.
+    /// It may run ahead.
     Ready,
     /// A worker runs it.
     Running,
-    /// A worker runs it, for nothing.
-    Doomed,
-    /// It ran, and nobody knows that any of it is stale.
+    /// A worker runs it, and the run is stale.
+    Stale,
+    /// It has run, and is not known to be stale.
     Ran,
-    /// It needs what this transaction is expected to write.
-    Waiting(Stretch),
-    /// It can only be run on committed state.
-    Shelved,
+    /// It needs a write that this batch is expected to make.
+    Waiting(BatchIndex),
+    /// It can only run on committed state.
+    GateOnly,
     /// The gate has it.
     AtGate,
     /// It is final.
@@ -48,307 +48,302 @@ enum Status {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Entry {
+struct BatchState {
     status: Status,
-    /// What its next run is called.
+    /// The incarnation of its next attempt.
     next: Incarnation,
-    /// Its latest run.
+    /// The incarnation of its latest attempt.
     latest: Incarnation,
-    /// Whom a run of it awaited last.
-    awaited: Option<Stretch>,
+    /// The batch that an attempt at it awaited last.
+    awaited: Option<BatchIndex>,
 }
 
-/// What the gate is to do.
+/// What the gate does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum AtGate {
-    /// Take the frontier through: judge what is recorded of it, run the rest.
-    Take(Turn),
-    /// Somebody runs the frontier, as far as known on what is committed.
-    Elsewhere,
+pub(super) enum GateStep {
+    /// Commit the frontier: validate its records, run the rest.
+    Commit(Attempt),
+    /// A worker runs the frontier, as far as known on what is committed.
+    RunsElsewhere,
 }
 
-/// Whether a turn that was reported still counts.
+/// Whether an attempt that was reported still counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum AttemptStatus {
     /// It does.
-    Counts,
-    /// It does not: what it observed has changed, or somebody else has the stretch.
-    Void,
+    Current,
+    /// It does not: its reads no longer hold, or the gate took the batch over.
+    Stale,
 }
 
-/// How a stretch was committed.
+/// What a batch was committed with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Passed {
-    /// At least half of it with what speculative runs recorded.
-    Recorded,
-    /// By running most of it at the gate.
-    RunAtGate,
+pub(crate) enum CommittedBy {
+    /// At least half of its transactions with their records.
+    Records,
+    /// Most of them with runs at the gate.
+    RunsAtGate,
+}
+
+/// What follows when a batch becomes stale.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum StaleBatch {
+    /// The worker that runs it should abort.
+    Abort,
+    /// It will run again.
+    RunAgain,
+    /// Nothing: it has no run that counts.
+    NoRun,
 }
 
 /// The state machine of one block.
 #[derive(Debug)]
-pub(super) struct Plan {
-    entries: Vec<Entry>,
+pub(super) struct Schedule {
+    batches: Vec<BatchState>,
     frontier: usize,
-    choice: Choice,
-    /// Who waits for whom.
-    waiting: Vec<(Stretch, Stretch)>,
+    queue: ReadyQueue,
+    /// Pairs of an awaited batch and the batch that waits for it.
+    waiting: Vec<(BatchIndex, BatchIndex)>,
     pub(super) window: Window,
-    /// Whether no worker has come yet.
-    is_alone: bool,
-    /// Whether the gate came to the frontier while somebody ran it.
-    is_late: bool,
+    /// Whether a worker has asked for work.
+    has_workers: bool,
+    /// Whether the gate came to the frontier while a worker ran it.
+    is_gate_early: bool,
     is_stopped: bool,
 }
 
-impl Plan {
-    /// A plan for a block that is cut so, and so many threads.
-    pub(super) fn new(cuts: &[Cut], threads: usize) -> Self {
-        let entry = Entry {
+impl Schedule {
+    /// A schedule for the batches of a block and a number of threads.
+    pub(super) fn new(batches: &[Batch], threads: usize) -> Self {
+        let ready = BatchState {
             status: Status::Ready,
             next: Incarnation::FIRST,
             latest: Incarnation::FIRST,
             awaited: None,
         };
         Self {
-            entries: vec![entry; cuts.len()],
+            batches: vec![ready; batches.len()],
             frontier: 0,
-            choice: Choice::new(cuts, threads),
+            queue: ReadyQueue::new(batches, threads),
             waiting: Vec::new(),
             window: Window::new(threads),
-            is_alone: true,
-            is_late: false,
+            has_workers: false,
+            is_gate_early: false,
             is_stopped: false,
         }
     }
 
     /// Whether everything is committed.
     pub(super) fn is_done(&self) -> bool {
-        self.frontier == self.entries.len()
+        self.frontier == self.batches.len()
     }
 
-    /// Whether there is nothing to do any more.
+    /// Whether there is nothing left to do.
     pub(super) fn is_over(&self) -> bool {
         self.is_stopped || self.is_done()
     }
 
-    /// Nothing is done any more. Returns the stretches that are being run.
-    pub(super) fn stop(&mut self) -> impl Iterator<Item = Stretch> {
+    /// Ends the block. Returns the batches that are running.
+    pub(super) fn stop(&mut self) -> impl Iterator<Item = BatchIndex> {
         self.is_stopped = true;
-        let running = |entry: &Entry| matches!(entry.status, Status::Running | Status::Doomed);
-        let entries = self.entries.iter().enumerate().skip(self.frontier);
-        entries.filter(move |(_, entry)| running(entry)).map(|(position, _)| Stretch::new(position))
+        let is_running = |batch: &BatchState| matches!(batch.status, Status::Running | Status::Stale);
+        let rest = self.batches.iter().enumerate().skip(self.frontier);
+        rest.filter(move |(_, batch)| is_running(batch)).map(|(position, _)| BatchIndex::new(position))
     }
 
-    /// A worker has come.
-    pub(super) fn has_company(&mut self) {
-        self.is_alone = false;
+    /// Records that a worker has asked for work.
+    pub(super) fn note_worker(&mut self) {
+        self.has_workers = true;
     }
 
-    /// Whether a worker would find something to do.
+    /// Whether a worker would find work.
     pub(super) fn has_work(&self) -> bool {
         self.next_ready(Claimant::Worker).is_some()
     }
 
-    /// Gives somebody something to run ahead.
-    pub(super) fn claim(&mut self, who: Claimant) -> Option<Turn> {
-        let next = self.next_ready(who)?;
-        let position = self.choice.take(next);
+    /// Hands out the next batch that runs ahead.
+    pub(super) fn claim(&mut self, claimant: Claimant) -> Option<Attempt> {
+        let candidate = self.next_ready(claimant)?;
+        let position = self.queue.take(candidate);
         Some(self.start(position, Status::Running))
     }
 
-    fn next_ready(&self, who: Claimant) -> Option<Next> {
+    fn next_ready(&self, claimant: Claimant) -> Option<Candidate> {
         let reach = self.window.reach();
         if self.is_stopped || reach == 0 {
             return None;
         }
-        let scope = Scope {
+        let horizon = Horizon {
             near: self.frontier + reach / 2,
-            end: self.entries.len().min(self.frontier + 1 + reach),
-            is_calm: self.window.is_calm(),
+            end: self.batches.len().min(self.frontier + 1 + reach),
+            shares_heavy: self.window.is_at_maximum(),
         };
-        self.choice.next(who, scope, |position| self.entries[position].status == Status::Ready)
+        self.queue.next(claimant, horizon, |position| self.batches[position].status == Status::Ready)
     }
 
-    fn start(&mut self, position: usize, status: Status) -> Turn {
-        let entry = &mut self.entries[position];
-        entry.latest = entry.next;
-        entry.next = entry.next.next();
-        entry.status = status;
-        Turn { stretch: Stretch::new(position), incarnation: entry.latest }
+    fn start(&mut self, position: usize, status: Status) -> Attempt {
+        let batch = &mut self.batches[position];
+        batch.latest = batch.next;
+        batch.next = batch.next.next();
+        batch.status = status;
+        Attempt { batch: BatchIndex::new(position), incarnation: batch.latest }
     }
 
-    /// The entry of a turn, unless the gate took its stretch over.
-    fn entry_of(&mut self, turn: Turn) -> Option<&mut Entry> {
-        let entry = &mut self.entries[turn.stretch.get()];
-        (entry.latest == turn.incarnation).then_some(entry)
+    /// The state of the batch of an attempt, unless the gate took the batch over.
+    fn state_of(&mut self, attempt: Attempt) -> Option<&mut BatchState> {
+        let state = &mut self.batches[attempt.batch.get()];
+        (state.latest == attempt.incarnation).then_some(state)
     }
 
-    fn make_ready(&mut self, stretch: Stretch) {
-        self.entries[stretch.get()].status = Status::Ready;
-        self.choice.again(stretch.get());
+    fn make_ready(&mut self, batch: BatchIndex) {
+        self.batches[batch.get()].status = Status::Ready;
+        self.queue.put_back(batch.get());
     }
 
-    /// A turn was broken off: it was doomed, or the block was stopped.
-    pub(super) fn broke_off(&mut self, turn: Turn) {
-        let Some(entry) = self.entry_of(turn) else { return };
-        match entry.status {
-            Status::Doomed => {
-                self.window.wasted();
-                self.make_ready(turn.stretch);
+    /// An attempt was aborted, because it was stale or the block was stopped.
+    pub(super) fn aborted(&mut self, attempt: Attempt) {
+        let Some(state) = self.state_of(attempt) else { return };
+        match state.status {
+            Status::Stale => {
+                self.window.shrink();
+                self.make_ready(attempt.batch);
             }
-            Status::Running => assert!(self.is_stopped, "nobody breaks off a run that counts"),
-            other => unreachable!("a turn that is {other:?} does not break off"),
+            Status::Running => assert!(self.is_stopped, "only a stale attempt is aborted"),
+            other => unreachable!("an attempt that is {other:?} is not aborted"),
         }
     }
 
-    /// A turn came to its end, and all of it is published.
-    pub(super) fn ran(&mut self, turn: Turn) -> Standing {
-        let Some(entry) = self.entry_of(turn) else { return Standing::Void };
-        match entry.status {
+    /// An attempt has completed, and is published.
+    pub(super) fn ran(&mut self, attempt: Attempt) -> AttemptStatus {
+        let Some(state) = self.state_of(attempt) else { return AttemptStatus::Stale };
+        match state.status {
             Status::Running => {
-                entry.status = Status::Ran;
-                self.release(turn.stretch);
-                Standing::Counts
+                state.status = Status::Ran;
+                self.release(attempt.batch);
+                AttemptStatus::Current
             }
-            Status::Doomed => {
-                self.window.wasted();
-                self.make_ready(turn.stretch);
-                Standing::Void
+            Status::Stale => {
+                self.window.shrink();
+                self.make_ready(attempt.batch);
+                AttemptStatus::Stale
             }
-            other => unreachable!("a turn that is {other:?} does not end"),
+            other => unreachable!("an attempt that is {other:?} does not complete"),
         }
     }
 
-    /// A turn met a prediction of a transaction in `on`.
-    pub(super) fn blocked(&mut self, turn: Turn, on: Stretch) {
-        self.window.wasted();
-        let awaited = self.entries[on.get()].status;
-        let Some(entry) = self.entry_of(turn) else { return };
-        // What is predicted of one's own, and was not written, will not come either.
-        let is_there = matches!(awaited, Status::Ran | Status::Committed) || on == turn.stretch;
-        let before = entry.awaited.replace(on);
-        match entry.status {
-            Status::Running if !is_there => {
-                entry.status = Status::Waiting(on);
-                self.waiting.push((on, turn.stretch));
+    /// An attempt met a prediction of a transaction in the batch `on`.
+    pub(super) fn blocked(&mut self, attempt: Attempt, on: BatchIndex) {
+        self.window.shrink();
+        let awaited = self.batches[on.get()].status;
+        let Some(state) = self.state_of(attempt) else { return };
+        // A prediction of the batch itself that was not written will not be written later either.
+        let has_run = matches!(awaited, Status::Ran | Status::Committed) || on == attempt.batch;
+        let before = state.awaited.replace(on);
+        match state.status {
+            Status::Running if !has_run => {
+                state.status = Status::Waiting(on);
+                self.waiting.push((on, attempt.batch));
             }
-            // Who ran and does not write what was predicted never will: asking again is in vain.
-            Status::Running if before == Some(on) => entry.status = Status::Shelved,
-            Status::Running | Status::Doomed => self.make_ready(turn.stretch),
-            other => unreachable!("a run that is {other:?} is not blocked"),
+            // The awaited batch has run without the predicted write: running again would not help.
+            Status::Running if before == Some(on) => state.status = Status::GateOnly,
+            Status::Running | Status::Stale => self.make_ready(attempt.batch),
+            other => unreachable!("an attempt that is {other:?} is not blocked"),
         }
     }
 
-    /// A run of a turn failed, or needs the frontier.
-    pub(super) fn gave_up(&mut self, turn: Turn) {
-        let Some(entry) = self.entry_of(turn) else { return };
-        match entry.status {
+    /// A run of an attempt failed, or needs the committed state.
+    pub(super) fn gave_up(&mut self, attempt: Attempt) {
+        let Some(state) = self.state_of(attempt) else { return };
+        match state.status {
             Status::Running => {
-                entry.status = Status::Shelved;
-                self.window.wasted();
+                state.status = Status::GateOnly;
+                self.window.shrink();
             }
-            Status::Doomed => self.make_ready(turn.stretch),
-            other => unreachable!("a run that is {other:?} does not give up"),
+            Status::Stale => self.make_ready(attempt.batch),
+            other => unreachable!("an attempt that is {other:?} does not give up"),
         }
     }
 
-    /// What a transaction of a stretch observed has changed.
-    pub(super) fn stale(&mut self, stretch: Stretch) -> Stale {
-        let entry = &mut self.entries[stretch.get()];
-        match entry.status {
+    /// A read of a transaction of this batch no longer holds.
+    pub(super) fn stale(&mut self, batch: BatchIndex) -> StaleBatch {
+        let state = &mut self.batches[batch.get()];
+        match state.status {
             Status::Running => {
-                entry.status = Status::Doomed;
-                Stale::BreakOff
+                state.status = Status::Stale;
+                StaleBatch::Abort
             }
             Status::Ran => {
-                self.window.wasted();
-                self.make_ready(stretch);
-                Stale::RunAgain
+                self.window.shrink();
+                self.make_ready(batch);
+                StaleBatch::RunAgain
             }
-            _ => Stale::Known,
+            _ => StaleBatch::NoRun,
         }
     }
 
-    /// Brings the frontier to the gate; there must be one.
-    pub(super) fn at_gate(&mut self) -> AtGate {
-        match self.entries[self.frontier].status {
-            Status::Ran | Status::Ready | Status::Waiting(_) | Status::Shelved | Status::Doomed => {
-                self.choice.withhold(self.frontier);
-                AtGate::Take(self.start(self.frontier, Status::AtGate))
+    /// Brings the frontier to the gate. There must be one.
+    pub(super) fn at_gate(&mut self) -> GateStep {
+        match self.batches[self.frontier].status {
+            Status::Ran | Status::Ready | Status::Waiting(_) | Status::GateOnly | Status::Stale => {
+                self.queue.withhold(self.frontier);
+                GateStep::Commit(self.start(self.frontier, Status::AtGate))
             }
             Status::Running => {
-                self.is_late = true;
-                AtGate::Elsewhere
+                self.is_gate_early = true;
+                GateStep::RunsElsewhere
             }
-            Status::AtGate | Status::Committed => unreachable!("the gate has one stretch at a time"),
+            Status::AtGate | Status::Committed => unreachable!("the gate has one batch at a time"),
         }
     }
 
-    /// Whether anybody may run ahead before the frontier is committed, or as soon as it is.
-    pub(super) fn audience(&self) -> Audience {
-        match self.window.closure() {
-            _ if self.is_alone => Audience::NobodyYet,
-            Closure::None => Audience::Somebody,
-            Closure::Short => Audience::NobodyYet,
-            Closure::Long => Audience::Nobody,
-        }
+    /// When speculative runs will read what the gate commits next.
+    pub(super) fn publication(&self) -> Publication {
+        if self.has_workers { self.window.publication() } else { Publication::Deferred }
     }
 
-    /// A record of the frontier is stale, and nobody had said so.
-    pub(super) fn refused(&mut self) {
-        assert_eq!(self.entries[self.frontier].status, Status::AtGate, "only the gate refuses");
-        self.window.wasted();
+    /// Validation found a record of the frontier stale that was not marked stale.
+    pub(super) fn found_stale(&mut self) {
+        assert_eq!(self.batches[self.frontier].status, Status::AtGate, "only the gate validates");
+        self.window.shrink();
     }
 
-    /// The frontier is final.
-    pub(super) fn committed(&mut self, how: Passed) {
-        let entry = &mut self.entries[self.frontier];
-        assert_eq!(entry.status, Status::AtGate, "only the gate commits");
-        entry.status = Status::Committed;
-        let stretch = Stretch::new(self.frontier);
+    /// The frontier is committed.
+    pub(super) fn committed(&mut self, by: CommittedBy) {
+        let state = &mut self.batches[self.frontier];
+        assert_eq!(state.status, Status::AtGate, "only the gate commits");
+        state.status = Status::Committed;
+        let batch = BatchIndex::new(self.frontier);
         self.frontier += 1;
-        // A run that the gate had to wait for has hardly run ahead of it.
-        let was_late = std::mem::take(&mut self.is_late);
-        if how == Passed::Recorded && !was_late {
-            self.window.paid();
+        // A run that the gate had to wait for has saved little time.
+        let was_gate_early = std::mem::take(&mut self.is_gate_early);
+        if by == CommittedBy::Records && !was_gate_early {
+            self.window.grow();
         }
-        self.window.moved();
-        self.release(stretch);
+        self.window.advance();
+        self.release(batch);
     }
 
-    /// Whoever waited for this stretch is ready again.
-    fn release(&mut self, on: Stretch) {
+    /// Makes the batches ready that wait for this one.
+    fn release(&mut self, on: BatchIndex) {
         let mut position = 0;
         while position < self.waiting.len() {
-            let (awaited, who) = self.waiting[position];
+            let (awaited, waiting) = self.waiting[position];
             if awaited != on {
                 position += 1;
                 continue;
             }
             self.waiting.swap_remove(position);
-            if self.entries[who.get()].status == Status::Waiting(on) {
-                self.make_ready(who);
+            if self.batches[waiting.get()].status == Status::Waiting(on) {
+                self.make_ready(waiting);
             }
         }
     }
 
-    /// Whether the gate would find something to do.
+    /// Whether the gate would find work.
     pub(super) fn is_gate_needed(&self) -> bool {
         let elsewhere = [Status::Running, Status::AtGate];
-        self.entries.get(self.frontier).is_none_or(|entry| !elsewhere.contains(&entry.status))
+        self.batches.get(self.frontier).is_none_or(|batch| !elsewhere.contains(&batch.status))
     }
-}
-
-/// What follows from a stretch's being stale.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stale {
-    /// The worker that runs it should break off.
-    BreakOff,
-    /// It will be run again.
-    RunAgain,
-    /// Nothing: nobody relied on it.
-    Known,
 }
 
 #[cfg(test)]
@@ -356,177 +351,184 @@ mod tests {
     use super::*;
     use crate::policy::batching::Effort;
 
-    fn plan(efforts: &[Effort]) -> Plan {
+    fn schedule(efforts: &[Effort]) -> Schedule {
         with_threads(efforts, 9)
     }
 
-    fn with_threads(efforts: &[Effort], threads: usize) -> Plan {
-        Plan::new(&efforts.iter().copied().map(Cut::single).collect::<Vec<_>>(), threads)
+    fn with_threads(efforts: &[Effort], threads: usize) -> Schedule {
+        Schedule::new(&efforts.iter().copied().map(Batch::single).collect::<Vec<_>>(), threads)
     }
 
-    fn heavy(count: usize) -> Plan {
-        plan(&vec![Effort::Heavy; count])
+    fn heavy(count: usize) -> Schedule {
+        schedule(&vec![Effort::Heavy; count])
     }
 
-    fn turn(stretch: usize, turns: u32) -> Turn {
-        let incarnation = (0..turns).fold(Incarnation::FIRST, |incarnation, _| incarnation.next());
-        Turn { stretch: Stretch::new(stretch), incarnation }
+    fn attempt(batch: usize, earlier: u32) -> Attempt {
+        let incarnation = (0..earlier).fold(Incarnation::FIRST, |incarnation, _| incarnation.next());
+        Attempt { batch: BatchIndex::new(batch), incarnation }
     }
 
-    fn run(plan: &mut Plan, turn: Turn) {
-        assert_eq!(plan.ran(turn), Standing::Counts);
+    fn run(schedule: &mut Schedule, attempt: Attempt) {
+        assert_eq!(schedule.ran(attempt), AttemptStatus::Current);
     }
 
     #[test]
-    fn stretches_are_claimed_in_order_and_committed_in_order() {
-        let mut plan = heavy(3);
-        let claimed: Vec<_> = std::iter::from_fn(|| plan.claim(Claimant::Worker)).collect();
-        assert_eq!(claimed, [turn(0, 0), turn(1, 0), turn(2, 0)]);
-        run(&mut plan, claimed[1]);
-        assert_eq!(plan.at_gate(), AtGate::Elsewhere);
-        run(&mut plan, claimed[0]);
-        for stretch in 0..2 {
-            assert_eq!(plan.at_gate(), AtGate::Take(turn(stretch, 1)));
-            plan.committed(Passed::Recorded);
+    fn batches_are_claimed_and_committed_in_order() {
+        let mut schedule = heavy(3);
+        let claimed: Vec<_> = std::iter::from_fn(|| schedule.claim(Claimant::Worker)).collect();
+        assert_eq!(claimed, [attempt(0, 0), attempt(1, 0), attempt(2, 0)]);
+        run(&mut schedule, claimed[1]);
+        assert_eq!(schedule.at_gate(), GateStep::RunsElsewhere);
+        run(&mut schedule, claimed[0]);
+        for batch in 0..2 {
+            assert_eq!(schedule.at_gate(), GateStep::Commit(attempt(batch, 1)));
+            schedule.committed(CommittedBy::Records);
         }
-        assert_eq!(plan.at_gate(), AtGate::Elsewhere);
-        assert!(!plan.is_over());
+        assert_eq!(schedule.at_gate(), GateStep::RunsElsewhere);
+        assert!(!schedule.is_over());
     }
 
     #[test]
-    fn the_gate_takes_over_a_doomed_turn_which_reports_to_nobody() {
-        let mut plan = heavy(2);
-        let doomed = plan.claim(Claimant::Worker).unwrap();
-        assert_eq!(plan.stale(doomed.stretch), Stale::BreakOff);
-        assert_eq!(plan.at_gate(), AtGate::Take(turn(0, 1)));
-        assert_eq!(plan.ran(doomed), Standing::Void);
-        plan.blocked(doomed, doomed.stretch);
-        plan.gave_up(doomed);
-        plan.broke_off(doomed);
-        plan.committed(Passed::RunAtGate);
-        assert_eq!(plan.claim(Claimant::Worker), Some(turn(1, 0)));
+    fn the_report_of_an_attempt_that_the_gate_took_over_is_ignored() {
+        let mut schedule = heavy(2);
+        let stale = schedule.claim(Claimant::Worker).unwrap();
+        assert_eq!(schedule.stale(stale.batch), StaleBatch::Abort);
+        assert_eq!(schedule.at_gate(), GateStep::Commit(attempt(0, 1)));
+        assert_eq!(schedule.ran(stale), AttemptStatus::Stale);
+        schedule.blocked(stale, stale.batch);
+        schedule.gave_up(stale);
+        schedule.aborted(stale);
+        schedule.committed(CommittedBy::RunsAtGate);
+        assert_eq!(schedule.claim(Claimant::Worker), Some(attempt(1, 0)));
     }
 
     #[test]
-    fn who_waits_is_ready_once_the_awaited_ran() {
-        let mut plan = heavy(3);
-        let (first, second) = (plan.claim(Claimant::Worker).unwrap(), plan.claim(Claimant::Worker).unwrap());
-        plan.blocked(second, first.stretch);
-        assert_eq!(plan.claim(Claimant::Worker), Some(turn(2, 0)));
-        assert_eq!(plan.claim(Claimant::Worker), None);
-        run(&mut plan, first);
-        assert_eq!(plan.claim(Claimant::Worker), Some(turn(1, 1)));
+    fn a_waiting_batch_is_ready_once_the_awaited_one_has_run() {
+        let mut schedule = heavy(3);
+        let (first, second) =
+            (schedule.claim(Claimant::Worker).unwrap(), schedule.claim(Claimant::Worker).unwrap());
+        schedule.blocked(second, first.batch);
+        assert_eq!(schedule.claim(Claimant::Worker), Some(attempt(2, 0)));
+        assert_eq!(schedule.claim(Claimant::Worker), None);
+        run(&mut schedule, first);
+        assert_eq!(schedule.claim(Claimant::Worker), Some(attempt(1, 1)));
     }
 
     #[test]
-    fn who_would_wait_for_what_is_there_is_ready_at_once() {
-        let mut plan = heavy(2);
-        let (first, second) = (plan.claim(Claimant::Worker).unwrap(), plan.claim(Claimant::Worker).unwrap());
-        run(&mut plan, first);
-        plan.blocked(second, first.stretch);
-        assert_eq!(plan.claim(Claimant::Worker), Some(turn(1, 1)));
+    fn a_batch_that_awaits_one_that_has_run_is_ready_at_once() {
+        let mut schedule = heavy(2);
+        let (first, second) =
+            (schedule.claim(Claimant::Worker).unwrap(), schedule.claim(Claimant::Worker).unwrap());
+        run(&mut schedule, first);
+        schedule.blocked(second, first.batch);
+        assert_eq!(schedule.claim(Claimant::Worker), Some(attempt(1, 1)));
     }
 
     #[test]
-    fn who_waits_in_vain_is_left_to_the_gate() {
-        let mut plan = heavy(2);
-        let (first, second) = (plan.claim(Claimant::Worker).unwrap(), plan.claim(Claimant::Worker).unwrap());
-        run(&mut plan, first);
-        plan.blocked(second, first.stretch);
-        let again = plan.claim(Claimant::Worker).unwrap();
-        plan.blocked(again, first.stretch);
-        assert_eq!(plan.claim(Claimant::Worker), None);
+    fn a_batch_that_awaits_a_write_that_does_not_come_is_left_to_the_gate() {
+        let mut schedule = heavy(2);
+        let (first, second) =
+            (schedule.claim(Claimant::Worker).unwrap(), schedule.claim(Claimant::Worker).unwrap());
+        run(&mut schedule, first);
+        schedule.blocked(second, first.batch);
+        let again = schedule.claim(Claimant::Worker).unwrap();
+        schedule.blocked(again, first.batch);
+        assert_eq!(schedule.claim(Claimant::Worker), None);
     }
 
     #[test]
-    fn who_waits_for_itself_is_left_to_the_gate_in_the_end() {
-        let mut plan = heavy(1);
+    fn a_batch_that_awaits_itself_twice_is_left_to_the_gate() {
+        let mut schedule = heavy(1);
         for _ in 0..2 {
-            let turn = plan.claim(Claimant::Worker).unwrap();
-            plan.blocked(turn, turn.stretch);
+            let attempt = schedule.claim(Claimant::Worker).unwrap();
+            schedule.blocked(attempt, attempt.batch);
         }
-        assert_eq!(plan.claim(Claimant::Worker), None);
-        assert_eq!(plan.at_gate(), AtGate::Take(turn(0, 2)));
+        assert_eq!(schedule.claim(Claimant::Worker), None);
+        assert_eq!(schedule.at_gate(), GateStep::Commit(attempt(0, 2)));
     }
 
     #[test]
-    fn what_is_stale_is_run_again_whether_it_ran_or_runs() {
-        let mut plan = heavy(2);
-        let (first, second) = (plan.claim(Claimant::Worker).unwrap(), plan.claim(Claimant::Worker).unwrap());
-        run(&mut plan, second);
-        assert_eq!(plan.stale(second.stretch), Stale::RunAgain);
-        assert_eq!(plan.stale(second.stretch), Stale::Known);
-        let again = plan.claim(Claimant::Worker).unwrap();
-        assert_eq!(again, turn(1, 1));
-        assert_eq!(plan.stale(again.stretch), Stale::BreakOff);
-        assert_eq!(plan.stale(again.stretch), Stale::Known);
-        assert_eq!(plan.ran(again), Standing::Void);
-        assert_eq!(plan.claim(Claimant::Worker), Some(turn(1, 2)));
-        run(&mut plan, first);
+    fn a_stale_batch_runs_again_whether_it_ran_or_runs() {
+        let mut schedule = heavy(2);
+        let (first, second) =
+            (schedule.claim(Claimant::Worker).unwrap(), schedule.claim(Claimant::Worker).unwrap());
+        run(&mut schedule, second);
+        assert_eq!(schedule.stale(second.batch), StaleBatch::RunAgain);
+        assert_eq!(schedule.stale(second.batch), StaleBatch::NoRun);
+        let again = schedule.claim(Claimant::Worker).unwrap();
+        assert_eq!(again, attempt(1, 1));
+        assert_eq!(schedule.stale(again.batch), StaleBatch::Abort);
+        assert_eq!(schedule.stale(again.batch), StaleBatch::NoRun);
+        assert_eq!(schedule.ran(again), AttemptStatus::Stale);
+        assert_eq!(schedule.claim(Claimant::Worker), Some(attempt(1, 2)));
+        run(&mut schedule, first);
     }
 
     #[test]
-    fn a_stopped_plan_gives_nothing_out() {
-        let mut plan = heavy(3);
-        plan.claim(Claimant::Worker);
-        assert_eq!(plan.stop().collect::<Vec<_>>(), [Stretch::new(0)]);
-        assert!(plan.is_over() && !plan.has_work() && plan.claim(Claimant::Worker).is_none());
+    fn a_stopped_schedule_hands_out_nothing() {
+        let mut schedule = heavy(3);
+        schedule.claim(Claimant::Worker);
+        assert_eq!(schedule.stop().collect::<Vec<_>>(), [BatchIndex::new(0)]);
+        assert!(schedule.is_over() && !schedule.has_work() && schedule.claim(Claimant::Worker).is_none());
     }
 
     #[test]
-    fn what_is_huge_is_begun_first_however_far_it_is() {
+    fn huge_batches_run_first_wherever_they_are() {
         let mut efforts = vec![Effort::Heavy; 300];
-        for (position, asks) in [(0, 9), (200, 1), (250, 2), (270, 2)] {
-            efforts[position] = Effort::Huge { asks };
+        for (position, gas_limit) in [(0, 9), (200, 1), (250, 2), (270, 2)] {
+            efforts[position] = Effort::Huge { gas_limit };
         }
-        let mut plan = plan(&efforts);
-        assert_eq!(plan.at_gate(), AtGate::Take(turn(0, 0)));
+        let mut schedule = schedule(&efforts);
+        assert_eq!(schedule.at_gate(), GateStep::Commit(attempt(0, 0)));
         for next in [250, 270, 200, 1] {
-            assert_eq!(plan.claim(Claimant::Worker), Some(turn(next, 0)));
+            assert_eq!(schedule.claim(Claimant::Worker), Some(attempt(next, 0)));
         }
     }
 
     #[test]
-    fn what_was_huge_and_stale_is_run_again_when_its_turn_has_come() {
-        let mut plan = plan(&[Effort::Heavy, Effort::Heavy, Effort::Huge { asks: 1 }, Effort::Heavy]);
-        let huge = plan.claim(Claimant::Worker).unwrap();
-        run(&mut plan, huge);
-        plan.stale(huge.stretch);
-        for next in [turn(0, 0), turn(1, 0), turn(2, 1), turn(3, 0)] {
-            assert_eq!(plan.claim(Claimant::Worker), Some(next));
+    fn a_stale_huge_batch_waits_for_its_place_in_the_order() {
+        let mut schedule =
+            schedule(&[Effort::Heavy, Effort::Heavy, Effort::Huge { gas_limit: 1 }, Effort::Heavy]);
+        let huge = schedule.claim(Claimant::Worker).unwrap();
+        run(&mut schedule, huge);
+        schedule.stale(huge.batch);
+        for next in [attempt(0, 0), attempt(1, 0), attempt(2, 1), attempt(3, 0)] {
+            assert_eq!(schedule.claim(Claimant::Worker), Some(next));
         }
     }
 
     #[test]
-    fn the_gates_thread_begins_something_huge_only_if_there_is_nothing_else() {
-        let mut plan = plan(&[Effort::Heavy, Effort::Huge { asks: 1 }, Effort::Heavy]);
-        plan.claim(Claimant::Gate);
-        assert_eq!(plan.at_gate(), AtGate::Elsewhere);
-        assert_eq!(plan.claim(Claimant::Gate), Some(turn(2, 0)));
-        assert_eq!(plan.claim(Claimant::Gate), Some(turn(1, 0)));
-        assert_eq!(plan.claim(Claimant::Gate), None);
+    fn the_gates_thread_claims_huge_batches_last() {
+        let mut schedule = schedule(&[Effort::Heavy, Effort::Huge { gas_limit: 1 }, Effort::Heavy]);
+        schedule.claim(Claimant::Gate);
+        assert_eq!(schedule.at_gate(), GateStep::RunsElsewhere);
+        assert_eq!(schedule.claim(Claimant::Gate), Some(attempt(2, 0)));
+        assert_eq!(schedule.claim(Claimant::Gate), Some(attempt(1, 0)));
+        assert_eq!(schedule.claim(Claimant::Gate), None);
     }
 
     #[test]
-    fn the_gate_is_left_its_share_as_long_as_it_comes_to_it_soon() {
-        let mut plan = with_threads(&[Effort::Bulk; 60], 2);
-        let claimed: Vec<_> =
-            std::iter::from_fn(|| plan.claim(Claimant::Worker)).map(|turn| turn.stretch.get()).collect();
-        let reach = plan.window.reach();
+    fn near_the_frontier_the_gate_gets_a_share_of_bulk_batches() {
+        let mut schedule = with_threads(&[Effort::Bulk; 60], 2);
+        let claimed: Vec<_> = std::iter::from_fn(|| schedule.claim(Claimant::Worker))
+            .map(|attempt| attempt.batch.get())
+            .collect();
+        let reach = schedule.window.reach();
         let (near, far) = claimed.iter().partition::<Vec<usize>, _>(|position| **position < reach / 2);
         assert_eq!(near, (0..reach / 2).step_by(2).collect::<Vec<_>>(), "every other one");
         assert_eq!(far, (reach / 2..=reach).collect::<Vec<_>>(), "all of them");
     }
 
     #[test]
-    fn what_takes_little_is_left_to_the_gate() {
-        let mut plan = plan(&[Effort::Heavy, Effort::Light, Effort::Heavy, Effort::Light]);
-        let (first, third) = (plan.claim(Claimant::Worker).unwrap(), plan.claim(Claimant::Worker).unwrap());
-        assert_eq!((first, third), (turn(0, 0), turn(2, 0)));
-        assert_eq!(plan.claim(Claimant::Worker), None);
-        run(&mut plan, first);
-        assert_eq!(plan.at_gate(), AtGate::Take(turn(0, 1)));
-        plan.committed(Passed::Recorded);
-        assert_eq!(plan.at_gate(), AtGate::Take(turn(1, 0)));
+    fn light_batches_are_left_to_the_gate() {
+        let mut schedule = schedule(&[Effort::Heavy, Effort::Light, Effort::Heavy, Effort::Light]);
+        let (first, third) =
+            (schedule.claim(Claimant::Worker).unwrap(), schedule.claim(Claimant::Worker).unwrap());
+        assert_eq!((first, third), (attempt(0, 0), attempt(2, 0)));
+        assert_eq!(schedule.claim(Claimant::Worker), None);
+        run(&mut schedule, first);
+        assert_eq!(schedule.at_gate(), GateStep::Commit(attempt(0, 1)));
+        schedule.committed(CommittedBy::Records);
+        assert_eq!(schedule.at_gate(), GateStep::Commit(attempt(1, 0)));
     }
 }

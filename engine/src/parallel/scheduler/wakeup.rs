@@ -1,91 +1,101 @@
-//! Where the threads of a block wait for work, and whom a change of the plan wakes.
+//! Where the threads of a block wait for work, and which thread a change of the schedule wakes.
 //!
-//! Of the workers that find nothing one stays on the watch for a while; the others go to sleep at
-//! once. So work that comes up is met by one thread, however many there are: it takes it, and calls
-//! the next one if there is more. The gate watches for itself. Promises that as long as there is work
-//! and a worker asleep, somebody is on the way to look.
+//! Of the workers that find no work one watches the event count for a while; the others sleep at once. The gate watches
+//! for itself. New work is so found by one thread, however many there are: it claims a batch, and wakes the next thread
+//! if there is more. Promises that while there is work and a worker sleeps, some thread is about to look for work.
+//!
+//! The story with two threads: worker B finds nothing, takes a snapshot of the event count under the lock, releases the
+//! lock and watches the count. Thread A changes the schedule under the lock, sees that there is work, advances the count
+//! under the lock, and releases it. B sees the new count and looks again. If B gives up watching before that, it takes
+//! the lock and compares the count with its snapshot: A has either advanced it, and B looks again, or A comes later,
+//! finds B among the sleepers, and wakes it. No change falls between the two.
 
 use blockloom_state::sync::{Condvar, Mutex, MutexGuard};
 
 use crate::{
-    parallel::scheduler::{priority::Claimant, status::Plan},
+    parallel::scheduler::{priority::Claimant, status::Schedule},
     threads::event_count::EventCount,
 };
 
-/// How often a thread looks for news before it goes to sleep. Waking somebody up costs some
-/// microseconds, as much as this takes.
-const LOOKS_BEFORE_SLEEP: u32 = if cfg!(feature = "shuttle") { 1 } else { 150 };
+/// How often a thread reads the event count before it sleeps. Waking a thread takes some microseconds, about as long as
+/// this.
+const SPINS_BEFORE_SLEEP: u32 = if cfg!(feature = "shuttle") { 1 } else { 150 };
 
-/// The plan, and the threads that wait for it to change.
+/// The schedule, and the threads that wait for it to change.
 #[derive(Debug)]
-pub(super) struct Shared {
-    state: Mutex<State>,
+pub(super) struct SharedSchedule {
+    state: Mutex<WaitState>,
     workers: Condvar,
     gate: Condvar,
-    /// Of changes after which somebody may find work.
-    news: EventCount,
+    /// Counts changes after which a thread may find work.
+    changes: EventCount,
 }
 
 #[derive(Debug)]
-struct State {
-    plan: Plan,
-    /// Whether a worker is on the watch, or was woken and has not looked yet.
+struct WaitState {
+    schedule: Schedule,
+    /// Whether a worker watches the event count, or was woken and has not looked yet.
     is_watched: bool,
-    /// Workers that sleep, or were woken and have not looked yet.
+    /// How many workers sleep, or were woken and have not looked yet.
     asleep: usize,
     is_gate_asleep: bool,
 }
 
-/// The plan while nobody else has it.
-pub(super) struct Locked<'s> {
-    shared: &'s Shared,
-    state: MutexGuard<'s, State>,
+/// The schedule while this thread has the lock.
+pub(super) struct LockedSchedule<'s> {
+    shared: &'s SharedSchedule,
+    state: MutexGuard<'s, WaitState>,
 }
 
-/// What whoever changed the plan does next.
+/// What the thread that changed the schedule does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Then {
-    /// It looks for work: it need not call anybody for what it takes itself.
-    Looks,
+pub(super) enum NextAction {
+    /// It looks for work itself, so it wakes no worker for the first batch.
+    FindWork,
     /// Something else.
-    GoesOn,
+    Other,
 }
 
-/// Whom a change wakes.
+/// Which thread a change wakes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wake {
-    Nobody,
+    None,
     Worker,
     Gate,
 }
 
-impl Shared {
-    /// Nobody waits for `plan` yet.
-    pub(super) fn new(plan: Plan) -> Self {
-        let state = State { plan, is_watched: false, asleep: 0, is_gate_asleep: false };
+impl SharedSchedule {
+    /// A schedule that no thread waits for yet.
+    pub(super) fn new(schedule: Schedule) -> Self {
+        let state = WaitState { schedule, is_watched: false, asleep: 0, is_gate_asleep: false };
         Self {
             state: Mutex::new(state),
             workers: Condvar::default(),
             gate: Condvar::default(),
-            news: EventCount::default(),
+            changes: EventCount::default(),
         }
     }
 
-    /// Waits for the plan.
-    pub(super) fn lock(&self) -> Locked<'_> {
-        Locked { shared: self, state: self.state.lock() }
+    /// Takes the lock.
+    pub(super) fn lock(&self) -> LockedSchedule<'_> {
+        LockedSchedule { shared: self, state: self.state.lock() }
     }
 
-    /// The worker or the gate waits until it finds something in the plan.
-    pub(super) fn find<T>(&self, who: Claimant, waits: &mut u64, look: impl Fn(&mut Plan) -> Option<T>) -> T {
+    /// Waits until `look` finds something in the schedule.
+    pub(super) fn find<T>(
+        &self,
+        claimant: Claimant,
+        waits: &mut u64,
+        look: impl Fn(&mut Schedule) -> Option<T>,
+    ) -> T {
         let mut locked = self.lock();
         loop {
-            if let Some(found) = look(&mut locked.state.plan) {
-                locked.call_another();
+            if let Some(found) = look(&mut locked.state.schedule) {
+                locked.wake_another();
                 return found;
             }
             *waits += 1;
-            locked = match who {
+            locked = match claimant {
                 Claimant::Worker => locked.wait_as_worker(),
                 Claimant::Gate => locked.wait_as_gate(),
             };
@@ -94,50 +104,51 @@ impl Shared {
 
     fn wake(&self, wake: Wake) {
         match wake {
-            Wake::Nobody => {}
+            Wake::None => {}
             Wake::Worker => self.workers.notify_one(),
             Wake::Gate => self.gate.notify_one(),
         }
     }
 }
 
-impl<'s> Locked<'s> {
-    pub(super) fn plan(&mut self) -> &mut Plan {
-        &mut self.state.plan
+impl<'s> LockedSchedule<'s> {
+    pub(super) fn schedule(&mut self) -> &mut Schedule {
+        &mut self.state.schedule
     }
 
-    /// Tells others that the plan has changed, if any of them finds something to do now. Otherwise
-    /// nobody is to come and look: that would only take the lock, and the lines under it, away from
-    /// who works.
-    pub(super) fn tell(mut self, then: Then) {
+    /// Announces a change of the schedule if it gives a waiting thread work. Otherwise the waiting threads are not
+    /// disturbed: they would only take the lock, and its cache lines, away from the others.
+    pub(super) fn notify(mut self, next: NextAction) {
         let shared = self.shared;
-        if self.state.plan.is_over() {
-            shared.news.advance();
+        if self.state.schedule.is_over() {
+            shared.changes.advance();
             drop(self.state);
             shared.workers.notify_all();
             shared.gate.notify_one();
             return;
         }
-        let (has_work, is_gate_needed) = (self.state.plan.has_work(), self.state.plan.is_gate_needed());
+        let (has_work, is_gate_needed) =
+            (self.state.schedule.has_work(), self.state.schedule.is_gate_needed());
         if has_work || is_gate_needed {
-            shared.news.advance();
+            shared.changes.advance();
         }
         let wakes_gate = is_gate_needed && self.state.is_gate_asleep;
-        let call = if has_work && then == Then::GoesOn { self.state.call_somebody() } else { Wake::Nobody };
+        let wake =
+            if has_work && next == NextAction::Other { self.state.thread_to_wake() } else { Wake::None };
         drop(self.state);
-        shared.wake(call);
+        shared.wake(wake);
         if wakes_gate {
             shared.wake(Wake::Gate);
         }
     }
 
-    /// Calls another thread, after this one has found something, if it would find something as well.
-    fn call_another(mut self) {
+    /// Wakes another thread if it would find work as well, after this one has found some.
+    fn wake_another(mut self) {
         let shared = self.shared;
         let state = &mut *self.state;
         let is_idle = state.asleep > 0 || state.is_gate_asleep;
-        let has_work = is_idle && !state.plan.is_over() && state.plan.has_work();
-        let wake = if has_work { state.call_somebody() } else { Wake::Nobody };
+        let has_work = is_idle && !state.schedule.is_over() && state.schedule.has_work();
+        let wake = if has_work { state.thread_to_wake() } else { Wake::None };
         drop(self.state);
         shared.wake(wake);
     }
@@ -146,30 +157,30 @@ impl<'s> Locked<'s> {
         let shared = self.shared;
         if !self.state.is_watched {
             self.state.is_watched = true;
-            let seen = shared.news.snapshot();
+            let snapshot = shared.changes.snapshot();
             drop(self.state);
-            shared.news.spin_until_changed(seen, LOOKS_BEFORE_SLEEP);
+            shared.changes.spin_until_changed(snapshot, SPINS_BEFORE_SLEEP);
             self = shared.lock();
             self.state.is_watched = false;
-            if shared.news.snapshot() != seen {
+            if shared.changes.snapshot() != snapshot {
                 return self;
             }
         }
         self.state.asleep += 1;
         let mut state = shared.workers.wait(self.state);
         state.asleep -= 1;
-        // Whoever woke this thread counts on its watching.
+        // The thread that woke this one set the flag.
         state.is_watched = false;
         Self { shared, state }
     }
 
     fn wait_as_gate(self) -> Self {
         let shared = self.shared;
-        let seen = shared.news.snapshot();
+        let snapshot = shared.changes.snapshot();
         drop(self.state);
-        shared.news.spin_until_changed(seen, LOOKS_BEFORE_SLEEP);
+        shared.changes.spin_until_changed(snapshot, SPINS_BEFORE_SLEEP);
         let mut locked = shared.lock();
-        if shared.news.snapshot() == seen {
+        if shared.changes.snapshot() == snapshot {
             locked.state.is_gate_asleep = true;
             locked.state = shared.gate.wait(locked.state);
             locked.state.is_gate_asleep = false;
@@ -178,18 +189,18 @@ impl<'s> Locked<'s> {
     }
 }
 
-impl State {
-    /// Calls a worker that sleeps, if none is on the watch; or the gate, if all of them are busy.
-    fn call_somebody(&mut self) -> Wake {
+impl WaitState {
+    /// Which thread to wake: a sleeping worker if none watches, or the gate if all workers are busy.
+    fn thread_to_wake(&mut self) -> Wake {
         if self.is_watched {
-            Wake::Nobody
+            Wake::None
         } else if self.asleep > 0 {
             self.is_watched = true;
             Wake::Worker
         } else if self.is_gate_asleep {
             Wake::Gate
         } else {
-            Wake::Nobody
+            Wake::None
         }
     }
 }

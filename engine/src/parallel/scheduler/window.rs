@@ -1,101 +1,96 @@
-//! How far past the frontier speculation may run.
+//! The window: how far past the frontier speculation may run.
 //!
-//! Grows when runs turn out to be worth it and shrinks when they do not. Where nothing pays it
-//! closes altogether, and is tried again at growing distances: a hopeless block costs one core.
+//! It grows when records are committed and shrinks when they are stale. Where all of them are stale it closes, and
+//! opens again after a growing number of commits: a block that cannot be parallelised costs one core.
 
-/// The reach at the start of a block.
-const REACH_AT_START: usize = 32;
-/// The furthest reach for each thread: so many records are held at once at most.
-const FURTHEST: usize = 64;
-/// After so many commits at most a closed window is tried again.
-const LONGEST_REST: usize = 4096;
+use blockloom_state::Publication;
 
-/// From so many commits on a rest is a long one: little of what happens in it matters after it.
-const LONG_REST: usize = 512;
-
-/// Whether a window is closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Closure {
-    /// It is not, or will not be after the next commit.
-    None,
-    /// For a while.
-    Short,
-    /// For long.
-    Long,
-}
+/// Batches past the frontier at the start of a block.
+const START_REACH: usize = 32;
+/// The largest reach for each thread, in batches. It bounds how many records are held at once.
+const MAX_REACH_PER_THREAD: usize = 64;
+/// The longest time that the window stays closed, in commits.
+const MAX_PAUSE: usize = 4096;
+/// From this pause on, in commits, effects that are committed meanwhile are not published: few of them matter
+/// when it ends.
+const LONG_PAUSE: usize = 512;
+/// The first pause, in commits.
+const MIN_PAUSE: usize = 4;
 
 /// How far speculation may run.
 #[derive(Debug)]
 pub(super) struct Window {
     reach: usize,
-    furthest: usize,
-    /// By how much it grows for each run that paid.
+    max_reach: usize,
+    /// By how much the reach grows for each committed record.
     step: usize,
-    /// How many commits a closed window stays closed.
-    rest: usize,
-    rest_left: usize,
-    /// How long it is closed in all this time.
-    closure: usize,
+    /// How many commits the next pause lasts.
+    next_pause: usize,
+    /// How many commits of this pause are left, and how many it has.
+    pause_left: usize,
+    pause: usize,
     widest: usize,
 }
 
 impl Window {
-    /// A window for so many threads.
+    /// A window for a number of threads.
     pub(super) fn new(threads: usize) -> Self {
-        let furthest = FURTHEST * threads;
-        let reach = REACH_AT_START.min(furthest).max(2 * threads);
-        Self { reach, furthest, step: threads.max(2), rest: 4, rest_left: 0, closure: 0, widest: reach }
+        let max_reach = MAX_REACH_PER_THREAD * threads;
+        let reach = START_REACH.min(max_reach).max(2 * threads);
+        let step = threads.max(2);
+        Self { reach, max_reach, step, next_pause: MIN_PAUSE, pause_left: 0, pause: 0, widest: reach }
     }
 
-    /// How many transactions after the frontier may be run.
+    /// How many batches after the frontier may run.
     pub(super) fn reach(&self) -> usize {
         self.reach
     }
 
-    /// Whether it is closed and will still be closed after the next commit.
-    pub(super) fn closure(&self) -> Closure {
-        if self.reach > 0 || self.rest_left <= 1 {
-            Closure::None
-        } else if self.closure < LONG_REST {
-            Closure::Short
+    /// When speculative runs will read what is committed now: at once, after a short pause, or too late for it to
+    /// matter. A pause that ends with the next commit counts as none.
+    pub(super) fn publication(&self) -> Publication {
+        if self.reach > 0 || self.pause_left <= 1 {
+            Publication::Immediate
+        } else if self.pause < LONG_PAUSE {
+            Publication::Deferred
         } else {
-            Closure::Long
+            Publication::Off
         }
     }
 
-    /// The furthest that it ever was.
+    /// The largest reach so far.
     pub(super) fn widest(&self) -> usize {
         self.widest
     }
 
-    /// Whether nothing was for nothing for a long time.
-    pub(super) fn is_calm(&self) -> bool {
-        self.reach == self.furthest
+    /// Whether no recent run was stale.
+    pub(super) fn is_at_maximum(&self) -> bool {
+        self.reach == self.max_reach
     }
 
-    /// A speculative run was committed.
-    pub(super) fn paid(&mut self) {
-        self.reach = (self.reach + self.step).min(self.furthest);
+    /// A record was committed.
+    pub(super) fn grow(&mut self) {
+        self.reach = (self.reach + self.step).min(self.max_reach);
         self.widest = self.widest.max(self.reach);
-        self.rest = (self.rest / 2).max(4);
+        self.next_pause = (self.next_pause / 2).max(MIN_PAUSE);
     }
 
-    /// A speculative run was for nothing.
-    pub(super) fn wasted(&mut self) {
+    /// A speculative run was stale.
+    pub(super) fn shrink(&mut self) {
         if self.reach > 1 {
             self.reach -= (self.reach / 3).max(1);
         } else if self.reach == 1 {
             self.reach = 0;
-            (self.rest_left, self.closure) = (self.rest, self.rest);
-            self.rest = (self.rest * 2).min(LONGEST_REST);
+            (self.pause_left, self.pause) = (self.next_pause, self.next_pause);
+            self.next_pause = (self.next_pause * 2).min(MAX_PAUSE);
         }
     }
 
-    /// A transaction was committed: a closed window comes closer to being tried again.
-    pub(super) fn moved(&mut self) {
+    /// A batch was committed: a pause comes closer to its end.
+    pub(super) fn advance(&mut self) {
         if self.reach == 0 {
-            self.rest_left = self.rest_left.saturating_sub(1);
-            if self.rest_left == 0 {
+            self.pause_left = self.pause_left.saturating_sub(1);
+            if self.pause_left == 0 {
                 self.reach = 1;
             }
         }
@@ -107,62 +102,62 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_closes_where_nothing_pays_and_is_tried_ever_more_seldom() {
+    fn where_every_run_is_stale_pauses_get_longer() {
         let mut window = Window::new(2);
         let mut runs = 0;
         for _ in 0..2000 {
             if window.reach() > 0 {
-                window.wasted();
+                window.shrink();
                 runs += 1;
             }
-            window.moved();
+            window.advance();
         }
-        assert!(runs < 40, "{runs} runs of 2000 were for nothing");
+        assert!(runs < 40, "{runs} of 2000 runs were stale");
     }
 
     #[test]
-    fn a_rest_is_a_long_one_when_several_tries_were_in_vain() {
+    fn after_several_pauses_effects_are_not_published_any_more() {
         let mut window = Window::new(2);
-        let mut closures = Vec::new();
+        let mut publications = Vec::new();
         for _ in 0..3000 {
             if window.reach() > 0 {
-                window.wasted();
+                window.shrink();
             }
-            if closures.last() != Some(&window.closure()) {
-                closures.push(window.closure());
+            if publications.last() != Some(&window.publication()) {
+                publications.push(window.publication());
             }
-            window.moved();
+            window.advance();
         }
-        let (first_long, _) =
-            closures.iter().enumerate().find(|(_, closure)| **closure == Closure::Long).expect("one is long");
-        assert!(closures[..first_long].contains(&Closure::Short));
-        assert!(!closures[first_long..].contains(&Closure::Short), "{closures:?}");
-        assert!(closures[first_long..].contains(&Closure::None), "it is tried again: {closures:?}");
+        let first_off = publications.iter().position(|publication| *publication == Publication::Off);
+        let (short, long) = publications.split_at(first_off.expect("a pause gets long"));
+        assert!(short.contains(&Publication::Deferred));
+        assert!(!long.contains(&Publication::Deferred), "{publications:?}");
+        assert!(long.contains(&Publication::Immediate), "the window opens again: {publications:?}");
     }
 
     #[test]
-    fn it_opens_again_where_runs_pay() {
+    fn it_opens_again_where_records_are_committed() {
         let mut window = Window::new(2);
         while window.reach() > 0 {
-            window.wasted();
+            window.shrink();
         }
         for _ in 0..1000 {
-            window.moved();
+            window.advance();
             if window.reach() > 0 {
-                window.paid();
+                window.grow();
             }
         }
-        assert_eq!(window.reach(), 2 * FURTHEST);
-        assert_eq!(window.widest(), 2 * FURTHEST);
+        assert_eq!(window.reach(), 2 * MAX_REACH_PER_THREAD);
+        assert_eq!(window.widest(), 2 * MAX_REACH_PER_THREAD);
     }
 
     #[test]
-    fn it_is_calm_once_it_cannot_grow_any_more_and_until_something_is_wasted() {
+    fn it_is_at_its_maximum_until_a_run_is_stale() {
         let mut window = Window::new(2);
-        assert!(!window.is_calm());
-        (0..FURTHEST).for_each(|_| window.paid());
-        assert!(window.is_calm());
-        window.wasted();
-        assert!(!window.is_calm());
+        assert!(!window.is_at_maximum());
+        (0..MAX_REACH_PER_THREAD).for_each(|_| window.grow());
+        assert!(window.is_at_maximum());
+        window.shrink();
+        assert!(!window.is_at_maximum());
     }
 }

@@ -1,4 +1,4 @@
-//! Every rule of a header: a valid one, then one thing broken.
+//! Tests of every rule of a header: a valid header, then headers with one wrong value.
 
 use EthereumHardfork::*;
 use alloy_eips::eip1559::{BaseFeeParams, calc_next_block_base_fee};
@@ -34,7 +34,7 @@ fn base(fork: EthereumHardfork) -> (Rules, Header, Header) {
     };
     let mut header = Header { number: 101, timestamp: 1_010, ..parent.clone() };
     header.slot_number = since(Amsterdam).map(|()| 71);
-    // Ten seconds are quick under Frontier's formula, and what is wished for under the later ones.
+    // After ten seconds the difficulty rises under Frontier's formula, and stays under later ones.
     header.difficulty += U256::from(if fork == Frontier { 1_000 } else { 0 });
     (rules, header, parent)
 }
@@ -53,7 +53,7 @@ fn a_header_that_follows_its_parent_passes_under_every_fork() {
 }
 
 #[test]
-fn a_header_with_one_thing_wrong_is_told_which() {
+fn a_header_with_one_wrong_value_is_refused_for_it() {
     type Break = fn(&mut Header, &mut Header);
     let difficulty =
         |expected, found| Error::Difficulty { expected: U256::from(expected), found: U256::from(found) };
@@ -88,7 +88,7 @@ fn a_header_with_one_thing_wrong_is_told_which() {
 }
 
 #[test]
-fn a_field_is_there_exactly_from_its_fork_on() {
+fn a_field_exists_exactly_from_its_fork_on() {
     type Flip = fn(&mut Header);
     fn flip<T: Default>(field: &mut Option<T>) {
         *field = if field.is_some() { None } else { Some(T::default()) };
@@ -118,7 +118,7 @@ fn a_field_is_there_exactly_from_its_fork_on() {
 }
 
 #[test]
-fn the_gas_limit_stays_near_the_parents_which_counts_twice_at_london() {
+fn the_gas_limit_stays_near_the_parents_limit_and_near_twice_of_it_at_london() {
     let (low, high) = (4_999, 1 << 63);
     let change = |parent, found| Err(Error::GasLimitChange { parent, found });
     let table = [
@@ -182,7 +182,7 @@ fn the_excess_blob_gas_follows_the_parents_blobs() {
 }
 
 #[test]
-fn ten_blocks_carry_the_extra_data_of_the_dao() {
+fn ten_blocks_have_the_extra_data_of_the_dao_fork() {
     let rules = Rules { dao_block: Some(100), ..Rules::mainnet(Homestead) };
     let plain = Error::ExtraDataOfDao { expected: DAO_EXTRA_DATA, found: Bytes::new() };
     for (number, expected) in [(99, Ok(())), (100, Err(plain.clone())), (109, Err(plain)), (110, Ok(()))] {
@@ -193,7 +193,7 @@ fn ten_blocks_carry_the_extra_data_of_the_dao() {
     }
 }
 
-/// A number that a header may claim, often an extreme one.
+/// A number for a header field, often an extreme one.
 fn number() -> impl Strategy<Value = u64> {
     let extremes = [0, 1, 4_999, 5_000, BLOB, u64::MAX / 2, u64::MAX / 2 + 1, u64::MAX - 1, u64::MAX];
     prop_oneof![proptest::sample::select(extremes.to_vec()), any::<u64>()]
@@ -216,19 +216,19 @@ fn hostile() -> impl Strategy<Value = Header> {
 
 proptest! {
     #[test]
-    fn no_header_is_too_hostile(
+    fn a_hostile_header_causes_no_panic(
         fork in proptest::sample::select(EthereumHardfork::VARIANTS), header in hostile(), parent in hostile(),
     ) {
-        // One by one, so that none hides behind the one before it.
+        // Each check is called directly, so that no error of an earlier check hides it.
         let rules = Rules::mainnet(fork);
-        let _ = (check_place(&header, &parent), check_fields(&rules, &header), check_gas(&header, &parent));
+        let _ = (check_position(&header, &parent), check_fields(&rules, &header), check_gas(&header, &parent));
         let _ = (check_base_fee(&header, &parent), check_work(&rules, &header, &parent));
         let _ = (check_blobs(&rules, &header, &parent), check_slot(&header, &parent));
         prop_assert!(check_header(&rules, &header, &parent).is_err());
     }
 
     #[test]
-    fn the_base_fee_is_alloys_where_that_is_defined(
+    fn the_base_fee_equals_alloys_where_alloys_does_not_overflow(
         fee in 0..u64::MAX / 2, gas_limit in 5_000..u64::MAX / 2, used in any::<prop::sample::Index>(),
     ) {
         let gas_used = used.index(usize::try_from(gas_limit).unwrap_or(usize::MAX)) as u64;

@@ -3,7 +3,7 @@
 
 use std::{ops::ControlFlow, sync::LazyLock};
 
-use blockloom_engine::{Block, BlockError, Engine, Outcome, BlockStep, Receipt, CommittedStep};
+use blockloom_engine::{Block, BlockError, BlockStep, CommittedStep, Engine, Outcome, Receipt};
 use blockloom_fuzz::{JitteryBase, difference, engine_on, engines};
 use blockloom_state::{Changes, MemoryStore};
 use revm::context_interface::result::ResultGas;

@@ -18,7 +18,7 @@ use std::{
 use alloy_consensus::{ReceiptEnvelope, proofs::calculate_receipt_root};
 use alloy_hardforks::EthereumHardfork::{self, *};
 use alloy_primitives::{Address, U256};
-use blockloom_engine::{BlockError, Invalid, Outcome, BlockStep, Reason};
+use blockloom_engine::{BlockError, BlockStep, Invalid, Outcome, Reason};
 use blockloom_fuzz::{HostileBlock, disagreement, engine_on, hostile_block};
 use blockloom_state::{Allocation, MemoryStore};
 use proptest::{
@@ -140,8 +140,8 @@ fn execute_whole(HostileBlock { base, block, .. }: &HostileBlock) -> Result<Outc
     }
     let mut state = base.clone();
     let mut roots = Vec::new();
-    let outcome = engine.execute_with(base, block, |step| {
-        state.apply(&step.changes).unwrap();
+    let outcome = engine.execute_with(base, block, |committed| {
+        state.apply(&committed.changes).unwrap();
         if let BlockStep::Transaction(..) = committed.step {
             roots.push(state.root());
         }

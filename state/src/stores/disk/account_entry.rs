@@ -1,35 +1,35 @@
-//! What is kept of an account, and how: its balance, nonce and code hash, and where its storage is.
+//! The stored form of an account: balance, nonce, code hash, and the identity and root of its storage.
 
 use alloy_primitives::{B256, KECCAK256_EMPTY, U256};
 use alloy_trie::{EMPTY_ROOT_HASH, TrieAccount};
 
 use crate::model::account::Account;
 
-/// The number of a life. A slot belongs to a life: when the life ends, its slots are out of reach, and
-/// swept up later.
+/// The number of a life. A slot belongs to a life. When the life ends, its slots are unreachable and are pruned
+/// later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct LifeId(u64);
 
 impl LifeId {
-    /// The first one. What would be the one before it stands for the trie of accounts.
+    /// The first life. Number 0 identifies the account trie.
     pub(super) const FIRST: Self = Self(1);
 
-    /// The one that begins after it.
+    /// The next life.
     pub(super) const fn next(self) -> Self {
         Self(self.0 + 1)
     }
 
-    /// As a number.
+    /// The number.
     pub(super) const fn get(self) -> u64 {
         self.0
     }
 
-    /// So that those that began earlier sort first.
+    /// The big-endian bytes: earlier lives sort first.
     pub(super) const fn to_bytes(self) -> [u8; 8] {
         self.0.to_be_bytes()
     }
 
-    /// The one with these bytes.
+    /// The life with these big-endian bytes.
     pub(super) const fn from_bytes(bytes: [u8; 8]) -> Self {
         Self(u64::from_be_bytes(bytes))
     }
@@ -41,22 +41,22 @@ impl From<u64> for LifeId {
     }
 }
 
-/// The storage of an account that has, or had, any.
+/// The storage of an account that has or had slots in this life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Storage {
-    /// The life that its slots belong to.
+pub(super) struct StorageEntry {
+    /// The life of its slots.
     pub(super) life: LifeId,
     /// The root of its trie.
     pub(super) root: B256,
 }
 
-/// What is kept of an account.
+/// The stored form of an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct AccountEntry {
     /// Balance, nonce and code hash.
     pub(super) account: Account,
-    /// Its storage; `None` as long as no slot was written in this life. One that is empty may be forgotten.
-    pub(super) storage: Option<Storage>,
+    /// The storage; `None` while no slot was written in this life. An empty storage may be dropped.
+    pub(super) storage: Option<StorageEntry>,
 }
 
 const HAS_CODE: u8 = 1 << 6;
@@ -64,18 +64,18 @@ const HAS_STORAGE: u8 = 1 << 7;
 const BALANCE_LENGTH: u8 = HAS_CODE - 1;
 
 impl AccountEntry {
-    /// The account as the trie has it.
+    /// The account's leaf in the trie.
     pub(super) fn leaf(&self) -> TrieAccount {
         self.account.into_leaf(self.storage_root())
     }
 
-    /// The root of its storage, whether it has any or not.
+    /// The storage root, also of an account without storage.
     pub(super) fn storage_root(&self) -> B256 {
         self.storage.map_or(EMPTY_ROOT_HASH, |storage| storage.root)
     }
 
-    /// A first byte that says what there is and how long the balance is, the balance, the hash of the code,
-    /// life and root of the storage, and the nonce.
+    /// Encodes the entry: a byte with flags and the length of the balance, the balance, the code hash, the life and
+    /// root of the storage, and the nonce.
     pub(super) fn encode(&self) -> Vec<u8> {
         let Account { balance, nonce, code_hash } = self.account;
         let balance = balance.to_be_bytes_trimmed_vec();
@@ -86,7 +86,7 @@ impl AccountEntry {
             bytes[0] |= HAS_CODE;
             bytes.extend(code_hash);
         }
-        if let Some(Storage { life, root }) = self.storage {
+        if let Some(StorageEntry { life, root }) = self.storage {
             bytes[0] |= HAS_STORAGE;
             bytes.extend(life.to_bytes());
             bytes.extend(root);
@@ -95,7 +95,7 @@ impl AccountEntry {
         bytes
     }
 
-    /// The account that these bytes keep; `None` if none does.
+    /// Decodes an entry; `None` if the bytes are invalid.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let (&flags, rest) = bytes.split_first()?;
         let (balance, mut rest) = rest.split_at_checked(usize::from(flags & BALANCE_LENGTH))?;
@@ -108,12 +108,12 @@ impl AccountEntry {
         let mut storage = None;
         if flags & HAS_STORAGE != 0 {
             let (life, after) = rest.split_first_chunk()?;
-            // The first number stands for the accounts, and nothing follows the last one.
+            // Number 0 is the account trie, and the last number has no successor.
             if matches!(u64::from_be_bytes(*life), 0 | u64::MAX) {
                 return None;
             }
             let (root, after) = after.split_first_chunk::<32>()?;
-            storage = Some(Storage { life: LifeId::from_bytes(*life), root: root.into() });
+            storage = Some(StorageEntry { life: LifeId::from_bytes(*life), root: root.into() });
             rest = after;
         }
         let nonce = U256::try_from_be_slice(rest)?.try_into().ok()?;
@@ -129,19 +129,19 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_kept_is_what_was_put(
+        fn an_encoded_entry_decodes_to_itself(
             balance: [u8; 32], zeros in 0usize..32, nonce: u64, code: Option<[u8; 32]>, root: Option<[u8; 32]>,
         ) {
             let balance = U256::from_be_bytes(balance) >> (8 * zeros);
             let code_hash = code.map_or(KECCAK256_EMPTY, B256::from);
-            let storage = root.map(|root| Storage { life: LifeId::from(nonce / 2 + 1), root: root.into() });
+            let storage = root.map(|root| StorageEntry { life: LifeId::from(nonce / 2 + 1), root: root.into() });
             let entry = AccountEntry { account: Account { balance, nonce, code_hash }, storage };
             let bytes = entry.encode();
             prop_assert_eq!(AccountEntry::decode(&bytes), Some(entry));
         }
 
         #[test]
-        fn any_bytes_are_an_account_or_none(bytes in proptest::collection::vec(any::<u8>(), 0..120)) {
+        fn any_bytes_decode_to_an_entry_or_are_invalid(bytes in proptest::collection::vec(any::<u8>(), 0..120)) {
             if let Some(entry) = AccountEntry::decode(&bytes) {
                 prop_assert_eq!(AccountEntry::decode(&entry.encode()), Some(entry));
             }

@@ -1,17 +1,17 @@
-//! What is kept of a block itself.
+//! The metadata that a store keeps of each of the last blocks.
 
 use alloy_primitives::{B256, Bytes};
 use alloy_rlp::{RlpDecodable, RlpEncodable};
 
-/// A block that a store holds the state of.
+/// A block whose state a store has or had.
 #[derive(Clone, Debug, Default, PartialEq, Eq, RlpEncodable, RlpDecodable)]
 pub struct BlockMetadata {
-    /// Its number.
+    /// The number of the block.
     pub number: u64,
-    /// Its hash.
+    /// The hash of the block.
     pub hash: B256,
-    /// The root of the state after it.
+    /// The state root after the block.
     pub root: B256,
-    /// Whatever its owner wants to find with it: a header, for one.
+    /// Data of the client, for example the header.
     pub note: Bytes,
 }

@@ -1,47 +1,47 @@
-//! What keeping a staged block writes, and what the cache learns of it.
+//! The database writes and cache updates of a staged block.
 
 use alloy_trie::Nibbles;
 
 use crate::{
     stores::disk::{
         DiskStore,
-        cache::{CacheValue, CacheKey},
         account_entry::LifeId,
+        cache::{CacheKey, CacheValue},
         keys::{Key, TrieId},
-        stage::{Staged, StagedAccount, StagedSlot},
+        staged::{Staged, StagedAccount, StagedSlot},
         tables::Batch,
         undo::Undo,
     },
     trie::sparse::NodeChanges,
 };
 
-/// What is written of a block.
+/// The writes of a block.
 #[derive(Debug, Default)]
 pub(super) struct BlockWrites {
     pub(super) batch: Batch,
     pub(super) undo: Undo,
     /// The lives that ended.
     pub(super) ended: Vec<LifeId>,
-    /// What the cache has to say from then on, or no more.
-    pub(super) answers: Vec<(CacheKey, Option<CacheValue>)>,
+    /// The cache updates; `None` removes an entry.
+    pub(super) cached: Vec<(CacheKey, Option<CacheValue>)>,
 }
 
 impl DiskStore {
-    /// What keeping what was staged writes. The upper part of the accounts' trie stays in memory.
-    pub(super) fn writing(&self, staged: Staged) -> BlockWrites {
-        let Staged { root, accounts, codes, nodes, trie, looked_up, .. } = staged;
-        let hashes = accounts.iter().flatten().map(|account| account.hash).chain(looked_up);
+    /// The writes of a staged block. Keeps the upper part of its account trie in memory.
+    pub(super) fn block_writes(&self, staged: Staged) -> BlockWrites {
+        let Staged { root, accounts, codes, nodes, trie, prefetched, .. } = staged;
+        let hashes = accounts.iter().flatten().map(|account| account.hash).chain(prefetched);
         let mut keys: Vec<_> = hashes.map(Nibbles::unpack).collect();
         keys.sort_unstable();
-        self.resident.keep(root, trie, &keys);
-        let mut writing = BlockWrites::default();
-        writing.add_nodes(TrieId::Accounts, nodes);
-        accounts.into_iter().flatten().for_each(|account| writing.add_account(account));
+        self.upper_trie.keep(root, trie, &keys);
+        let mut writes = BlockWrites::default();
+        writes.add_nodes(TrieId::Accounts, nodes);
+        accounts.into_iter().flatten().for_each(|account| writes.add_account(account));
         for (hash, code) in codes {
-            writing.batch.insert(Key::code(hash), Some(code.original_bytes().to_vec()));
-            writing.answers.push((CacheKey::Code(hash), Some(CacheValue::Code(code))));
+            writes.batch.insert(Key::code(hash), Some(code.original_bytes().to_vec()));
+            writes.cached.push((CacheKey::Code(hash), Some(CacheValue::Code(code))));
         }
-        writing
+        writes
     }
 }
 
@@ -50,7 +50,7 @@ impl BlockWrites {
         let StagedAccount { address, hash, before, after, slots, nodes } = account;
         self.batch.insert(TrieId::Accounts.leaf(hash), after.map(|entry| entry.encode()));
         self.undo.add_account(hash, before.as_ref());
-        self.answers.push((CacheKey::Account(address), Some(CacheValue::Account(after.map(Box::new)))));
+        self.cached.push((CacheKey::Account(address), Some(CacheValue::Account(after.map(Box::new)))));
         let life = after.and_then(|entry| entry.storage).map(|storage| storage.life);
         let life_before = before.and_then(|entry| entry.storage).map(|storage| storage.life);
         self.ended.extend(life_before.filter(|before| life != Some(*before)));
@@ -58,8 +58,8 @@ impl BlockWrites {
         for StagedSlot { key, hash, change } in slots {
             let value = (!change.after.is_zero()).then(|| change.after.to_be_bytes_trimmed_vec());
             self.batch.insert(TrieId::Storage(life).leaf(hash), value);
-            self.answers.push((CacheKey::Slot(life, key), Some(CacheValue::Slot(change.after))));
-            // What a new life began with is gone with it.
+            self.cached.push((CacheKey::Slot(life, key), Some(CacheValue::Slot(change.after))));
+            // Undoing a new life drops all its slots, so that they need no undo data.
             if life_before == Some(life) {
                 self.undo.add_slot(life, hash, change.before);
             }
@@ -69,20 +69,20 @@ impl BlockWrites {
         }
     }
 
-    /// Adds what became of the nodes of a trie.
+    /// Adds the changed nodes of a trie.
     pub(super) fn add_nodes(&mut self, trie: TrieId, nodes: NodeChanges) {
-        let question = |path| CacheKey::Node(trie.node(path));
-        self.answers.extend(nodes.gone.iter().map(|path| (question(path), None)));
-        let answer = |record: &Vec<u8>| Some(CacheValue::Node(record.as_slice().into()));
-        self.answers.extend(nodes.written.iter().map(|(path, record)| (question(path), answer(record))));
+        let cache_key = |path| CacheKey::Node(trie.node(path));
+        self.cached.extend(nodes.deleted.iter().map(|path| (cache_key(path), None)));
+        let cache_value = |record: &Vec<u8>| Some(CacheValue::Node(record.as_slice().into()));
+        self.cached.extend(nodes.written.iter().map(|(path, record)| (cache_key(path), cache_value(record))));
         nodes.write_into(&mut self.batch, trie);
     }
 }
 
 impl NodeChanges {
-    /// Adds what became of the nodes of a trie to what is written.
+    /// Adds the changed nodes of a trie to a batch.
     pub(super) fn write_into(self, batch: &mut Batch, trie: TrieId) {
-        batch.extend(self.gone.into_iter().map(|path| (trie.node(&path), None)));
+        batch.extend(self.deleted.into_iter().map(|path| (trie.node(&path), None)));
         batch.extend(self.written.into_iter().map(|(path, record)| (trie.node(&path), Some(record))));
     }
 }

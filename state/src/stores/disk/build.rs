@@ -1,4 +1,4 @@
-//! Building the tries of a state that is there already, in the order of its keys.
+//! Builds the tries of a flat state, in the order of its keys.
 
 use alloy_primitives::{B256, U256};
 use alloy_trie::EMPTY_ROOT_HASH;
@@ -7,26 +7,26 @@ use rayon::prelude::*;
 use crate::{
     stores::disk::{
         DiskStore,
-        account_entry::{AccountEntry, LifeId, Storage},
+        account_entry::{AccountEntry, LifeId, StorageEntry},
+        block_writes::BlockWrites,
         error::DiskError,
         genesis::AT_ONCE,
         keys::{Key, TrieId},
-        block_writes::BlockWrites,
     },
     trie::change::{Insertion, Presence},
 };
 
 impl DiskStore {
-    /// Builds the tries of all accounts and slots, which have none, and answers the root. The entries of
-    /// accounts with storage get its root.
+    /// Builds the tries of all accounts and slots, and returns the state root. Sets the storage roots in the account
+    /// entries.
     pub(super) fn build_tries(&mut self) -> Result<B256, DiskError> {
         let mut from = TrieId::Accounts.prefix();
         loop {
             let accounts = self.pairs(TrieId::Accounts, &from)?;
             let Some((last, _)) = accounts.last() else { break };
             from = TrieId::Accounts.leaf(*last).after();
-            let mut writing = BlockWrites::default();
-            let entries = self.build_storages(accounts, &mut writing)?;
+            let mut writes = BlockWrites::default();
+            let entries = self.build_storages(accounts, &mut writes)?;
             let leaf = |(hash, entry): &(B256, AccountEntry)| {
                 Insertion::new(*hash, alloy_rlp::encode(entry.leaf()), Presence::Unknown)
             };
@@ -36,45 +36,45 @@ impl DiskStore {
             let nodes = trie.take_changes();
             let root = nodes.root;
             let keys: Vec<_> = leaves.iter().map(|leaf| leaf.key).collect();
-            self.resident.keep(root, trie.into_root(), &keys);
+            self.upper_trie.keep(root, trie.into_root(), &keys);
             self.head.root = root;
-            writing.add_nodes(TrieId::Accounts, nodes);
-            self.write(writing)?;
+            writes.add_nodes(TrieId::Accounts, nodes);
+            self.write(writes)?;
         }
         Ok(self.head.root)
     }
 
-    /// Builds the storages of some accounts.
+    /// Builds the storage tries of some accounts.
     fn build_storages(
         &mut self,
         accounts: Vec<(B256, Vec<u8>)>,
-        writing: &mut BlockWrites,
+        writes: &mut BlockWrites,
     ) -> Result<Vec<(B256, AccountEntry)>, DiskError> {
         let decode = |(hash, bytes): (B256, Vec<u8>)| {
             Ok((hash, AccountEntry::decode(&bytes).ok_or_else(|| self.damaged_account(hash))?))
         };
         let mut entries = accounts.into_iter().map(decode).collect::<Result<Vec<_>, DiskError>>()?;
         for (hash, entry) in &mut entries {
-            if let Some(Storage { life, root }) = &mut entry.storage {
-                *root = self.build_storage(*life, writing)?;
-                writing.batch.insert(TrieId::Accounts.leaf(*hash), Some(entry.encode()));
-                if writing.batch.len() >= AT_ONCE {
-                    self.write(std::mem::take(writing))?;
+            if let Some(StorageEntry { life, root }) = &mut entry.storage {
+                *root = self.build_storage(*life, writes)?;
+                writes.batch.insert(TrieId::Accounts.leaf(*hash), Some(entry.encode()));
+                if writes.batch.len() >= AT_ONCE {
+                    self.write(std::mem::take(writes))?;
                 }
             }
         }
         Ok(entries)
     }
 
-    /// Builds the trie of a storage, piece by piece, and answers its root.
-    fn build_storage(&mut self, life: LifeId, writing: &mut BlockWrites) -> Result<B256, DiskError> {
+    /// Builds a storage trie part by part, and returns its root.
+    fn build_storage(&mut self, life: LifeId, writes: &mut BlockWrites) -> Result<B256, DiskError> {
         let trie = TrieId::Storage(life);
         let (mut from, mut root) = (trie.prefix(), EMPTY_ROOT_HASH);
         loop {
             let slots = self.pairs(trie, &from)?;
             let Some((last, _)) = slots.last() else { return Ok(root) };
             from = trie.leaf(*last).after();
-            let is_all = slots.len() < AT_ONCE;
+            let is_last = slots.len() < AT_ONCE;
             let leaf = |(hash, bytes): &(B256, Vec<u8>)| {
                 let value = U256::try_from_be_slice(bytes).ok_or_else(|| self.damaged_slot(*hash))?;
                 Ok(Insertion::new(*hash, alloy_rlp::encode(value), Presence::Unknown))
@@ -85,15 +85,15 @@ impl DiskStore {
             let nodes = part.take_changes();
             drop(part);
             root = nodes.root;
-            writing.add_nodes(trie, nodes);
-            if is_all {
+            writes.add_nodes(trie, nodes);
+            if is_last {
                 return Ok(root);
             }
-            self.write(std::mem::take(writing))?;
+            self.write(std::mem::take(writes))?;
         }
     }
 
-    /// What the next leaves of a trie hold, by their keys.
+    /// The keys and values of the next leaves of a trie.
     fn pairs(&self, trie: TrieId, from: &Key) -> Result<Vec<(B256, Vec<u8>)>, DiskError> {
         let pairs = self.tables.range(from, &trie.end())?.take(AT_ONCE);
         let pair = |pair: Result<(Vec<u8>, Vec<u8>), DiskError>| {
@@ -104,9 +104,9 @@ impl DiskStore {
         pairs.map(pair).collect()
     }
 
-    fn write(&mut self, writing: BlockWrites) -> Result<(), DiskError> {
-        self.tables.add(writing.batch);
-        self.cache.put_all(writing.answers);
+    fn write(&mut self, writes: BlockWrites) -> Result<(), DiskError> {
+        self.tables.add(writes.batch);
+        self.cache.put_all(writes.cached);
         self.tables.flush(None)
     }
 }

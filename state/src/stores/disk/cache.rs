@@ -1,4 +1,5 @@
-//! The read cache in front of the file: what was read or written last, for all threads, in so many bytes.
+//! The read cache in front of the database: the entries that were read or written last, within a byte limit.
+//! Shared by all threads.
 
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use crate::stores::disk::{
     keys::Key,
 };
 
-/// What something is asked for by.
+/// The key of a cached entry.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum CacheKey {
     Account(Address),
@@ -20,7 +21,7 @@ pub(super) enum CacheKey {
     Node(Key),
 }
 
-/// What the file says.
+/// A cached entry of the database.
 #[derive(Clone, Debug)]
 pub(super) enum CacheValue {
     Account(Option<Box<AccountEntry>>),
@@ -29,99 +30,99 @@ pub(super) enum CacheValue {
     Node(Arc<[u8]>),
 }
 
-/// How a cache fares.
+/// The statistics of the read cache.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CacheStatistics {
-    /// How many questions it answered.
+    /// The number of reads that hit the cache.
     pub hits: u64,
-    /// How many it did not.
+    /// The number of reads that missed it.
     pub misses: u64,
-    /// How much memory what it holds takes, about.
+    /// The approximate memory use, in bytes.
     pub bytes: u64,
-    /// How much it may take.
+    /// The limit of the memory use, in bytes.
     pub capacity: u64,
 }
 
 impl CacheStatistics {
-    /// The share of questions that it answered; zero if nobody asked.
+    /// The share of reads that hit the cache; zero without reads.
     pub fn hit_rate(&self) -> f64 {
-        let asked = self.hits + self.misses;
-        if asked == 0 { 0.0 } else { self.hits as f64 / asked as f64 }
+        let reads = self.hits + self.misses;
+        if reads == 0 { 0.0 } else { self.hits as f64 / reads as f64 }
     }
 }
 
-/// How much an answer takes.
+/// The memory use of an entry.
 #[derive(Clone, Debug)]
 struct Weights;
 
-/// What the cache itself needs for each answer, with the room that its tables have to spare.
+/// The memory that the cache needs for each entry, with the unused capacity of its tables.
 const OVERHEAD: u64 = (3 * (size_of::<CacheKey>() + size_of::<CacheValue>() + 21) / 2) as u64;
 
 impl Weighter<CacheKey, CacheValue> for Weights {
-    fn weight(&self, question: &CacheKey, answer: &CacheValue) -> u64 {
-        let asked = match question {
+    fn weight(&self, key: &CacheKey, value: &CacheValue) -> u64 {
+        let key_bytes = match key {
             CacheKey::Node(key) => key.heap_bytes(),
             CacheKey::Account(_) | CacheKey::Slot(..) | CacheKey::Code(_) => 0,
         };
-        let held = match answer {
+        let value_bytes = match value {
             CacheValue::Account(Some(_)) => size_of::<AccountEntry>(),
             CacheValue::Account(None) | CacheValue::Slot(_) => 0,
-            // A code is kept with a map of its jumps.
+            // A code is cached with its jump table.
             CacheValue::Code(code) => code.len() + code.len() / 8 + 128,
             CacheValue::Node(record) => record.len() + 16,
         };
-        OVERHEAD + (asked + held) as u64
+        OVERHEAD + (key_bytes + value_bytes) as u64
     }
 }
 
-/// The cache.
+/// The read cache.
 pub(super) struct Cache(sync::Cache<CacheKey, CacheValue, Weights>);
 
-/// How many parts it has, each with a lock of its own.
+/// The number of shards, each with its own lock.
 const SHARDS: usize = 64;
 
-/// How large an answer is that the cache reckons with.
+/// The expected size of an entry.
 const USUAL_BYTES: u64 = 300;
 
 impl Cache {
-    /// An empty cache that takes about so many bytes at most.
+    /// An empty cache that uses at most about this many bytes.
     pub(super) fn new(bytes: u64) -> Self {
         let options = OptionsBuilder::new()
             .weight_capacity(bytes)
             .shards(SHARDS)
             .estimated_items_capacity(usize::try_from(bytes / USUAL_BYTES).unwrap_or(usize::MAX))
             .build()
-            .expect("both capacities are said");
+            .expect("both capacities are set");
         let lifecycle = sync::DefaultLifecycle::default();
         Self(sync::Cache::with_options(options, Weights, DefaultHashBuilder::default(), lifecycle))
     }
 
-    /// What it says.
-    pub(super) fn get(&self, question: &CacheKey) -> Option<CacheValue> {
-        self.0.get(question)
+    /// The cached entry with this key.
+    pub(super) fn get(&self, key: &CacheKey) -> Option<CacheValue> {
+        self.0.get(key)
     }
 
-    /// Says something from now on.
-    pub(super) fn put(&self, question: CacheKey, answer: CacheValue) {
-        self.0.insert(question, answer);
+    /// Caches an entry.
+    pub(super) fn put(&self, key: CacheKey, value: CacheValue) {
+        self.0.insert(key, value);
     }
 
-    /// Says all of this from now on, in this order; nothing where there is no answer any more.
-    pub(super) fn put_all(&self, answers: Vec<(CacheKey, Option<CacheValue>)>) {
-        for (question, answer) in answers {
-            match answer {
-                Some(answer) => self.put(question, answer),
-                None => drop(self.0.remove(&question)),
+    /// Applies updates in order; `None` removes an entry.
+    pub(super) fn put_all(&self, updates: Vec<(CacheKey, Option<CacheValue>)>) {
+        for (key, value) in updates {
+            match value {
+                Some(value) => self.put(key, value),
+                None => drop(self.0.remove(&key)),
             }
         }
     }
 
-    /// Knows nothing any more.
+    /// Removes all entries.
     pub(super) fn clear(&self) {
         self.0.clear();
     }
 
-    /// How it fares.
+    /// The statistics since it was made.
     pub(super) fn statistics(&self) -> CacheStatistics {
         let Self(cache) = self;
         let (hits, misses) = (cache.hits(), cache.misses());

@@ -1,10 +1,8 @@
-//! The database under a store: one ordered space of keys, written in batches that are there whole or not
-//! at all.
+//! The database of a store: one ordered key space, written in atomic batches.
 //!
-//! Owns the database's folder and, beside it, the seal: a small file that says that this is a store, of
-//! which format, and which block was written last. The database leaves out the end of its journal where
-//! that was torn; the seal tells a torn end, which is none of ours, from one that was damaged later.
-//! The only file that names the database.
+//! Owns the folder of the database and, beside it, the superblock with the format and the last written block.
+//! The database drops the end of its journal if that is torn. The superblock distinguishes a torn end, which a
+//! crash causes, from damage to committed data. The only file that names the database library.
 
 use std::{
     fs,
@@ -24,18 +22,18 @@ use crate::stores::disk::{
     tables::{Batch, Pair},
 };
 
-/// How much of what was written lately the database keeps in memory, and in its journal.
+/// The sizes of the database's write buffer and of its journal.
 const MEMTABLE_BYTES: u64 = 32 << 20;
 const JOURNAL_BYTES: u64 = 128 << 20;
-/// How much of its tables it keeps in memory. What is asked for often is in the cache in front of it.
+/// The size of the database's own cache. Frequent reads hit the read cache in front of it.
 const CACHE_BYTES: u64 = 64 << 20;
 
 /// An open database.
 pub(super) struct DatabaseFile {
     path: PathBuf,
-    /// Nothing after something failed, until it is opened again.
+    /// `None` after a failure, until the database is opened again.
     open: Option<(Database, Keyspace)>,
-    seal: Superblock,
+    superblock: Superblock,
 }
 
 impl std::fmt::Debug for DatabaseFile {
@@ -44,33 +42,33 @@ impl std::fmt::Debug for DatabaseFile {
     }
 }
 
-/// Where the database is in the folder of a store.
+/// The path of the database in the folder of a store.
 fn database_path(path: &Path) -> PathBuf {
     path.join("state")
 }
 
 impl DatabaseFile {
-    /// Makes an empty one in an empty folder.
+    /// Creates an empty database in an empty folder.
     pub(super) fn create(path: &Path) -> Result<Self, DiskError> {
-        let seal = Superblock::create(path)?;
+        let superblock = Superblock::create(path)?;
         let open = open(path, Operation::Create)?;
-        Ok(Self { path: path.to_owned(), open: Some(open), seal })
+        Ok(Self { path: path.to_owned(), open: Some(open), superblock })
     }
 
-    /// Opens the one in a folder.
+    /// Opens the database in a folder.
     pub(super) fn open(path: &Path) -> Result<Self, DiskError> {
-        let seal = Superblock::open(path)?;
+        let superblock = Superblock::open(path)?;
         match open_existing(path) {
-            Ok(open) => Ok(Self { path: path.to_owned(), open: Some(open), seal }),
-            // Whoever made it was stopped before it was whole; no block was ever in it.
-            Err(error) if seal.block().is_none() && is_torn(&error) => {
+            Ok(open) => Ok(Self { path: path.to_owned(), open: Some(open), superblock }),
+            // Its creation was interrupted, and it never had a block.
+            Err(error) if superblock.block().is_none() && is_torn(&error) => {
                 Err(DiskError::Incomplete { path: path.to_owned() })
             }
             Err(error) => Err(error),
         }
     }
 
-    /// Removes all of it from a folder.
+    /// Removes the database and the superblock from a folder.
     pub(super) fn remove(path: &Path) -> Result<(), DiskError> {
         let remove = || match fs::remove_dir_all(database_path(path)) {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
@@ -79,13 +77,13 @@ impl DatabaseFile {
         remove().map_err(|error| DiskError::database(path, Operation::Create, error))
     }
 
-    /// What stands under a key.
+    /// The value of a key.
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, DiskError> {
         let value = self.space()?.get(key).map_err(|error| self.explain(Operation::Read, error))?;
         Ok(value.map(|value| value.to_vec()))
     }
 
-    /// What stands under the keys from one to before another, in order.
+    /// The keys and values from `from` to before `to`, in order.
     pub(super) fn range(
         &self,
         from: &[u8],
@@ -98,23 +96,23 @@ impl DatabaseFile {
         }))
     }
 
-    /// Writes a batch, for good, after which `block` is the last block. If that fails, the file holds what it
-    /// held, or all of the batch.
+    /// Writes a batch durably, after which `block` is the last block. After a failure the database has all of the
+    /// batch or nothing of it.
     pub(super) fn write(&mut self, batch: &Batch, block: Option<u64>) -> Result<(), DiskError> {
-        // The seal may fall behind, but is never ahead.
-        if block < self.seal.block() {
-            self.seal.set(block)?;
-            self.seal.sync()?;
+        // The superblock may be behind the database, but never ahead.
+        if block < self.superblock.block() {
+            self.superblock.set(block)?;
+            self.superblock.sync()?;
         }
         let written = self.write_batch(batch).map_err(|error| self.explain(Operation::Write, error));
         if written.is_err() {
-            // Whatever was begun is undone when the database is opened again.
+            // Opening the database again rolls an incomplete write back.
             self.close();
             return written;
         }
-        let is_first = self.seal.block().is_none();
-        self.seal.set(block)?;
-        if is_first && block.is_some() { self.seal.sync() } else { Ok(()) }
+        let is_first = self.superblock.block().is_none();
+        self.superblock.set(block)?;
+        if is_first && block.is_some() { self.superblock.sync() } else { Ok(()) }
     }
 
     fn write_batch(&self, batch: &Batch) -> fjall::Result<()> {
@@ -129,12 +127,12 @@ impl DatabaseFile {
         writes.commit()
     }
 
-    /// Lets go of the database. Nothing can be read or written then.
+    /// Closes the database. All reads and writes fail until it is opened again.
     pub(super) fn close(&mut self) {
         self.open = None;
     }
 
-    /// Opens the database again, if it was let go of.
+    /// Opens the database again, if it was closed.
     pub(super) fn reopen(&mut self) -> Result<(), DiskError> {
         if self.open.is_none() {
             self.open = Some(open(&self.path, Operation::Open)?);
@@ -142,14 +140,14 @@ impl DatabaseFile {
         Ok(())
     }
 
-    /// Whether the database can be written.
+    /// Fails if the database is closed.
     pub(super) fn check_open(&self) -> Result<(), DiskError> {
         if self.open.is_some() { Ok(()) } else { Err(self.closed(Operation::Write)) }
     }
 
-    /// The number of the block that was written last, as the seal has it.
-    pub(super) fn sealed_block(&self) -> Option<u64> {
-        self.seal.block()
+    /// The number of the last written block, according to the superblock.
+    pub(super) fn last_written_block(&self) -> Option<u64> {
+        self.superblock.block()
     }
 
     fn space(&self) -> Result<&Keyspace, DiskError> {
@@ -168,13 +166,13 @@ impl DatabaseFile {
 
 fn open_existing(path: &Path) -> Result<(Database, Keyspace), DiskError> {
     if !database_path(path).is_dir() {
-        let (what, reason) = ("the database".to_owned(), "it is not there".to_owned());
+        let (what, reason) = ("the database".to_owned(), "it is missing".to_owned());
         return Err(DiskError::Damaged { path: path.to_owned(), what, reason });
     }
     open(path, Operation::Open)
 }
 
-/// Whether a database that cannot be opened may be one that was never whole.
+/// Whether a failure to open may come from an interrupted creation.
 fn is_torn(error: &DiskError) -> bool {
     match error {
         DiskError::Damaged { .. } => true,
@@ -191,13 +189,13 @@ fn is_torn(error: &DiskError) -> bool {
     }
 }
 
-/// Opens the database, or makes one. What is damaged may make it panic.
+/// Opens or creates the database. A damaged database may make the library panic.
 fn open(path: &Path, operation: Operation) -> Result<(Database, Keyspace), DiskError> {
     let opened = catch_unwind(|| open_database(path));
     let damaged = |_| DiskError::Damaged {
         path: path.to_owned(),
         what: "the database".to_owned(),
-        reason: "it cannot make sense of itself".to_owned(),
+        reason: "opening it panics".to_owned(),
     };
     opened.map_err(damaged)?.map_err(|error| explain(path, operation, error))
 }
@@ -220,7 +218,7 @@ fn open_database(path: &Path) -> fjall::Result<(Database, Keyspace)> {
     Ok((database, space))
 }
 
-/// What an error of the database means.
+/// Converts an error of the database.
 fn explain(path: &Path, operation: Operation, error: fjall::Error) -> DiskError {
     let damaged = |what: &str, reason: String| DiskError::Damaged {
         path: path.to_owned(),

@@ -1,4 +1,4 @@
-//! What can go wrong with a store on disk.
+//! The errors of a store on disk.
 
 use std::{
     error::Error,
@@ -10,141 +10,144 @@ use std::{
 use alloy_primitives::{Address, B256};
 use revm_database_interface::DBErrorMarker;
 
-use crate::{model::mismatch::Mismatch, stores::memory::MissingCode, trie::error::TrieError};
+use crate::{
+    model::{base::MissingCode, mismatch::Mismatch},
+    trie::error::TrieError,
+};
 
 /// Why a store on disk cannot be opened, read or written.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum DiskError {
-    /// The database under it failed: the disk is full, or cannot be read, or may not be.
+    /// The database failed, for example because the disk is full or not readable.
     #[error("{}: cannot {operation}: {source}", .path.display())]
     Database {
-        /// Where the store is.
+        /// The path of the store.
         path: PathBuf,
-        /// What was being done.
+        /// The operation that failed.
         operation: Operation,
-        /// What the database says.
+        /// The error of the database.
         source: Arc<dyn Error + Send + Sync>,
     },
-    /// Somebody else has it open.
+    /// Another process has the store open.
     #[error("{}: the store is in use by another process", .path.display())]
     InUse {
-        /// Where the store is.
+        /// The path of the store.
         path: PathBuf,
     },
-    /// There is no store.
+    /// The path has no store.
     #[error("{}: there is no store here", .path.display())]
-    Absent {
-        /// Where it was looked for.
+    NotFound {
+        /// The path.
         path: PathBuf,
     },
-    /// There is something already where a store is to be made.
-    #[error("{}: there is something here already", .path.display())]
-    Occupied {
-        /// Where the store was to be made.
+    /// The path of a new store is not empty.
+    #[error("{}: the folder is not empty", .path.display())]
+    AlreadyExists {
+        /// The path.
         path: PathBuf,
     },
-    /// What is there is something else.
-    #[error("{}: this is no store: {reason}", .path.display())]
-    Foreign {
-        /// Where it is.
+    /// The path has other content than a store.
+    #[error("{}: this is not a store: {reason}", .path.display())]
+    NotAStore {
+        /// The path.
         path: PathBuf,
-        /// How that shows.
+        /// What is wrong.
         reason: String,
     },
-    /// It was made by another version of this library.
-    #[error("{}: the store has format {found}, and this program has format {expected}", .path.display())]
-    Version {
-        /// Where the store is.
+    /// The store was made by another version of this library.
+    #[error("{}: the store has format {found}, but this program reads format {expected}", .path.display())]
+    UnsupportedFormat {
+        /// The path of the store.
         path: PathBuf,
-        /// The format that is understood.
+        /// The format that this library reads.
         expected: u32,
-        /// The format that the store has.
+        /// The format of the store.
         found: u32,
     },
-    /// It was never finished: whoever made it did not come to the end of the state that it begins with.
-    #[error("{}: the state that the store begins with is not complete", .path.display())]
-    Unfinished {
-        /// Where the store is.
+    /// The store was never finished: writing its first state was interrupted.
+    #[error("{}: the first state of the store is incomplete", .path.display())]
+    Incomplete {
+        /// The path of the store.
         path: PathBuf,
     },
-    /// Something in it is not as it was written.
+    /// Something in the store differs from what was written.
     #[error("{}: the store is damaged: {what}: {reason}", .path.display())]
     Damaged {
-        /// Where the store is.
+        /// The path of the store.
         path: PathBuf,
         /// What is damaged.
         what: String,
-        /// How that shows.
+        /// What is wrong.
         reason: String,
     },
-    /// The flat state has another root than its last block says.
+    /// The flat state has another root than its last block.
     #[error("block {number} has the state root {expected}, but the accounts and slots have {found}")]
     Root {
         /// The number of the last block.
         number: u64,
-        /// What the block says.
+        /// The root of the block.
         expected: B256,
-        /// What the state has.
+        /// The root of the state.
         found: B256,
     },
-    /// The slots of an account have another root than the account says.
+    /// The slots of an account have another root than the account.
     #[error(
         "the account with the hashed address {account} has the storage root {expected}, but its slots have {found}"
     )]
     StorageRoot {
         /// The hash of its address.
         account: B256,
-        /// What the account says.
+        /// The storage root of the account.
         expected: B256,
-        /// What its slots have.
+        /// The root of its slots.
         found: B256,
     },
-    /// The changes were not made on this state. Boxed, as it is large and rare.
+    /// The changes started from another state. Boxed, because it is large and rare.
     #[error("the changes do not fit the state: {0}")]
-    Misfit(Box<Mismatch>),
-    /// A trie leads nowhere: the store is damaged.
+    Mismatch(Box<Mismatch>),
+    /// A trie has a missing or malformed node: the store is damaged.
     #[error("the store is damaged: {0}")]
     Trie(#[from] TrieError),
-    /// An account has a code that is not there.
+    /// The code of an account is missing.
     #[error(transparent)]
     MissingCode(#[from] MissingCode),
-    /// What undoes a block is not kept so long.
+    /// The undo data of the blocks is not kept that far back.
     #[error("cannot go back to block {to}: the last one is {head}, and {kept} blocks can be undone")]
     TooFarBack {
-        /// Where to go.
+        /// The number of the requested block.
         to: u64,
         /// The last block.
         head: u64,
-        /// How many blocks can be undone.
+        /// The number of blocks that can be undone.
         kept: u64,
     },
-    /// A block that does not follow the last one.
+    /// The block does not follow the last one.
     #[error("block {number} does not follow block {head}")]
     OutOfOrder {
-        /// The number that it has.
+        /// The number of the block.
         number: u64,
         /// The number of the last block.
         head: u64,
     },
-    /// A block whose changes were staged on another state than the one after the last block.
-    #[error("block {number} was staged on a state that is not the last block's any more")]
-    StagedElsewhere {
-        /// The number that it has.
+    /// The changes of the block were staged on another state than the one after the last block.
+    #[error("block {number} was staged on a state that is no longer the last block's")]
+    StagedOnOtherState {
+        /// The number of the block.
         number: u64,
     },
-    /// An account that was listed twice in the state that a store begins with.
+    /// The first state of a store lists an account twice.
     #[error("the account {0} is listed twice")]
-    Twice(Address),
+    DuplicateAccount(Address),
 }
 
-/// What was being done when the database failed.
+/// An operation of the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
-    /// Making a store.
+    /// Creating a store.
     Create,
-    /// Opening one.
+    /// Opening a store.
     Open,
-    /// Reading from it.
+    /// Reading from a store.
     Read,
     /// BlockWrites to it.
     Write,
@@ -154,7 +157,7 @@ impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Create => "create the store",
-            Self::Revealed => "open the store",
+            Self::Open => "open the store",
             Self::Read => "read",
             Self::Write => "write",
         })
@@ -164,14 +167,18 @@ impl fmt::Display for Operation {
 impl DBErrorMarker for DiskError {}
 
 impl DiskError {
-    /// The database failed at something.
-    pub(super) fn database(path: &Path, operation: Operation, source: impl Error + Send + Sync + 'static) -> Self {
+    /// The error of a failed operation.
+    pub(super) fn database(
+        path: &Path,
+        operation: Operation,
+        source: impl Error + Send + Sync + 'static,
+    ) -> Self {
         Self::Database { path: path.to_owned(), operation, source: Arc::new(source) }
     }
 }
 
 impl From<Mismatch> for DiskError {
     fn from(mismatch: Mismatch) -> Self {
-        Self::Misfit(Box::new(mismatch))
+        Self::Mismatch(Box::new(mismatch))
     }
 }

@@ -1,7 +1,7 @@
-//! Making a store: the state that a chain begins with, account by account.
+//! Creates a store with the first state of a chain, account by account.
 //!
-//! Accounts and slots are written as they come, in whatever order. The tries are built when all are there,
-//! in the order in which they lie in the file: so memory is bounded, and no node is read again.
+//! Accounts and slots are written in the order of their arrival. The tries are built at the end, in the order of
+//! the stored keys, so that memory is bounded and no node is read again.
 
 use std::{fs, path::Path};
 
@@ -9,45 +9,44 @@ use alloy_primitives::{Address, B256, keccak256};
 use alloy_trie::EMPTY_ROOT_HASH;
 
 use crate::{
-    model::account::Account,
-    stores::{
-        disk::{
-            DiskConfig, DiskStore, NewBlock,
-            block_metadata::BlockMetadata,
-            account_entry::{AccountEntry, Storage},
-            error::{DiskError, Operation},
-            database::DatabaseFile,
-            keys::{Key, TrieId},
-            tables::Batch,
-        },
-        memory::{Allocation, code_of},
+    model::{
+        account::Account,
+        allocation::{Allocation, bytecode_of},
+    },
+    stores::disk::{
+        DiskConfig, DiskStore, NewBlock,
+        account_entry::{AccountEntry, StorageEntry},
+        block_metadata::BlockMetadata,
+        database::DatabaseFile,
+        error::{DiskError, Operation},
+        keys::{Key, TrieId},
+        tables::Batch,
     },
     trie::slot_key,
 };
 
-/// How many accounts and slots are written at once, and go into a trie at once.
+/// The number of accounts and slots that are written at once, and inserted into a trie at once.
 pub(super) const AT_ONCE: usize = 50_000;
 
-/// A store that is being made. It cannot be opened before it is finished.
+/// A store under construction. It cannot be opened before it is finished.
 #[derive(Debug)]
 pub struct Genesis {
     store: DiskStore,
     batch: Batch,
-    /// The root, once it was asked for.
+    /// The state root, once it was computed.
     root: Option<B256>,
 }
 
 impl Genesis {
-    /// Begins to make a store in the folder `path`, which is made as well. One that was never
-    /// finished is made anew.
+    /// Begins a store in the folder `path`, and creates the folder. Replaces an incomplete store.
     ///
     /// # Errors
     ///
-    /// If there is something else, or nothing can be written there.
+    /// If the folder has other content, or cannot be written.
     pub fn begin(path: impl AsRef<Path>, config: DiskConfig) -> Result<Self, DiskError> {
         let path = path.as_ref();
-        make_room(path)?;
-        let store = DiskStore::of_file(path, config, DatabaseFile::create(path)?);
+        make_empty_folder(path)?;
+        let store = DiskStore::of_database(path, config, DatabaseFile::create(path)?);
         Ok(Self { store, batch: Batch::new(), root: None })
     }
 
@@ -59,16 +58,16 @@ impl Genesis {
     ///
     /// # Panics
     ///
-    /// If the root was asked for: that is the one of all accounts.
+    /// If the root was computed already: no account can follow.
     pub fn add(&mut self, address: Address, allocation: Allocation) -> Result<(), DiskError> {
-        assert_eq!(self.root, None, "the root is the one of all accounts");
+        assert_eq!(self.root, None, "no account can be added after the root was computed");
         let Allocation { balance, nonce, code, storage } = allocation;
         let hash = keccak256(address);
         let key = TrieId::Accounts.leaf(hash);
         if self.batch.contains_key(&key) || self.store.entry_by_hash(hash)?.is_some() {
             return Err(DiskError::DuplicateAccount(address));
         }
-        let code = code_of(code);
+        let code = bytecode_of(code);
         let code_hash = code.hash_slow();
         if !code.is_empty() {
             self.batch.insert(Key::code(code_hash), Some(code.original_bytes().to_vec()));
@@ -84,14 +83,14 @@ impl Genesis {
         if has_storage {
             self.store.next_life = life.next();
         }
-        // The root of the storage is put in when the tries are built.
-        let storage = has_storage.then_some(Storage { life, root: EMPTY_ROOT_HASH });
+        // The storage root is set when the tries are built.
+        let storage = has_storage.then_some(StorageEntry { life, root: EMPTY_ROOT_HASH });
         let entry = AccountEntry { account: Account { balance, nonce, code_hash }, storage };
         self.batch.insert(key, Some(entry.encode()));
         if self.batch.len() >= AT_ONCE { self.write() } else { Ok(()) }
     }
 
-    /// The root of the state. No account can be added after it.
+    /// The state root. No account can be added after this call.
     ///
     /// # Errors
     ///
@@ -106,23 +105,23 @@ impl Genesis {
         Ok(root)
     }
 
-    /// Finishes the store: `block` is the one that the state is of.
+    /// Finishes the store. The state is the one after `block`.
     ///
     /// # Errors
     ///
     /// If it cannot be written.
     pub fn finish(mut self, block: NewBlock) -> Result<DiskStore, DiskError> {
         let NewBlock { number, hash, note } = block;
-        let mark = BlockMetadata { number, hash, root: self.root()?, note };
+        let metadata = BlockMetadata { number, hash, root: self.root()?, note };
         let tables = &mut self.store.tables;
         let head = [
-            (Key::block(number), Some(alloy_rlp::encode(&mark))),
+            (Key::block(number), Some(alloy_rlp::encode(&metadata))),
             (Key::head(), Some(number.to_be_bytes().to_vec())),
             (Key::next_life(), Some(self.store.next_life.to_bytes().to_vec())),
         ];
         tables.add(head.into());
         tables.flush(Some(number))?;
-        self.store.head = mark;
+        self.store.head = metadata;
         Ok(self.store)
     }
 
@@ -132,8 +131,8 @@ impl Genesis {
     }
 }
 
-/// Sees to it that there is an empty folder.
-fn make_room(path: &Path) -> Result<(), DiskError> {
+/// Creates an empty folder, or removes an incomplete store from it.
+fn make_empty_folder(path: &Path) -> Result<(), DiskError> {
     match DiskStore::open(path, DiskConfig { cache_bytes: 0, ..DiskConfig::default() }) {
         Err(DiskError::Incomplete { .. }) => DatabaseFile::remove(path)?,
         Err(DiskError::NotFound { .. }) => {}

@@ -1,7 +1,7 @@
-//! Under which keys things are kept: one ordered space of keys, divided by the first byte.
+//! The keys of the database: one ordered key space, divided into tables by the first byte.
 //!
-//! Accounts and slots stand under the hashes of their names, as the tries have them: so the leaves
-//! below any node of a trie follow each other.
+//! The keys of accounts and slots are hashes, as in the tries, so that the leaves below any node of a trie are
+//! adjacent.
 
 use alloy_primitives::B256;
 use alloy_trie::Nibbles;
@@ -18,21 +18,21 @@ const BLOCK: u8 = 5;
 const UNDO: u8 = 6;
 const ENDED: u8 = 7;
 
-/// Where something is kept.
+/// A key of the database.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Key(SmallVec<[u8; 48]>);
 
-/// Whose trie a node belongs to.
+/// The identity of a trie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum TrieId {
-    /// That of the accounts.
+    /// The account trie.
     Accounts,
-    /// That of the slots of a life.
+    /// The storage trie of a life.
     Storage(LifeId),
 }
 
 impl TrieId {
-    /// What the keys of all leaves begin with.
+    /// The common prefix of the keys of all leaves.
     pub(super) fn prefix(self) -> Key {
         match self {
             Self::Accounts => Key::of(ACCOUNT, [&[]]),
@@ -47,17 +47,17 @@ impl TrieId {
         }
     }
 
-    /// Where the leaf with this key keeps what it holds.
+    /// The database key of the leaf with this key.
     pub(super) fn leaf(self, key: B256) -> Key {
         self.prefix().join(key.as_slice())
     }
 
-    /// Where the first leaf below `path` keeps what it holds, if there is one.
+    /// The lowest possible database key of a leaf below `path`.
     pub(super) fn first_leaf(self, path: &Nibbles) -> Key {
         self.prefix().join(&path.pack())
     }
 
-    /// Where whatever follows the leaves is kept.
+    /// The lowest key after those of all leaves.
     pub(super) fn end(self) -> Key {
         match self {
             Self::Accounts => Key::of(ACCOUNT + 1, [&[]]),
@@ -65,12 +65,12 @@ impl TrieId {
         }
     }
 
-    /// The key of the leaf that keeps what it holds here; `None` if it belongs to another trie.
+    /// The leaf key of a database key; `None` if the key belongs to another trie.
     pub(super) fn leaf_key(self, key: &[u8]) -> Option<B256> {
         B256::try_from(key.strip_prefix(self.prefix().as_slice())?).ok()
     }
 
-    /// Where a branch or an extension is kept.
+    /// The database key of a branch or extension.
     pub(super) fn node(self, path: &Nibbles) -> Key {
         Key::of(NODE, [&self.number()[..], &path.to_vec()])
     }
@@ -89,63 +89,63 @@ impl Key {
         self
     }
 
-    /// The number of the last block.
+    /// The key of the number of the last block.
     pub(super) fn head() -> Self {
         Self::of(META, [b"head"])
     }
 
-    /// The life that begins next.
+    /// The key of the next life.
     pub(super) fn next_life() -> Self {
         Self::of(META, [b"next life"])
     }
 
-    /// A code.
+    /// The key of a code.
     pub(super) fn code(hash: B256) -> Self {
         Self::of(CODE, [hash.as_slice()])
     }
 
-    /// Where the codes begin, and where they end.
+    /// The key range of all codes.
     pub(super) fn all_codes() -> (Self, Self) {
         (Self::of(CODE, [&[]]), Self::of(CODE + 1, [&[]]))
     }
 
-    /// Where everything begins, and where it ends.
+    /// The range of all keys.
     pub(super) fn everything() -> (Self, Self) {
         (Self::of(META, [&[]]), Self::of(u8::MAX, [&[]]))
     }
 
-    /// Where what is no state begins, and where all ends.
-    pub(super) fn all_else() -> (Self, Self) {
+    /// The key range of everything but the state.
+    pub(super) fn all_but_state() -> (Self, Self) {
         (Self::of(BLOCK, [&[]]), Self::of(u8::MAX, [&[]]))
     }
 
-    /// What is known of a block.
+    /// The key of the metadata of a block.
     pub(super) fn block(number: u64) -> Self {
         Self::of(BLOCK, [&number.to_be_bytes()])
     }
 
-    /// What undoes a block.
+    /// The key of the undo data of a block.
     pub(super) fn undo(number: u64) -> Self {
         Self::of(UNDO, [&number.to_be_bytes()])
     }
 
-    /// A life that ended with a block, and whose slots are still there.
+    /// The key of a life that ended with a block and is not pruned yet.
     pub(super) fn ended(number: u64, life: LifeId) -> Self {
         Self::of(ENDED, [&number.to_be_bytes(), &life.to_bytes()])
     }
 
-    /// Where the lives that ended are listed, and where that list ends.
+    /// The key range of all ended lives.
     pub(super) fn all_ended() -> (Self, Self) {
         (Self::of(ENDED, [&[]]), Self::of(ENDED + 1, [&[]]))
     }
 
-    /// The block and the life that such a key tells of.
+    /// The block and the life in the key of an ended life.
     pub(super) fn parse_ended(key: &[u8]) -> Option<(u64, LifeId)> {
         let (number, life) = key.strip_prefix(&[ENDED])?.split_first_chunk()?;
         Some((u64::from_be_bytes(*number), LifeId::from_bytes(life.try_into().ok()?)))
     }
 
-    /// Where the slots of a life begin, where they end, and the same for its nodes.
+    /// The key ranges of the slots and of the nodes of a life.
     pub(super) fn of_life(life: LifeId) -> [(Self, Self); 2] {
         [SLOT, NODE].map(|table| {
             let [from, to] = [life, life.next()].map(|life| Self::of(table, [&life.to_bytes()]));
@@ -153,17 +153,17 @@ impl Key {
         })
     }
 
-    /// The first key after it.
+    /// The next possible key.
     pub(super) fn after(self) -> Self {
         self.join(&[0])
     }
 
-    /// How much memory it takes beside itself.
+    /// The memory that the key uses on the heap.
     pub(super) fn heap_bytes(&self) -> usize {
         if self.0.spilled() { self.0.capacity() } else { 0 }
     }
 
-    /// The bytes.
+    /// The bytes of the key.
     pub(super) fn as_slice(&self) -> &[u8] {
         &self.0
     }

@@ -1,17 +1,16 @@
-//! A store on disk: a chain's state, its root, and the way back, in a folder that is right after any
-//! crash.
+//! The store on disk: the state of a chain, its root and undo data, in a folder that survives crashes.
 //!
-//! Owns the folder and what it was told since the last time it was flushed. Promises that the state
-//! that it shows is the one after the block that it names as the last, with the root that it says;
-//! that a block is in it whole or not at all; and that what is damaged is refused. Blocks are executed
-//! by others: it is a base for them, and is given the changes.
+//! Owns the folder and the blocks that are not flushed yet. Promises that its state is the one after its head
+//! block, with the state root of that block; that a block is stored as a whole or not at all; and that damaged
+//! data is reported as an error. It executes no blocks: it is their base and receives their changes.
 
+pub(crate) mod account_entry;
 pub(crate) mod block_metadata;
+pub(crate) mod block_writes;
 pub(crate) mod build;
 pub(crate) mod cache;
-pub(crate) mod account_entry;
-pub(crate) mod error;
 pub(crate) mod database;
+pub(crate) mod error;
 pub(crate) mod genesis;
 pub(crate) mod group;
 pub(crate) mod keys;
@@ -19,15 +18,16 @@ pub(crate) mod nodes;
 pub(crate) mod proof;
 pub(crate) mod pruning;
 pub(crate) mod read;
-pub(crate) mod upper_trie;
 pub(crate) mod revert;
 pub(crate) mod stage;
+pub(crate) mod staged;
+pub(crate) mod storage_trie;
 pub(crate) mod streaming_root;
 pub(crate) mod superblock;
 pub(crate) mod tables;
 pub(crate) mod undo;
+pub(crate) mod upper_trie;
 pub(crate) mod verify;
-pub(crate) mod block_writes;
 
 use std::{
     num::NonZeroU64,
@@ -37,33 +37,33 @@ use std::{
 use alloy_primitives::{B256, Bytes};
 use alloy_trie::EMPTY_ROOT_HASH;
 
-use block_metadata::BlockMetadata;
-use cache::{Cache, CacheStatistics};
 use account_entry::LifeId;
-use error::DiskError;
-use database::DatabaseFile;
-use keys::Key;
-use upper_trie::UpperTrie;
-use stage::Staged;
-use tables::Tables;
+use block_metadata::BlockMetadata;
 use block_writes::BlockWrites;
+use cache::{Cache, CacheStatistics};
+use database::DatabaseFile;
+use error::DiskError;
+use keys::Key;
+use staged::Staged;
+use tables::Tables;
+use upper_trie::UpperTrie;
 
-/// How a store is kept.
+/// The configuration of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DiskConfig {
-    /// How many bytes of what was read or written last are kept in memory, about; by default
-    /// [`CACHE_BYTES`](Self::CACHE_BYTES). The upper part of the accounts' trie has its place among them.
+    /// The approximate size of the read cache in bytes, by default [`CACHE_BYTES`](Self::CACHE_BYTES). It includes
+    /// the upper part of the account trie.
     pub cache_bytes: u64,
-    /// How many blocks can be undone.
+    /// The number of blocks that can be undone.
     pub undo_blocks: u64,
-    /// How many blocks are written into the file at once. A crash loses those that are not written yet,
-    /// all of them and nothing else.
+    /// The number of blocks that are written to the database at once. A crash loses exactly the blocks that are not
+    /// written yet.
     pub blocks_per_write: NonZeroU64,
 }
 
 impl DiskConfig {
-    /// Enough for the upper part of the trie however many accounts there are, 165 MB at most, and more than
-    /// that for everything else.
+    /// The default size: enough for the upper part of the trie of any number of accounts, at most 165 MB, and more
+    /// than that for all other entries.
     pub const CACHE_BYTES: u64 = 370_000_000;
 }
 
@@ -73,28 +73,28 @@ impl Default for DiskConfig {
     }
 }
 
-/// A chain's state on disk.
+/// The state of a chain on disk.
 #[derive(Debug)]
 pub struct DiskStore {
     path: PathBuf,
     config: DiskConfig,
     tables: Tables,
     cache: Cache,
-    resident: UpperTrie,
+    upper_trie: UpperTrie,
     head: BlockMetadata,
     next_life: LifeId,
-    /// How many blocks are not written yet.
+    /// The number of blocks that are not written yet.
     unwritten: u64,
 }
 
-/// The block that is added to a store.
+/// A block that is added to a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewBlock {
-    /// Its number.
+    /// The number of the block.
     pub number: u64,
-    /// Its hash.
+    /// The hash of the block.
     pub hash: B256,
-    /// Whatever is to be found with it.
+    /// Data of the client, for example the header.
     pub note: Bytes,
 }
 
@@ -103,49 +103,50 @@ impl DiskStore {
     ///
     /// # Errors
     ///
-    /// If there is none, somebody has it open, it is damaged, not finished, or of another version.
+    /// If the folder has no store, or the store is in use, damaged, incomplete, or of another format.
     pub fn open(path: impl AsRef<Path>, config: DiskConfig) -> Result<Self, DiskError> {
         let path = path.as_ref();
-        let mut store = Self::of_file(path, config, DatabaseFile::open(path)?);
+        let mut store = Self::of_database(path, config, DatabaseFile::open(path)?);
         store.reload()?;
         Ok(store)
     }
 
-    /// A store of which nothing is known yet but where it is.
-    fn of_file(path: &Path, config: DiskConfig, file: DatabaseFile) -> Self {
-        let resident = UpperTrie::within(config.cache_bytes);
+    /// A store that has not read its head yet.
+    fn of_database(path: &Path, config: DiskConfig, database: DatabaseFile) -> Self {
+        let upper_trie = UpperTrie::within(config.cache_bytes);
         Self {
             path: path.to_owned(),
             config,
-            tables: Tables::new(file),
-            cache: Cache::new(config.cache_bytes.saturating_sub(resident.bytes())),
-            resident,
+            tables: Tables::new(database),
+            cache: Cache::new(config.cache_bytes.saturating_sub(upper_trie.bytes())),
+            upper_trie,
             head: BlockMetadata { root: EMPTY_ROOT_HASH, ..BlockMetadata::default() },
             next_life: LifeId::FIRST,
             unwritten: 0,
         }
     }
 
-    /// Goes back to what is in the file.
+    /// Drops all blocks that are not written, and reads the head from the database.
     fn reload(&mut self) -> Result<(), DiskError> {
         self.tables.reload()?;
         self.cache.clear();
         self.unwritten = 0;
-        let (head, sealed) = (self.number(&Key::head())?, self.tables.sealed_block());
-        if head < sealed {
-            let found = head.map_or("there is none".to_owned(), |head| format!("the last one is {head}"));
-            let sealed = sealed.unwrap_or_default();
+        let (head, written) = (self.number(&Key::head())?, self.tables.last_written_block());
+        if head < written {
+            let found = head.map_or("it has no block".to_owned(), |head| format!("its last block is {head}"));
+            let written = written.unwrap_or_default();
             return Err(
-                self.damaged("the database", format!("block {sealed} was written into it, but {found}"))
+                self.damaged("the database", format!("block {written} was written to it, but {found}"))
             );
         }
         let Some(head) = head else { return Err(DiskError::Incomplete { path: self.path.clone() }) };
-        let mark = self.block_metadata(head)?;
-        self.head =
-            mark.ok_or_else(|| self.damaged(format!("block {head}"), "it is the last one, but not there"))?;
+        let metadata = self.block_metadata(head)?;
+        self.head = metadata.ok_or_else(|| {
+            self.damaged(format!("block {head}"), "it is the last block, but it is missing")
+        })?;
         let next_life = self.number(&Key::next_life())?;
         self.next_life =
-            next_life.ok_or_else(|| self.damaged("the counter of lives", "it is not there"))?.into();
+            next_life.ok_or_else(|| self.damaged("the counter of lives", "it is missing"))?.into();
         Ok(())
     }
 
@@ -154,91 +155,91 @@ impl DiskStore {
         &self.head
     }
 
-    /// What is known of a block; `None` if it is not one of the last ones.
+    /// The metadata of a block; `None` if it is not one of the last blocks.
     ///
     /// # Errors
     ///
-    /// If it cannot be read.
+    /// If the store cannot be read.
     pub fn block_metadata(&self, number: u64) -> Result<Option<BlockMetadata>, DiskError> {
         let Some(bytes) = self.tables.get(&Key::block(number))? else { return Ok(None) };
-        let mark = alloy_rlp::decode_exact(&bytes);
-        mark.map(Some).map_err(|error| self.damaged(format!("block {number}"), error.to_string()))
+        let metadata = alloy_rlp::decode_exact(&bytes);
+        metadata.map(Some).map_err(|error| self.damaged(format!("block {number}"), error.to_string()))
     }
 
-    /// How the read cache fares.
+    /// The statistics of the read cache.
     pub fn cache(&self) -> CacheStatistics {
         self.cache.statistics()
     }
 
-    /// How many things are kept under keys of their own. Counts them all.
+    /// The number of entries of the database, counted one by one.
     ///
     /// # Errors
     ///
-    /// If they cannot be read.
+    /// If the store cannot be read.
     pub fn entry_count(&self) -> Result<u64, DiskError> {
         let (from, to) = Key::everything();
         self.tables.range(&from, &to)?.try_fold(0, |count, pair| pair.map(|_| count + 1))
     }
 
-    /// Where the store is.
+    /// The path of the store.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Adds a block: keeps what was staged of it. It is in the file when this returns, unless several
-    /// blocks are to be written at once.
+    /// Adds a block with its staged changes. The block is in the database when this returns, unless several blocks
+    /// are written at once.
     ///
     /// # Errors
     ///
-    /// If the block does not follow the last one, its changes were staged on another state, or it cannot be
-    /// written. In the latter case the store goes back to the last block that is in the file, which is the
-    /// new one if the database had it whole when it failed.
+    /// If the block does not follow the last one, its changes were staged on another state, or it cannot be written.
+    /// In the last case the store returns to the last block in the database, which is the new block if the database
+    /// had it completely when it failed.
     pub fn commit(&mut self, staged: Staged, block: NewBlock) -> Result<(), DiskError> {
         let NewBlock { number, hash, note } = block;
         self.tables.check_open()?;
-        if staged.on != self.head || staged.lives_from != self.next_life {
+        if staged.parent != self.head || staged.first_life != self.next_life {
             return Err(DiskError::StagedOnOtherState { number });
         }
         if Some(number) != self.head.number.checked_add(1) {
             return Err(DiskError::OutOfOrder { number, head: self.head.number });
         }
-        let old = self.old(number)?;
-        let mark = BlockMetadata { number, hash, root: staged.root, note };
+        let pruned = self.pruned_by(number)?;
+        let metadata = BlockMetadata { number, hash, root: staged.root, note };
         let next_life = staged.next_life;
-        let BlockWrites { mut batch, undo, ended, answers } = self.writing(staged);
-        batch.extend(old);
-        batch.insert(Key::block(number), Some(alloy_rlp::encode(&mark)));
+        let BlockWrites { mut batch, undo, ended, cached } = self.block_writes(staged);
+        batch.extend(pruned);
+        batch.insert(Key::block(number), Some(alloy_rlp::encode(&metadata)));
         batch.insert(Key::head(), Some(number.to_be_bytes().to_vec()));
         batch.insert(Key::next_life(), Some(next_life.to_bytes().to_vec()));
         batch.insert(Key::undo(number), Some(alloy_rlp::encode(&undo)));
         ended.into_iter().for_each(|life| drop(batch.insert(Key::ended(number, life), Some(Vec::new()))));
         self.tables.add(batch);
-        self.cache.put_all(answers);
-        (self.head, self.next_life) = (mark, next_life);
+        self.cache.put_all(cached);
+        (self.head, self.next_life) = (metadata, next_life);
         self.unwritten += 1;
         if self.unwritten >= self.config.blocks_per_write.get() { self.flush() } else { Ok(()) }
     }
 
-    /// Writes every block into the file.
+    /// Writes all blocks to the database.
     ///
     /// # Errors
     ///
-    /// If they cannot be written. The store then goes back to the last block that is in the file; see
-    /// [`commit`](Self::commit). If it cannot do that either, everything fails until a later flush can.
+    /// If they cannot be written. The store then returns to the last block in the database; see
+    /// [`commit`](Self::commit). If that fails as well, every call fails until a later flush succeeds.
     pub fn flush(&mut self) -> Result<(), DiskError> {
         let Err(error) = self.tables.flush(Some(self.head.number)) else {
             self.unwritten = 0;
             return Ok(());
         };
         if self.reload().is_err() {
-            // What is in memory is not what is in the file: nobody is to read or to add to it.
+            // Memory and database differ: all reads and writes must fail.
             self.tables.close();
             self.cache.clear();
         }
         Err(error)
     }
 
-    /// A number that is kept.
+    /// The stored number with this key.
     fn number(&self, key: &Key) -> Result<Option<u64>, DiskError> {
         let Some(bytes) = self.tables.get(key)? else { return Ok(None) };
         let bytes = bytes.try_into().map_err(|_| self.damaged("a number", "it has not 8 bytes"))?;

@@ -1,5 +1,4 @@
-//! The nodes of the tries, as a store keeps them: branches and extensions by their path, leaves as what
-//! they hold.
+//! The stored nodes of the tries: branches and extensions by their path, leaves made from their values.
 
 use std::sync::Arc;
 
@@ -9,40 +8,43 @@ use alloy_trie::{Nibbles, nodes::LeafNodeRef};
 use crate::{
     stores::disk::{
         DiskStore,
-        cache::{CacheValue, CacheKey},
         account_entry::AccountEntry,
+        cache::{CacheKey, CacheValue},
         error::DiskError,
         keys::TrieId,
     },
     trie::{
         error::TrieError,
-        node::{Node, Nodes, NodeKind},
+        node::{Node, NodeKind, Nodes},
     },
 };
 
-/// The nodes of one trie.
+/// The stored nodes of one trie.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct StoredNodes<'s> {
     store: &'s DiskStore,
     trie: TrieId,
-    way: Way,
+    source: NodeSource,
 }
 
-/// How nodes are read.
+/// Where the records of nodes are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
-    ThroughTheCache,
-    FromTheFile,
+enum NodeSource {
+    /// The read cache, then the database.
+    Cache,
+    /// The database only.
+    Database,
 }
 
 impl<'s> StoredNodes<'s> {
+    /// The nodes, read through the cache.
     pub(super) fn new(store: &'s DiskStore, trie: TrieId) -> Self {
-        Self { store, trie, way: Way::ThroughTheCache }
+        Self { store, trie, source: NodeSource::Cache }
     }
 
-    /// The nodes as they are in the file, whatever the cache says.
-    pub(super) fn in_file(store: &'s DiskStore, trie: TrieId) -> Self {
-        Self { store, trie, way: Way::FromTheFile }
+    /// The nodes, read from the database without the cache.
+    pub(super) fn in_database(store: &'s DiskStore, trie: TrieId) -> Self {
+        Self { store, trie, source: NodeSource::Database }
     }
 
     fn inner(&self, hash: B256, path: &Nibbles) -> Result<Option<Node>, DiskError> {
@@ -54,38 +56,38 @@ impl<'s> StoredNodes<'s> {
 
     fn record(&self, path: &Nibbles) -> Result<Option<Arc<[u8]>>, DiskError> {
         let key = self.trie.node(path);
-        if self.way == Way::FromTheFile {
+        if self.source == NodeSource::Database {
             return Ok(self.store.tables.get(&key)?.map(Arc::from));
         }
-        let question = CacheKey::Node(key.clone());
-        if let Some(CacheValue::Node(record)) = self.store.cache.get(&question) {
+        let cache_key = CacheKey::Node(key.clone());
+        if let Some(CacheValue::Node(record)) = self.store.cache.get(&cache_key) {
             return Ok(Some(record));
         }
         let Some(record) = self.store.tables.get(&key)? else { return Ok(None) };
         let record: Arc<[u8]> = record.into();
-        self.store.cache.put(question, CacheValue::Node(Arc::clone(&record)));
+        self.store.cache.put(cache_key, CacheValue::Node(Arc::clone(&record)));
         Ok(Some(record))
     }
 
-    /// The only leaf below `path`, if what is kept under its key is what the hash vouches for.
+    /// The only leaf below `path`, if its stored value has this hash.
     fn leaf(&self, hash: B256, path: &Nibbles) -> Result<Option<Node>, DiskError> {
         let from = self.trie.first_leaf(path);
         let Some((key, value)) = self.store.tables.first_from(&from, &self.trie.end())? else {
             return Ok(None);
         };
         let Some(key) = self.trie.leaf_key(&key) else { return Ok(None) };
-        let way = Nibbles::unpack(key);
-        if !way.starts_with(path) {
+        let nibbles = Nibbles::unpack(key);
+        if !nibbles.starts_with(path) {
             return Ok(None);
         }
-        let (rest, value) = (way.slice(path.len()..), self.content(key, &value)?);
+        let (suffix, value) = (nibbles.slice(path.len()..), self.leaf_value(key, &value)?);
         let mut encoded = Vec::new();
-        alloy_rlp::Encodable::encode(&LeafNodeRef::new(&rest, &value), &mut encoded);
-        Ok((keccak256(encoded) == hash).then_some(Node::leaf(rest, value)))
+        alloy_rlp::Encodable::encode(&LeafNodeRef::new(&suffix, &value), &mut encoded);
+        Ok((keccak256(encoded) == hash).then_some(Node::leaf(suffix, value)))
     }
 
-    /// What the leaf with this key holds.
-    fn content(&self, key: B256, value: &[u8]) -> Result<Vec<u8>, DiskError> {
+    /// The value of the leaf with this key, made from its stored value.
+    fn leaf_value(&self, key: B256, value: &[u8]) -> Result<Vec<u8>, DiskError> {
         match self.trie {
             TrieId::Accounts => {
                 let entry = AccountEntry::decode(value).ok_or_else(|| self.store.damaged_account(key))?;
@@ -102,8 +104,8 @@ impl<'s> StoredNodes<'s> {
 impl Nodes for StoredNodes<'_> {
     type Error = DiskError;
 
-    fn node(&self, hash: B256, sort: NodeKind, path: &Nibbles) -> Result<Option<Node>, DiskError> {
-        match sort {
+    fn node(&self, hash: B256, kind: NodeKind, path: &Nibbles) -> Result<Option<Node>, DiskError> {
+        match kind {
             NodeKind::Leaf => self.leaf(hash, path),
             NodeKind::Inner => self.inner(hash, path),
             NodeKind::Unknown => match self.inner(hash, path)? {

@@ -1,4 +1,4 @@
-//! Proofs of accounts and slots (EIP-1186): the nodes on the way from the root to them.
+//! Merkle proofs of accounts and slots (EIP-1186).
 
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_trie::{
@@ -9,67 +9,67 @@ use alloy_trie::{
 use crate::{
     model::account::Account,
     stores::disk::{DiskStore, error::DiskError, keys::TrieId, nodes::StoredNodes},
-    trie::{sparse::SparseTrie, slot_key},
+    trie::{slot_key, sparse::SparseTrie},
 };
 
-/// What an account is in a state, or that it is not, and the proof of it.
+/// An account of a state, or its absence, with the proof.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountProof {
-    /// Its address.
+    /// The address.
     pub address: Address,
-    /// The account; `None` if there is none.
+    /// The account; `None` if it does not exist.
     pub account: Option<Account>,
-    /// The root of its storage.
+    /// The storage root.
     pub storage_root: B256,
-    /// The nodes on the way to it, from the root of the state on.
+    /// The nodes on the path from the state root to the account.
     pub nodes: Vec<Bytes>,
-    /// The slots that were asked for, in that order.
+    /// The requested slots, in the order of the request.
     pub slots: Vec<SlotProof>,
 }
 
-/// What a slot holds, and the proof of it.
+/// The value of a slot, with the proof.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SlotProof {
-    /// Its key.
+    /// The key.
     pub key: U256,
-    /// What it holds.
+    /// The value.
     pub value: U256,
-    /// The nodes on the way to it, from the root of the storage on.
+    /// The nodes on the path from the storage root to the slot.
     pub nodes: Vec<Bytes>,
 }
 
-/// Why a proof proves nothing.
+/// Why a proof is invalid.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProofError {
-    /// The nodes do not lead from the state root to the account.
+    /// The nodes do not prove the account.
     #[error("account {address}: {reason}")]
     Account {
-        /// Its address.
+        /// The address of the account.
         address: Address,
-        /// What is wrong.
+        /// What is wrong with the nodes.
         reason: Box<ProofVerificationError>,
     },
-    /// The nodes do not lead from the storage root to the slot.
+    /// The nodes do not prove the slot.
     #[error("slot {key} of account {address}: {reason}")]
     Slot {
         /// The address of the account.
         address: Address,
         /// The key of the slot.
         key: U256,
-        /// What is wrong.
+        /// What is wrong with the nodes.
         reason: Box<ProofVerificationError>,
     },
-    /// It speaks of the storage of an account that it says there is not.
-    #[error("account {0}: it does not exist, but is said to have storage")]
-    StorageOfNobody(Address),
+    /// The account does not exist, but the proof has a storage root for it.
+    #[error("account {0}: it does not exist, but the proof has a storage root")]
+    StorageWithoutAccount(Address),
 }
 
 impl AccountProof {
-    /// Checks that it is true of the state with the root `root`.
+    /// Verifies the proof for the state with this root.
     ///
     /// # Errors
     ///
-    /// The first thing that is not proven.
+    /// The first part that is not proven.
     pub fn verify(&self, root: B256) -> Result<(), ProofError> {
         let Self { address, account, storage_root, nodes, slots } = self;
         let leaf = account.map(|account| alloy_rlp::encode(account.into_leaf(*storage_root)));
@@ -92,7 +92,7 @@ impl SlotProof {
 }
 
 impl DiskStore {
-    /// Proves what an account is after the last block, and what some of its slots hold.
+    /// Proves an account and some of its slots after the last block.
     ///
     /// # Errors
     ///

@@ -1,35 +1,34 @@
-//! Taking away what nobody can reach any more: blocks that are not to be undone, and the slots of lives
-//! that ended before them.
+//! Prunes unreachable data: undo data and metadata of old blocks, and the slots and nodes of lives that ended before
+//! them.
 
 use crate::stores::disk::{DiskStore, account_entry::LifeId, error::DiskError, keys::Key, tables::Batch};
 
-/// How much of ended lives is taken away with each block, so that no block has to wait for all of a
-/// large storage.
-const MOST_AT_ONCE: usize = 4096;
+/// The largest number of entries that a block prunes, so that no block waits for a whole large storage.
+const MAX_PRUNED: usize = 4096;
 
-/// How many blocks BLOCKHASH can name.
-const NAMED_BLOCKS: u64 = 256;
+/// The number of blocks that BLOCKHASH can access.
+const BLOCKHASH_BLOCKS: u64 = 256;
 
 impl DiskStore {
-    /// What takes away all that the block `number` makes too old.
-    pub(super) fn old(&self, number: u64) -> Result<Batch, DiskError> {
+    /// The deletions that adding the block `number` allows.
+    pub(super) fn pruned_by(&self, number: u64) -> Result<Batch, DiskError> {
         let mut batch = Batch::new();
         let kept = self.config.undo_blocks;
-        if let Some(old) = number.checked_sub(kept) {
-            // What a block needs to be undone stays as long as what undoes it.
-            let undone = self.drop_upto(old, Key::undo, &mut batch)?;
-            self.prune_lives(undone, &mut batch)?;
+        if let Some(oldest) = number.checked_sub(kept) {
+            // The lives that a block ended are pruned after its undo data.
+            let pruned = self.prune_up_to(oldest, Key::undo, &mut batch)?;
+            self.prune_lives(pruned, &mut batch)?;
         }
-        if let Some(old) = number.checked_sub(kept.max(1).saturating_add(NAMED_BLOCKS)) {
-            self.drop_upto(old, Key::block, &mut batch)?;
+        if let Some(oldest) = number.checked_sub(kept.max(1).saturating_add(BLOCKHASH_BLOCKS)) {
+            self.prune_up_to(oldest, Key::block, &mut batch)?;
         }
         Ok(batch)
     }
 
-    /// Takes away what is kept of a block, and of those before it as far as there is anything. Answers up
-    /// to which block nothing is left: of many, some stay for the next time.
-    fn drop_upto(&self, last: u64, key: fn(u64) -> Key, batch: &mut Batch) -> Result<u64, DiskError> {
-        let mut left = MOST_AT_ONCE;
+    /// Deletes the entries of a block and all blocks before it, at most [`MAX_PRUNED`]. Returns the last block up to
+    /// which no entry remains.
+    fn prune_up_to(&self, last: u64, key: fn(u64) -> Key, batch: &mut Batch) -> Result<u64, DiskError> {
+        let mut left = MAX_PRUNED;
         for pair in self.tables.range(&key(0), &key(last.saturating_add(1)))? {
             let (found, _) = pair?;
             let found = Key::from(found.as_slice());
@@ -43,14 +42,14 @@ impl DiskStore {
         Ok(last)
     }
 
-    /// Takes away slots and nodes of lives that ended with the block `last` or before.
+    /// Deletes slots and nodes of lives that ended with the block `last` or before.
     fn prune_lives(&self, last: u64, batch: &mut Batch) -> Result<(), DiskError> {
-        let mut left = MOST_AT_ONCE;
+        let mut left = MAX_PRUNED;
         let (from, to) = Key::all_ended();
         for pair in self.tables.range(&from, &to)? {
             let (key, _) = pair?;
             let (number, life) = Key::parse_ended(&key)
-                .ok_or_else(|| self.damaged("the list of lives that ended", "a key in it does not decode"))?;
+                .ok_or_else(|| self.damaged("the list of ended lives", "a key does not decode"))?;
             if number > last || left == 0 {
                 break;
             }
@@ -62,7 +61,7 @@ impl DiskStore {
         Ok(())
     }
 
-    /// Takes away what is left of a life, and says how much more may be taken away.
+    /// Deletes at most `left` entries of a life, and returns how many more may be deleted.
     fn prune_life(&self, life: LifeId, mut left: usize, batch: &mut Batch) -> Result<usize, DiskError> {
         for (from, to) in Key::of_life(life) {
             for pair in self.tables.range(&from, &to)?.take(left) {

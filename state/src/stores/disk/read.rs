@@ -1,49 +1,46 @@
-//! Reading the state: through the cache, from many threads at once.
+//! Reads of the state, through the cache, from any number of threads.
 
 use alloy_primitives::{Address, B256, U256, keccak256};
 use revm_database_interface::DatabaseRef;
 use revm_state::{AccountId, AccountInfo, Bytecode};
 
 use crate::{
-    model::account::Account,
-    stores::{
-        disk::{
-            DiskStore,
-            cache::{CacheValue, CacheKey},
-            account_entry::{AccountEntry, LifeId},
-            error::DiskError,
-            keys::{Key, TrieId},
-        },
-        memory::MissingCode,
+    model::{account::Account, allocation::bytecode_of, base::MissingCode},
+    stores::disk::{
+        DiskStore,
+        account_entry::{AccountEntry, LifeId},
+        cache::{CacheKey, CacheValue},
+        error::DiskError,
+        keys::{Key, TrieId},
     },
     trie::slot_key,
 };
 
-/// What an account without storage is called: no slot is looked for under that name.
+/// The account id of an account without storage. No slot is looked up with it.
 const NO_LIFE: usize = 0;
 
 impl DiskStore {
-    /// What is kept of an account.
+    /// The entry of an account.
     pub(super) fn entry(&self, address: Address) -> Result<Option<AccountEntry>, DiskError> {
-        let question = CacheKey::Account(address);
-        if let Some(CacheValue::Account(entry)) = self.cache.get(&question) {
+        let cache_key = CacheKey::Account(address);
+        if let Some(CacheValue::Account(entry)) = self.cache.get(&cache_key) {
             return Ok(entry.map(|entry| *entry));
         }
         let entry = self.entry_by_hash(keccak256(address))?;
-        self.cache.put(question, CacheValue::Account(entry.map(Box::new)));
+        self.cache.put(cache_key, CacheValue::Account(entry.map(Box::new)));
         Ok(entry)
     }
 
-    /// What is kept of the account with this hashed address, not looking into the cache.
+    /// The entry of the account with this hashed address, read without the cache.
     pub(super) fn entry_by_hash(&self, hash: B256) -> Result<Option<AccountEntry>, DiskError> {
         let Some(bytes) = self.tables.get(&TrieId::Accounts.leaf(hash))? else { return Ok(None) };
         AccountEntry::decode(&bytes).map(Some).ok_or_else(|| self.damaged_account(hash))
     }
 
-    /// What a slot of a life holds.
+    /// The value of a slot of a life.
     pub(super) fn slot(&self, life: LifeId, key: U256) -> Result<U256, DiskError> {
-        let question = CacheKey::Slot(life, key);
-        if let Some(CacheValue::Slot(value)) = self.cache.get(&question) {
+        let cache_key = CacheKey::Slot(life, key);
+        if let Some(CacheValue::Slot(value)) = self.cache.get(&cache_key) {
             return Ok(value);
         }
         let hash = slot_key(&key);
@@ -51,21 +48,21 @@ impl DiskStore {
             Some(bytes) => U256::try_from_be_slice(&bytes).ok_or_else(|| self.damaged_slot(hash))?,
             None => U256::ZERO,
         };
-        self.cache.put(question, CacheValue::Slot(value));
+        self.cache.put(cache_key, CacheValue::Slot(value));
         Ok(value)
     }
 
     fn code(&self, hash: B256) -> Result<Bytecode, DiskError> {
-        let question = CacheKey::Code(hash);
-        if let Some(CacheValue::Code(code)) = self.cache.get(&question) {
+        let cache_key = CacheKey::Code(hash);
+        if let Some(CacheValue::Code(code)) = self.cache.get(&cache_key) {
             return Ok(code);
         }
         let bytes = self.tables.get(&Key::code(hash))?.ok_or(MissingCode(hash))?;
         if keccak256(&bytes) != hash {
             return Err(self.damaged(format!("the code {hash}"), "its bytes have another hash"));
         }
-        let code = crate::stores::memory::code_of(bytes.into());
-        self.cache.put(question, CacheValue::Code(code.clone()));
+        let code = bytecode_of(bytes.into());
+        self.cache.put(cache_key, CacheValue::Code(code.clone()));
         Ok(code)
     }
 }
@@ -100,8 +97,8 @@ impl DatabaseRef for DiskStore {
         }
     }
 
-    /// Zero for a block that is not one of the last ones.
+    /// Zero for a block that is not one of the last blocks.
     fn block_hash_ref(&self, number: u64) -> Result<B256, DiskError> {
-        Ok(self.block_metadata(number)?.map(|mark| mark.hash).unwrap_or_default())
+        Ok(self.block_metadata(number)?.map(|metadata| metadata.hash).unwrap_or_default())
     }
 }

@@ -1,4 +1,4 @@
-//! Going back: undoing the last blocks, all at once.
+//! Reverting: undoes the last blocks, all at once.
 
 use alloy_primitives::{
     B256, U256,
@@ -9,8 +9,8 @@ use alloy_trie::EMPTY_ROOT_HASH;
 use crate::{
     stores::disk::{
         DiskStore,
+        account_entry::{AccountEntry, LifeId, StorageEntry},
         block_metadata::BlockMetadata,
-        account_entry::{AccountEntry, LifeId, Storage},
         error::DiskError,
         keys::{Key, TrieId},
         nodes::StoredNodes,
@@ -20,25 +20,24 @@ use crate::{
     trie::sparse::{NodeChanges, SparseTrie},
 };
 
-/// What stood where the blocks that are undone wrote.
+/// The values before the undone blocks, at all locations that these blocks wrote.
 #[derive(Debug, Default)]
 struct RevertPlan {
     accounts: B256Map<Option<AccountEntry>>,
     slots: HashMap<LifeId, B256Map<U256>>,
-    /// The roots of storages, as their tries stand now.
+    /// The current roots of the storage tries.
     roots: HashMap<LifeId, B256>,
-    /// The lives that nobody lives then.
-    unborn: Vec<LifeId>,
+    /// The lives that had not begun before the undone blocks.
+    unstarted: Vec<LifeId>,
 }
 
 impl DiskStore {
-    /// Undoes blocks until `number` is the last one, which it is in the file when this returns.
+    /// Undoes blocks until `number` is the last block, also in the database.
     ///
     /// # Errors
     ///
-    /// If there is no such block yet, if what undoes the blocks is not kept any more or is damaged, or if the
-    /// file cannot be written. The store then stands where it stood, or at the last block that is in the
-    /// file.
+    /// If the store has no such block yet, if the undo data is pruned or damaged, or if the database cannot be
+    /// written. The store is then unchanged, or at the last block in the database.
     pub fn revert_to(&mut self, number: u64) -> Result<(), DiskError> {
         let head = self.head.number;
         if number > head {
@@ -49,24 +48,24 @@ impl DiskStore {
         }
         let kept = self.undoable()?;
         let too_far = || DiskError::TooFarBack { to: number, head, kept };
-        let mark = self.block_metadata(number)?.ok_or_else(too_far)?;
+        let target = self.block_metadata(number)?.ok_or_else(too_far)?;
         let mut plan = RevertPlan::default();
         for block in (number + 1..=head).rev() {
             let undo = self.tables.get(&Key::undo(block))?.ok_or_else(too_far)?;
-            self.take_back(&mut plan, block, &undo)?;
+            self.undo_block(&mut plan, block, &undo)?;
         }
-        let batch = self.batch_back(plan, &mark)?;
+        let batch = self.revert_batch(plan, &target)?;
         self.tables.add(batch);
         self.cache.clear();
-        self.head = mark;
+        self.head = target;
         self.flush()
     }
 
-    /// How many blocks can be undone.
+    /// The number of blocks that can be undone.
     ///
     /// # Errors
     ///
-    /// If that cannot be read.
+    /// If the store cannot be read.
     pub fn undoable(&self) -> Result<u64, DiskError> {
         let head = self.head.number;
         let mut kept = 0;
@@ -76,9 +75,9 @@ impl DiskStore {
         Ok(kept)
     }
 
-    /// Takes one more block back, the last of those that are left.
-    fn take_back(&self, plan: &mut RevertPlan, block: u64, undo: &[u8]) -> Result<(), DiskError> {
-        let damaged = || self.damaged(format!("what undoes block {block}"), "it does not decode");
+    /// Adds one more block to the plan: the last block that is not undone yet.
+    fn undo_block(&self, plan: &mut RevertPlan, block: u64, undo: &[u8]) -> Result<(), DiskError> {
+        let damaged = || self.damaged(format!("the undo data of block {block}"), "it does not decode");
         let undo: Undo = alloy_rlp::decode_exact(undo).map_err(|_| damaged())?;
         let written: HashSet<LifeId> = undo.slots().map(|slots| slots[0].life()).collect();
         for (hash, before) in undo.accounts().ok_or_else(damaged)? {
@@ -86,7 +85,7 @@ impl DiskStore {
                 Some(entry) => *entry,
                 None => self.entry_by_hash(hash)?,
             };
-            plan.take_account_back(hash, before, now, &written);
+            plan.undo_account(hash, before, now, &written);
         }
         for slots in undo.slots() {
             let of_life = plan.slots.entry(slots[0].life()).or_default();
@@ -95,18 +94,18 @@ impl DiskStore {
         Ok(())
     }
 
-    /// What is to be written so that the state is the one after the block `mark`.
-    fn batch_back(&self, plan: RevertPlan, mark: &BlockMetadata) -> Result<Batch, DiskError> {
-        let mut batch = self.without_blocks_after(mark.number)?;
-        let RevertPlan { accounts, mut slots, roots, unborn } = plan;
+    /// The writes that restore the state after the block `target`.
+    fn revert_batch(&self, plan: RevertPlan, target: &BlockMetadata) -> Result<Batch, DiskError> {
+        let mut batch = self.delete_blocks_after(target.number)?;
+        let RevertPlan { accounts, mut slots, roots, unstarted } = plan;
         let mut trie = SparseTrie::new(StoredNodes::new(self, TrieId::Accounts), self.head.root);
         let mut updates = Vec::with_capacity(accounts.len());
         for (hash, entry) in accounts {
             batch.insert(TrieId::Accounts.leaf(hash), entry.map(|entry| entry.encode()));
-            if let Some(Storage { life, root }) = entry.and_then(|entry| entry.storage)
+            if let Some(StorageEntry { life, root }) = entry.and_then(|entry| entry.storage)
                 && let Some(slots) = slots.remove(&life)
             {
-                let nodes = self.slots_back(life, roots[&life], slots, &mut batch)?;
+                let nodes = self.revert_slots(life, roots[&life], slots, &mut batch)?;
                 if nodes.root != root {
                     return Err(DiskError::StorageRoot { account: hash, expected: root, found: nodes.root });
                 }
@@ -116,17 +115,17 @@ impl DiskStore {
         }
         trie.update(updates)?;
         let nodes = trie.take_changes();
-        if nodes.root != mark.root {
-            return Err(DiskError::Root { number: mark.number, expected: mark.root, found: nodes.root });
+        if nodes.root != target.root {
+            return Err(DiskError::Root { number: target.number, expected: target.root, found: nodes.root });
         }
         nodes.write_into(&mut batch, TrieId::Accounts);
-        unborn.into_iter().for_each(|life| drop(batch.insert(Key::ended(0, life), Some(Vec::new()))));
-        batch.insert(Key::head(), Some(mark.number.to_be_bytes().to_vec()));
+        unstarted.into_iter().for_each(|life| drop(batch.insert(Key::ended(0, life), Some(Vec::new()))));
+        batch.insert(Key::head(), Some(target.number.to_be_bytes().to_vec()));
         Ok(batch)
     }
 
-    /// Puts back what slots of a life held, and says what becomes of their trie, whose root is `root` now.
-    fn slots_back(
+    /// Restores slots of a life, and returns the changed nodes of their trie, whose current root is `root`.
+    fn revert_slots(
         &self,
         life: LifeId,
         root: B256,
@@ -136,16 +135,19 @@ impl DiskStore {
         let mut trie = self.storage_trie(life, root);
         let mut updates = Vec::with_capacity(slots.len());
         for (hash, value) in slots {
-            let held = (!value.is_zero()).then_some(value);
-            batch.insert(TrieId::Storage(life).leaf(hash), held.map(|value| value.to_be_bytes_trimmed_vec()));
-            updates.push((hash, held.map(alloy_rlp::encode)));
+            let present = (!value.is_zero()).then_some(value);
+            batch.insert(
+                TrieId::Storage(life).leaf(hash),
+                present.map(|value| value.to_be_bytes_trimmed_vec()),
+            );
+            updates.push((hash, present.map(alloy_rlp::encode)));
         }
         trie.update(updates)?;
         Ok(trie.take_changes())
     }
 
-    /// Takes away what is kept of the blocks after `number` beside the state.
-    fn without_blocks_after(&self, number: u64) -> Result<Batch, DiskError> {
+    /// Deletes the data of the blocks after `number`, except for the state.
+    fn delete_blocks_after(&self, number: u64) -> Result<Batch, DiskError> {
         let mut batch = Batch::new();
         for block in number + 1..=self.head.number {
             batch.insert(Key::undo(block), None);
@@ -160,8 +162,8 @@ impl DiskStore {
 }
 
 impl RevertPlan {
-    /// Takes an account back to what it was before a block, which wrote slots of the lives `written`.
-    fn take_account_back(
+    /// Restores an account to its entry before a block. The block wrote slots of the lives `written`.
+    fn undo_account(
         &mut self,
         hash: B256,
         before: Option<AccountEntry>,
@@ -169,15 +171,15 @@ impl RevertPlan {
         written: &HashSet<LifeId>,
     ) {
         let [before_storage, now_storage] = [before, now].map(|entry| entry.and_then(|entry| entry.storage));
-        let goes_on = |now: &Storage| before_storage.is_some_and(|before| before.life == now.life);
-        if let Some(Storage { life, root }) = before_storage {
-            // A life in which the block wrote slots went on after it: whoever does not live it now forgot it
-            // later, when it was empty. In one that ended nobody wrote any more.
-            let gone = if written.contains(&life) { EMPTY_ROOT_HASH } else { root };
-            let root_now = now_storage.filter(goes_on).map_or(gone, |now| now.root);
+        let is_same_life = |now: &StorageEntry| before_storage.is_some_and(|before| before.life == now.life);
+        if let Some(StorageEntry { life, root }) = before_storage {
+            // A life whose slots the block wrote continued after the block. If the account has another life now, the
+            // continued one was dropped later, when it was empty. An ended life gets no more writes.
+            let dropped_root = if written.contains(&life) { EMPTY_ROOT_HASH } else { root };
+            let root_now = now_storage.filter(is_same_life).map_or(dropped_root, |now| now.root);
             self.roots.entry(life).or_insert(root_now);
         }
-        self.unborn.extend(now_storage.filter(|now| !goes_on(now)).map(|now| now.life));
+        self.unstarted.extend(now_storage.filter(|now| !is_same_life(now)).map(|now| now.life));
         self.accounts.insert(hash, before);
     }
 }

@@ -1,238 +1,193 @@
-//! What a block makes of a store, before anybody says that it is to be kept.
+//! Stages the changes of a block: computes the state root and the changed nodes without changing the store.
 
-use alloy_primitives::{Address, B256, U256, map::B256Map};
+use alloy_primitives::{Address, B256, map::B256Map};
 use alloy_rlp::Encodable;
 use alloy_trie::Nibbles;
 use rayon::prelude::*;
-use revm_state::Bytecode;
 
 use crate::{
-    model::changes::{Change, Changes, account_difference},
+    model::changes::{Changes, account_difference},
     stores::disk::{
         DiskStore,
-        block_metadata::BlockMetadata,
-        account_entry::{AccountEntry, LifeId},
         error::DiskError,
-        group::{EntrySource, ChangedAccount, TOGETHER},
+        group::{ChangedAccount, EntrySource, GROUP_SIZE},
         nodes::StoredNodes,
+        staged::{Staged, StagedAccount},
         streaming_root::StreamingRoot,
     },
     trie::{
-        change::{PreviousLeaf, Insertion, Presence},
+        change::{Insertion, Presence, PreviousLeaf},
         expected_leaves::ExpectedLeaves,
-        node::Link,
-        sparse::{NodeChanges, SparseTrie},
+        sparse::SparseTrie,
     },
 };
 
-/// What changes make of the state of a store, and its root then. The store is as it was until
-/// [`DiskStore::commit`] is told to keep it.
-#[derive(Debug)]
-pub struct Staged {
-    pub(super) root: B256,
-    /// The block that the changes were made on.
-    pub(super) on: BlockMetadata,
-    /// The life that would have begun next then.
-    pub(super) lives_from: LifeId,
-    /// In groups.
-    pub(super) accounts: Vec<Vec<StagedAccount>>,
-    pub(super) codes: B256Map<Bytecode>,
-    /// What became of the accounts' trie.
-    pub(super) nodes: NodeChanges,
-    pub(super) trie: Link,
-    /// The hashes of accounts to which ways were looked up beforehand.
-    pub(super) looked_up: Vec<B256>,
-    pub(super) next_life: LifeId,
-}
-
-impl Staged {
-    /// The state root after the changes.
-    pub fn root(&self) -> B256 {
-        self.root
-    }
-}
-
-/// What becomes of one account.
-#[derive(Debug)]
-pub(super) struct StagedAccount {
-    pub(super) address: Address,
-    /// The hash of its address.
-    pub(super) hash: B256,
-    pub(super) before: Option<AccountEntry>,
-    pub(super) after: Option<AccountEntry>,
-    /// The slots that change.
-    pub(super) slots: Vec<StagedSlot>,
-    /// What became of its storage's trie, if anything did.
-    pub(super) nodes: Option<NodeChanges>,
-}
-
-/// What becomes of one slot.
-#[derive(Debug)]
-pub(super) struct StagedSlot {
-    pub(super) key: U256,
-    /// The hash of its key.
-    pub(super) hash: B256,
-    pub(super) change: Change<U256>,
-}
-
 impl DiskStore {
-    /// Works out what `changes` make of the state. Nothing is written.
+    /// Stages `changes`: computes the state after them. Writes nothing.
     ///
     /// # Errors
     ///
-    /// [`DiskError::Mismatch`] for the first place, in order of addresses, that does not hold what the
-    /// changes started from; otherwise if the store cannot be read.
+    /// [`DiskError::Mismatch`] for the first location, in order of addresses, that differs from the value that the
+    /// changes started from; another error if the store cannot be read.
     pub fn stage(&self, changes: &Changes) -> Result<Staged, DiskError> {
         self.stage_streamed(changes, self.new_streaming_root())
     }
 
-    /// Works out what `changes` make of the state, of which `fed` was told step by step.
+    /// Stages `changes` whose steps were streamed to `streamed` during execution.
     ///
     /// # Errors
     ///
     /// See [`stage`](Self::stage).
-    pub fn stage_streamed(&self, changes: &Changes, mut fed: StreamingRoot<'_>) -> Result<Staged, DiskError> {
-        fed.check()?;
-        // On a thread of the crew, so that the others need not be woken for each part. Which misfit is the
-        // first one shows when all accounts are read.
-        rayon::scope(|_| self.stage_going_by(EntrySource::FromChange, changes, fed))
-            .or_else(|_| self.stage_going_by(EntrySource::Read, changes, self.new_streaming_root()))
+    pub fn stage_streamed(
+        &self,
+        changes: &Changes,
+        mut streamed: StreamingRoot<'_>,
+    ) -> Result<Staged, DiskError> {
+        streamed.check()?;
+        // On a worker thread, so that the other workers need not be woken for each part. Only reading all accounts
+        // from the store finds the first mismatch.
+        rayon::scope(|_| self.stage_from(EntrySource::Change, changes, streamed))
+            .or_else(|_| self.stage_from(EntrySource::Store, changes, self.new_streaming_root()))
     }
 
-    fn stage_going_by(
+    fn stage_from(
         &self,
-        entries: EntrySource,
+        source: EntrySource,
         changes: &Changes,
-        mut fed: StreamingRoot<'_>,
+        mut streamed: StreamingRoot<'_>,
     ) -> Result<Staged, DiskError> {
         let list = |(address, change): (&Address, _)| {
-            let fed = fed.take(*address);
-            ChangedAccount { address: *address, change, fed, entries }
+            let streamed = streamed.take(*address);
+            ChangedAccount { address: *address, change, streamed, source }
         };
-        let listed = changes.accounts.iter().map(list).collect();
-        let mut accounts = self.stage_accounts(listed, &fed.lives)?;
-        let StreamingRoot { accounts: mut trie, lives, looked_up, .. } = fed;
-        self.put_accounts(&mut trie, &mut accounts)?;
+        let changed = changes.accounts.iter().map(list).collect();
+        let mut accounts = self.stage_accounts(changed, &streamed.lives)?;
+        let StreamingRoot { accounts: mut trie, lives, prefetched, .. } = streamed;
+        self.update_accounts(&mut trie, &mut accounts)?;
         let nodes = trie.take_changes();
         Ok(Staged {
             root: nodes.root,
-            on: self.head.clone(),
-            lives_from: self.next_life,
+            parent: self.head.clone(),
+            first_life: self.next_life,
             accounts,
             codes: changes.codes.clone(),
             nodes,
             trie: trie.into_root(),
-            looked_up,
+            prefetched,
             next_life: lives.next(),
         })
     }
 
-    /// Puts accounts into their trie, which has to vouch for what they were before.
-    fn put_accounts(
+    /// Updates the account trie, and checks the entries before the changes against it.
+    fn update_accounts(
         &self,
         trie: &mut SparseTrie<StoredNodes<'_>>,
         accounts: &mut [Vec<StagedAccount>],
     ) -> Result<(), DiskError> {
-        let (mut there, mut ended) = (Vec::with_capacity(accounts.len() * TOGETHER), Vec::new());
+        let (mut existing, mut ended) = (Vec::with_capacity(accounts.len() * GROUP_SIZE), Vec::new());
         for account in accounts.iter().flatten() {
             match (account.before, account.after) {
-                (_, Some(_)) => there.push((account.hash, account)),
+                (_, Some(_)) => existing.push((account.hash, account)),
                 (Some(_), None) => ended.push(account),
                 (None, None) => {}
             }
         }
-        there.par_sort_unstable_by_key(|(hash, _)| *hash);
+        existing.par_sort_unstable_by_key(|(hash, _)| *hash);
         let insertion = |(hash, account): &(B256, &StagedAccount)| {
-            let after = account.after.expect("it is there afterwards");
+            let after = account.after.expect("it exists afterwards");
             let presence = if account.before.is_some() { Presence::Present } else { Presence::Unknown };
             Insertion::new(*hash, alloy_rlp::encode(after.leaf()), presence)
         };
-        let mut insertions: Vec<_> = there.par_iter().with_min_len(TOGETHER).map(insertion).collect();
+        let mut insertions: Vec<_> = existing.par_iter().with_min_len(GROUP_SIZE).map(insertion).collect();
         trie.insert_all(&mut insertions)?;
-        let groups = there.par_chunks(TOGETHER).zip(insertions.par_chunks(TOGETHER));
-        let mut others: B256Map<PreviousLeaf> = groups
+        let groups = existing.par_chunks(GROUP_SIZE).zip(insertions.par_chunks(GROUP_SIZE));
+        let mut mismatched: B256Map<PreviousLeaf> = groups
             .flat_map_iter(|(accounts, insertions)| {
-                let found = insertions.iter().map(|insertion| &insertion.found);
-                refuted(accounts.iter().map(|(_, account)| *account).zip(found))
+                let previous = insertions.iter().map(|insertion| &insertion.previous);
+                mismatched_accounts(accounts.iter().map(|(_, account)| *account).zip(previous))
             })
             .collect();
         let remove = |account: &&StagedAccount| trie.remove(account.hash, Presence::Present);
-        let found = ended.iter().map(remove).collect::<Result<Vec<_>, _>>()?;
-        others.extend(refuted(ended.into_iter().zip(&found)));
-        if others.is_empty() {
+        let previous = ended.iter().map(remove).collect::<Result<Vec<_>, _>>()?;
+        mismatched.extend(mismatched_accounts(ended.into_iter().zip(&previous)));
+        if mismatched.is_empty() {
             return Ok(());
         }
         for account in accounts.iter_mut().flatten() {
-            if let Some(found) = others.get(&account.hash) {
-                self.put_as_read(trie, account, found)?;
+            if let Some(previous) = mismatched.get(&account.hash) {
+                self.update_from_store(trie, account, previous)?;
             }
         }
         Ok(())
     }
 
-    /// Puts an account into the trie that was not what it was said to be. It may have a storage that nothing
-    /// was said of; what is read the trie has to vouch for.
-    fn put_as_read(
+    /// Updates an account whose assumed entry differs from the trie, with the entry from the store. The account may
+    /// have a storage that the change does not mention. The trie must confirm the stored entry.
+    fn update_from_store(
         &self,
         trie: &mut SparseTrie<StoredNodes<'_>>,
         account: &mut StagedAccount,
-        found: &PreviousLeaf,
+        previous: &PreviousLeaf,
     ) -> Result<(), DiskError> {
         let StagedAccount { address, hash, before, .. } = *account;
-        let held = self.entry(address)?;
-        let [said, read] = [before, held].map(|entry| entry.map(|entry| entry.account));
-        if let Some(misfit) = account_difference(address, said, read) {
-            return Err(misfit.into());
+        let stored = self.entry(address)?;
+        let [expected, found] = [before, stored].map(|entry| entry.map(|entry| entry.account));
+        if let Some(mismatch) = account_difference(address, expected, found) {
+            return Err(mismatch.into());
         }
-        account.before = held;
-        if !refuted([(&*account, found)].into_iter()).is_empty() {
-            return Err(self.damaged(format!("the account {address}"), "its leaf in the trie is another"));
+        account.before = stored;
+        if !mismatched_accounts([(&*account, previous)].into_iter()).is_empty() {
+            return Err(self.damaged(format!("the account {address}"), "its leaf in the trie differs"));
         }
         if let Some(after) = &mut account.after {
-            after.storage = held.and_then(|held| held.storage);
+            after.storage = stored.and_then(|stored| stored.storage);
             trie.insert(hash, alloy_rlp::encode(after.leaf()), Presence::Present)?;
         }
         Ok(())
     }
 }
 
-/// The hashes of those accounts that were not what was found in their trie, and what that is.
-fn refuted<'a>(accounts: impl Iterator<Item = (&'a StagedAccount, &'a PreviousLeaf)>) -> Vec<(B256, PreviousLeaf)> {
-    let (mut claims, mut leaf, mut all) = (ExpectedLeaves::default(), Vec::new(), Vec::new());
-    for (at, (StagedAccount { hash, before, .. }, found)) in accounts.enumerate() {
+/// The hashed addresses of the accounts whose entry before the change differs from their leaf in the trie, with that
+/// leaf.
+fn mismatched_accounts<'a>(
+    accounts: impl Iterator<Item = (&'a StagedAccount, &'a PreviousLeaf)>,
+) -> Vec<(B256, PreviousLeaf)> {
+    let (mut expected, mut leaf, mut all) = (ExpectedLeaves::default(), Vec::new(), Vec::new());
+    for (at, (StagedAccount { hash, before, .. }, previous)) in accounts.enumerate() {
         leaf.clear();
         before.iter().for_each(|before| before.leaf().encode(&mut leaf));
-        claims.add(at, &Nibbles::unpack(hash), &leaf, found);
-        all.push((*hash, found));
+        expected.add(at, &Nibbles::unpack(hash), &leaf, previous);
+        all.push((*hash, previous));
     }
-    claims.refuted().into_iter().map(|at| (all[at].0, all[at].1.clone())).collect()
+    expected.mismatched().into_iter().map(|at| (all[at].0, all[at].1.clone())).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use alloy_primitives::{Bytes, keccak256};
+    use alloy_primitives::{Bytes, U256, keccak256};
 
     use super::*;
     use crate::{
-        model::{account::Account, changes::AccountChange},
-        stores::{
-            disk::{
-                DiskConfig, NewBlock,
-                cache::Cache,
-                account_entry::Storage,
-                genesis::Genesis,
-                keys::{Key, TrieId},
-            },
-            memory::Allocation,
+        model::{
+            account::Account,
+            allocation::Allocation,
+            changes::{AccountChange, Change},
         },
-        trie::slot_key,
+        stores::disk::{
+            DiskConfig, NewBlock,
+            account_entry::StorageEntry,
+            cache::Cache,
+            genesis::Genesis,
+            keys::{Key, TrieId},
+        },
+        trie::{node::Link, slot_key},
     };
 
     fn address(number: u8) -> Address {
         Address::repeat_byte(number)
     }
 
-    /// A store with many accounts, each with forty slots, and where it lies.
+    /// A store with many accounts, each with 40 slots, and its folder.
     fn store() -> (tempfile::TempDir, DiskStore) {
         let folder = tempfile::tempdir().unwrap();
         let mut genesis = Genesis::begin(folder.path(), DiskConfig::default()).unwrap();
@@ -247,7 +202,7 @@ mod tests {
         (folder, genesis.finish(block).unwrap())
     }
 
-    /// Puts something else under a key, behind everybody's back.
+    /// Overwrites the value of a key without updating anything else.
     fn damage(store: &mut DiskStore, key: Key, value: Vec<u8>) {
         store.tables.add([(key, Some(value))].into());
         store.cache = Cache::new(0);
@@ -263,30 +218,33 @@ mod tests {
 
     fn written(store: &DiskStore, number: u8, after: u64) -> Changes {
         let mut changes = paid(store, number, Some(1000));
-        let Storage { life, .. } = store.entry(address(number)).unwrap().unwrap().storage.unwrap();
+        let StorageEntry { life, .. } = store.entry(address(number)).unwrap().unwrap().storage.unwrap();
         let before = store.slot(life, U256::from(5)).unwrap();
         let slots = &mut changes.accounts.get_mut(&address(number)).unwrap().slots;
         slots.insert(U256::from(5), Change { before, after: U256::from(after) });
         changes
     }
 
-    fn is_refused(store: &DiskStore, changes: &Changes) {
-        for fed in [false, true] {
-            let told = changes.clone();
-            let fed = if fed { store.stream_root(|feed| feed.send(told)).1 } else { store.new_streaming_root() };
-            let error = store.stage_streamed(changes, fed).unwrap_err();
+    fn assert_refused(store: &DiskStore, changes: &Changes) {
+        for is_streamed in [false, true] {
+            let step = changes.clone();
+            let streamed = match is_streamed {
+                true => store.stream_root(|sender| sender.send(step)).1,
+                false => store.new_streaming_root(),
+            };
+            let error = store.stage_streamed(changes, streamed).unwrap_err();
             assert!(matches!(error, DiskError::Damaged { .. }), "{error}");
         }
     }
 
     #[test]
-    fn an_account_that_is_another_in_the_trie_is_refused_whatever_becomes_of_it() {
+    fn an_account_that_differs_from_the_trie_is_refused_whether_it_changes_or_ends() {
         let (_folder, mut store) = store();
         let mut entry = store.entry(address(7)).unwrap().unwrap();
         entry.account.balance = U256::from(77);
         damage(&mut store, TrieId::Accounts.leaf(keccak256(address(7))), entry.encode());
         for after in [Some(5), None] {
-            is_refused(&store, &paid(&store, 7, after));
+            assert_refused(&store, &paid(&store, 7, after));
             store.stage(&paid(&store, 8, after)).unwrap();
         }
     }
@@ -295,9 +253,9 @@ mod tests {
     fn an_account_without_code_may_have_storage() {
         let (_folder, mut store) = store();
         let changes = paid(&store, 7, Some(5));
-        let (_, fed) = store.stream_root(|feed| feed.send(changes.clone()));
-        let staged = store.stage_streamed(&changes, fed).unwrap();
-        assert_eq!(staged.looked_up.len(), 1, "what was fed is not lost for it");
+        let (_, streamed) = store.stream_root(|sender| sender.send(changes.clone()));
+        let staged = store.stage_streamed(&changes, streamed).unwrap();
+        assert_eq!(staged.prefetched.len(), 1, "the streamed steps are used");
         let root = staged.root();
         let new = NewBlock { number: 1, hash: B256::with_last_byte(1), note: Bytes::new() };
         store.commit(staged, new).unwrap();
@@ -307,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn changes_that_start_from_something_else_are_refused_for_the_first_account() {
+    fn changes_that_start_from_other_accounts_are_refused_with_the_first_mismatch() {
         let (_folder, store) = store();
         let mut changes = Changes::default();
         for number in [9, 4, 201, 6] {
@@ -315,31 +273,33 @@ mod tests {
             let account = Change { before: Some(before), after: Some(Account::EMPTY) };
             changes.accounts.insert(address(number), AccountChange { account, ..AccountChange::default() });
         }
-        let DiskError::Mismatch(misfit) = store.stage(&changes).unwrap_err() else { panic!("it is a misfit") };
-        assert_eq!(misfit.location.address(), address(4));
+        let DiskError::Mismatch(mismatch) = store.stage(&changes).unwrap_err() else {
+            panic!("it is a mismatch")
+        };
+        assert_eq!(mismatch.location.address(), address(4));
     }
 
     #[test]
-    fn a_slot_that_is_another_in_the_trie_is_refused_whatever_becomes_of_it() {
+    fn a_slot_that_differs_from_the_trie_is_refused_whether_it_changes_or_is_cleared() {
         let (_folder, mut store) = store();
-        let Storage { life, .. } = store.entry(address(7)).unwrap().unwrap().storage.unwrap();
+        let StorageEntry { life, .. } = store.entry(address(7)).unwrap().unwrap().storage.unwrap();
         damage(&mut store, TrieId::Storage(life).leaf(slot_key(&U256::from(5))), vec![9]);
         for after in [0, 5] {
-            is_refused(&store, &written(&store, 7, after));
+            assert_refused(&store, &written(&store, 7, after));
             store.stage(&written(&store, 8, after)).unwrap();
         }
     }
 
     #[test]
-    fn a_branch_that_takes_all_its_children_for_leaves_is_refused() {
+    fn a_branch_with_a_wrong_leaf_mask_assert_refused() {
         let (_folder, mut store) = store();
         let root = TrieId::Accounts.node(&Nibbles::new());
         let mut record = store.tables.get(&root).unwrap().unwrap();
         record[..2].copy_from_slice(&[0xff; 2]);
         damage(&mut store, root, record);
         for after in [Some(5), None] {
-            store.resident.keep(B256::ZERO, Link::Empty, &[]);
-            is_refused(&store, &paid(&store, 7, after));
+            store.upper_trie.keep(B256::ZERO, Link::Empty, &[]);
+            assert_refused(&store, &paid(&store, 7, after));
         }
     }
 }

@@ -1,8 +1,8 @@
-//! The seal of a store: what it is, of which format, and which block was written last.
+//! The superblock of a store: identifies the store, its format and the last written block. Its file is named `seal`.
 //!
-//! Two places of the same size take turns, each with a check sum: while one is written the other is whole,
-//! so that a crash at any moment leaves one that is right. A store is never ahead of its seal by more than
-//! a batch, and never behind it unless it was damaged.
+//! The file has two copies with a checksum each, which are written alternately: a crash damages at most the copy that
+//! is being written. The database is ahead of its superblock by at most one batch, and is behind it only after
+//! damage.
 
 use std::{
     fs::{self, OpenOptions},
@@ -13,29 +13,29 @@ use std::{
 
 use crate::stores::disk::error::{DiskError, Operation};
 
-/// What every seal begins with.
+/// The first bytes of each copy.
 const MAGIC: &[u8; 16] = b"blockloom state\n";
 
-/// How many bytes a place takes.
-const PLACE: usize = 64;
+/// The size of a copy in bytes.
+const COPY_BYTES: usize = 64;
 
-/// Where the places are: so far apart that no torn sector or page takes both.
-const PLACES: [usize; 2] = [0, 4096];
+/// The offsets of the copies: so far apart that no torn sector or page damages both.
+const COPY_OFFSETS: [usize; 2] = [0, 4096];
 
-/// The seal of an open store.
+/// The superblock of an open store.
 #[derive(Debug)]
 pub(super) struct Superblock {
     path: PathBuf,
     file: fs::File,
-    last: SuperblockCopy,
+    newest: SuperblockCopy,
 }
 
-/// What a place says.
+/// The content of a copy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct SuperblockCopy {
-    /// How many were made before it.
-    turn: u64,
-    /// The block that was written last; `None` if there was none yet.
+    /// The number of this write. The copy with the highest number is valid.
+    sequence: u64,
+    /// The last written block; `None` before the first one.
     block: Option<u64>,
 }
 
@@ -43,58 +43,58 @@ impl Superblock {
     /// The format that this library reads and writes.
     const FORMAT: u32 = 2;
 
-    /// Seals an empty store. It is sealed or not, and never half.
+    /// Creates the superblock of an empty store, atomically.
     pub(super) fn create(path: &Path) -> Result<Self, DiskError> {
         let failure = |error| DiskError::database(path, Operation::Create, error);
-        let blank = blank_path(path);
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&blank);
+        let temporary = temporary_path(path);
+        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&temporary);
         let file = file.map_err(failure)?;
-        let mut seal = Self { path: path.to_owned(), file, last: SuperblockCopy::default() };
-        seal.set(None)?;
-        seal.set(None)?;
-        seal.file.sync_all().and_then(|()| fs::rename(&blank, file_path(path))).map_err(failure)?;
+        let mut superblock = Self { path: path.to_owned(), file, newest: SuperblockCopy::default() };
+        superblock.set(None)?;
+        superblock.set(None)?;
+        superblock.file.sync_all().and_then(|()| fs::rename(&temporary, file_path(path))).map_err(failure)?;
         fs::File::open(path).and_then(|folder| folder.sync_all()).map_err(failure)?;
-        Ok(seal)
+        Ok(superblock)
     }
 
-    /// Reads the seal of the store in a folder.
+    /// Opens the superblock of the store in a folder.
     pub(super) fn open(path: &Path) -> Result<Self, DiskError> {
         let unreadable = |error| DiskError::database(path, Operation::Open, error);
         let file = match OpenOptions::new().read(true).write(true).open(file_path(path)) {
             Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Err(none(path)),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Err(no_superblock(path)),
             Err(error) => return Err(unreadable(error)),
         };
-        let mut bytes = [0; PLACES[1] + PLACE];
+        let mut bytes = [0; COPY_OFFSETS[1] + COPY_BYTES];
         let length = read_up_to(&file, &mut bytes).map_err(unreadable)?;
-        let last = read(path, &bytes[..length])?;
-        Ok(Self { path: path.to_owned(), file, last })
+        let newest = newest_copy(path, &bytes[..length])?;
+        Ok(Self { path: path.to_owned(), file, newest })
     }
 
-    /// Removes the seal from a folder, or what was to become one.
+    /// Removes the superblock from a folder, also an incomplete one.
     pub(super) fn remove(path: &Path) -> io::Result<()> {
-        [blank_path(path), file_path(path)].into_iter().try_for_each(|file| match fs::remove_file(file) {
+        [temporary_path(path), file_path(path)].into_iter().try_for_each(|file| match fs::remove_file(file) {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
             Ok(()) | Err(_) => Ok(()),
         })
     }
 
-    /// The block that was written last.
+    /// The last written block.
     pub(super) fn block(&self) -> Option<u64> {
-        self.last.block
+        self.newest.block
     }
 
-    /// Says which block was written last.
+    /// Sets the last written block.
     pub(super) fn set(&mut self, block: Option<u64>) -> Result<(), DiskError> {
-        let next = SuperblockCopy { turn: self.last.turn + 1, block };
-        let place = PLACES[usize::from(next.turn.is_multiple_of(2))];
-        let written = self.file.write_all_at(&next.encode(), place as u64);
+        let next = SuperblockCopy { sequence: self.newest.sequence + 1, block };
+        let offset = COPY_OFFSETS[usize::from(next.sequence.is_multiple_of(2))];
+        let written = self.file.write_all_at(&next.encode(), offset as u64);
         written.map_err(|error| DiskError::database(&self.path, Operation::Write, error))?;
-        self.last = next;
+        self.newest = next;
         Ok(())
     }
 
-    /// Sees to it that what it says survives a power failure.
+    /// Makes the last write survive a power failure.
     pub(super) fn sync(&self) -> Result<(), DiskError> {
         self.file.sync_all().map_err(|error| DiskError::database(&self.path, Operation::Write, error))
     }
@@ -104,20 +104,20 @@ fn file_path(path: &Path) -> PathBuf {
     path.join("seal")
 }
 
-/// What becomes the seal once it is whole.
-fn blank_path(path: &Path) -> PathBuf {
+/// The path of a superblock that is not complete yet.
+fn temporary_path(path: &Path) -> PathBuf {
     path.join("seal.new")
 }
 
-/// What is said of a folder in which there is no seal.
-fn none(path: &Path) -> DiskError {
+/// The error for a folder without superblock.
+fn no_superblock(path: &Path) -> DiskError {
     let entries = fs::read_dir(path).into_iter().flatten().flatten();
     let names: Vec<_> = entries.map(|entry| entry.path()).collect();
     let path = path.to_owned();
     match &names[..] {
         [] if !path.exists() || path.is_dir() => DiskError::NotFound { path },
-        names if names.contains(&blank_path(&path)) => DiskError::Incomplete { path },
-        _ => DiskError::NotAStore { path, reason: "it has no seal".to_owned() },
+        names if names.contains(&temporary_path(&path)) => DiskError::Incomplete { path },
+        _ => DiskError::NotAStore { path, reason: "it has no file `seal`".to_owned() },
     }
 }
 
@@ -132,45 +132,52 @@ fn read_up_to(file: &fs::File, bytes: &mut [u8]) -> io::Result<usize> {
     Ok(length)
 }
 
-/// The newest of what both places say.
-fn read(path: &Path, bytes: &[u8]) -> Result<SuperblockCopy, DiskError> {
-    let places = || PLACES.into_iter().filter_map(|from| bytes.get(from..from + PLACE));
-    if !places().any(|place| place.starts_with(MAGIC)) {
-        return Err(DiskError::NotAStore { path: path.to_owned(), reason: "its seal is another's".to_owned() });
+/// The newest valid copy.
+fn newest_copy(path: &Path, bytes: &[u8]) -> Result<SuperblockCopy, DiskError> {
+    let copies = || COPY_OFFSETS.into_iter().filter_map(|from| bytes.get(from..from + COPY_BYTES));
+    if !copies().any(|copy| copy.starts_with(MAGIC)) {
+        return Err(DiskError::NotAStore {
+            path: path.to_owned(),
+            reason: "its file `seal` is not from Blockloom".to_owned(),
+        });
     }
-    let newest = places().filter_map(SuperblockCopy::decode).max_by_key(|(_, impression)| impression.turn);
-    let Some((found, last)) = newest else {
-        let (what, reason) = ("the seal".to_owned(), "no place of it has its check sum".to_owned());
+    let newest = copies().filter_map(SuperblockCopy::decode).max_by_key(|(_, copy)| copy.sequence);
+    let Some((found, newest)) = newest else {
+        let (what, reason) = ("the superblock".to_owned(), "no copy has a valid checksum".to_owned());
         return Err(DiskError::Damaged { path: path.to_owned(), what, reason });
     };
     if found != Superblock::FORMAT {
-        return Err(DiskError::UnsupportedFormat { path: path.to_owned(), expected: Superblock::FORMAT, found });
+        return Err(DiskError::UnsupportedFormat {
+            path: path.to_owned(),
+            expected: Superblock::FORMAT,
+            found,
+        });
     }
-    Ok(last)
+    Ok(newest)
 }
 
 impl SuperblockCopy {
-    fn encode(self) -> [u8; PLACE] {
-        let mut place = [0; PLACE];
-        place[..16].copy_from_slice(MAGIC);
-        place[16..20].copy_from_slice(&Superblock::FORMAT.to_be_bytes());
-        place[20..28].copy_from_slice(&self.turn.to_be_bytes());
-        place[28] = u8::from(self.block.is_some());
-        place[29..37].copy_from_slice(&self.block.unwrap_or_default().to_be_bytes());
-        let sum = alloy_primitives::keccak256(&place[..37]);
-        place[37..].copy_from_slice(&sum[..PLACE - 37]);
-        place
+    fn encode(self) -> [u8; COPY_BYTES] {
+        let mut copy = [0; COPY_BYTES];
+        copy[..16].copy_from_slice(MAGIC);
+        copy[16..20].copy_from_slice(&Superblock::FORMAT.to_be_bytes());
+        copy[20..28].copy_from_slice(&self.sequence.to_be_bytes());
+        copy[28] = u8::from(self.block.is_some());
+        copy[29..37].copy_from_slice(&self.block.unwrap_or_default().to_be_bytes());
+        let sum = alloy_primitives::keccak256(&copy[..37]);
+        copy[37..].copy_from_slice(&sum[..COPY_BYTES - 37]);
+        copy
     }
 
-    /// The format, and what is said in it.
-    fn decode(place: &[u8]) -> Option<(u32, Self)> {
-        let number = |from: usize| Some(u64::from_be_bytes(place.get(from..from + 8)?.try_into().ok()?));
-        let sum = alloy_primitives::keccak256(place.get(..37)?);
-        if place.get(37..)? != &sum[..PLACE - 37] {
+    /// The format and the content of a copy; `None` if its checksum is wrong.
+    fn decode(copy: &[u8]) -> Option<(u32, Self)> {
+        let number = |from: usize| Some(u64::from_be_bytes(copy.get(from..from + 8)?.try_into().ok()?));
+        let sum = alloy_primitives::keccak256(copy.get(..37)?);
+        if copy.get(37..)? != &sum[..COPY_BYTES - 37] {
             return None;
         }
-        let format = u32::from_be_bytes(place[16..20].try_into().ok()?);
+        let format = u32::from_be_bytes(copy[16..20].try_into().ok()?);
         let block = number(29)?;
-        Some((format, Self { turn: number(20)?, block: (place[28] == 1).then_some(block) }))
+        Some((format, Self { sequence: number(20)?, block: (copy[28] == 1).then_some(block) }))
     }
 }

@@ -1,56 +1,55 @@
-//! What is kept, as one space of keys: what lies in the file, and over it what was written since.
+//! The key space of a store: the database, overlaid with the pending writes.
 //!
-//! Owns both. Promises that a batch is seen whole or not at all, by readers here and by whoever opens
-//! the file after a crash.
+//! Owns both. Promises that a batch is visible as a whole or not at all, to readers and after a crash.
 
 use std::{collections::BTreeMap, iter::Peekable};
 
-use crate::stores::disk::{error::DiskError, database::DatabaseFile, keys::Key};
+use crate::stores::disk::{database::DatabaseFile, error::DiskError, keys::Key};
 
-/// What is written at once: under each key a value, or nothing any more.
+/// An atomic batch of writes: a new value for each key, or `None` to delete it.
 pub(super) type Batch = BTreeMap<Key, Option<Vec<u8>>>;
 
-/// A key with what stands under it.
+/// A key and its value.
 pub(super) type Pair = (Vec<u8>, Vec<u8>);
 
-/// The file, and what is not in it yet.
+/// The database and the pending writes.
 #[derive(Debug)]
 pub(super) struct Tables {
-    file: DatabaseFile,
+    database: DatabaseFile,
     pending: Batch,
 }
 
 impl Tables {
-    /// What lies in a file.
-    pub(super) fn new(file: DatabaseFile) -> Self {
-        Self { file, pending: Batch::new() }
+    /// The key space of a database, without pending writes.
+    pub(super) fn new(database: DatabaseFile) -> Self {
+        Self { database, pending: Batch::new() }
     }
 
-    /// What stands under a key.
+    /// The value of a key.
     pub(super) fn get(&self, key: &Key) -> Result<Option<Vec<u8>>, DiskError> {
         match self.pending.get(key) {
             Some(value) => Ok(value.clone()),
-            None => self.file.get(key.as_slice()),
+            None => self.database.get(key.as_slice()),
         }
     }
 
-    /// What stands under the keys from one to before another, in order.
+    /// The keys and values from `from` to before `to`, in order.
     pub(super) fn range(
         &self,
         from: &Key,
         to: &Key,
     ) -> Result<impl Iterator<Item = Result<Pair, DiskError>> + '_, DiskError> {
-        let file = self.file.range(from.as_slice(), to.as_slice())?.peekable();
+        let database = self.database.range(from.as_slice(), to.as_slice())?.peekable();
         let pending = self.pending.range(from.clone()..to.clone()).peekable();
-        Ok(MergedRange { file, pending })
+        Ok(MergedRange { database, pending })
     }
 
-    /// The first key from this one on, and what stands under it.
+    /// The first key at or after `from`, with its value.
     pub(super) fn first_from(&self, from: &Key, to: &Key) -> Result<Option<Pair>, DiskError> {
         self.range(from, to)?.next().transpose()
     }
 
-    /// Adds a batch to what is not in the file yet.
+    /// Adds a batch to the pending writes.
     pub(super) fn add(&mut self, batch: Batch) {
         if self.pending.is_empty() {
             self.pending = batch;
@@ -59,42 +58,42 @@ impl Tables {
         }
     }
 
-    /// Writes everything into the file, for good, after which `block` is the last block. If that fails the
-    /// file is as it was, and nothing is lost here.
+    /// Writes all pending writes durably to the database, after which `block` is the last block. After a failure the
+    /// writes are still pending.
     pub(super) fn flush(&mut self, block: Option<u64>) -> Result<(), DiskError> {
         if self.pending.is_empty() {
-            return self.file.check_open();
+            return self.database.check_open();
         }
-        self.file.write(&self.pending, block)?;
+        self.database.write(&self.pending, block)?;
         self.pending.clear();
         Ok(())
     }
 
-    /// Whether the file can be written.
+    /// Fails if the database is closed.
     pub(super) fn check_open(&self) -> Result<(), DiskError> {
-        self.file.check_open()
+        self.database.check_open()
     }
 
-    /// Lets go of the file: nothing can be read or written then.
+    /// Closes the database. All reads and writes fail until it is opened again.
     pub(super) fn close(&mut self) {
-        self.file.close();
+        self.database.close();
     }
 
-    /// Goes back to what is in the file, which is opened again if somebody let go of it.
+    /// Drops the pending writes, and opens the database again if it was closed.
     pub(super) fn reload(&mut self) -> Result<(), DiskError> {
         self.pending.clear();
-        self.file.reopen()
+        self.database.reopen()
     }
 
-    /// The block that was written last, as far as the file's seal knows.
-    pub(super) fn sealed_block(&self) -> Option<u64> {
-        self.file.sealed_block()
+    /// The last written block, according to the superblock.
+    pub(super) fn last_written_block(&self) -> Option<u64> {
+        self.database.last_written_block()
     }
 }
 
-/// Two ordered sequences as one; what is pending stands in front of what is in the file.
+/// Two ordered sequences merged. A pending write replaces the database's value of the same key.
 struct MergedRange<F: Iterator, P: Iterator> {
-    file: Peekable<F>,
+    database: Peekable<F>,
     pending: Peekable<P>,
 }
 
@@ -107,21 +106,21 @@ where
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            let Some((key, _)) = self.pending.peek() else { return self.file.next() };
+            let Some((key, _)) = self.pending.peek() else { return self.database.next() };
             let pending = key.as_slice();
-            let is_file_first = match self.file.peek() {
+            let is_database_first = match self.database.peek() {
                 Some(Ok((key, _))) if key.as_slice() < pending => true,
                 Some(Ok((key, _))) => {
                     if key.as_slice() == pending {
-                        self.file.next();
+                        self.database.next();
                     }
                     false
                 }
                 Some(Err(_)) => true,
                 None => false,
             };
-            if is_file_first {
-                return self.file.next();
+            if is_database_first {
+                return self.database.next();
             }
             let (key, value) = self.pending.next()?;
             if let Some(value) = value {

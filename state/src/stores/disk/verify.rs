@@ -1,5 +1,5 @@
-//! Verifying a store: the root of the whole flat state, computed from nothing, and every node of every
-//! trie against the hash that its parent holds of it.
+//! Verifies a store: computes the root of the flat state from scratch, and checks every trie node against the hash in
+//! its parent.
 
 use std::ops::AddAssign;
 
@@ -18,16 +18,16 @@ use crate::{
     trie::sparse::SparseTrie,
 };
 
-/// What was verified.
+/// The counts of verified entries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Verified {
-    /// How many accounts there are.
+    /// The number of accounts.
     pub accounts: u64,
-    /// How many slots they have.
+    /// The number of slots.
     pub slots: u64,
-    /// How many nodes their tries keep.
+    /// The number of stored trie nodes.
     pub nodes: u64,
-    /// How many codes are kept.
+    /// The number of codes.
     pub codes: u64,
 }
 
@@ -40,30 +40,29 @@ impl AddAssign for Verified {
     }
 }
 
-/// What of the state is looked at.
+/// The verified part of the state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Extent {
     /// The accounts and slots.
     Flat,
-    /// The nodes of the slots' tries as well.
+    /// Also the nodes of the storage tries.
     FlatAndNodes,
 }
 
-/// What the accounts whose hashes begin with the same byte are in the trie.
+/// The part of the trie with the accounts whose hashes have the same first byte.
 struct Section {
-    /// The hash of the branch that they are below; `None` where there is none at that place, as they
-    /// are so few.
+    /// The hash of the branch above these accounts; `None` if they are too few for a branch at this path.
     branch: Option<B256>,
     verified: Verified,
 }
 
 impl DiskStore {
-    /// Verifies that the accounts and slots have the root that the last block says, that the tries lead
-    /// to it and to every one of them, and that every code has its hash. Reads everything.
+    /// Verifies that the accounts and slots have the state root of the last block, that the tries have that root and
+    /// every leaf, and that every code has its hash. Reads the whole store.
     ///
     /// # Errors
     ///
-    /// The first thing that is not as it should be.
+    /// The first damage.
     pub fn verify(&self) -> Result<Verified, DiskError> {
         let (found, mut verified) = self.full_root(Extent::FlatAndNodes)?;
         let (number, expected) = (self.head.number, self.head.root);
@@ -72,16 +71,16 @@ impl DiskStore {
         }
         verified.nodes += self.check_nodes(TrieId::Accounts, expected, verified.accounts)?;
         verified.codes = self.check_codes()?;
-        let (from, to) = Key::all_else();
+        let (from, to) = Key::all_but_state();
         self.tables.range(&from, &to)?.try_for_each(|pair| pair.map(drop))?;
         Ok(verified)
     }
 
-    /// The root of the accounts and slots, computed from nothing.
+    /// The root of the accounts and slots, computed from scratch.
     ///
     /// # Errors
     ///
-    /// If they cannot be read, or the slots of an account have another root than it says.
+    /// If the store cannot be read, or the slots of an account have another root than the account.
     pub fn rebuild_root(&self) -> Result<B256, DiskError> {
         Ok(self.full_root(Extent::Flat)?.0)
     }
@@ -104,22 +103,22 @@ impl DiskStore {
         Ok((builder.root(), verified))
     }
 
-    /// Verifies the accounts whose hashes begin with this byte.
+    /// Verifies the accounts whose hashes have this first byte.
     fn section(&self, first: u8, extent: Extent) -> Result<Section, DiskError> {
         let mut builder = HashBuilder::default();
         let mut verified = Verified::default();
-        let mut turns = 0u16;
+        let mut nibbles = 0u16;
         let mut encoded = Vec::new();
         self.for_accounts(first, |hash, entry| {
             let path = Nibbles::unpack(hash).slice(2..);
-            turns |= 1 << path.get_unchecked(0);
+            nibbles |= 1 << path.get_unchecked(0);
             encoded.clear();
             alloy_rlp::Encodable::encode(&entry.leaf(), &mut encoded);
             builder.add_leaf(path, &encoded);
             verified.accounts += 1;
             self.check_storage(hash, &entry, extent, &mut verified)
         })?;
-        let is_branch = turns.count_ones() > 1;
+        let is_branch = nibbles.count_ones() > 1;
         Ok(Section { branch: is_branch.then(|| builder.root()), verified })
     }
 
@@ -177,11 +176,11 @@ impl DiskStore {
         Ok((builder.root(), slots))
     }
 
-    /// Verifies every node of a trie that is kept, and counts them. The trie must have so many leaves.
+    /// Verifies and counts the stored nodes of a trie, which must have this many leaves.
     fn check_nodes(&self, trie: TrieId, root: B256, leaves: u64) -> Result<u64, DiskError> {
-        let count = SparseTrie::new(StoredNodes::in_file(self, trie), root).check_stored()?;
+        let count = SparseTrie::new(StoredNodes::in_database(self, trie), root).check_stored()?;
         if count.leaves != leaves {
-            let reason = format!("it has {} leaves, but there are {leaves} of them", count.leaves);
+            let reason = format!("it has {} leaves instead of {leaves}", count.leaves);
             return Err(self.damaged(format!("the trie with the root {root}"), reason));
         }
         Ok(count.inner)
@@ -194,7 +193,7 @@ impl DiskStore {
             let (key, code) = pair?;
             let hash = keccak256(code);
             if key != Key::code(hash).as_slice() {
-                return Err(self.damaged(format!("the code {hash}"), "it stands under another hash"));
+                return Err(self.damaged(format!("the code {hash}"), "it is stored under another hash"));
             }
             codes += 1;
         }

@@ -1,5 +1,4 @@
-//! For the tests: a whole trie, built by an independent implementation, and the nodes of it that
-//! the witness of some changes holds.
+//! For the tests: a full trie, built by an independent implementation, and the witness of some changes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,18 +7,18 @@ use alloy_trie::{HashBuilder, Nibbles, TrieAccount, nodes::TrieNode, proof::Proo
 
 use crate::stores::memory::MemoryStore;
 
-/// What stands under each key.
+/// The value of each key.
 pub(super) type Leaves = BTreeMap<B256, Vec<u8>>;
 
-/// What becomes of some keys; `None` removes one.
+/// New values of some keys; `None` removes a key.
 pub(super) type Updates = BTreeMap<B256, Option<Vec<u8>>>;
 
-/// A trie with every node of it, by path.
+/// A trie with all its nodes, by path.
 #[derive(Debug)]
 pub(crate) struct FullTrie {
     leaves: Leaves,
     nodes: BTreeMap<Nibbles, Bytes>,
-    pub(super) root: B256,
+    pub(crate) root: B256,
 }
 
 impl FullTrie {
@@ -67,27 +66,27 @@ impl FullTrie {
         leaves
     }
 
-    /// The nodes on the way to every updated key and, where a branch is left with a single child,
-    /// that child if it is a leaf or an extension. No other node.
+    /// The nodes on the paths to all updated keys and, for each branch that is left with a single child, that
+    /// child if it is a leaf or an extension. No other node.
     pub(super) fn witness(&self, updates: &Updates) -> Vec<Bytes> {
         let after = self.after(updates);
         let paths: Vec<_> = updates.keys().map(Nibbles::unpack).collect();
-        let on_the_way = |at: &Nibbles| at.is_empty() || paths.iter().any(|path| path.starts_with(at));
-        let mut held: BTreeSet<Nibbles> =
-            self.nodes.keys().filter(|path| on_the_way(path)).copied().collect();
-        for path in held.clone() {
+        let is_on_path = |at: &Nibbles| at.is_empty() || paths.iter().any(|path| path.starts_with(at));
+        let mut included: BTreeSet<Nibbles> =
+            self.nodes.keys().filter(|path| is_on_path(path)).copied().collect();
+        for path in included.clone() {
             let TrieNode::Branch(_) = self.decode(&path) else { continue };
             let keys = after.keys().map(Nibbles::unpack).filter(|key| key.starts_with(&path));
-            let turns: BTreeSet<u8> = keys.map(|key| key.get(path.len()).unwrap()).collect();
-            if let (Some(turn), 1) = (turns.first(), turns.len()) {
-                let child = path.join(&Nibbles::from_nibbles([*turn]));
+            let nibbles: BTreeSet<u8> = keys.map(|key| key.get(path.len()).unwrap()).collect();
+            if let (Some(nibble), 1) = (nibbles.first(), nibbles.len()) {
+                let child = path.join(&Nibbles::from_nibbles([*nibble]));
                 let inserted = !self.nodes.contains_key(&child);
                 if !inserted && !matches!(self.decode(&child), TrieNode::Branch(_)) {
-                    held.insert(child);
+                    included.insert(child);
                 }
             }
         }
-        held.iter().map(|path| self.nodes[path].clone()).collect()
+        included.iter().map(|path| self.nodes[path].clone()).collect()
     }
 
     fn decode(&self, path: &Nibbles) -> TrieNode {

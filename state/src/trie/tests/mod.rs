@@ -1,7 +1,5 @@
-//! Properties of the tries, and a full trie that they are compared with.
+//! Properties of the tries, and the full trie that they are compared with.
 
 pub(crate) mod full;
-mod stored;
 mod properties;
-
-pub(super) use full::FullTrie;
+mod stored;

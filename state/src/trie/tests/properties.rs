@@ -1,4 +1,4 @@
-//! Properties of partial tries and witnesses, against whole tries and a whole state.
+//! Properties of sparse tries and witnesses, compared with full tries and a full state.
 
 use std::collections::BTreeMap;
 
@@ -16,9 +16,10 @@ use proptest::{
 use crate::{
     model::{
         account::Account,
+        allocation::Allocation,
         changes::{AccountChange, Change, Changes, Life},
     },
-    stores::memory::{Allocation, MemoryStore},
+    stores::memory::MemoryStore,
     trie::{
         change::Presence,
         error::{TrieError, WitnessError},
@@ -29,8 +30,8 @@ use crate::{
     },
 };
 
-/// Keys of few different nibbles that part early, late or both, so that tries get deep, have long
-/// extensions and hold short nodes within others; and some honest hashes.
+/// Keys of few different nibbles that diverge early, late or both, so that tries are deep, have long
+/// extensions and embedded nodes; and some real hashes.
 fn key() -> impl Strategy<Value = B256> {
     let crowded = (0u8..3, 0u8..2, 0u8..3, 0u8..2, 0u8..6).prop_map(|(first, early, middle, late, last)| {
         let mut key = B256::ZERO;
@@ -48,7 +49,7 @@ fn leaves() -> impl Strategy<Value = Leaves> {
     btree_map(key(), value(), 0..40)
 }
 
-/// Updates of random keys, and of keys that are there: without the latter few removals would hit.
+/// Updates of random keys and of present keys. Without the latter, few removals would remove anything.
 fn updates(leaves: &Leaves) -> impl Strategy<Value = Updates> + use<> {
     let mut present: Vec<_> = leaves.keys().copied().collect();
     present.push(B256::ZERO);
@@ -74,7 +75,7 @@ fn try_all(trie: &mut SparseTrie<&NodeIndex>, updates: &[Update]) -> Result<B256
     Ok(trie.root())
 }
 
-/// What a hostile hand does to one node.
+/// A hostile change of one node.
 #[derive(Clone, Debug)]
 enum Damage {
     Flip(Index, u8),
@@ -104,7 +105,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn a_partial_trie_has_the_root_of_the_whole_one((leaves, updates) in trie_and_updates()) {
+    fn a_sparse_trie_has_the_root_of_the_full_trie((leaves, updates) in trie_and_updates()) {
         let full = FullTrie::of(&leaves);
         let listed = updates.iter().cloned().collect();
         let nodes: NodeIndex = full.witness(&listed).into_iter().collect();
@@ -123,13 +124,13 @@ proptest! {
     }
 
     #[test]
-    fn what_is_known_and_what_is_not_make_no_difference_but_an_error((leaves, updates) in trie_and_updates()) {
+    fn the_root_does_not_depend_on_which_nodes_are_in_memory((leaves, updates) in trie_and_updates()) {
         let full = FullTrie::of(&leaves);
         let expected = FullTrie::of(&full.after(&updates.iter().cloned().collect())).root;
         let all: NodeIndex = full.nodes().into_iter().collect();
         prop_assert_eq!(try_all(&mut SparseTrie::new(&all, full.root), &updates), Ok(expected));
 
-        // Built from nothing, and taken down to nothing again.
+        // Built from an empty trie, and emptied again.
         let none = NodeIndex::default();
         let mut built = SparseTrie::new(&none, EMPTY_ROOT_HASH);
         let insertions: Vec<_> = leaves.iter().map(|(key, value)| (*key, Some(value.clone()))).collect();
@@ -141,7 +142,7 @@ proptest! {
     }
 
     #[test]
-    fn a_node_on_the_way_that_is_missing_is_named(leaves in leaves(), lost in any::<Index>()) {
+    fn the_error_of_a_missing_node_on_the_path_gives_the_node(leaves in leaves(), lost in any::<Index>()) {
         prop_assume!(!leaves.is_empty());
         let full = FullTrie::of(&leaves);
         let all = full.nodes();
@@ -174,14 +175,14 @@ proptest! {
                 *node = damaged(&honest, node, damage);
             }
         }
-        // Under the hash that leads to them, which shows the decoder and the walk everything.
+        // Under the hash of the original node: the decoder and the walk see each damaged node.
         let forged = NodeIndex::forged(nodes.clone());
         let mut trie = SparseTrie::new(&forged, full.root);
         if try_all(&mut trie, &updates).is_err() {
-            // An error leaves the trie half done, and even so it has some root.
+            // The root of a trie after an error is unspecified, but does not panic.
             trie.root();
         }
-        // Under their own hash, as they arrive.
+        // Under their own hash, as in a received witness.
         let index: NodeIndex = nodes.into_iter().map(|(_, node)| node).collect();
         let _ = try_all(&mut SparseTrie::new(&index, full.root), &updates);
     }
@@ -214,16 +215,16 @@ fn account() -> impl Strategy<Value = Account> {
     })
 }
 
-/// What an account should become; what it was is filled in from the store.
-type Wish = (Option<Account>, Life, BTreeMap<U256, U256>);
+/// A planned change of an account. The values before it come from the store.
+type PlannedChange = (Option<Account>, Life, BTreeMap<U256, U256>);
 
-fn wishes() -> impl Strategy<Value = BTreeMap<Address, Wish>> {
+fn planned_changes() -> impl Strategy<Value = BTreeMap<Address, PlannedChange>> {
     let life = prop_oneof![3 => Just(Life::Same), 1 => Just(Life::New)];
     btree_map(address(), (proptest::option::weighted(0.7, account()), life, slots()), 0..12)
 }
 
-fn changes(store: &MemoryStore, wishes: BTreeMap<Address, Wish>) -> Changes {
-    let accounts = wishes.into_iter().map(|(address, (after, life, slots))| {
+fn changes(store: &MemoryStore, planned: BTreeMap<Address, PlannedChange>) -> Changes {
+    let accounts = planned.into_iter().map(|(address, (after, life, slots))| {
         let stored = store.account(&address);
         let before = |key: &U256| match life {
             Life::Same => stored.and_then(|stored| stored.slots.get(key)).copied().unwrap_or_default(),
@@ -236,7 +237,7 @@ fn changes(store: &MemoryStore, wishes: BTreeMap<Address, Wish>) -> Changes {
     Changes { accounts: accounts.collect(), ..Changes::default() }
 }
 
-/// The nodes that `changes` walk through, and no others.
+/// The nodes that `changes` need, and no others.
 fn witness(before: &MemoryStore, after: &MemoryStore, changes: &Changes) -> Vec<Bytes> {
     let (accounts, storages) = FullTrie::of_store(before);
     let (accounts_after, _) = FullTrie::of_store(after);
@@ -258,18 +259,18 @@ proptest! {
     #[test]
     fn the_root_after_changes_is_the_root_of_the_store_after_them(
         before in store(),
-        wishes in wishes(),
+        planned in planned_changes(),
         lost in any::<Index>(),
     ) {
-        let changes = changes(&before, wishes);
+        let changes = changes(&before, planned);
         let mut after = before.clone();
         prop_assert!(after.apply(&changes).is_ok());
         let mut nodes = witness(&before, &after, &changes);
         let root = Witness::new(nodes.clone()).root_after(before.root(), &changes);
         prop_assert_eq!(root, Ok(after.root()));
 
-        // With a node less the answer is an error, or wrong where a lost sibling passes for a
-        // branch, but it never is a panic or a misfit.
+        // Without one of the nodes the result is an error, or a wrong root if a missing sibling is taken for a
+        // branch, but never a panic or a mismatch.
         if !nodes.is_empty() {
             nodes.swap_remove(lost.index(nodes.len()));
             let root = Witness::new(nodes).root_after(before.root(), &changes);
@@ -279,11 +280,11 @@ proptest! {
 }
 
 #[test]
-fn a_node_that_leads_to_itself_ends_at_the_length_of_a_key() {
+fn a_node_that_references_itself_ends_at_the_length_of_a_key() {
     let hash = B256::repeat_byte(3);
-    let name = RlpNode::word_rlp(&hash);
-    let branch = TrieNode::Branch(BranchNode::new(vec![name.clone(); 16], TrieMask::new(u16::MAX)));
-    let extension = TrieNode::Extension(ExtensionNode::new(Nibbles::from_nibbles([0]), name));
+    let reference = RlpNode::word_rlp(&hash);
+    let branch = TrieNode::Branch(BranchNode::new(vec![reference.clone(); 16], TrieMask::new(u16::MAX)));
+    let extension = TrieNode::Extension(ExtensionNode::new(Nibbles::from_nibbles([0]), reference));
     for node in [branch, extension] {
         let nodes = NodeIndex::forged([(hash, alloy_rlp::encode(node).into())]);
         let mut trie = SparseTrie::new(&nodes, hash);

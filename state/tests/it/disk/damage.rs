@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use blockloom_state::{DiskError, DiskStore, Genesis, BlockMetadata, Verified};
+use blockloom_state::{BlockMetadata, DiskError, DiskStore, Genesis, Verified};
 
 use super::pair::{Edit, StorePair, block, config};
 

@@ -8,7 +8,7 @@ use std::{
 
 use alloy_primitives::Bytes;
 use blockloom_state::{
-    Account, AccountChange, Change, Changes, DiskError, DiskStore, Operation, Genesis, NewBlock,
+    Account, AccountChange, Change, Changes, DiskError, DiskStore, Genesis, NewBlock, Operation,
 };
 use revm_database_interface::DatabaseRef;
 use revm_state::Bytecode;
@@ -28,7 +28,8 @@ fn a_full_disk_is_an_error_and_the_last_block_is_intact() {
         return fill(Path::new(&folder));
     }
     let folder = tempfile::tempdir().unwrap();
-    let mount = "mount -t tmpfs -o size=100m tmpfs \"$1\" || exit 77; exec \"$2\" --exact disk::full::a_full_disk_is_an_error_and_the_last_block_is_intact";
+    let mount = "mount -t tmpfs -o size=100m tmpfs \"$1\" || exit 77; \
+        exec \"$2\" --exact disk::full::a_full_disk_is_an_error_and_the_last_block_is_intact";
     let child = Command::new("unshare")
         .args(["--mount", "--map-root-user", "sh", "-c", mount, "sh"])
         .arg(folder.path())

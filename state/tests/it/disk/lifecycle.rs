@@ -12,9 +12,9 @@ fn a_block_and_its_note_are_intact_after_reopening() {
     let mut pair = StorePair::new(config(1));
     pair.add(&[Edit::Write(3, 3, 3), Edit::Pay(200, 1)]);
     let pair = pair.reopen();
-    let mark = pair.disk.block_metadata(1).unwrap().unwrap();
-    assert_eq!((mark.hash, mark.note), (block(1).hash, block(1).note));
-    assert_eq!(mark.root, pair.memory.root());
+    let metadata = pair.disk.block_metadata(1).unwrap().unwrap();
+    assert_eq!((metadata.hash, metadata.note), (block(1).hash, block(1).note));
+    assert_eq!(metadata.root, pair.memory.root());
     pair.compare();
 }
 
@@ -110,9 +110,8 @@ fn a_duplicate_account_in_the_genesis_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let mut genesis = Genesis::begin(folder.path(), config(1)).unwrap();
     genesis.add(address(1), Allocation::default()).unwrap();
-    assert!(
-        matches!(genesis.add(address(1), Allocation::default()), Err(DiskError::DuplicateAccount(found)) if found == address(1))
-    );
+    let error = genesis.add(address(1), Allocation::default()).unwrap_err();
+    assert!(matches!(error, DiskError::DuplicateAccount(found) if found == address(1)), "{error}");
     let folder = tempfile::tempdir().unwrap();
     let mut genesis = Genesis::begin(folder.path(), config(1)).unwrap();
     genesis.add(address(1), Allocation { balance: word(1), ..Allocation::default() }).unwrap();
@@ -121,9 +120,8 @@ fn a_duplicate_account_in_the_genesis_is_rejected() {
         let other = Address::left_padding_from(&(number + 1000).to_be_bytes());
         genesis.add(other, Allocation::default()).unwrap();
     }
-    assert!(
-        matches!(genesis.add(address(1), Allocation::default()), Err(DiskError::DuplicateAccount(found)) if found == address(1))
-    );
+    let error = genesis.add(address(1), Allocation::default()).unwrap_err();
+    assert!(matches!(error, DiskError::DuplicateAccount(found) if found == address(1)), "{error}");
     genesis.finish(block(0)).unwrap().verify().unwrap();
 }
 

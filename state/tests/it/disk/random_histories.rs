@@ -125,9 +125,10 @@ proptest! {
         }
         let mut memory = pair.memory.clone();
         let expected = memory.apply(&changes);
-        let streamed = is_streamed.then(|| changes.clone());
-        let ((), fed) = pair.disk.stream_root(|feed| streamed.into_iter().for_each(|changes| feed.send(changes)));
-        match (pair.disk.stage_streamed(&changes, fed), expected) {
+        let sent_changes = is_streamed.then(|| changes.clone());
+        let ((), streamed) =
+            pair.disk.stream_root(|stream| sent_changes.into_iter().for_each(|changes| stream.send(changes)));
+        match (pair.disk.stage_streamed(&changes, streamed), expected) {
             (Ok(staged), Ok(_)) => {
                 prop_assert_eq!(staged.root(), memory.root());
                 pair.disk.commit(staged, super::pair::block(first.len() as u64 + 1)).unwrap();
@@ -149,15 +150,15 @@ proptest! {
         let pair = StorePair::new(config(1));
         let mut memory = pair.memory.clone();
         let all = steps.concat();
-        let (_, fed) = pair.disk.stream_root(|feed| {
+        let (_, streamed) = pair.disk.stream_root(|stream| {
             for step in &steps {
                 let changes = changes(&memory, step);
                 memory.apply(&changes).unwrap();
-                feed.send(changes);
+                stream.send(changes);
             }
         });
         let changes = changes(&pair.memory, &all);
-        let staged = pair.disk.stage_streamed(&changes, fed).unwrap();
+        let staged = pair.disk.stage_streamed(&changes, streamed).unwrap();
         prop_assert_eq!(staged.root(), memory.root());
         let mut pair = pair;
         pair.disk.commit(staged, super::pair::block(1)).unwrap();
@@ -191,9 +192,9 @@ proptest! {
         wrong_edits in vec(edit(), 0..40), edits in vec(edit(), 0..40),
     ) {
         let mut pair = StorePair::new(config(1));
-        let ((), fed) = pair.disk.stream_root(|feed| feed.send(changes(&pair.memory, &wrong_edits)));
+        let ((), streamed) = pair.disk.stream_root(|stream| stream.send(changes(&pair.memory, &wrong_edits)));
         let changes = changes(&pair.memory, &edits);
-        let staged = pair.disk.stage_streamed(&changes, fed).unwrap();
+        let staged = pair.disk.stage_streamed(&changes, streamed).unwrap();
         pair.memory.apply(&changes).unwrap();
         prop_assert_eq!(staged.root(), pair.memory.root());
         pair.disk.commit(staged, super::pair::block(1)).unwrap();
@@ -210,8 +211,8 @@ fn wrong_previous_values_in_streamed_changes_do_not_affect_the_root() {
         let mut wrong = truth.clone();
         let slots = &mut wrong.accounts.get_mut(&address(2)).unwrap().slots;
         slots.get_mut(&word(key.into())).unwrap().before = word(5);
-        let ((), fed) = pair.disk.stream_root(|feed| feed.send(wrong));
-        let root = pair.disk.stage_streamed(&truth, fed).unwrap().root();
+        let ((), streamed) = pair.disk.stream_root(|stream| stream.send(wrong));
+        let root = pair.disk.stage_streamed(&truth, streamed).unwrap().root();
         assert_eq!(root, pair.disk.stage(&truth).unwrap().root(), "key {key}");
     }
 }

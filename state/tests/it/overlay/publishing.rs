@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use alloy_primitives::{Address, U256};
 use blockloom_state::{
-    Incarnation, Keeping, Memory, MemoryStore, Overlay, Record, Sender, Share, Sight, TxIndex, Version, View,
-    Writer, sync::AtomicBool,
+    Incarnation, Memory, MemoryStore, Overlay, Portion, Publication, Record, Sender, TxIndex, Version, View,
+    Visibility, Writer, sync::AtomicBool,
 };
 use proptest::prelude::*;
 use revm_database_interface::Database;
@@ -20,8 +20,8 @@ struct Step {
     account: u8,
     action: Action,
     way: Way,
-    mode: Keeping,
-    published: Option<Share>,
+    mode: Publication,
+    published: Option<Portion>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -34,9 +34,12 @@ enum Way {
 
 fn step() -> impl Strategy<Value = Step> {
     let way = prop_oneof![Just(Way::Run), Just(Way::Record)];
-    let mode = prop_oneof![Just(Keeping::Kept), Just(Keeping::KeptBack)];
-    let published =
-        prop_oneof![3 => Just(None), 1 => Just(Some(Share::Latest)), 1 => Just(Some(Share::AndMore))];
+    let mode = prop_oneof![Just(Publication::Immediate), Just(Publication::OnMiss)];
+    let published = prop_oneof![
+        3 => Just(None),
+        1 => Just(Some(Portion::Recent)),
+        1 => Just(Some(Portion::RecentAndWithheld)),
+    ];
     (0..5u8, action(), way, mode, published).prop_map(|(account, action, way, mode, published)| Step {
         account,
         action,
@@ -48,7 +51,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn memory() -> Memory {
     let mut memory = Memory::default();
-    memory.open(COINBASE, Sight::Clear);
+    memory.open(COINBASE, Visibility::Published);
     memory
 }
 
@@ -64,9 +67,9 @@ fn recorded(state: &MemoryStore, index: TxIndex, address: Address, action: &Acti
     record
 }
 
-fn publish(overlay: &mut Overlay<&MemoryStore>, memory: &Memory, index: TxIndex, share: Share) -> Record {
+fn publish(overlay: &mut Overlay<&MemoryStore>, memory: &Memory, index: TxIndex, share: Portion) -> Record {
     let mut effects = Record::default();
-    overlay.take_trace(&mut effects, share, |address, info| memory.introduce(address, info, None));
+    overlay.take_effects(&mut effects, share, |address, info| memory.insert_account(address, info, None));
     let version = Version { index, incarnation: Incarnation::FIRST };
     memory.publish(Writer::Run(version), &effects, None, &mut Vec::new());
     effects
@@ -84,7 +87,7 @@ fn commit_and_publish(base: &MemoryStore, model: &mut Model, steps: &[Step]) -> 
         if matches!(action, Action::Write(_)) && !model.contains_key(&address) {
             continue;
         }
-        overlay.keep(*mode);
+        overlay.set_publication(*mode);
         match way {
             Way::Run => {
                 let account = touched(&mut overlay, address, action);
@@ -93,7 +96,7 @@ fn commit_and_publish(base: &MemoryStore, model: &mut Model, steps: &[Step]) -> 
             Way::Record => {
                 let record = recorded(&store(model), index, address, action);
                 prop_assert_eq!(overlay.validate(&record).unwrap(), None);
-                overlay.trace_record(&record);
+                overlay.keep_effects(&record);
                 overlay.commit_record(&record);
             }
         }
@@ -106,7 +109,7 @@ fn commit_and_publish(base: &MemoryStore, model: &mut Model, steps: &[Step]) -> 
         }
     }
     let last = TxIndex::new(steps.len());
-    while !publish(&mut overlay, &memory, last, Share::AndMore).accounts.is_empty() {}
+    while !publish(&mut overlay, &memory, last, Portion::RecentAndWithheld).accounts.is_empty() {}
     let is_stale = AtomicBool::new(false);
     let mut view = View::new(&memory, base);
     view.begin(TxIndex::new(steps.len() + 1), Sender::default(), &is_stale);
@@ -152,9 +155,9 @@ proptest! {
 }
 
 /// An overlay with this number of committed writes, to different slots of one account.
-fn with_writes(base: &MemoryStore, writes: u64, mode: Keeping) -> Overlay<&MemoryStore> {
+fn with_writes(base: &MemoryStore, writes: u64, mode: Publication) -> Overlay<&MemoryStore> {
     let mut overlay = Overlay::new(base);
-    overlay.keep(mode);
+    overlay.set_publication(mode);
     let mut account = touched(&mut overlay, address(1), &Action::Touch);
     for key in (0..writes).map(U256::from) {
         let slot = revm_state::EvmStorageSlot::new_changed(U256::ZERO, U256::ONE, Default::default());
@@ -171,16 +174,22 @@ fn deferred_effects_are_published_in_growing_portions_and_only_on_request() {
     let published = |overlay: &mut Overlay<&MemoryStore>, share| {
         publish(overlay, &memory(), TxIndex::new(0), share).writes.len()
     };
-    let mut overlay = with_writes(&base, 500, Keeping::Kept);
-    assert_eq!(published(&mut overlay, Share::Latest), 500);
-    let mut overlay = with_writes(&base, 500, Keeping::KeptBack);
-    let shares = [Share::Latest, Share::AndMore, Share::AndMore, Share::Latest, Share::AndMore];
+    let mut overlay = with_writes(&base, 500, Publication::Immediate);
+    assert_eq!(published(&mut overlay, Portion::Recent), 500);
+    let mut overlay = with_writes(&base, 500, Publication::OnMiss);
+    let shares = [
+        Portion::Recent,
+        Portion::RecentAndWithheld,
+        Portion::RecentAndWithheld,
+        Portion::Recent,
+        Portion::RecentAndWithheld,
+    ];
     assert_eq!(shares.map(|share| published(&mut overlay, share)), [0, 8, 16, 0, 32]);
-    let rest: usize = [(); 4].map(|()| published(&mut overlay, Share::AndMore)).iter().sum();
+    let rest: usize = [(); 4].map(|()| published(&mut overlay, Portion::RecentAndWithheld)).iter().sum();
     assert_eq!(8 + 16 + 32 + rest, 500, "all writes are published");
-    assert_eq!(published(&mut overlay, Share::AndMore), 0);
-    overlay.keep(Keeping::Forgotten);
-    let mut overlay = with_writes(&base, 500, Keeping::Forgotten);
-    overlay.keep(Keeping::Kept);
-    assert_eq!(published(&mut overlay, Share::AndMore), 0, "the effects were not kept");
+    assert_eq!(published(&mut overlay, Portion::RecentAndWithheld), 0);
+    overlay.set_publication(Publication::Off);
+    let mut overlay = with_writes(&base, 500, Publication::Off);
+    overlay.set_publication(Publication::Immediate);
+    assert_eq!(published(&mut overlay, Portion::RecentAndWithheld), 0, "the effects were not kept");
 }

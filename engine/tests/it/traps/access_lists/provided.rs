@@ -14,7 +14,7 @@ use alloy_hardforks::EthereumHardfork::*;
 use alloy_primitives::{Address, bytes};
 use blockloom_engine::{Block, Engine, Invalid, ListError, Outcome, Reason, TransactionError};
 use blockloom_fuzz::{difference, engine_on, execute_with_delayed_commits};
-use blockloom_state::{ListItem, ListValue, MemoryStore, ListDifference, TxIndex};
+use blockloom_state::{ListDifference, ListItem, ListValue, MemoryStore, TxIndex};
 use revm::{bytecode::opcode::*, context::TxEnv};
 
 use super::super::{code::Code, differential::execute_in_every_way, scenario::*};
@@ -80,7 +80,7 @@ impl ListedBlock {
     /// The first difference between list and execution, and the number of differences.
     fn mismatch(&self, change: impl FnOnce(&mut BlockAccessList)) -> (ListDifference, usize) {
         match self.rejection(self.list(change)) {
-            ListError::Parts { first, count } => (*first, count),
+            ListError::Differs { first, count } => (*first, count),
             other => panic!("another error: {other}"),
         }
     }
@@ -246,7 +246,7 @@ fn a_list_with_more_reads_than_the_gas_pays_for_is_rejected_as_soon_as_that_is_c
     assert_eq!(expected.to_string(), text);
     // Reads of the system contracts are not paid for with gas.
     let error = rejected(BEACON_ROOTS_ADDRESS);
-    assert!(matches!(error, ListError::Parts { count: 448, .. }), "{error}");
+    assert!(matches!(error, ListError::Differs { count: 448, .. }), "{error}");
 }
 
 #[test]
@@ -266,7 +266,7 @@ fn reads_that_the_gas_exactly_pays_for_are_accepted() {
     tight.assert_same_outcome(&block);
     let one_more = tight.rejection(tight.list(|list| add_reads(list, HEIR, 1)));
     assert!(
-        matches!(one_more, ListError::Parts { count: 2, .. }),
+        matches!(one_more, ListError::Differs { count: 2, .. }),
         "150 reads took 2,107 gas each: {one_more}"
     );
     let many_more = tight.rejection(tight.list(|list| add_reads(list, HEIR, 22)));
