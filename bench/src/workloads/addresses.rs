@@ -3,7 +3,7 @@
 use alloy_primitives::{Address, U256};
 use blockloom_fixtures::contracts::pool::Pool;
 
-use super::random::{address, thousandths};
+use super::names::{address, thousandths};
 
 /// The number of tokens.
 pub(super) const TOKENS: u64 = 16;

@@ -1,15 +1,13 @@
 //! What a transaction of a workload does, and its payload.
 
 use alloy_primitives::{Address, Bytes, TxKind, U256};
+use blockloom_fixtures::Random;
 use blockloom_fixtures::contracts::{
     pool::{self, Direction},
     token, worker,
 };
 
-use super::{
-    Shape,
-    random::{Random, thousandths},
-};
+use super::{Shape, names::thousandths};
 
 /// What a transaction does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

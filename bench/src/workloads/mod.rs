@@ -6,18 +6,18 @@
 mod addresses;
 pub mod chain;
 mod job;
+mod names;
 mod pairing;
-mod random;
 mod world;
 
 use std::fmt;
 
 use blockloom_engine::Block;
+use blockloom_fixtures::Random;
 use blockloom_state::MemoryStore;
 
 use job::Job;
 use pairing::Pairing;
-use random::Random;
 use world::World;
 
 /// What the transactions do.

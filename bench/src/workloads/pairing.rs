@@ -1,12 +1,9 @@
 //! The senders and recipients of a block's transactions, as its shape demands.
 
 use alloy_primitives::Address;
+use blockloom_fixtures::Random;
 
-use super::{
-    Recipe, Shape,
-    job::Job,
-    random::{Random, address},
-};
+use super::{Recipe, Shape, job::Job, names::address};
 
 /// The number of hot recipients of each kind of job.
 const HOT_RECIPIENTS: u64 = 3;

@@ -8,6 +8,7 @@ use alloy_consensus::Header;
 use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::{Address, B256, U256, keccak256, map::AddressMap};
 use blockloom_engine::{Block, Frame, Rules, Transaction};
+use blockloom_fixtures::Random;
 use blockloom_fixtures::contracts::{pool, token, worker};
 use blockloom_state::{Account, MemoryStore, StoredAccount};
 use revm::context::TxEnv;
@@ -15,8 +16,8 @@ use revm::context::TxEnv;
 use super::{
     addresses::{Addresses, TOKENS, rich_balance, rich_token_balance},
     job::{Job, Payload},
+    names::thousandths,
     pairing::{Funding, Pair},
-    random::{Random, thousandths},
 };
 
 /// The gas price of every transaction and the base fee of the block, in wei.

@@ -27,7 +27,7 @@ pub(crate) struct EventCount(CachePadded<AtomicU32>);
 pub(crate) struct EventSnapshot(u32);
 
 impl EventCount {
-    /// ThreadCounts an event. The caller holds the lock.
+    /// Counts an event. The caller holds the lock.
     pub(crate) fn advance(&self) {
         // ORDER: Relaxed, as a load and a store: the count changes only under the caller's lock, and a
         // thread that sees a new count takes that lock before it reads anything else.

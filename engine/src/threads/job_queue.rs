@@ -37,7 +37,7 @@ type BoxedJob = Box<dyn FnOnce() + Send>;
 /// The jobs of one pool.
 pub(crate) struct JobQueue {
     state: Mutex<QueueState>,
-    /// ThreadCounts new jobs, and the closing of the queue.
+    /// Counts new jobs, and the closing of the queue.
     events: EventCount,
     max_threads: usize,
 }

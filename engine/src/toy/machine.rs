@@ -3,6 +3,7 @@
 use std::collections::hash_map::Entry;
 
 use alloy_primitives::{Address, U256};
+use blockloom_fixtures::Random;
 use blockloom_state::{
     CachedBase, Conflict, Interrupt, Memory, MemoryStore, Overlay, Portion, Publication, Record, Sender,
     TxIndex, Version, View,
@@ -15,10 +16,7 @@ use revm::{
 
 use crate::{
     parallel::traits::{Committer, Run, Speculator},
-    toy::{
-        dice::Dice,
-        program::{Toy, ToyState, Verdict, Yield, execute},
-    },
+    toy::program::{Toy, ToyState, Verdict, Yield, execute},
 };
 
 /// A state that records what a program observes.
@@ -159,18 +157,18 @@ impl<'m> ToySpeculator<'m> {
     /// What this run does instead of its program. It depends on the incarnation.
     fn misbehave(&self, version: Version) -> Option<Run<Yield>> {
         let run = (version.index.get() as u64) << 32 | u64::from(version.incarnation.get());
-        let mut dice = Dice::new(self.misbehaviour.seed).aside(run);
-        if self.misbehaviour.one_in == 0 || !dice.once_in(self.misbehaviour.one_in) {
+        let mut random = Random::new(self.misbehaviour.seed).derive(run);
+        if self.misbehaviour.one_in == 0 || !random.once_in(self.misbehaviour.one_in) {
             return None;
         }
-        match dice.below(4) {
+        match random.below(4) {
             0 => Some(Run::GaveUp),
             1 if version.index.get() > 0 => {
-                Some(Run::Awaits(TxIndex::new(dice.below(version.index.get() as u64) as usize)))
+                Some(Run::Awaits(TxIndex::new(random.below(version.index.get() as u64) as usize)))
             }
             2 => std::panic::panic_any("a random panic"),
             _ => {
-                (0..dice.below(500)).for_each(|_| relax());
+                (0..random.below(500)).for_each(|_| relax());
                 None
             }
         }

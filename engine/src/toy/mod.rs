@@ -4,7 +4,6 @@
 //! predicates and failures. Its speculative runs misbehave at random: they give up, panic, take long, or await another
 //! transaction. An oracle runs the same programs on plain maps, one after the other.
 
-mod dice;
 mod machine;
 #[cfg(feature = "shuttle")]
 mod model;
@@ -13,6 +12,7 @@ mod program;
 #[cfg(not(feature = "shuttle"))]
 mod properties;
 
+use blockloom_fixtures::Random;
 use blockloom_state::{CachedBase, Memory, MemoryStore, Overlay};
 
 use crate::{
@@ -25,7 +25,6 @@ use crate::{
     policy::publication::PublicationPolicy,
     threads::pool::Workers,
     toy::{
-        dice::Dice,
         machine::{Misbehaviour, ToyCommitter, ToySpeculator},
         program::{Toy, Yield},
     },
@@ -57,11 +56,11 @@ fn run(
     };
     let base = toy.base();
     let context =
-        BlockContext::new(memory, &toy.batches(Dice::new(misbehaviour.seed)), threads, Timing::Phases);
+        BlockContext::new(memory, &toy.batches(Random::new(misbehaviour.seed)), threads, Timing::Phases);
     let worker = || Worker::new(&context, || ToySpeculator::new(toy, memory, &base, misbehaviour));
     let overlay = Overlay::new(CachedBase::new(memory, &base));
     let mut committer = ToyCommitter { toy, overlay, yields: Vec::new() };
-    toy.predict(memory, &base, Dice::new(misbehaviour.seed));
+    toy.predict(memory, &base, Random::new(misbehaviour.seed));
     let result = workers.run_with_helpers(
         threads - 1,
         || worker().work(),

@@ -5,12 +5,12 @@
 
 use std::time::Duration;
 
+use blockloom_fixtures::Random;
 use blockloom_state::{Memory, Visibility};
 
 use crate::{
     threads::pool::Workers,
     toy::{
-        dice::Dice,
         machine::Misbehaviour,
         oracle,
         program::{COINBASE, Toy},
@@ -22,13 +22,13 @@ use crate::{
 const SCHEDULES: usize = 20_000;
 
 fn small_block(seed: u64) {
-    let mut dice = Dice::new(seed);
-    let (locations, size) = (1 + dice.below(4), 2 + dice.below(5) as usize);
-    let toy = Toy::new(&mut dice, locations, size);
+    let mut random = Random::new(seed);
+    let (locations, size) = (1 + random.below(4), 2 + random.below(5) as usize);
+    let toy = Toy::new(&mut random, locations, size);
     let mut memory = Memory::default();
     memory.open(COINBASE, Visibility::Published);
-    let threads = 2 + dice.below(2) as usize;
-    let misbehaviour = Misbehaviour { seed, one_in: [0, 3][dice.below(2) as usize] };
+    let threads = 2 + random.below(2) as usize;
+    let misbehaviour = Misbehaviour { seed, one_in: [0, 3][random.below(2) as usize] };
     let workers = Workers::start(threads - 1, Duration::ZERO).expect("the system gives threads");
     let outcome = run(&toy, &workers, threads, misbehaviour, &memory);
     let expected = oracle::expect(&toy);

@@ -1,6 +1,7 @@
 //! The programs of toy transactions, and the state that they run on.
 
 use alloy_primitives::{Address, U256, map::AddressMap};
+use blockloom_fixtures::Random;
 use blockloom_state::{
     AccountObservation, AccountRead, AccountRecord, Allocation, CachedAccounts, Incarnation, Memory,
     MemoryStore, Record, SlotRecord, TxIndex, Version, Writer,
@@ -11,7 +12,6 @@ use revm::DatabaseRef as _;
 use crate::{
     parallel::traits::Weigh,
     policy::batching::{Batch, Effort},
-    toy::dice::Dice,
 };
 
 /// How many contracts own the slots.
@@ -81,22 +81,23 @@ pub(super) struct Toy {
 
 impl Toy {
     /// A block over a number of slots and as many accounts.
-    pub(super) fn new(dice: &mut Dice, locations: u64, transactions: usize) -> Self {
-        let program = |dice: &mut Dice| (0..1 + dice.below(6)).map(|_| act(dice, locations)).collect();
-        Self { transactions: (0..transactions).map(|_| program(dice)).collect(), locations }
+    pub(super) fn new(random: &mut Random, locations: u64, transactions: usize) -> Self {
+        let program =
+            |random: &mut Random| (0..1 + random.below(6)).map(|_| act(random, locations)).collect();
+        Self { transactions: (0..transactions).map(|_| program(random)).collect(), locations }
     }
 
     /// Batches of random lengths and efforts.
-    pub(super) fn batches(&self, mut dice: Dice) -> Vec<Batch> {
+    pub(super) fn batches(&self, mut random: Random) -> Vec<Batch> {
         let mut programs = &self.transactions[..];
         let mut batches = Vec::new();
         while let Some(first) = programs.first() {
             let effort = match first.len() {
                 1 => Effort::Light,
-                6 => Effort::Huge { gas_limit: dice.below(3) },
+                6 => Effort::Huge { gas_limit: random.below(3) },
                 _ => Effort::Heavy,
             };
-            let transactions = (1 + dice.below(4).saturating_sub(1) as usize).min(programs.len());
+            let transactions = (1 + random.below(4).saturating_sub(1) as usize).min(programs.len());
             batches.push(Batch { transactions, effort });
             programs = &programs[transactions..];
         }
@@ -148,40 +149,40 @@ impl Toy {
     }
 
     /// Puts predictions into the memory, most of them wrong: some with values, some without.
-    pub(super) fn predict(&self, memory: &Memory, base: &MemoryStore, mut dice: Dice) {
-        for _ in 0..dice.below(8) {
-            let index = TxIndex::new(dice.below(self.transactions.len() as u64) as usize);
+    pub(super) fn predict(&self, memory: &Memory, base: &MemoryStore, mut random: Random) {
+        for _ in 0..random.below(8) {
+            let index = TxIndex::new(random.below(self.transactions.len() as u64) as usize);
             let version = Version { index, incarnation: Incarnation::FIRST };
-            let (contract, key) = self.slot(dice.next());
+            let (contract, key) = self.slot(random.next_number());
             let ask = || base.basic_ref(contract);
             let read = memory.account(contract, index, CachedAccounts::All, ask);
             let AccountRead { id, .. } = read.expect("the store can be read");
             let account =
                 AccountRecord { address: contract, id, observed: AccountObservation::NOTHING, effect: None };
             let write =
-                SlotRecord { account: 0, key, original: U256::ZERO, value: U256::from(dice.below(5)) };
+                SlotRecord { account: 0, key, original: U256::ZERO, value: U256::from(random.below(5)) };
             let record = Record { accounts: vec![account], writes: vec![write], ..Record::default() };
             memory.publish(Writer::Run(version), &record, None, &mut Vec::new());
-            if dice.once_in(2) {
+            if random.once_in(2) {
                 memory.predict(version, &record);
             }
         }
     }
 }
 
-fn act(dice: &mut Dice, locations: u64) -> Act {
-    let mut location = || dice.below(locations);
+fn act(random: &mut Random, locations: u64) -> Act {
+    let mut location = || random.below(locations);
     let (first, second) = (location(), location());
-    match dice.below(40) {
-        0..10 => Act::Increment { slot: first, by: dice.below(3) },
+    match random.below(40) {
+        0..10 => Act::Increment { slot: first, by: random.below(3) },
         10..15 => Act::Follow { slot: first, into: second },
         15..17 => Act::StopIfOdd { slot: first },
-        17..26 => Act::Pay { from: first, to: second, wei: dice.below(12) },
-        26..30 => Act::Gain { account: first, wei: dice.below(4) },
+        17..26 => Act::Pay { from: first, to: second, wei: random.below(12) },
+        26..30 => Act::Gain { account: first, wei: random.below(4) },
         30..33 => Act::Look { account: first, slot: second },
         33..36 => Act::LookIfEmpty { account: first, slot: second },
         36..39 => Act::Rewrite { slot: first },
-        _ => Act::InvalidIf { slot: first, value: 40 + dice.below(40) },
+        _ => Act::InvalidIf { slot: first, value: 40 + random.below(40) },
     }
 }
 

@@ -2,13 +2,13 @@
 
 use std::{sync::LazyLock, time::Duration};
 
+use blockloom_fixtures::Random;
 use blockloom_state::{Memory, Visibility};
 use proptest::prelude::*;
 
 use crate::{
     threads::pool::Workers,
     toy::{
-        dice::Dice,
         machine::Misbehaviour,
         oracle,
         program::{COINBASE, Toy},
@@ -32,12 +32,12 @@ fn suppress_random_panics() {
 /// Executes blocks with at least this number of transactions in total.
 fn blocks_agree(seed: u64, transactions: usize) {
     suppress_random_panics();
-    let mut dice = Dice::new(seed);
+    let mut random = Random::new(seed);
     let mut memory = Memory::default();
     let mut ran = 0;
     while ran < transactions {
-        let seed = dice.next();
-        let mut shape = Dice::new(seed);
+        let seed = random.next_number();
+        let mut shape = Random::new(seed);
         let (locations, size) = (1 + shape.below(200), 2 + shape.below(400) as usize);
         let toy = Toy::new(&mut shape, locations, size);
         let (threads, one_in) = (1 + shape.below(8) as usize, [0, 50, 5][shape.below(3) as usize]);

@@ -15,7 +15,7 @@ use blockloom_state::Allocation;
 use super::{proposer::FIRST_TIMESTAMP, users::Users};
 use crate::workloads::{
     addresses::{Addresses, TOKENS, rich_balance, rich_token_balance},
-    random::thousandths,
+    names::thousandths,
 };
 
 /// The number of pools.

@@ -14,12 +14,13 @@ use alloy_consensus::Header;
 use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::B256;
 use blockloom_engine::{BlockError, ChainSpec, Config, Engine, SignedBlock};
+use blockloom_fixtures::Random;
 use blockloom_fixtures::{
     ChainHead,
     compose::{self, Draft},
 };
 
-use super::{Kind, random::Random};
+use super::Kind;
 use proposer::Proposer;
 use traffic::Traffic;
 use transaction::Prices;

@@ -4,10 +4,11 @@ use alloy_consensus::Header;
 use alloy_eips::eip4895::Withdrawal;
 use alloy_primitives::{Address, B256, keccak256};
 use blockloom_engine::Rules;
+use blockloom_fixtures::Random;
 use blockloom_fixtures::compose::SLOT;
 
 use super::{genesis::Genesis, transaction::MOST_GAS_LIMIT};
-use crate::workloads::random::{Random, address};
+use crate::workloads::names::address;
 
 /// The timestamp of the genesis block.
 pub(super) const FIRST_TIMESTAMP: u64 = 1_800_000_000;
@@ -123,5 +124,5 @@ impl Proposer {
 }
 
 fn any_hash(random: &mut Random) -> B256 {
-    keccak256(random.next().to_be_bytes())
+    keccak256(random.next_number().to_be_bytes())
 }

@@ -6,6 +6,7 @@
 use alloy_eips::{eip7002::WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS, eip7702::Authorization};
 use alloy_primitives::{Address, U256};
 use blockloom_engine::SignedTransaction;
+use blockloom_fixtures::Random;
 
 use super::{
     CHAIN_ID,
@@ -16,7 +17,7 @@ use super::{
 use crate::workloads::{
     Kind, Shape,
     job::{Job, Payload},
-    random::{Random, thousandths},
+    names::thousandths,
 };
 
 /// One in this many payments goes to an address that does not exist yet.
@@ -161,7 +162,7 @@ impl Traffic {
 
 /// A withdrawal request of a validator (EIP-7002).
 fn withdrawal_request(genesis: &Genesis, random: &mut Random) -> PlannedTx {
-    let key = [random.next(); 6].map(u64::to_be_bytes).concat();
+    let key = [random.next_number(); 6].map(u64::to_be_bytes).concat();
     let amount = random.below(32_000_000_000).to_be_bytes();
     let payload = Payload {
         to: WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS.into(),

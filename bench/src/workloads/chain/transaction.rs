@@ -8,13 +8,11 @@ use alloy_eips::{
 };
 use alloy_primitives::{Address, B256, TxKind, keccak256};
 use blockloom_engine::{Rules, SignedTransaction};
+use blockloom_fixtures::Random;
 use blockloom_fixtures::{compose::Unsigned, contracts::token};
 
 use super::users::User;
-use crate::workloads::{
-    job::{Job, Payload},
-    random::Random,
-};
+use crate::workloads::job::{Job, Payload};
 
 /// The cost of an address with one slot in an access list (EIP-2930).
 const LISTED_SLOT_GAS: u64 = 2400 + 1900;

@@ -1,9 +1,10 @@
 //! The accounts without code of a generated chain. A limited number of them signs transactions.
 
 use alloy_primitives::Address;
+use blockloom_fixtures::Random;
 use blockloom_fixtures::compose::Signer;
 
-use crate::workloads::random::{Random, address};
+use crate::workloads::names::address;
 
 /// The most senders. The address of each is derived from a key, which is slow.
 const MOST_SENDERS: u64 = 2000;
