@@ -19,13 +19,13 @@ use blockloom_fixtures::{BlockReport, Executor, Harness, Sources, check, read};
 use blockloom_state::MemoryStore;
 
 use crate::{
-    Status,
+    ExitStatus,
     interrupt::{self, is_interrupted, print_message},
     json::{JsonLines, json_failure},
     output::check_outside_inputs,
     quantity::quantity,
     ratios::Ratios,
-    row::{HEADER, Hints, Method, Row},
+    row::{HEADER, ListUse, Method, Row},
     table::Table,
 };
 
@@ -125,7 +125,7 @@ fn gas(text: &str) -> Result<u64, String> {
         .ok_or_else(|| format!("expected an amount of gas such as 500k, 30M or 1G, at most {MOST_GAS}"))
 }
 
-pub(crate) fn run(arguments: &Arguments) -> Result<Status, Box<dyn Error>> {
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitStatus, Box<dyn Error>> {
     interrupt::listen()?;
     let json_path = arguments.json.as_deref();
     if let Some(path) = json_path {
@@ -138,31 +138,31 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Status, Box<dyn Error>> {
     let json = JsonLines::to(json_path).map_err(|error| json_failure(json_path, &error))?;
     let output: Box<dyn Write> =
         if json_path == Some(Path::new("-")) { Box::new(io::stderr()) } else { Box::new(io::stdout()) };
-    let (table, counts) = (Table::default(), Counts::default());
-    let mut session = Session { arguments, json, output, table, counts };
+    let (table, counts) = (Table::default(), BenchCounts::default());
+    let mut session = BenchRun { arguments, json, output, table, counts };
     session.run()?;
     session.json.flush().map_err(|error| json_failure(json_path, &error))?;
     Ok(session.status())
 }
 
 /// One run of the command.
-struct Session<'a> {
+struct BenchRun<'a> {
     arguments: &'a Arguments,
     json: JsonLines,
     output: Box<dyn Write>,
     table: Table<{ HEADER.len() }>,
-    counts: Counts,
+    counts: BenchCounts,
 }
 
 /// The counts of blocks and inputs.
 #[derive(Debug, Default)]
-struct Counts {
+struct BenchCounts {
     measured: usize,
     failed: usize,
     unusable: usize,
 }
 
-impl Session<'_> {
+impl BenchRun<'_> {
     fn run(&mut self) -> io::Result<()> {
         // Rows are written one by one, so the widths are guessed from typical cells.
         let typical = ["transfers", "independent", "1000000000", "100000"].map(str::to_owned);
@@ -191,7 +191,7 @@ impl Session<'_> {
             threads.push(std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN));
         }
         let latency = Duration::from_micros(read_latency_us);
-        let lists = if with_lists { Hints::Lists } else { Hints::Nothing };
+        let lists = if with_lists { ListUse::Lists } else { ListUse::Nothing };
         let method = |threads| Method { threads, rounds: rounds.get(), latency, lists };
         threads.into_iter().map(method).collect()
     }
@@ -215,7 +215,7 @@ impl Session<'_> {
 
     fn run_fixtures(&mut self, path: &Path, method: Method) -> io::Result<()> {
         let (ratios, listed) = Default::default();
-        let mut blocks = Blocks { session: self, method, ratios, listed, row: None, error: None };
+        let mut blocks = BlockMeasurements { session: self, method, ratios, listed, row: None, error: None };
         for source in Sources::new([path]) {
             let cases = source.and_then(|source| read(&source)).map(|fixture| fixture.cases);
             let flow = match cases {
@@ -230,7 +230,7 @@ impl Session<'_> {
                 break;
             }
         }
-        let Blocks { ratios, listed, error, .. } = blocks;
+        let BlockMeasurements { ratios, listed, error, .. } = blocks;
         error.map_or(Ok(()), Err)?;
         if ratios.blocks > 0 {
             writeln!(self.output, "{}, {} threads: {ratios}", path.display(), method.threads)?;
@@ -257,23 +257,23 @@ impl Session<'_> {
         print_message(&format!("failed: {workload}: {error}"));
     }
 
-    fn status(&self) -> Status {
-        let Counts { measured, failed, unusable } = self.counts;
+    fn status(&self) -> ExitStatus {
+        let BenchCounts { measured, failed, unusable } = self.counts;
         if failed > 0 {
-            Status::Failed
+            ExitStatus::Failed
         } else if is_interrupted() {
-            Status::Interrupted
+            ExitStatus::Interrupted
         } else if unusable > 0 || measured == 0 {
-            Status::Unusable
+            ExitStatus::Unusable
         } else {
-            Status::Verified
+            ExitStatus::Verified
         }
     }
 }
 
 /// Measures the blocks of fixtures one after the other.
-struct Blocks<'s, 'a> {
-    session: &'s mut Session<'a>,
+struct BlockMeasurements<'s, 'a> {
+    session: &'s mut BenchRun<'a>,
     method: Method,
     ratios: Ratios,
     /// With access lists.
@@ -283,7 +283,7 @@ struct Blocks<'s, 'a> {
     error: Option<io::Error>,
 }
 
-impl Executor for Blocks<'_, '_> {
+impl Executor for BlockMeasurements<'_, '_> {
     fn execute(
         &mut self,
         base: &MemoryStore,
@@ -303,7 +303,7 @@ impl Executor for Blocks<'_, '_> {
     }
 }
 
-impl Harness for Blocks<'_, '_> {
+impl Harness for BlockMeasurements<'_, '_> {
     fn report(&mut self, report: BlockReport) -> ControlFlow<()> {
         let name = format!("{}, block {}", report.case, report.number);
         if let Err(error) = &report.result {

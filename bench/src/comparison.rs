@@ -77,7 +77,7 @@ impl Sides<'_> {
         rounds: usize,
         go_on: impl Fn() -> bool,
     ) -> (Result<Outcome, BlockError>, Comparison) {
-        let mut session = Session::new(self, base, block);
+        let mut session = MeasuredRun::new(self, base, block);
         let first = session.execute_sequentially();
         for round in 0..rounds.max(1) {
             if round > 0 {
@@ -102,7 +102,7 @@ impl Sides<'_> {
 
 /// A comparison in progress.
 #[derive(Debug)]
-struct Session<'s, B> {
+struct MeasuredRun<'s, B> {
     sides: &'s Sides<'s>,
     base: &'s B,
     block: &'s Block,
@@ -116,7 +116,7 @@ struct Session<'s, B> {
     difference: Option<String>,
 }
 
-impl<'s, B: Base> Session<'s, B> {
+impl<'s, B: Base> MeasuredRun<'s, B> {
     fn new(sides: &'s Sides<'s>, base: &'s B, block: &'s Block) -> Self {
         Self {
             sides,

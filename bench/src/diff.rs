@@ -13,7 +13,7 @@ use alloy_primitives::Address;
 use blockloom_fixtures::read_list;
 use blockloom_state::{ListDifference, ListItem, ListValue, list_differences};
 
-use crate::{Status, output::is_reportable};
+use crate::{ExitStatus, output::is_reportable};
 
 /// Compare two access lists (EIP-7928).
 ///
@@ -46,20 +46,20 @@ enum Grouping {
 /// The number of differences that are printed without `--all`.
 const SHOWN: usize = 20;
 
-pub(crate) fn run(arguments: &Arguments) -> Result<Status, Box<dyn Error>> {
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitStatus, Box<dyn Error>> {
     let (first, second) = (read_list(&arguments.first)?, read_list(&arguments.second)?);
     let last = last_index(&first).max(last_index(&second));
     let differences = list_differences(&first, &second);
-    let comparison = Comparison { arguments, lists: [first, second], differences, last };
+    let comparison = ListComparison { arguments, lists: [first, second], differences, last };
     match comparison.write(&mut BufWriter::new(io::stdout().lock())) {
         Err(error) if is_reportable(&error) => Err(error.into()),
-        _ if comparison.lists[0] == comparison.lists[1] => Ok(Status::Verified),
-        _ => Ok(Status::Failed),
+        _ if comparison.lists[0] == comparison.lists[1] => Ok(ExitStatus::Verified),
+        _ => Ok(ExitStatus::Failed),
     }
 }
 
 /// Two lists and their differences.
-struct Comparison<'a> {
+struct ListComparison<'a> {
     arguments: &'a Arguments,
     lists: [BlockAccessList; 2],
     differences: Vec<ListDifference>,
@@ -67,7 +67,7 @@ struct Comparison<'a> {
     last: BlockAccessIndex,
 }
 
-impl Comparison<'_> {
+impl ListComparison<'_> {
     fn write(&self, output: &mut dyn Write) -> io::Result<()> {
         let [first, second] = self.names();
         for (name, list) in [&first, &second].into_iter().zip(&self.lists) {
@@ -83,7 +83,7 @@ impl Comparison<'_> {
         };
         let place = self.group(Grouping::Index, difference);
         writeln!(output, "{first} and {second} differ first {place}, account {}:", difference.address)?;
-        writeln!(output, "  {}", Row(difference))?;
+        writeln!(output, "  {}", DifferenceRow(difference))?;
         writeln!(output, "{}: {}", count_of(self.differences.len()), Kinds::of(&self.differences))?;
         writeln!(output, "\nleft of the bar: {first}, right of the bar: {second}")?;
         self.write_groups(output)?;
@@ -111,13 +111,15 @@ impl Comparison<'_> {
             writeln!(output, "\n{group}")?;
             for difference in differences.iter().take(left) {
                 match by {
-                    Grouping::Index => writeln!(output, "  {}  {}", difference.address, Row(difference))?,
+                    Grouping::Index => {
+                        writeln!(output, "  {}  {}", difference.address, DifferenceRow(difference))?
+                    }
                     Grouping::Account => {
                         writeln!(
                             output,
                             "  {}, {}",
                             self.group(Grouping::Index, difference),
-                            Row(difference)
+                            DifferenceRow(difference)
                         )?;
                     }
                 }
@@ -192,9 +194,9 @@ impl fmt::Display for Group {
 }
 
 /// One difference: the value in the first and in the second list.
-struct Row<'d>(&'d ListDifference);
+struct DifferenceRow<'d>(&'d ListDifference);
 
-impl fmt::Display for Row<'_> {
+impl fmt::Display for DifferenceRow<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ListDifference { item, declared, actual, .. } = self.0;
         let text = |value: &Option<ListValue>| {

@@ -18,7 +18,7 @@ use blockloom_state::{DiskConfig, DiskError, DiskStore, Genesis, NewBlock};
 use indicatif::ProgressBar;
 
 use crate::{
-    Status,
+    ExitStatus,
     interrupt::{self, is_interrupted},
     new_file::NewFile,
     progress,
@@ -92,7 +92,7 @@ fn kind(text: &str) -> Result<Kind, String> {
     kind.ok_or_else(|| format!("expected one of {}", names()))
 }
 
-pub(crate) fn run(arguments: &Arguments) -> Result<Status, Box<dyn Error>> {
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitStatus, Box<dyn Error>> {
     interrupt::listen()?;
     let path = arguments.out.join("chain.json");
     let failure = |error: io::Error| format!("{}: {error}", path.display());
@@ -104,14 +104,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Status, Box<dyn Error>> {
     let writer = begin_file(arguments, &chain, file).map_err(failure)?;
     let file = grow(arguments.blocks, &mut chain, writer, failure)?;
     if is_interrupted() {
-        return Ok(Status::Interrupted);
+        return Ok(ExitStatus::Interrupted);
     }
     file.keep().map_err(failure)?;
     let (last, hash) = (chain.last(), chain.last().hash_slow());
     let mut output = io::stdout();
     writeln!(output, "wrote {} blocks to {}", arguments.blocks, path.display())?;
     writeln!(output, "block {}: hash {hash}, state root {}", last.number, last.state_root)?;
-    Ok(Status::Verified)
+    Ok(ExitStatus::Verified)
 }
 
 /// Creates the chain with its genesis. `folder` holds its state until the end of the command.

@@ -23,7 +23,7 @@ use crate::{
 
 /// How each block is executed, and when to stop.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Plan {
+pub(crate) struct RoundPlan {
     pub(crate) threads: Threads,
     pub(crate) mode: Mode,
     pub(crate) rounds: usize,
@@ -106,7 +106,7 @@ pub(crate) struct Replay<'a> {
     engine: Engine,
     /// The sequential executor, if blocks are executed by both.
     reference: Option<Engine>,
-    plan: Plan,
+    plan: RoundPlan,
     /// The access lists that blocks are executed with, if any.
     pub(crate) lists: Option<ListSource>,
     json: &'a mut JsonLines,
@@ -122,7 +122,7 @@ pub(crate) struct Replay<'a> {
 }
 
 impl<'a> Replay<'a> {
-    pub(crate) fn new(plan: Plan, lists: Option<ListSource>, json: &'a mut JsonLines) -> Self {
+    pub(crate) fn new(plan: RoundPlan, lists: Option<ListSource>, json: &'a mut JsonLines) -> Self {
         Self {
             engine: Engine::new(plan.threads.config()),
             reference: (plan.mode == Mode::Compared).then(|| Engine::new(Config::sequential())),

@@ -5,7 +5,7 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use crate::Status;
+use crate::ExitStatus;
 
 /// Set by the first interrupt.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
@@ -16,7 +16,7 @@ pub(crate) fn listen() -> Result<(), ctrlc::Error> {
         // ORDER: Relaxed: no other data depends on this flag.
         if INTERRUPTED.swap(true, Ordering::Relaxed) {
             // A second interrupt does not wait for the block.
-            std::process::exit(Status::Interrupted as i32);
+            std::process::exit(ExitStatus::Interrupted as i32);
         }
         print_message("interrupted, finishing the current block");
     })

@@ -15,7 +15,7 @@ use blockloom_fixtures::{
 use blockloom_state::MemoryStore;
 
 use crate::{
-    Status,
+    ExitStatus,
     failure::Failure,
     harness::{Threads, machine_threads, threads},
     interrupt::{self, is_interrupted, print_message},
@@ -49,7 +49,7 @@ pub(crate) struct Arguments {
     only: Option<String>,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> Result<Status, Box<dyn Error>> {
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitStatus, Box<dyn Error>> {
     interrupt::listen()?;
     if let Some(path) = &arguments.out {
         check_outside_inputs("--out", path, &arguments.paths)?;
@@ -64,7 +64,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Status, Box<dyn Error>> {
         fixture: String::new(),
         case: String::new(),
         latest: None,
-        counts: Counts::default(),
+        counts: ListCounts::default(),
         error: None,
     };
     lister.write_header()?;
@@ -88,14 +88,14 @@ struct Lister {
     case: String,
     /// The name and the list of the last block.
     latest: Option<(BlockName, BlockAccessList)>,
-    counts: Counts,
+    counts: ListCounts,
     /// Why writing failed.
     error: Option<String>,
 }
 
 /// The counts of blocks and inputs.
 #[derive(Debug, Default)]
-struct Counts {
+struct ListCounts {
     blocks: usize,
     lists: usize,
     failed: usize,
@@ -153,8 +153,8 @@ impl Lister {
             .map_err(|error| if is_reportable(&error) { error.to_string() } else { String::new() })
     }
 
-    fn finish(mut self) -> Result<Status, Box<dyn Error>> {
-        let Counts { blocks, lists, failed, unusable } = self.counts;
+    fn finish(mut self) -> Result<ExitStatus, Box<dyn Error>> {
+        let ListCounts { blocks, lists, failed, unusable } = self.counts;
         if let Some(folder) = &self.folder {
             let place = folder.path().display();
             writeln!(self.output, "wrote {lists} lists of {blocks} blocks to {place}")?;
@@ -164,13 +164,13 @@ impl Lister {
             print_message(error);
         }
         Ok(if failed > 0 {
-            Status::Failed
+            ExitStatus::Failed
         } else if is_interrupted() {
-            Status::Interrupted
+            ExitStatus::Interrupted
         } else if unusable > 0 || blocks == 0 || error.is_some() {
-            Status::Unusable
+            ExitStatus::Unusable
         } else {
-            Status::Verified
+            ExitStatus::Verified
         })
     }
 }

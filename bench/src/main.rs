@@ -61,14 +61,14 @@ fn main() -> ExitCode {
         Ok(status) => ExitCode::from(status as u8),
         Err(error) => {
             let _ = writeln!(io::stderr(), "blockloom: {error}");
-            ExitCode::from(Status::Unusable as u8)
+            ExitCode::from(ExitStatus::Unusable as u8)
         }
     }
 }
 
 /// The exit status of the command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Status {
+enum ExitStatus {
     /// Everything was verified.
     Verified = 0,
     /// A block failed verification, or two lists differ.

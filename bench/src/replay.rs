@@ -12,8 +12,8 @@ use blockloom_fixtures::{Fixture, FixtureError, Source, Sources, check, read, sa
 use indicatif::ProgressBar;
 
 use crate::{
-    Status,
-    harness::{Mode, OnFailure, Plan, Replay, Threads, machine_threads, threads},
+    ExitStatus,
+    harness::{Mode, OnFailure, Replay, RoundPlan, Threads, machine_threads, threads},
     interrupt::{self, is_interrupted, print_message},
     json::{JsonLines, SummaryLine, json_failure},
     list_source::ListSource,
@@ -76,7 +76,7 @@ struct Set {
     sources: Vec<Result<Source, FixtureError>>,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> Result<Status, Box<dyn Error>> {
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitStatus, Box<dyn Error>> {
     interrupt::listen()?;
     let json_path = arguments.json.as_deref();
     if let Some(path) = json_path {
@@ -86,9 +86,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Status, Box<dyn Error>> {
     let failures = if arguments.fail_fast { OnFailure::Stop } else { OnFailure::GoOn };
     let threads = arguments.threads.unwrap_or_else(machine_threads);
     let mode = if arguments.compare { Mode::Compared } else { Mode::Single };
-    let plan = Plan { threads, mode, rounds: arguments.rounds.get() as usize, failures };
+    let plan = RoundPlan { threads, mode, rounds: arguments.rounds.get() as usize, failures };
     let lists = arguments.with_lists.as_ref().map(|folder| ListSource::new(folder.as_deref())).transpose()?;
-    let mut session = Session {
+    let mut session = ReplayRun {
         arguments,
         progress: ProgressBar::hidden(),
         replay: Replay::new(plan, lists, &mut json),
@@ -98,7 +98,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Status, Box<dyn Error>> {
     };
     session.run();
     session.progress.finish_and_clear();
-    let Session { replay, sets, unusable, .. } = session;
+    let ReplayRun { replay, sets, unusable, .. } = session;
     let Replay { failures, lists, json_error, .. } = replay;
     let mut total = Counts::default();
     sets.iter().for_each(|(_, counts)| total.add(counts));
@@ -113,7 +113,7 @@ fn finish(
     json: &mut JsonLines,
     json_path: Option<&Path>,
     json_error: Option<io::Error>,
-) -> Result<Status, Box<dyn Error>> {
+) -> Result<ExitStatus, Box<dyn Error>> {
     let is_interrupted = is_interrupted();
     let summary = SummaryLine { summary: report.total.summary() };
     let json_error = json_error.or_else(|| json.write(&summary).and_then(|()| json.flush()).err());
@@ -128,22 +128,22 @@ fn finish(
         print_message(message);
     }
     Ok(if !report.failures.is_empty() {
-        Status::Failed
+        ExitStatus::Failed
     } else if is_interrupted {
-        Status::Interrupted
+        ExitStatus::Interrupted
     } else if report.unusable > 0
         || report.total.cases == 0
         || json_error.is_some()
         || report.lists.is_some_and(ListSource::found_none)
     {
-        Status::Unusable
+        ExitStatus::Unusable
     } else {
-        Status::Verified
+        ExitStatus::Verified
     })
 }
 
 /// One run of the command.
-struct Session<'a> {
+struct ReplayRun<'a> {
     arguments: &'a Arguments,
     progress: ProgressBar,
     replay: Replay<'a>,
@@ -153,7 +153,7 @@ struct Session<'a> {
     unusable: usize,
 }
 
-impl Session<'_> {
+impl ReplayRun<'_> {
     fn run(&mut self) {
         if self.arguments.paths.is_empty() {
             self.progress = progress_bar(samples().len(), self.arguments.json.as_deref());

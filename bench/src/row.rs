@@ -26,12 +26,12 @@ pub(crate) struct Method {
     pub(crate) rounds: usize,
     /// The latency of each read of the base.
     pub(crate) latency: Duration,
-    pub(crate) lists: Hints,
+    pub(crate) lists: ListUse,
 }
 
 /// Whether blocks are also executed with their access lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Hints {
+pub(crate) enum ListUse {
     Nothing,
     /// With the list that an execution before the first round produces.
     Lists,
@@ -61,7 +61,7 @@ impl Method {
     pub(crate) fn measure(self, base: &MemoryStore, block: &Block) -> Result<(Outcome, Row), BlockError> {
         // With the list of the block, all sides would be the same.
         let bare = without_list(block);
-        let listed = (self.lists == Hints::Lists).then(|| with_own_list(base, &bare)).transpose()?;
+        let listed = (self.lists == ListUse::Lists).then(|| with_own_list(base, &bare)).transpose()?;
         let listed = listed.as_ref();
         if self.latency.is_zero() {
             self.measure_on(base, base, &bare, listed)

@@ -14,7 +14,7 @@ use blockloom_fixtures::{
 use blockloom_state::{DiskConfig, DiskError, DiskStore};
 
 use super::throughput::Throughput;
-use crate::{Status, interrupt::is_interrupted, progress};
+use crate::{ExitStatus, interrupt::is_interrupted, progress};
 
 /// Why an import failed.
 #[derive(Debug, thiserror::Error)]
@@ -64,14 +64,14 @@ impl ImportFailure {
     }
 
     /// The exit status of the command for this failure.
-    pub(super) fn status(&self) -> Status {
+    pub(super) fn status(&self) -> ExitStatus {
         match self {
-            Self::NoBlock { .. } | Self::End { .. } => Status::Failed,
+            Self::NoBlock { .. } | Self::End { .. } => ExitStatus::Failed,
             Self::Chain { error, .. } => match **error {
-                DiskChainError::Block(_) | DiskChainError::GenesisRoot { .. } => Status::Failed,
-                _ => Status::Unusable,
+                DiskChainError::Block(_) | DiskChainError::GenesisRoot { .. } => ExitStatus::Failed,
+                _ => ExitStatus::Unusable,
             },
-            _ => Status::Unusable,
+            _ => ExitStatus::Unusable,
         }
     }
 }
@@ -100,16 +100,16 @@ impl<'a> Import<'a> {
     }
 
     /// Imports all files, up to the first failure. Writes the imported blocks to disk in any case.
-    pub(super) fn run(&mut self, paths: &[PathBuf]) -> Result<Status, ImportFailure> {
+    pub(super) fn run(&mut self, paths: &[PathBuf]) -> Result<ExitStatus, ImportFailure> {
         let result = Sources::new(paths).try_for_each(|source| match self.import(source) {
             Ok(ControlFlow::Continue(())) => ControlFlow::Continue(()),
-            Ok(ControlFlow::Break(())) => ControlFlow::Break(Ok(Status::Interrupted)),
+            Ok(ControlFlow::Break(())) => ControlFlow::Break(Ok(ExitStatus::Interrupted)),
             Err(failure) => ControlFlow::Break(Err(failure)),
         });
         if let Some(store) = &mut self.store {
             store.flush()?;
         }
-        result.break_value().unwrap_or(Ok(Status::Verified))
+        result.break_value().unwrap_or(Ok(ExitStatus::Verified))
     }
 
     /// Imports a file, up to an interrupt.

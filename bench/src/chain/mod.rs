@@ -14,7 +14,7 @@ use blockloom_engine::Engine;
 use blockloom_state::{BlockMetadata, CacheStatistics, DiskConfig, DiskError, DiskStore};
 
 use crate::{
-    Status,
+    ExitStatus,
     harness::{Threads, machine_threads, threads},
     interrupt::{self, print_message},
     quantity::quantity,
@@ -81,18 +81,18 @@ impl Arguments {
     }
 }
 
-pub(crate) fn run(arguments: &Arguments) -> Result<Status, Box<dyn Error>> {
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitStatus, Box<dyn Error>> {
     interrupt::listen()?;
     let mut store = open(arguments)?;
     if let (Some(blocks), Some(store)) = (arguments.revert, &mut store) {
         revert(store, blocks)?;
     }
-    let mut status = Status::Verified;
+    let mut status = ExitStatus::Verified;
     if !arguments.import.is_empty() {
         (store, status) = import(arguments, store)?;
     }
     let Some(store) = store else { return Ok(status) };
-    if arguments.verify && status == Status::Verified {
+    if arguments.verify && status == ExitStatus::Verified {
         status = verify(&store)?;
     }
     print_head(store.head())?;
@@ -122,7 +122,7 @@ fn revert(store: &mut DiskStore, blocks: u64) -> Result<(), Box<dyn Error>> {
 fn import(
     arguments: &Arguments,
     store: Option<DiskStore>,
-) -> Result<(Option<DiskStore>, Status), Box<dyn Error>> {
+) -> Result<(Option<DiskStore>, ExitStatus), Box<dyn Error>> {
     let mut import =
         Import::new(&arguments.folder, arguments.config(), arguments.case.clone(), arguments.engine(), store);
     let result = import.run(&arguments.import);
@@ -141,17 +141,17 @@ fn import(
     Ok((store, status))
 }
 
-fn verify(store: &DiskStore) -> Result<Status, Box<dyn Error>> {
+fn verify(store: &DiskStore) -> Result<ExitStatus, Box<dyn Error>> {
     match store.verify() {
         Ok(verified) => {
             let blockloom_state::Verified { accounts, slots, nodes, codes } = verified;
             let state = format!("{accounts} accounts, {slots} slots, {nodes} trie nodes, {codes} codes");
             writeln!(io::stdout(), "verified: {state}")?;
-            Ok(Status::Verified)
+            Ok(ExitStatus::Verified)
         }
         Err(error) => {
             print_message(&ImportFailure::from(error).to_string());
-            Ok(Status::Failed)
+            Ok(ExitStatus::Failed)
         }
     }
 }

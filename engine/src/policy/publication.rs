@@ -10,7 +10,7 @@ use blockloom_state::{Origin, Publication};
 #[derive(Debug)]
 pub(crate) struct PublicationPolicy {
     is_withholding: bool,
-    limits: Limits,
+    thresholds: Thresholds,
     /// What withholding would have saved lately, or has saved, in records of average weight.
     credit: u64,
     /// The credit from which on publication is withheld. At most twice as much is counted.
@@ -22,7 +22,7 @@ pub(crate) struct PublicationPolicy {
 
 /// What withholding takes.
 #[derive(Clone, Copy, Debug)]
-struct Limits {
+struct Thresholds {
     /// The credit that the first withholding needs.
     needed: u64,
     /// What a miss costs: withholding saves as much in this number of records.
@@ -31,7 +31,7 @@ struct Limits {
     growth: u64,
 }
 
-impl Limits {
+impl Thresholds {
     const DEFAULT: Self = Self { needed: 128, price: 64, growth: 2 };
     /// Withholds after the first record, again and again.
     const EARLY: Self = Self { needed: 1, price: 1, growth: 1 };
@@ -39,18 +39,25 @@ impl Limits {
 
 impl Default for PublicationPolicy {
     fn default() -> Self {
-        Self::new(Limits::DEFAULT)
+        Self::new(Thresholds::DEFAULT)
     }
 }
 
 impl PublicationPolicy {
     /// A policy for tests, which withholds as early and as often as it can.
     pub(crate) fn early() -> Self {
-        Self::new(Limits::EARLY)
+        Self::new(Thresholds::EARLY)
     }
 
-    fn new(limits: Limits) -> Self {
-        Self { is_withholding: false, limits, credit: 0, needed: limits.needed, records: 0, weight: 0 }
+    fn new(thresholds: Thresholds) -> Self {
+        Self {
+            is_withholding: false,
+            thresholds,
+            credit: 0,
+            needed: thresholds.needed,
+            records: 0,
+            weight: 0,
+        }
     }
 
     /// When effects become visible, if the scheduler expects `speculation`.
@@ -77,11 +84,11 @@ impl PublicationPolicy {
     /// transaction has to run again. If that happens often, the next withholding needs more credit.
     pub(crate) fn missed(&mut self, weight: u64) {
         let average = self.weight.checked_div(self.records).unwrap_or(0).max(1);
-        let price = self.limits.price.saturating_mul(weight.div_ceil(average).max(1));
+        let price = self.thresholds.price.saturating_mul(weight.div_ceil(average).max(1));
         self.credit = self.credit.saturating_sub(price);
         if self.is_withholding && self.credit == 0 {
             self.is_withholding = false;
-            self.needed = self.needed.saturating_mul(self.limits.growth);
+            self.needed = self.needed.saturating_mul(self.thresholds.growth);
         }
     }
 }
@@ -90,8 +97,8 @@ impl PublicationPolicy {
 mod tests {
     use super::*;
 
-    const NEEDED: u64 = Limits::DEFAULT.needed;
-    const PRICE: u64 = Limits::DEFAULT.price;
+    const NEEDED: u64 = Thresholds::DEFAULT.needed;
+    const PRICE: u64 = Thresholds::DEFAULT.price;
 
     /// Commits a number of records that read nothing of the block.
     fn commit_independent(policy: &mut PublicationPolicy, records: u64) {

@@ -16,7 +16,7 @@ use revm::{
 
 use crate::{
     parallel::traits::{Committer, Run, Speculator},
-    toy::program::{Toy, ToyState, Verdict, Yield, execute},
+    toy::program::{Toy, ToyResult, ToyState, Yield, execute},
 };
 
 /// A state that records what a program observes.
@@ -187,8 +187,8 @@ impl<'m> Speculator<'m> for ToySpeculator<'m> {
         let result = execute(&self.toy.transactions[version.index.get()], &mut journal);
         let mut accounts = journal.accounts;
         let finished = match result {
-            Ok(Verdict::Valid(yielded)) => self.view.finish(&mut accounts, record).map(|()| yielded),
-            Ok(Verdict::Invalid) => return Run::GaveUp,
+            Ok(ToyResult::Valid(yielded)) => self.view.finish(&mut accounts, record).map(|()| yielded),
+            Ok(ToyResult::Invalid) => return Run::GaveUp,
             Err(interrupt) => Err(interrupt),
         };
         match finished {
@@ -218,7 +218,7 @@ impl Committer for ToyCommitter<'_> {
         let result =
             execute(&self.toy.transactions[index.get()], &mut journal).expect("the store can be read");
         let mut accounts = journal.accounts;
-        let Verdict::Valid(yielded) = result else { return Err(index.get()) };
+        let ToyResult::Valid(yielded) = result else { return Err(index.get()) };
         self.overlay.commit_touched(&mut accounts);
         self.yields.push(yielded);
         Ok(())

@@ -7,7 +7,7 @@ use blockloom_state::MemoryStore;
 
 use crate::toy::{
     ToyOutcome,
-    program::{Toy, ToyState, Verdict, execute},
+    program::{Toy, ToyResult, ToyState, execute},
 };
 
 #[derive(Clone)]
@@ -69,8 +69,8 @@ pub(super) fn expect(toy: &Toy) -> ToyOutcome {
         let mut tried = maps.clone();
         let Ok(verdict) = execute(program, &mut tried);
         match verdict {
-            Verdict::Valid(yielded) => yields.push(yielded),
-            Verdict::Invalid => {
+            ToyResult::Valid(yielded) => yields.push(yielded),
+            ToyResult::Invalid => {
                 invalid = Some(index);
                 break;
             }

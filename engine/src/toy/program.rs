@@ -22,7 +22,7 @@ pub(super) const COINBASE: Address = Address::with_last_byte(0xc0);
 
 /// One step of a toy transaction. Slots and accounts are numbered.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Act {
+pub(super) enum ToyStep {
     /// Adds to a slot.
     Increment { slot: u64, by: u64 },
     /// Reads a slot, then the slot that its value names, and writes that value into a third.
@@ -67,7 +67,7 @@ impl Weigh for Yield {
 
 /// Whether a transaction is valid.
 #[derive(Debug, PartialEq)]
-pub(super) enum Verdict {
+pub(super) enum ToyResult {
     Valid(Yield),
     Invalid,
 }
@@ -75,7 +75,7 @@ pub(super) enum Verdict {
 /// A block of toy transactions.
 #[derive(Debug)]
 pub(super) struct Toy {
-    pub(super) transactions: Vec<Vec<Act>>,
+    pub(super) transactions: Vec<Vec<ToyStep>>,
     pub(super) locations: u64,
 }
 
@@ -83,7 +83,7 @@ impl Toy {
     /// A block over a number of slots and as many accounts.
     pub(super) fn new(random: &mut Random, locations: u64, transactions: usize) -> Self {
         let program =
-            |random: &mut Random| (0..1 + random.below(6)).map(|_| act(random, locations)).collect();
+            |random: &mut Random| (0..1 + random.below(6)).map(|_| step(random, locations)).collect();
         Self { transactions: (0..transactions).map(|_| program(random)).collect(), locations }
     }
 
@@ -170,67 +170,67 @@ impl Toy {
     }
 }
 
-fn act(random: &mut Random, locations: u64) -> Act {
+fn step(random: &mut Random, locations: u64) -> ToyStep {
     let mut location = || random.below(locations);
     let (first, second) = (location(), location());
     match random.below(40) {
-        0..10 => Act::Increment { slot: first, by: random.below(3) },
-        10..15 => Act::Follow { slot: first, into: second },
-        15..17 => Act::StopIfOdd { slot: first },
-        17..26 => Act::Pay { from: first, to: second, wei: random.below(12) },
-        26..30 => Act::Gain { account: first, wei: random.below(4) },
-        30..33 => Act::Look { account: first, slot: second },
-        33..36 => Act::LookIfEmpty { account: first, slot: second },
-        36..39 => Act::Rewrite { slot: first },
-        _ => Act::InvalidIf { slot: first, value: 40 + random.below(40) },
+        0..10 => ToyStep::Increment { slot: first, by: random.below(3) },
+        10..15 => ToyStep::Follow { slot: first, into: second },
+        15..17 => ToyStep::StopIfOdd { slot: first },
+        17..26 => ToyStep::Pay { from: first, to: second, wei: random.below(12) },
+        26..30 => ToyStep::Gain { account: first, wei: random.below(4) },
+        30..33 => ToyStep::Look { account: first, slot: second },
+        33..36 => ToyStep::LookIfEmpty { account: first, slot: second },
+        36..39 => ToyStep::Rewrite { slot: first },
+        _ => ToyStep::InvalidIf { slot: first, value: 40 + random.below(40) },
     }
 }
 
 /// Runs a program in a state.
-pub(super) fn execute<W: ToyState>(program: &[Act], state: &mut W) -> Result<Verdict, W::Error> {
+pub(super) fn execute<W: ToyState>(program: &[ToyStep], state: &mut W) -> Result<ToyResult, W::Error> {
     let mut seen = 0u64;
     let mut note = |value: u64| seen = seen.wrapping_mul(31).wrapping_add(value + 1);
-    for act in program {
-        match *act {
-            Act::Increment { slot, by } => {
+    for step in program {
+        match *step {
+            ToyStep::Increment { slot, by } => {
                 let value = state.slot(slot)?;
                 note(value);
                 state.write(slot, value + by)?;
             }
-            Act::Follow { slot, into } => {
+            ToyStep::Follow { slot, into } => {
                 let next = state.slot(slot)?;
                 let value = state.slot(next)?;
                 note(value);
                 state.write(into, value % 50)?;
             }
-            Act::StopIfOdd { slot } => {
+            ToyStep::StopIfOdd { slot } => {
                 let value = state.slot(slot)?;
                 note(value);
                 if value % 2 == 1 {
                     break;
                 }
             }
-            Act::Pay { from, to, wei } => note(state.pay(from, to, wei)?.into()),
-            Act::Gain { account, wei } => state.gain(account, wei)?,
-            Act::Look { account, slot } => {
+            ToyStep::Pay { from, to, wei } => note(state.pay(from, to, wei)?.into()),
+            ToyStep::Gain { account, wei } => state.gain(account, wei)?,
+            ToyStep::Look { account, slot } => {
                 let balance = state.balance(account)?;
                 note(balance);
                 state.write(slot, balance % 50)?;
             }
-            Act::LookIfEmpty { account, slot } => {
+            ToyStep::LookIfEmpty { account, slot } => {
                 let is_empty = state.is_empty(account)?;
                 state.write(slot, is_empty.into())?;
             }
-            Act::Rewrite { slot } => {
+            ToyStep::Rewrite { slot } => {
                 let value = state.slot(slot)?;
                 state.write(slot, value)?;
             }
-            Act::InvalidIf { slot, value } => {
+            ToyStep::InvalidIf { slot, value } => {
                 if state.slot(slot)? == value {
-                    return Ok(Verdict::Invalid);
+                    return Ok(ToyResult::Invalid);
                 }
             }
         }
     }
-    Ok(Verdict::Valid(seen))
+    Ok(ToyResult::Valid(seen))
 }

@@ -37,10 +37,10 @@ pub(super) struct PendingEffects {
     list: NoteList,
     /// Every account that changed; notes hold positions in this list.
     accounts: Vec<PendingAccount>,
-    recent: Vec<Note>,
+    recent: Vec<PendingNote>,
     /// The notes that are being published.
-    taken: Vec<Note>,
-    withheld: Vec<Note>,
+    taken: Vec<PendingNote>,
+    withheld: Vec<PendingNote>,
     /// How many of the withheld notes were published.
     released: usize,
     portion: usize,
@@ -56,7 +56,7 @@ enum NoteList {
 
 /// An account that changed, or one of its slots.
 #[derive(Clone, Copy, Debug)]
-struct Note {
+struct PendingNote {
     account: u32,
     slot: Option<U256>,
 }
@@ -106,7 +106,7 @@ impl<B: Base> Overlay<B> {
         for write in &record.writes {
             let id = ids[write.account as usize];
             let account = pending.position(id, &mut entry(accounts, details, id));
-            pending.note(Note { account, slot: Some(write.key) });
+            pending.note(PendingNote { account, slot: Some(write.key) });
         }
     }
 
@@ -121,7 +121,7 @@ impl<B: Base> Overlay<B> {
         effects.clear();
         let Self { pending: Some(pending), accounts, details, .. } = self else { return };
         pending.take(portion);
-        for Note { account, slot } in &pending.taken {
+        for PendingNote { account, slot } in &pending.taken {
             let pending_account = &mut pending.accounts[*account as usize];
             let OverlayEntry { address, change, detail } = entry(accounts, details, pending_account.id);
             let position = *pending_account.position.get_or_insert_with(|| {
@@ -183,7 +183,7 @@ impl PendingEffects {
             if changes_anything {
                 self.note_account(account, life_change);
             }
-            written.for_each(|key| self.note(Note { account, slot: Some(key) }));
+            written.for_each(|key| self.note(PendingNote { account, slot: Some(key) }));
         }
     }
 
@@ -209,11 +209,11 @@ impl PendingEffects {
             || (pending.noted, self.list) == (Some(NoteList::Withheld), NoteList::Recent)
         {
             pending.noted = Some(self.list);
-            self.note(Note { account, slot: None });
+            self.note(PendingNote { account, slot: None });
         }
     }
 
-    fn note(&mut self, note: Note) {
+    fn note(&mut self, note: PendingNote) {
         match self.list {
             NoteList::Recent => self.recent.push(note),
             NoteList::Withheld => self.withheld.push(note),

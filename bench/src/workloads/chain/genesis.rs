@@ -30,12 +30,12 @@ const BLOCKS_OF_FUNDS: U256 = U256::from_limbs([1000, 0, 0, 0]);
 
 /// The genesis state of a chain. It is not held in memory: each account is computed on demand.
 #[derive(Clone, Debug)]
-pub struct Genesis {
+pub struct ChainGenesis {
     pub(super) addresses: Addresses,
     pub(super) users: Users,
 }
 
-impl Genesis {
+impl ChainGenesis {
     pub(super) fn new(seed: u64, accounts: u64) -> Self {
         Self { addresses: Addresses { seed }, users: Users::new(seed, accounts - CONTRACTS) }
     }

@@ -25,7 +25,7 @@ use proposer::Proposer;
 use traffic::Traffic;
 use transaction::Prices;
 
-pub use genesis::Genesis;
+pub use genesis::ChainGenesis;
 pub use ledger::Ledger;
 
 /// The fork of generated chains, and its name in blockchain tests.
@@ -58,9 +58,9 @@ impl ChainRecipe {
     /// # Panics
     ///
     /// If there are fewer accounts than [`LEAST_ACCOUNTS`](Self::LEAST_ACCOUNTS).
-    pub fn genesis(&self) -> Genesis {
+    pub fn genesis(&self) -> ChainGenesis {
         assert!(self.accounts >= Self::LEAST_ACCOUNTS, "{} accounts are too few", self.accounts);
-        Genesis::new(self.seed, self.accounts)
+        ChainGenesis::new(self.seed, self.accounts)
     }
 }
 
@@ -80,7 +80,7 @@ pub enum ChainError<E> {
 pub struct GeneratedChain<L> {
     spec: ChainSpec,
     engine: Engine,
-    genesis: Genesis,
+    genesis: ChainGenesis,
     first: Header,
     last: Header,
     ledger: L,
@@ -91,7 +91,7 @@ pub struct GeneratedChain<L> {
 
 impl<L: Ledger> GeneratedChain<L> {
     /// The chain of a recipe. `ledger` holds the genesis state, and `root` is its state root.
-    pub fn new(recipe: &ChainRecipe, genesis: Genesis, ledger: L, root: B256) -> Self {
+    pub fn new(recipe: &ChainRecipe, genesis: ChainGenesis, ledger: L, root: B256) -> Self {
         let ChainRecipe { kind, gas, seed, .. } = *recipe;
         let spec = ChainSpec::always(FORK).with_chain_id(CHAIN_ID);
         let proposer = Proposer::new(seed, gas);
@@ -111,7 +111,7 @@ impl<L: Ledger> GeneratedChain<L> {
     }
 
     /// The genesis state.
-    pub fn genesis(&self) -> &Genesis {
+    pub fn genesis(&self) -> &ChainGenesis {
         &self.genesis
     }
 

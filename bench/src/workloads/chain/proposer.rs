@@ -7,7 +7,7 @@ use blockloom_engine::Rules;
 use blockloom_fixtures::Random;
 use blockloom_fixtures::compose::SLOT;
 
-use super::{genesis::Genesis, transaction::MOST_GAS_LIMIT};
+use super::{genesis::ChainGenesis, transaction::MOST_GAS_LIMIT};
 use crate::workloads::names::address;
 
 /// The timestamp of the genesis block.
@@ -110,7 +110,7 @@ impl Proposer {
     }
 
     /// The withdrawals of a block.
-    pub(super) fn withdrawals(&mut self, genesis: &Genesis, random: &mut Random) -> Vec<Withdrawal> {
+    pub(super) fn withdrawals(&mut self, genesis: &ChainGenesis, random: &mut Random) -> Vec<Withdrawal> {
         let count = random.below(MOST_WITHDRAWALS + 1);
         (0..count)
             .map(|_| {

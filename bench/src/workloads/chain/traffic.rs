@@ -10,7 +10,7 @@ use blockloom_fixtures::Random;
 
 use super::{
     CHAIN_ID,
-    genesis::Genesis,
+    genesis::ChainGenesis,
     proposer::Budget,
     transaction::{MOST_EXTRA_GAS, MOST_TIP, PlannedTx, Prices, TxType},
 };
@@ -50,7 +50,7 @@ struct Allowance {
 }
 
 impl Traffic {
-    pub(super) fn new(kind: Kind, genesis: &Genesis) -> Self {
+    pub(super) fn new(kind: Kind, genesis: &ChainGenesis) -> Self {
         let nonces = vec![0; genesis.users.senders.len()];
         let authority_nonces = vec![0; genesis.users.authorities.len()];
         Self { kind, nonces, authority_nonces, new_addresses: 0, allowances: Vec::new() }
@@ -59,7 +59,7 @@ impl Traffic {
     /// The transactions of a block: at least one, and as many as the budget allows.
     pub(super) fn transactions(
         &mut self,
-        genesis: &Genesis,
+        genesis: &ChainGenesis,
         prices: Prices,
         mut budget: Budget,
         random: &mut Random,
@@ -87,7 +87,7 @@ impl Traffic {
     fn sign(
         &mut self,
         tx: PlannedTx,
-        genesis: &Genesis,
+        genesis: &ChainGenesis,
         prices: Prices,
         budget: &mut Budget,
         random: &mut Random,
@@ -101,7 +101,7 @@ impl Traffic {
     }
 
     /// A transaction for a job, in a block with a budget of `blobs`.
-    fn plan(&mut self, job: Job, genesis: &Genesis, blobs: u64, random: &mut Random) -> PlannedTx {
+    fn plan(&mut self, job: Job, genesis: &ChainGenesis, blobs: u64, random: &mut Random) -> PlannedTx {
         let any_sender = any_sender(genesis, random);
         let (sender, payload) = match job {
             Job::Pay => (any_sender, Payload::pay(self.recipient(genesis, random), amount(random))),
@@ -119,7 +119,7 @@ impl Traffic {
     }
 
     /// Sets a new allowance, or revokes an earlier one, which clears its slot.
-    fn allowance(&mut self, sender: usize, genesis: &Genesis, random: &mut Random) -> (usize, Payload) {
+    fn allowance(&mut self, sender: usize, genesis: &ChainGenesis, random: &mut Random) -> (usize, Payload) {
         if !self.allowances.is_empty() && random.below(2) == 0 {
             let position = random.below(self.allowances.len() as u64) as usize;
             let Allowance { sender, token, spender } = self.allowances.swap_remove(position);
@@ -133,7 +133,7 @@ impl Traffic {
 
     /// Delegates a random authority to a token, and calls the token's code at the authority; or clears the
     /// delegation if the authority has one.
-    fn delegation(&mut self, genesis: &Genesis, random: &mut Random) -> PlannedTx {
+    fn delegation(&mut self, genesis: &ChainGenesis, random: &mut Random) -> PlannedTx {
         let number = random.below(self.authority_nonces.len() as u64) as usize;
         let authority = genesis.users.authorities[number];
         let nonce = self.authority_nonces[number];
@@ -151,7 +151,7 @@ impl Traffic {
     }
 
     /// A random account of the genesis, or a new address.
-    fn recipient(&mut self, genesis: &Genesis, random: &mut Random) -> Address {
+    fn recipient(&mut self, genesis: &ChainGenesis, random: &mut Random) -> Address {
         if random.below(PAYMENTS_PER_NEW_ADDRESS) > 0 {
             return genesis.users.any(random);
         }
@@ -161,7 +161,7 @@ impl Traffic {
 }
 
 /// A withdrawal request of a validator (EIP-7002).
-fn withdrawal_request(genesis: &Genesis, random: &mut Random) -> PlannedTx {
+fn withdrawal_request(genesis: &ChainGenesis, random: &mut Random) -> PlannedTx {
     let key = [random.next_number(); 6].map(u64::to_be_bytes).concat();
     let amount = random.below(32_000_000_000).to_be_bytes();
     let payload = Payload {
@@ -179,11 +179,11 @@ fn withdrawal_request(genesis: &Genesis, random: &mut Random) -> PlannedTx {
     }
 }
 
-fn any_sender(genesis: &Genesis, random: &mut Random) -> usize {
+fn any_sender(genesis: &ChainGenesis, random: &mut Random) -> usize {
     random.below(genesis.users.senders.len() as u64) as usize
 }
 
-fn any_token_of(sender: usize, genesis: &Genesis, random: &mut Random) -> Address {
+fn any_token_of(sender: usize, genesis: &ChainGenesis, random: &mut Random) -> Address {
     let [first, second] = genesis.tokens_of(sender);
     if random.below(2) == 0 { first } else { second }
 }
