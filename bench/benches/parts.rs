@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use alloy_primitives::{Address, KECCAK256_EMPTY, U256};
 use blockloom_bench::workloads::{Kind, Recipe, Shape, Workload};
-use blockloom_engine::{Config, Engine, Spread};
+use blockloom_engine::{Config, Engine, TestMode};
 use blockloom_state::{
     AccountEffect, AccountObservation, AccountRecord, Allocation, BalanceEffect, Bounds, CachedAccounts,
     Existence, Incarnation, LifeChange, Memory, MemoryAccountId, MemoryStore, Origin, Overlay, Payment,
@@ -164,7 +164,7 @@ fn gate(criterion: &mut Criterion) {
 fn blocks(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("a block of 1 Mgas");
     let sequential = Engine::new(Config::sequential());
-    let parallel = Engine::new(Config { spread: Spread::Always, ..Config::with_threads(2) });
+    let parallel = Engine::new(Config::with_threads(2)).with_test_mode(TestMode::AlwaysParallel);
     for kind in [Kind::Transfers, Kind::Swaps] {
         let Workload { base, block } = Recipe::new(kind, Shape::Independent, SMALL).prepare();
         for (side, engine) in [("sequential", &sequential), ("2 threads", &parallel)] {

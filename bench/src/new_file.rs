@@ -1,18 +1,23 @@
 //! A new file that appears whole or not at all, and never replaces an existing file.
 
 use std::{
-    fs::{self, File},
+    fs::Permissions,
     io::{self, BufWriter, Write},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
-/// A file under construction. It has a temporary name until [`keep`](Self::keep) renames it; if it is dropped
-/// before that, the temporary file is removed.
+use tempfile::NamedTempFile;
+
+/// What a file is created with; the process's mask takes the rest away.
+const MODE: u32 = 0o666;
+
+/// A file under construction. It has a temporary name in the same folder until [`keep`](Self::keep) renames it; if it
+/// is dropped before that, the temporary file is removed.
 #[derive(Debug)]
 pub(crate) struct NewFile {
     path: PathBuf,
-    partial: PathBuf,
-    output: BufWriter<File>,
+    output: BufWriter<NamedTempFile>,
 }
 
 impl NewFile {
@@ -23,25 +28,33 @@ impl NewFile {
     /// If `path` exists already, or the temporary file cannot be created.
     pub(crate) fn create(path: &Path) -> io::Result<Self> {
         if path.symlink_metadata().is_ok() {
-            let error = "it exists already and is not overwritten";
-            return Err(io::Error::new(io::ErrorKind::AlreadyExists, error));
+            return Err(exists());
         }
-        let mut partial = path.as_os_str().to_owned();
-        partial.push(".partial");
-        // Overwrites a temporary file that a killed run left.
-        let output = BufWriter::with_capacity(1 << 16, File::create(&partial)?);
-        Ok(Self { path: path.to_owned(), partial: partial.into(), output })
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(path.file_name().unwrap_or_default()).suffix(".partial");
+        builder.permissions(Permissions::from_mode(MODE));
+        let file = builder.tempfile_in(folder.unwrap_or(Path::new(".")))?;
+        Ok(Self { path: path.to_owned(), output: BufWriter::with_capacity(1 << 16, file) })
     }
 
     /// Renames the temporary file to its final name.
     ///
     /// # Errors
     ///
-    /// If the last bytes cannot be written, or the file cannot be renamed.
-    pub(crate) fn keep(mut self) -> io::Result<()> {
-        self.output.flush()?;
-        fs::rename(&self.partial, &self.path)
+    /// If the last bytes cannot be written, the file cannot be renamed, or another process has created it meanwhile.
+    pub(crate) fn keep(self) -> io::Result<()> {
+        let file = self.output.into_inner()?;
+        match file.persist_noclobber(&self.path) {
+            Ok(_) => Ok(()),
+            Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Err(exists()),
+            Err(error) => Err(error.error),
+        }
     }
+}
+
+fn exists() -> io::Error {
+    io::Error::new(io::ErrorKind::AlreadyExists, "it exists already and is not overwritten")
 }
 
 impl Write for NewFile {
@@ -54,15 +67,10 @@ impl Write for NewFile {
     }
 }
 
-impl Drop for NewFile {
-    fn drop(&mut self) {
-        // After `keep` there is no file with the temporary name.
-        let _ = fs::remove_file(&self.partial);
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -85,5 +93,16 @@ mod tests {
         assert!(NewFile::create(&path).is_err());
         assert_eq!(fs::read(&path).unwrap(), b"whole");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_that_appears_meanwhile_is_not_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let file = NewFile::create(&path).unwrap();
+        fs::write(&path, b"other").unwrap();
+        let error = file.keep().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&path).unwrap(), b"other");
     }
 }

@@ -1,10 +1,10 @@
-//! The front door: executing a block, by whom it pays.
+//! The engine: decides how a block is executed, and executes it.
 
 use std::{
     any::Any,
-    cell::Cell,
+    cell::{Cell, OnceCell},
     num::NonZeroUsize,
-    ops::ControlFlow,
+    ops::{ControlFlow, Range},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, OnceLock},
     time::Duration,
@@ -18,30 +18,27 @@ use crate::{
     analysis::dependencies::{Dependencies, block_dependencies},
     block::{
         block::{Block, Transaction},
-        config::{Config, Spread, Use},
+        config::{BaseLatency, Config, TestMode, Use},
         error::{BlockError, BlockStep, Reason},
         outcome::Outcome,
     },
     commit::{
         committer::{BlockCommitter, CommittedStep, Observer},
-        parallel::{self, Table},
+        measured,
+        parallel::{self, Resources, Rest},
         sequential,
     },
     evm::handling::{Handling, Mainnet},
     policy::{
-        batching::{Batch, Batching, cuts_in_tests},
-        cost_model::{Gain, Gas, Known, Pace},
+        batching::{Batch, Batching, test_batches},
+        cost_model::{CostModel, Decision, PoolState, Switch},
     },
     prefetch::Prefetcher,
     threads::{
-        clock::Stopwatch,
         job_queue::JobPriority,
         pool::{Workers, machine_threads},
     },
 };
-
-/// Of a block with so many transactions, the parties of four instead of two tell whether the base is slow.
-const LARGE: usize = 32;
 
 /// Executes blocks, in parallel where that pays. One engine serves any number of threads at once.
 ///
@@ -67,23 +64,13 @@ pub struct Engine<H = Mainnet> {
 #[derive(Debug, Default)]
 struct Shared {
     config: Config,
-    /// The engine's own pool, once it was needed; `None` in it if there could be none.
+    test_mode: TestMode,
+    /// The engine's own pool, once it was needed; `None` in it if the system gave no threads.
     workers: OnceLock<Option<Workers>>,
-    /// The threads that read ahead, once they were needed; `None` in it if there could be none.
-    readers: OnceLock<Option<Workers>>,
-    history: Mutex<History>,
-    /// Memories that no block uses now.
+    /// The threads that prefetch, in the same way.
+    prefetch_workers: OnceLock<Option<Workers>>,
+    /// Memories that no block uses at the moment.
     memories: Mutex<Vec<Memory>>,
-}
-
-/// How the last blocks went.
-#[derive(Debug, Default)]
-struct History {
-    pace: Pace,
-    /// Whether the last block's base turned out to take its time, and nobody had expected it.
-    was_base_slow: bool,
-    /// Since when the last one is done.
-    last: Option<Stopwatch>,
 }
 
 impl Default for Engine {
@@ -100,62 +87,72 @@ impl Engine {
 }
 
 impl<H: Handling> Engine<H> {
-    /// An engine for a chain that handles transactions in a way of its own.
+    /// An engine for a chain that handles transactions in its own way.
     pub fn with_handling(config: Config, handling: H) -> Self {
         Self { shared: Arc::new(Shared { config, ..Shared::default() }), handling }
     }
 
-    /// How many threads execute a block at most.
+    /// The most threads that execute a block.
     pub fn threads(&self) -> usize {
         self.shared.config.threads.map_or_else(machine_threads, NonZeroUsize::get)
     }
 
-    /// How many threads execute a block. More than the machine runs at once take the cores
-    /// away from each other, and from the gate; where the base takes its time, though, they wait for
-    /// more answers at once.
-    fn crew(&self, speed: Speed) -> usize {
-        if self.shared.config.spread != Spread::WhereItPays || speed == Speed::Slow {
+    /// The same engine in a test mode.
+    ///
+    /// # Panics
+    ///
+    /// If the engine was cloned before.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_test_mode(mut self, test_mode: TestMode) -> Self {
+        let shared =
+            Arc::get_mut(&mut self.shared).expect("the test mode is set before the engine is cloned");
+        shared.test_mode = test_mode;
+        self
+    }
+
+    /// The number of threads that execute a block. More than the machine has take the cores away from each
+    /// other; where the base has a high latency, though, more reads are under way at once.
+    fn threads_for(&self, latency: Latency) -> usize {
+        if self.shared.test_mode != TestMode::Off || latency == Latency::High {
             self.threads()
         } else {
             self.threads().min(machine_threads().max(2))
         }
     }
 
-    /// Executes a block on `base`, the state before it. The base is not changed: the outcome says
-    /// what the block does to it.
+    /// Executes a block on `base`, the state before it. The base is not changed: the outcome contains the changes.
     ///
-    /// What the block's header claims is not looked at: see
-    /// [`check_outcome`](crate::check_outcome).
+    /// The claims of the block's header are not checked: see [`check_outcome`](crate::check_outcome).
     ///
     /// # Errors
     ///
     /// If consensus forbids the block, the base cannot be read, or something panicked.
     pub fn execute<B: Base>(&self, base: &B, block: &Block) -> Result<Outcome, BlockError> {
-        self.go(base, block, Observer::None)
+        self.run_block(base, block, Observer::None)
     }
 
-    /// Executes a block like [`execute`](Self::execute) and tells `on_commit` of each step as soon
-    /// as it is committed, on the calling thread and while later transactions still run: what
-    /// happens before the transactions, each transaction in order, what happens after them. The
-    /// changes of all steps, applied one after the other, are the changes of the outcome.
+    /// Executes a block like [`execute`](Self::execute), and calls `on_commit` with each step once it is committed:
+    /// the opening, each transaction in order, the closing. The calls are made on the calling thread, while later
+    /// transactions may run. The changes of all steps, applied in order, are the changes of the outcome.
     ///
-    /// Whoever answers with [`ControlFlow::Break`] cancels the rest of the block.
+    /// [`ControlFlow::Break`] cancels the rest of the block.
     ///
     /// # Errors
     ///
     /// If consensus forbids the block, the base cannot be read, something panicked, `on_commit`
-    /// among it, or the block was cancelled. The steps up to there were told.
+    /// included, or the block was cancelled. The steps before that were passed on.
     pub fn execute_with<B: Base>(
         &self,
         base: &B,
         block: &Block,
         mut on_commit: impl FnMut(CommittedStep<'_>) -> ControlFlow<()>,
     ) -> Result<Outcome, BlockError> {
-        self.go(base, block, Observer::Callback(&mut on_commit))
+        self.run_block(base, block, Observer::Callback(&mut on_commit))
     }
 
-    /// Takes a block apart: how long each transaction takes on one thread, and which earlier ones it
-    /// needs. The block is executed sequentially `rounds` times for that, and once more.
+    /// Measures how long each transaction of a block takes on one thread, and finds which earlier ones it depends on.
+    /// The block is executed sequentially `rounds` times, and once more.
     ///
     /// # Errors
     ///
@@ -169,65 +166,108 @@ impl<H: Handling> Engine<H> {
         block_dependencies(base, block, &self.handling, rounds).map_err(|reason| reason.of(block.number()))
     }
 
-    fn go<B: Base>(&self, base: &B, block: &Block, observer: Observer<'_>) -> Result<Outcome, BlockError> {
+    fn run_block<B: Base>(
+        &self,
+        base: &B,
+        block: &Block,
+        observer: Observer<'_>,
+    ) -> Result<Outcome, BlockError> {
         let step = Cell::new(BlockStep::Opening);
-        let speed = self.speed_of(base, block);
-        let known = self.foresight(block).map_or(Known::AsTold, |_| Known::Beforehand);
-        let is_weighed = self.has_choice() && speed == Speed::AtHand;
-        let gas = is_weighed.then(|| self.look_closer(Gas::of(block, known), base, block));
-        let help = self.help_for(gas);
-        let watch = Stopwatch::start();
-        let result = catch_unwind(AssertUnwindSafe(|| match help {
-            Help::Now(workers) => {
-                let cuts = self.cut(block);
-                let setting = Setting { base, block, cuts: &cuts, workers, speed };
-                self.weave(&setting, observer, &step)
-            }
-            Help::NextTime | Help::None => {
-                let base = CachedBase::alone(base);
-                let committer = BlockCommitter::new(block, base, self.handling.clone(), observer, &step);
-                let committer = committer.with_access_list(self.shared.config.lists);
+        let latency = self.latency_of(base, block);
+        let batches = self.batches_of(block);
+        let result = catch_unwind(AssertUnwindSafe(|| match self.plan(block, &batches, latency) {
+            Plan::Sequential => {
+                let committer = self.committer(base, block, observer, &step);
                 sequential::execute(committer, block.transactions.len())
+            }
+            Plan::Measured(workers, switch) => {
+                let input = Input { base, block, batches: &batches, workers, latency };
+                self.run_measured(&input, switch, observer, &step)
+            }
+            Plan::Parallel(workers) => {
+                let input = Input { base, block, batches: &batches, workers, latency };
+                self.run_parallel(&input, observer, &step)
             }
         }));
         let result = result
             .unwrap_or_else(|panic| Err(Reason::Panicked { step: step.get(), message: message_of(&*panic) }));
-        if let Some(gas) = gas {
-            self.look_back(gas, watch.elapsed(), result.as_ref().ok(), help);
-        }
         result.map_err(|reason| reason.of(block.number()))
     }
 
-    /// Executes a block in parallel.
-    fn weave<B: Base>(
+    fn committer<'a, 'o, B: Base>(
         &self,
-        setting: &Setting<'_, B>,
+        base: &'a B,
+        block: &'a Block,
+        observer: Observer<'o>,
+        step: &'a Cell<BlockStep>,
+    ) -> BlockCommitter<'a, 'o, CachedBase<'a, B>, H> {
+        let committer =
+            BlockCommitter::new(block, CachedBase::alone(base), self.handling.clone(), observer, step);
+        committer.with_access_list(self.shared.config.lists)
+    }
+
+    /// Executes a block on this thread until helpers pay, and the rest with them.
+    fn run_measured<B: Base>(
+        &self,
+        input: &Input<'_, B>,
+        mut switch: Switch,
         observer: Observer<'_>,
         step: &Cell<BlockStep>,
     ) -> Result<Outcome, Reason> {
-        let Setting { base, block, cuts, workers, speed } = *setting;
+        let Input { base, block, batches, .. } = *input;
+        let memory = OnceCell::new();
+        let committer = self.committer(base, block, observer, step);
+        let pays = |batch: &Batch, of_batch: Range<usize>, time: Duration| {
+            switch.is_due(batch, &block.transactions[of_batch], time)
+        };
+        let resources = || self.resources(input, memory.get_or_init(|| self.open_memory(input)));
+        let result = measured::execute(block, batches, committer, pays, resources);
+        memory.into_inner().into_iter().for_each(|memory| self.recycle(memory, input.workers));
+        result
+    }
+
+    /// Executes a block with helpers from the first transaction on.
+    fn run_parallel<B: Base>(
+        &self,
+        input: &Input<'_, B>,
+        observer: Observer<'_>,
+        step: &Cell<BlockStep>,
+    ) -> Result<Outcome, Reason> {
+        let Input { base, block, batches, workers, .. } = *input;
+        let memory = self.open_memory(input);
+        let committer = self.committer(base, block, observer, step);
+        let resources = self.resources(input, &memory);
+        let execute = || parallel::execute(&resources, block, &Rest::all(batches), committer);
+        let result = self.prefetching(input, &memory, execute);
+        self.recycle(memory, workers);
+        result
+    }
+
+    fn resources<'r, B>(&'r self, input: &Input<'r, B>, memory: &'r Memory) -> Resources<'r, B, H> {
+        let Input { base, workers, latency, .. } = *input;
+        let Shared { config: Config { timing, .. }, test_mode, .. } = self.shared.as_ref();
+        let threads = self.threads_for(latency).min(1 + workers.threads());
+        let (timing, test_mode, handling) = (*timing, *test_mode, &self.handling);
+        Resources { base, handling, memory, workers, threads, timing, test_mode }
+    }
+
+    fn open_memory<B>(&self, input: &Input<'_, B>) -> Memory {
+        let Input { block, latency, .. } = *input;
         let mut memory = self.shared.memories.lock().pop().unwrap_or_default();
-        let Config { timing, spread, lists, .. } = self.shared.config;
-        let sight = match (spread, self.foresight(block)) {
-            (Spread::Blindfolded, _) => Visibility::Nothing,
-            (_, Some(foresight)) => Visibility::Listed(Arc::clone(foresight)),
+        let visibility = match (self.shared.test_mode, self.list_of(block)) {
+            (TestMode::NoPublication, _) => Visibility::Nothing,
+            (_, Some(list)) => Visibility::Listed(Arc::clone(list)),
             (_, None) => Visibility::Published,
         };
-        memory.open(block.env.beneficiary, sight);
-        if speed == Speed::Slow {
+        memory.open(block.env.beneficiary, visibility);
+        if latency == Latency::High {
             memory.note_high_latency();
         }
-        let threads = self.crew(speed).min(1 + workers.threads());
-        let handling = &self.handling;
-        let table = Table { base, handling, memory: &memory, workers, threads, timing, spread };
-        let remembered = CachedBase::new(&memory, base);
-        let committer =
-            BlockCommitter::new(block, remembered, handling.clone(), observer, step).with_access_list(lists);
-        let result =
-            self.reading_ahead(setting, &memory, || parallel::execute(&table, block, cuts, committer));
-        // The next block is ready for what nobody expected of this one.
-        self.shared.history.lock().was_base_slow = speed == Speed::AtHand && memory.base_has_high_latency();
-        // Forgetting takes time in which this thread has better to do.
+        memory
+    }
+
+    /// Empties a memory for the next block, on a thread of the pool: it takes long.
+    fn recycle(&self, mut memory: Memory, workers: &Workers) {
         let shared = Arc::downgrade(&self.shared);
         workers.spawn(JobPriority::Background, move || {
             memory.reset();
@@ -235,157 +275,129 @@ impl<H: Handling> Engine<H> {
                 shared.memories.lock().push(memory);
             }
         });
-        result
     }
 
-    /// Executes a block while what it is going to need is read ahead, if the base takes its time.
-    fn reading_ahead<B: Base>(
+    /// Executes a block while what it is going to need is prefetched, if the base has a high latency.
+    fn prefetching<B: Base>(
         &self,
-        setting: &Setting<'_, B>,
+        input: &Input<'_, B>,
         memory: &Memory,
         execute: impl FnOnce() -> Result<Outcome, Reason>,
     ) -> Result<Outcome, Reason> {
-        let Setting { base, block, speed, .. } = *setting;
-        let Config { hints, readers: threads, .. } = self.shared.config;
-        if speed == Speed::AtHand || threads == 0 {
+        let Input { base, block, latency, .. } = *input;
+        let Config { hints, prefetch_threads: threads, .. } = self.shared.config;
+        if latency == Latency::Low || threads == 0 {
             return execute();
         }
-        let readers = Prefetcher::new(block, hints);
+        let prefetcher = Prefetcher::new(block, hints);
         let start = || Workers::start(threads, Duration::ZERO);
-        let crew = || self.shared.readers.get_or_init(start).as_ref();
-        let Some(crew) = (!readers.is_empty()).then(crew).flatten() else { return execute() };
+        let workers = || self.shared.prefetch_workers.get_or_init(start).as_ref();
+        let Some(workers) = (!prefetcher.is_empty()).then(workers).flatten() else { return execute() };
         let lead = || {
-            let _cancel = readers.cancel_on_drop();
+            let _cancel = prefetcher.cancel_on_drop();
             execute()
         };
-        let mut outcome = crew.run_with_helpers(threads, || readers.run(memory, base), lead)?;
-        outcome.statistics.prefetched = readers.started();
+        let mut outcome = workers.run_with_helpers(threads, || prefetcher.run(memory, base), lead)?;
+        outcome.statistics.prefetched = prefetcher.started();
         Ok(outcome)
     }
 
-    /// What is known beforehand of a block's writes, if that is to be used.
-    fn foresight<'b>(&self, block: &'b Block) -> Option<&'b Arc<AccessListIndex>> {
+    /// The access list that came with a block, if it is used.
+    fn list_of<'b>(&self, block: &'b Block) -> Option<&'b Arc<AccessListIndex>> {
         block.list.index().filter(|_| self.shared.config.hints.given_lists == Use::On)
     }
 
-    /// Looks whether the base takes its time, with a few questions that the block asks anyway. A base
-    /// that panics is met again, and reported, when the block is executed.
-    fn speed_of<B: Base>(&self, base: &B, block: &Block) -> Speed {
-        if self.threads() < 2 {
-            return Speed::AtHand;
+    /// The latency of the base: as configured, or measured with a few reads that the block needs anyway. A
+    /// base that panics does so again when the block is executed, and is reported then.
+    fn latency_of<B: Base>(&self, base: &B, block: &Block) -> Latency {
+        match self.shared.config.base_latency {
+            BaseLatency::High if self.threads() > 1 => return Latency::High,
+            BaseLatency::Measured if self.threads() > 1 => {}
+            _ => return Latency::Low,
         }
         let transactions = &block.transactions;
-        let count = if transactions.len() < LARGE { 2 } else { 4 };
-        let step = transactions.len().div_ceil(count).max(1);
-        let parties = transactions.iter().rev().step_by(step).flat_map(Transaction::parties);
+        let parties = transactions.iter().rev().flat_map(Transaction::parties);
         let accounts = [block.env.beneficiary].into_iter().chain(parties);
-        let was_slow = std::mem::take(&mut self.shared.history.lock().was_base_slow);
-        let is_slow =
-            was_slow || catch_unwind(AssertUnwindSafe(|| has_high_latency(base, accounts))).unwrap_or(false);
-        if is_slow { Speed::Slow } else { Speed::AtHand }
+        let is_high = catch_unwind(AssertUnwindSafe(|| has_high_latency(base, accounts))).unwrap_or(false);
+        if is_high { Latency::High } else { Latency::Low }
     }
 
-    /// Whether it depends on the block how many threads execute it.
-    fn has_choice(&self) -> bool {
-        self.threads() > 1 && self.shared.config.spread == Spread::WhereItPays
-    }
-
-    fn cut(&self, block: &Block) -> Vec<Batch> {
-        if self.has_choice() { Batching::of(&block.transactions).collect() } else { cuts_in_tests(block) }
-    }
-
-    /// What a block takes, asking the base if it seems too little for a second thread. A base that
-    /// panics is met again, and reported, when the block is executed.
-    fn look_closer<B: Base>(&self, gas: Gas, base: &B, block: &Block) -> Gas {
-        if self.shared.history.lock().pace.gain(gas) != Gain::None {
-            return gas;
+    fn batches_of(&self, block: &Block) -> Vec<Batch> {
+        match self.shared.test_mode {
+            _ if self.threads() < 2 => Vec::new(),
+            TestMode::Off => Batching::of(&block.transactions).collect(),
+            _ => test_batches(block),
         }
-        catch_unwind(AssertUnwindSafe(|| gas.looking_closer(base, block))).unwrap_or(gas)
     }
 
-    /// Who helps with a block, if it is worth it: one that takes so much, or any if nothing is said.
-    fn help_for(&self, gas: Option<Gas>) -> Help<'_> {
+    /// Decides how a block is executed.
+    fn plan(&self, block: &Block, batches: &[Batch], latency: Latency) -> Plan<'_> {
         if self.threads() < 2 {
-            return Help::None;
+            return Plan::Sequential;
         }
-        let gain = gas.map_or(Gain::Sure, |gas| self.shared.history.lock().pace.gain(gas));
-        if gain == Gain::None {
-            return Help::None;
-        }
-        let awake = self.started_workers().filter(|workers| workers.are_awake());
-        match (gain, awake) {
-            (_, Some(workers)) => Help::Now(workers),
-            (Gain::Sure, None) => self.workers().map_or(Help::None, Help::Now),
-            _ if self.is_in_a_row() => Help::NextTime,
-            _ => Help::None,
+        let decision = match (self.shared.test_mode, latency) {
+            (TestMode::ParallelAfter(transactions), _) => Decision::Measured(Switch::After(transactions)),
+            (TestMode::Off, Latency::Low) => {
+                let pool = if self.is_pool_awake() { PoolState::Awake } else { PoolState::Asleep };
+                CostModel::new(&block.transactions, batches, pool).decision()
+            }
+            _ => Decision::Parallel,
+        };
+        let workers = || self.workers();
+        match decision {
+            Decision::Sequential => Plan::Sequential,
+            Decision::Measured(switch) => {
+                workers().map_or(Plan::Sequential, |workers| Plan::Measured(workers, switch))
+            }
+            Decision::Parallel => workers().map_or(Plan::Sequential, Plan::Parallel),
         }
     }
 
-    fn started_workers(&self) -> Option<&Workers> {
-        self.shared.config.workers.as_ref().or_else(|| self.shared.workers.get()?.as_ref())
+    fn is_pool_awake(&self) -> bool {
+        let Shared { config, workers, .. } = self.shared.as_ref();
+        let started = config.workers.as_ref().or_else(|| workers.get()?.as_ref());
+        started.is_some_and(Workers::are_awake)
     }
 
     fn workers(&self) -> Option<&Workers> {
-        let Config { workers, patience, .. } = &self.shared.config;
-        let own = || Workers::start(self.threads() - 1, *patience);
+        let Config { workers, idle_timeout, .. } = &self.shared.config;
+        let own = || Workers::start(self.threads() - 1, *idle_timeout);
         workers.as_ref().or_else(|| self.shared.workers.get_or_init(own).as_ref())
     }
-
-    /// Whether blocks follow each other so closely that it pays to stay awake in between.
-    fn is_in_a_row(&self) -> bool {
-        let Config { workers, patience, .. } = &self.shared.config;
-        let since_last = self.shared.history.lock().last.map(|last| last.elapsed());
-        workers.is_none() && since_last.is_some_and(|since| since < *patience)
-    }
-
-    /// Remembers how a block went, and gets ready for the next one.
-    fn look_back(&self, gas: Gas, time: Duration, outcome: Option<&Outcome>, help: Help<'_>) {
-        let mut history = self.shared.history.lock();
-        if let Some(outcome) = outcome {
-            history.pace.learn(gas, time, &outcome.statistics);
-        }
-        history.last = Some(Stopwatch::start());
-        drop(history);
-        if let (Help::NextTime, Some(workers)) = (help, self.workers()) {
-            workers.spawn(JobPriority::Urgent, || ());
-        }
-    }
 }
 
-/// What a block is executed in parallel with.
+/// What a block is executed with.
 #[derive(Clone, Copy)]
-struct Setting<'s, B> {
+struct Input<'s, B> {
     base: &'s B,
     block: &'s Block,
-    /// How it is cut into stretches.
-    cuts: &'s [Batch],
+    batches: &'s [Batch],
     workers: &'s Workers,
-    speed: Speed,
+    latency: Latency,
 }
 
-/// How soon a base answers.
+/// How long the base takes to answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Speed {
-    /// What it has is at hand.
-    AtHand,
-    /// It takes its time: many answers are to be on their way at once, and none is asked for twice.
-    Slow,
+enum Latency {
+    /// As long as a read of memory.
+    Low,
+    /// Longer: many reads are to be under way at once, and none is repeated.
+    High,
 }
 
-/// Who helps with a block.
-#[derive(Clone, Copy, Debug)]
-enum Help<'w> {
-    /// These threads.
-    Now(&'w Workers),
-    /// Nobody, but it would pay if they were awake: they will be, for the next one.
-    NextTime,
-    /// Nobody.
-    None,
+/// How a block is executed.
+enum Plan<'w> {
+    /// On the calling thread.
+    Sequential,
+    /// On the calling thread first.
+    Measured(&'w Workers, Switch),
+    /// With helpers.
+    Parallel(&'w Workers),
 }
 
-/// What a panic said.
+/// The message of a panic.
 fn message_of(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "it said nothing that can be read".to_owned())
+        .unwrap_or_else(|| "its message is no text".to_owned())
 }

@@ -28,9 +28,11 @@ mod toy;
 
 pub use alloy_evm::{block::ParallelExecutor, environment::Obstacle, factory::ParallelExecutorFactory};
 pub use analysis::dependencies::{Dependencies, TransactionDependencies};
+#[doc(hidden)]
+pub use block::config::TestMode;
 pub use block::{
     block::{Block, Frame, GivenList, SignedBlock, SignedTransaction, Transaction},
-    config::{Config, Hints, Lists, Spread, Timing, Use},
+    config::{BaseLatency, Config, Hints, Lists, Timing, Use},
     error::{
         BlockError, BlockStep, DepositError, Invalid, Reason, SystemCallError, TransactionError,
         body::BodyError,

@@ -2,7 +2,7 @@
 
 use std::{ops::ControlFlow, thread, time::Duration};
 
-use blockloom_engine::{Block, BlockError, BlockStep, Config, Engine, Lists, Outcome, Receipt, Spread};
+use blockloom_engine::{Block, BlockError, BlockStep, Config, Engine, Lists, Outcome, Receipt, TestMode};
 use blockloom_state::{Changes, MemoryStore, list_differences};
 
 use crate::HostileBlock;
@@ -14,7 +14,7 @@ use crate::HostileBlock;
 ///
 /// If there are no threads.
 pub fn engine_on(threads: usize) -> Engine {
-    Engine::new(Config { spread: Spread::Always, ..test_config(threads) })
+    Engine::new(test_config(threads)).with_test_mode(TestMode::AlwaysParallel)
 }
 
 /// An engine that executes every block on this many threads, without publication: a speculative run
@@ -25,7 +25,7 @@ pub fn engine_on(threads: usize) -> Engine {
 ///
 /// If there are no threads.
 pub fn isolated_engine_on(threads: usize) -> Engine {
-    Engine::new(Config { spread: Spread::Blindfolded, ..test_config(threads) })
+    Engine::new(test_config(threads)).with_test_mode(TestMode::NoPublication)
 }
 
 /// An engine that executes every block on this many threads and soon defers the publication of writes,
@@ -35,19 +35,30 @@ pub fn isolated_engine_on(threads: usize) -> Engine {
 ///
 /// If there are no threads.
 pub fn deferred_engine_on(threads: usize) -> Engine {
-    Engine::new(Config { spread: Spread::Hushed, ..test_config(threads) })
+    Engine::new(test_config(threads)).with_test_mode(TestMode::EarlyDeferral)
+}
+
+/// An engine that executes a few transactions of every block on the calling thread, and the rest on this many
+/// threads, to test what speculative runs see of the first ones.
+///
+/// # Panics
+///
+/// If there are no threads.
+pub fn late_engine_on(threads: usize) -> Engine {
+    Engine::new(test_config(threads)).with_test_mode(TestMode::ParallelAfter(3))
 }
 
 /// A short idle timeout, because tests have many engines at once and idle threads would slow down the
 /// others; and access lists, because they are compared.
 fn test_config(threads: usize) -> Config {
-    let patience = Duration::from_micros(100);
-    Config { patience, lists: Lists::Always, ..Config::with_threads(threads) }
+    let idle_timeout = Duration::from_micros(100);
+    Config { idle_timeout, lists: Lists::Always, ..Config::with_threads(threads) }
 }
 
 /// Engines with several threads each, with and without publication.
 pub fn engines() -> Vec<Engine> {
-    vec![engine_on(2), engine_on(3), engine_on(8), deferred_engine_on(3), isolated_engine_on(3)]
+    let parallel = [2, 3, 8].map(engine_on);
+    parallel.into_iter().chain([deferred_engine_on(3), isolated_engine_on(3), late_engine_on(3)]).collect()
 }
 
 /// The first difference between the executions of a block by two engines: in the outcome or the error,

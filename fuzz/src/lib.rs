@@ -25,7 +25,7 @@ mod system;
 pub use block::{FORKS, HostileBlock, hostile_block, hostile_block_of};
 pub use comparison::{
     deferred_engine_on, difference, disagreement, engine_on, engines, execute_with_delayed_commits,
-    isolated_engine_on,
+    isolated_engine_on, late_engine_on,
 };
 pub use jittery_base::JitteryBase;
 pub use mutation::mutated;

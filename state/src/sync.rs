@@ -3,8 +3,14 @@
 //! All state that threads share uses these, so that the model checker tests the shipped code. Poisoning is
 //! ignored: no foreign code runs under a lock, and a panic under a lock ends the block anyway.
 
+use std::hash::Hash;
 #[cfg(not(feature = "shuttle"))]
 use std::sync as primitives;
+
+#[cfg(not(feature = "shuttle"))]
+use alloy_primitives::map::DefaultHashBuilder;
+#[cfg(feature = "shuttle")]
+use alloy_primitives::map::HashMap;
 
 #[cfg(feature = "shuttle")]
 use shuttle::sync as primitives;
@@ -38,6 +44,61 @@ impl<T> Mutex<T> {
     /// Returns the value.
     pub fn into_inner(self) -> T {
         self.0.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// A map that threads share. Nothing is locked while a value is computed.
+///
+/// It is a [`DashMap`](dashmap::DashMap). The model checker cannot see its locks and gets a map under a [`Mutex`].
+#[derive(Debug)]
+pub struct ConcurrentMap<K: Eq + Hash, V> {
+    #[cfg(not(feature = "shuttle"))]
+    values: dashmap::DashMap<K, V, DefaultHashBuilder>,
+    #[cfg(feature = "shuttle")]
+    values: Mutex<HashMap<K, V>>,
+}
+
+impl<K: Eq + Hash, V> Default for ConcurrentMap<K, V> {
+    fn default() -> Self {
+        Self { values: Default::default() }
+    }
+}
+
+impl<K: Eq + Hash, V: Clone> ConcurrentMap<K, V> {
+    /// The value of a key. If the map has none, `read` reads it, and the first insertion wins.
+    ///
+    /// # Errors
+    ///
+    /// If `read` fails.
+    #[cfg(not(feature = "shuttle"))]
+    pub fn get_or_insert<E>(&self, key: K, read: impl FnOnce() -> Result<V, E>) -> Result<V, E> {
+        if let Some(value) = self.values.get(&key) {
+            return Ok(value.clone());
+        }
+        let value = read()?;
+        Ok(self.values.entry(key).or_insert(value).clone())
+    }
+
+    /// The value of a key. If the map has none, `read` reads it, and the first insertion wins.
+    ///
+    /// # Errors
+    ///
+    /// If `read` fails.
+    #[cfg(feature = "shuttle")]
+    pub fn get_or_insert<E>(&self, key: K, read: impl FnOnce() -> Result<V, E>) -> Result<V, E> {
+        if let Some(value) = self.values.lock().get(&key) {
+            return Ok(value.clone());
+        }
+        let value = read()?;
+        Ok(self.values.lock().entry(key).or_insert(value).clone())
+    }
+
+    /// Removes all entries. Keeps the capacity.
+    pub fn clear(&mut self) {
+        #[cfg(not(feature = "shuttle"))]
+        self.values.clear();
+        #[cfg(feature = "shuttle")]
+        self.values.get_mut().clear();
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{ops::ControlFlow, thread, time::Duration};
 
 use blockloom_bench::workloads::{Kind, Recipe, Shape, Workload};
-use blockloom_engine::{Config, Engine, Outcome, Spread, Statistics};
+use blockloom_engine::{Config, Engine, Outcome, Statistics, TestMode};
 
 const GAS: u64 = 100_000_000;
 
@@ -16,13 +16,13 @@ fn execute(engine: &Engine, Workload { base, block }: &Workload) -> Outcome {
     engine.execute_with(base, block, pause).unwrap()
 }
 
-fn engine(spread: Spread) -> Engine {
-    Engine::new(Config { spread, ..Config::with_threads(3) })
+fn engine(test_mode: TestMode) -> Engine {
+    Engine::new(Config::with_threads(3)).with_test_mode(test_mode)
 }
 
 fn statistics_of(shape: Shape) -> Statistics {
     let workload = Recipe::new(Kind::Erc20, shape, GAS).prepare();
-    execute(&engine(Spread::Always), &workload).statistics
+    execute(&engine(TestMode::AlwaysParallel), &workload).statistics
 }
 
 #[test]
@@ -57,15 +57,15 @@ fn a_missing_write_switches_publication_on() {
     for kind in [Kind::Erc20, Kind::Swaps] {
         let workload = two_phases(kind);
         let expected = Engine::new(Config::sequential()).execute(&workload.base, &workload.block).unwrap();
-        for spread in [Spread::Always, Spread::Hushed] {
-            let outcome = execute(&engine(spread), &workload);
+        for test_mode in [TestMode::AlwaysParallel, TestMode::EarlyDeferral] {
+            let outcome = execute(&engine(test_mode), &workload);
             let Statistics { unpublished, at_gate, .. } = outcome.statistics;
-            assert!(outcome == expected, "{kind}, {spread:?}");
+            assert!(outcome == expected, "{kind}, {test_mode:?}");
             let second_half = workload.block.transactions.len() as u64 / 2;
-            assert!(unpublished > 0, "{kind}, {spread:?}");
+            assert!(unpublished > 0, "{kind}, {test_mode:?}");
             // The gate runs the transactions that were in the window when the first write was missed. Without
             // publication it would run the whole second half.
-            assert!(at_gate < second_half * 3 / 4, "{kind}, {spread:?}: {at_gate} of {second_half}");
+            assert!(at_gate < second_half * 3 / 4, "{kind}, {test_mode:?}: {at_gate} of {second_half}");
         }
     }
 }

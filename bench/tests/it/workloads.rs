@@ -4,7 +4,7 @@ use blockloom_bench::{
     limit::{WorkerCount, limit},
     workloads::{Kind, Recipe, Shape},
 };
-use blockloom_engine::{Config, Dependencies, Engine, Spread};
+use blockloom_engine::{Config, Dependencies, Engine, TestMode};
 use blockloom_state::TxIndex;
 
 const GAS: u64 = 10_000_000;
@@ -22,7 +22,7 @@ fn dependencies_of(recipe: &Recipe) -> Dependencies {
 #[test]
 fn every_transaction_succeeds_and_uses_about_the_requested_gas() {
     let reference = Engine::new(Config::sequential());
-    let parallel = Engine::new(Config { spread: Spread::Always, ..Config::with_threads(2) });
+    let parallel = Engine::new(Config::with_threads(2)).with_test_mode(TestMode::AlwaysParallel);
     for recipe in all_recipes() {
         let workload = recipe.prepare();
         let outcome = reference.execute(&workload.base, &workload.block).unwrap();

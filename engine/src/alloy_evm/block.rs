@@ -37,9 +37,6 @@ use crate::{
     engine::Engine,
 };
 
-/// The least number of transactions for parallel execution.
-const PARALLEL_FROM: usize = 2;
-
 /// alloy-evm's executor on an engine, made by
 /// [`ParallelExecutorFactory`](crate::ParallelExecutorFactory).
 ///
@@ -293,7 +290,7 @@ where
     ) -> Result<BlockExecutionResult<R::Receipt>, BlockExecutionError> {
         let transactions: Vec<_> = transactions.into_iter().map(ExecutableTxParts::into_parts).collect();
         match self.rules() {
-            Ok(rules) if transactions.len() >= PARALLEL_FROM => {
+            Ok(rules) if transactions.len() > 1 => {
                 self.apply_pre_execution_changes()?;
                 self.execute_transactions(rules, transactions)?;
                 self.apply_post_execution_changes()

@@ -1,53 +1,67 @@
-//! How an engine executes: what may be chosen, and what is chosen if nothing is said.
+//! The configuration of an engine.
 //!
-//! Nothing here changes what a block does, only how soon it is done and what else is told of it.
+//! It changes how soon a block is executed and what its outcome contains beside the result, never the result.
 
 use std::{num::NonZeroUsize, time::Duration};
 
-use crate::threads::pool::Workers;
+use crate::{
+    policy::tuning::{IDLE_TIMEOUT, PREFETCH_THREADS},
+    threads::pool::Workers,
+};
 
-/// How an engine executes.
+/// The configuration of an engine.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// How many threads execute a block at most, the calling one among them; by default as many as
-    /// the machine runs at once. More only help while a base takes its time to answer, and wait for
-    /// that. With one, transactions run one after the other on the calling thread.
+    /// The most threads that execute a block, with the calling one; by default as many as the machine has. More than
+    /// that help only while they wait for a base with high latency. With one, every block is executed sequentially.
     pub threads: Option<NonZeroUsize>,
-    /// The pool that the other threads are taken from; by default the engine makes one of its own
-    /// when it first needs it.
+    /// The pool of the other threads; by default the engine makes its own when it first needs one.
     pub workers: Option<Workers>,
-    /// How long the threads of the engine's own pool wait for the next block before they go to sleep, at
-    /// most; by default [`PATIENCE`](Self::PATIENCE). They look for it all the time, and lend their core to
-    /// whoever wants it; where it never came in time they wait briefly. Waking them up takes about a tenth of
-    /// a millisecond, which is much where one block follows the other.
-    pub patience: Duration,
-    /// Which blocks are worth more than one thread.
-    pub spread: Spread,
-    /// Whether every run is timed, for the statistics; that takes two looks at a clock for each.
+    /// The longest time that a thread of the engine's own pool waits for the next block before it sleeps; by default
+    /// 5 ms. It uses its core meanwhile, and yields it to other threads. After several waits in vain it waits for a
+    /// shorter time. Waking a thread takes about a tenth of a millisecond.
+    pub idle_timeout: Duration,
+    /// The latency of the base.
+    pub base_latency: BaseLatency,
+    /// Whether every run is timed, for the statistics: that is two looks at a clock for each run.
     pub timing: Timing,
-    /// Which blocks' outcomes have an access list.
+    /// Which outcomes have an access list.
     pub lists: Lists,
-    /// Which hints about what a block reads and writes are used.
+    /// Which hints about reads and writes are used.
     pub hints: Hints,
-    /// How many accounts and slots are read ahead at once, as far as hints tell of them, from a base
-    /// that takes its time to answer. That many threads of the engine's own mostly wait; none is there
-    /// while bases answer at once.
-    pub readers: usize,
+    /// The number of threads that prefetch what hints name from a base with high latency, by default 16. They mostly
+    /// wait for it. They are started when they are first needed.
+    pub prefetch_threads: usize,
 }
 
-/// Which blocks are executed with more than one thread.
+/// The latency of the base.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Spread {
-    /// Those where it can pay: the others cost less than waking up a thread.
+pub enum BaseLatency {
+    /// A few reads before each block measure it.
     #[default]
-    WhereItPays,
-    /// All of them, for tests.
-    Always,
-    /// All of them, and who runs ahead sees nothing of what others do: for tests of what is observed.
-    Blindfolded,
-    /// All of them, and those who run ahead stop telling each other what they do as soon as a few met
-    /// nobody: for tests of what is told late.
-    Hushed,
+    Measured,
+    /// That of memory.
+    Low,
+    /// Longer, as that of a disk or a network. Every block is executed in parallel, hints are prefetched, and each
+    /// answer is cached for all threads.
+    High,
+}
+
+/// How an engine executes in tests.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TestMode {
+    /// As always.
+    #[default]
+    Off,
+    /// Every block in parallel, most transactions in a batch of their own.
+    AlwaysParallel,
+    /// The same, after at least this number of transactions on the calling thread.
+    ParallelAfter(usize),
+    /// Every block in parallel, without publication.
+    NoPublication,
+    /// Every block in parallel. Publication is withheld as soon as one record met no conflict.
+    EarlyDeferral,
 }
 
 /// Whether every run of a transaction is timed.
@@ -60,16 +74,14 @@ pub enum Timing {
     Runs,
 }
 
-/// Which hints about what a block reads and writes are used. All of them cost or save time, and change
-/// nothing else.
+/// Which hints about reads and writes are used. A hint costs or saves time and changes nothing else.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Hints {
-    /// The access list that comes with a block: transactions start on what it says that those before
-    /// them wrote, and what it names is read ahead.
+    /// The access list of a block: its writes are predictions, and what it names is prefetched.
     pub given_lists: Use,
-    /// Transactions' own access lists (EIP-2930): what they name is read ahead.
+    /// The access lists of transactions (EIP-2930): what they name is prefetched.
     pub access_lists: Use,
-    /// The senders and recipients of transactions: they are read ahead.
+    /// The senders and recipients of transactions: they are prefetched.
     pub parties: Use,
 }
 
@@ -98,25 +110,18 @@ impl Default for Config {
         Self {
             threads: None,
             workers: None,
-            patience: Self::PATIENCE,
-            spread: Spread::default(),
+            idle_timeout: IDLE_TIMEOUT,
+            base_latency: BaseLatency::default(),
             timing: Timing::default(),
             lists: Lists::default(),
             hints: Hints::default(),
-            readers: Self::READERS,
+            prefetch_threads: PREFETCH_THREADS,
         }
     }
 }
 
 impl Config {
-    /// Long enough for what most clients do between two blocks that they import, and next to
-    /// nothing beside the time between two new blocks of a chain.
-    pub const PATIENCE: Duration = Duration::from_millis(5);
-
-    /// As many reads as a disk answers at once.
-    pub const READERS: usize = 16;
-
-    /// As many threads as said.
+    /// A configuration with this number of threads.
     ///
     /// # Panics
     ///
@@ -126,7 +131,7 @@ impl Config {
         Self { threads: Some(threads), ..Self::default() }
     }
 
-    /// One thread: transactions run one after the other.
+    /// A configuration for sequential execution.
     pub fn sequential() -> Self {
         Self::with_threads(1)
     }

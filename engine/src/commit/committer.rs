@@ -8,7 +8,9 @@ use std::ops::ControlFlow;
 
 use alloy_consensus::Eip658Value;
 use alloy_eips::eip7928::BlockAccessIndex;
-use blockloom_state::{Base, Changes, Conflict, Memory, Overlay, Portion, Publication, Record, TxIndex};
+use blockloom_state::{
+    Base, CachedBase, Changes, Conflict, Memory, Overlay, Portion, Publication, Record, TxIndex,
+};
 use revm::context_interface::result::{ExecutionResult, ResultGas};
 
 use crate::{
@@ -22,6 +24,7 @@ use crate::{
     },
     evm::{CommittedMachine, handling::Handling, machine::MachineFailure},
     parallel::traits::Committer,
+    policy::tuning::ACCOUNTS_PER_TRANSACTION,
     rules::{
         admission::Budgets,
         closing::close,
@@ -29,13 +32,6 @@ use crate::{
         opening::open,
     },
 };
-
-/// The accounts that a transaction of a mainnet block touches first, rounded up. With
-/// [`OTHER_ACCOUNTS`] it sets the initial capacity of the overlay.
-const ACCOUNTS_PER_TRANSACTION: usize = 3;
-
-/// The accounts that the steps around the transactions touch, rounded up.
-const OTHER_ACCOUNTS: usize = 32;
 
 /// One committed step of a block: the steps before the transactions, a transaction, or the steps after
 /// them.
@@ -82,7 +78,7 @@ impl<'a, 'o, B: Base, H: Handling> BlockCommitter<'a, 'o, B, H> {
         observer: Observer<'o>,
         step: &'a std::cell::Cell<BlockStep>,
     ) -> Self {
-        let capacity = OTHER_ACCOUNTS + ACCOUNTS_PER_TRANSACTION * block.transactions.len();
+        let capacity = ACCOUNTS_PER_TRANSACTION * block.transactions.len();
         let overlay = Overlay::with_capacity(base, capacity);
         let overlay = match observer {
             Observer::None => overlay,
@@ -207,6 +203,14 @@ impl<'a, 'o, B: Base, H: Handling> BlockCommitter<'a, 'o, B, H> {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(()) => Err(Reason::Cancelled { step }),
         }
+    }
+}
+
+impl<'m, B: Base, H: Handling> BlockCommitter<'_, '_, CachedBase<'m, B>, H> {
+    /// Reads the base through `memory` from now on, and keeps the effects of everything so far for
+    /// [`take_effects`](Committer::take_effects).
+    pub(crate) fn join_memory(&mut self, memory: &'m Memory) {
+        self.machine.overlay().join_memory(memory);
     }
 }
 

@@ -1,16 +1,18 @@
-//! Sets the table for executing a block in parallel: the memory, the workers, the gate.
+//! Parallel execution of a block, or of the rest of a block: the calling thread commits, and helpers run ahead.
 //!
-//! The calling thread is the gate, and runs transactions as well; the other threads run ahead of
-//! it. All of them borrow from the calling thread's stack, so that none outlives the block.
+//! The calling thread is the gate, and speculates as well. All threads borrow from its stack, so none outlives the
+//! block.
 
-use blockloom_state::{Base, CachedBase, Memory, Portion, Publication, Record, Writer, sync::Mutex};
+use std::time::Duration;
+
+use blockloom_state::{Base, CachedBase, Memory, TxIndex, sync::Mutex};
 
 use revm::context_interface::result::ExecutionResult;
 
 use crate::{
     block::{
         block::Block,
-        config::{Spread, Timing},
+        config::{TestMode, Timing},
         error::Reason,
         outcome::Outcome,
         statistics::{Phases, ThreadCounts},
@@ -19,86 +21,108 @@ use crate::{
     evm::{handling::Handling, speculator::EvmSpeculator},
     parallel::{
         context::{BlockContext, StopOnDrop},
-        gate::Gate,
-        traits::Committer as _,
+        gate::{Gate, publish_committed},
         worker::Worker,
     },
     policy::{batching::Batch, publication::PublicationPolicy},
     threads::{clock::Stopwatch, pool::Workers},
 };
 
-/// What executing in parallel needs beside the block.
-pub(crate) struct Table<'t, B, H> {
-    pub(crate) base: &'t B,
-    pub(crate) handling: &'t H,
-    pub(crate) memory: &'t Memory,
-    pub(crate) workers: &'t Workers,
-    /// How many threads execute, the calling one among them.
+/// What parallel execution needs beside the block.
+pub(crate) struct Resources<'r, B, H> {
+    pub(crate) base: &'r B,
+    pub(crate) handling: &'r H,
+    pub(crate) memory: &'r Memory,
+    pub(crate) workers: &'r Workers,
+    /// The number of threads, with the calling one.
     pub(crate) threads: usize,
     pub(crate) timing: Timing,
-    pub(crate) spread: Spread,
+    pub(crate) test_mode: TestMode,
 }
 
-/// Takes a block that is cut so along its course, with `table.threads` threads.
-pub(crate) fn execute<'t, B: Base, H: Handling>(
-    table: &Table<'t, B, H>,
-    block: &'t Block,
-    cuts: &[Batch],
-    mut course: BlockCommitter<'t, '_, CachedBase<'t, B>, H>,
+/// The part of a block that is executed in parallel.
+pub(crate) struct Rest<'r> {
+    /// Its first transaction. The ones before it are committed.
+    pub(crate) first: TxIndex,
+    pub(crate) batches: &'r [Batch],
+    /// The time of the opening, if the block is opened already.
+    pub(crate) opening: Option<Duration>,
+    /// Started before the opening; or before the transactions, if the block is opened already.
+    pub(crate) watch: Stopwatch,
+}
+
+impl<'r> Rest<'r> {
+    /// A whole block that is not opened yet.
+    pub(crate) fn all(batches: &'r [Batch]) -> Self {
+        Self { first: TxIndex::new(0), batches, opening: None, watch: Stopwatch::start() }
+    }
+}
+
+/// Executes the rest of a block.
+pub(crate) fn execute<'r, B: Base, H: Handling>(
+    resources: &Resources<'r, B, H>,
+    block: &'r Block,
+    rest: &Rest<'_>,
+    mut committer: BlockCommitter<'r, '_, CachedBase<'r, B>, H>,
 ) -> Result<Outcome, Reason> {
-    course.set_publication(Publication::Immediate);
-    let loom = BlockContext::new(table.memory, cuts, table.threads, table.timing);
-    let speculator = || EvmSpeculator::new(block, table.memory, table.base, table.handling.clone());
-    let worker = || Worker::new(&loom, speculator);
+    let Resources { base, handling, memory, workers, threads, timing, test_mode } = *resources;
+    let context = BlockContext::new(memory, rest.first, rest.batches, threads, timing);
+    committer.join_memory(memory);
+    if rest.opening.is_some() {
+        // Before the first speculative run: it reads what the transactions so far have written.
+        publish_committed(&context, &mut committer);
+    }
+    let policy = match test_mode {
+        TestMode::EarlyDeferral => PublicationPolicy::early(),
+        _ => PublicationPolicy::default(),
+    };
+    let speculator = || EvmSpeculator::new(block, memory, base, handling.clone());
+    let worker = || Worker::new(&context, speculator);
     let counts = Mutex::new(Vec::new());
-    let result = table.workers.run_with_helpers(
-        table.threads - 1,
+    let result = workers.run_with_helpers(
+        threads - 1,
         || {
             let mut worker = worker();
             worker.work();
             counts.lock().push(worker.counts);
         },
         || {
-            let _stop = StopOnDrop(&loom.scheduler);
-            lead(&loom, course, worker(), table.spread, &counts)
+            let _stop = StopOnDrop(&context.scheduler);
+            lead(&context, rest, committer, worker(), policy)
         },
     );
-    let (mut outcome, phases) = result?;
-    outcome.statistics.phases = phases;
-    for counts in counts.lock().iter() {
+    let (mut outcome, own_counts) = result?;
+    let before = ThreadCounts { at_gate: rest.first.get() as u64, ..ThreadCounts::default() };
+    for counts in [before, own_counts].iter().chain(&*counts.lock()) {
         outcome.statistics.add(counts);
     }
-    outcome.statistics.threads = table.threads;
-    outcome.statistics.widest_window = loom.scheduler.widest_window();
+    outcome.statistics.threads = threads;
+    outcome.statistics.widest_window = context.scheduler.widest_window();
     Ok(outcome)
 }
 
-/// What the calling thread does.
-fn lead<'l, B: Base, H: Handling, F: Fn() -> EvmSpeculator<'l, B, H>>(
-    loom: &'l BlockContext<'l, ExecutionResult>,
-    mut course: BlockCommitter<'_, '_, CachedBase<'_, B>, H>,
-    worker: Worker<'l, EvmSpeculator<'l, B, H>, ExecutionResult, F>,
-    spread: Spread,
-    counts: &Mutex<Vec<ThreadCounts>>,
-) -> Result<(Outcome, Phases), Reason> {
-    let mut watch = Stopwatch::start();
-    course.open()?;
-    if loom.memory.is_publishing() {
-        let (mut effects, mut stale) = (Record::default(), Vec::new());
-        course.take_effects(loom.memory, Portion::Recent, &mut effects);
-        loom.memory.publish(Writer::Opening, &effects, None, &mut stale);
-        loom.report_stale(&mut stale);
-    }
-    let opening = watch.lap();
-    let mut gate = Gate::new(
-        loom,
-        &mut course,
-        worker,
-        if spread == Spread::Hushed { PublicationPolicy::early() } else { PublicationPolicy::default() },
-    );
+/// The calling thread's part. Also returns its counts.
+fn lead<'c, B: Base, H: Handling, F: Fn() -> EvmSpeculator<'c, B, H>>(
+    context: &'c BlockContext<'c, ExecutionResult>,
+    rest: &Rest<'_>,
+    mut committer: BlockCommitter<'_, '_, CachedBase<'_, B>, H>,
+    worker: Worker<'c, EvmSpeculator<'c, B, H>, ExecutionResult, F>,
+    policy: PublicationPolicy,
+) -> Result<(Outcome, ThreadCounts), Reason> {
+    let mut watch = rest.watch;
+    let opening = match rest.opening {
+        Some(opening) => opening,
+        None => {
+            committer.open()?;
+            publish_committed(context, &mut committer);
+            watch.lap()
+        }
+    };
+    let mut gate = Gate::new(context, &mut committer, worker, policy);
     gate.run()?;
-    counts.lock().push(gate.worker.counts);
+    let counts = gate.worker.counts;
     let transactions = watch.lap();
-    let outcome = course.close()?;
-    Ok((outcome, Phases { opening, transactions, closing: watch.lap() }))
+    let mut outcome = committer.close()?;
+    outcome.statistics.phases = Phases { opening, transactions, closing: watch.lap() };
+    Ok((outcome, counts))
 }

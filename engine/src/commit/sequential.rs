@@ -1,4 +1,4 @@
-//! The reference: a block's transactions, one after the other.
+//! Sequential execution: the reference.
 
 use std::time::Duration;
 
@@ -15,19 +15,29 @@ use crate::{
     threads::clock::Stopwatch,
 };
 
-/// Takes a block along its course, one transaction after the other.
+/// Executes a block on the calling thread.
 pub(crate) fn execute<B: Base, H: Handling>(
-    mut course: BlockCommitter<'_, '_, B, H>,
+    mut committer: BlockCommitter<'_, '_, B, H>,
     transactions: usize,
 ) -> Result<Outcome, Reason> {
     let mut watch = Stopwatch::start();
-    course.open()?;
+    committer.open()?;
     let opening = watch.lap();
     for position in 0..transactions {
-        course.run(TxIndex::new(position))?;
+        committer.run(TxIndex::new(position))?;
     }
+    close(committer, transactions, opening, watch)
+}
+
+/// Closes a block whose transactions were all executed on the calling thread. The `watch` was started before them.
+pub(crate) fn close<B: Base, H: Handling>(
+    committer: BlockCommitter<'_, '_, B, H>,
+    transactions: usize,
+    opening: Duration,
+    mut watch: Stopwatch,
+) -> Result<Outcome, Reason> {
     let in_transactions = watch.lap();
-    let mut outcome = course.close()?;
+    let mut outcome = committer.close()?;
     let runs = transactions as u64;
     outcome.statistics = Statistics {
         threads: 1,
@@ -39,21 +49,21 @@ pub(crate) fn execute<B: Base, H: Handling>(
     Ok(outcome)
 }
 
-/// Takes a block along its course and returns the time of each step: what happens before the
-/// transactions, each transaction, and what happens after them.
+/// Executes a block on the calling thread and returns the time of each step: the opening, each transaction, and the
+/// closing.
 pub(crate) fn timed<B: Base, H: Handling>(
-    mut course: BlockCommitter<'_, '_, B, H>,
+    mut committer: BlockCommitter<'_, '_, B, H>,
     transactions: usize,
 ) -> Result<Vec<Duration>, Reason> {
     let mut laps = Vec::with_capacity(transactions + 2);
     let mut watch = Stopwatch::start();
-    course.open()?;
+    committer.open()?;
     laps.push(watch.lap());
     for position in 0..transactions {
-        course.run(TxIndex::new(position))?;
+        committer.run(TxIndex::new(position))?;
         laps.push(watch.lap());
     }
-    course.close()?;
+    committer.close()?;
     laps.push(watch.lap());
     Ok(laps)
 }

@@ -22,9 +22,15 @@ pub(crate) struct BlockContext<'m, Y> {
 }
 
 impl<'m, Y: Send> BlockContext<'m, Y> {
-    /// A context for the batches of a block and a number of threads.
-    pub(crate) fn new(memory: &'m Memory, batches: &[Batch], threads: usize, timing: Timing) -> Self {
-        let scheduler = Scheduler::new(batches, threads);
+    /// A context for a number of threads and the batches of a block, from the transaction `first` on.
+    pub(crate) fn new(
+        memory: &'m Memory,
+        first: TxIndex,
+        batches: &[Batch],
+        threads: usize,
+        timing: Timing,
+    ) -> Self {
+        let scheduler = Scheduler::new(first, batches, threads);
         Self { memory, records: Records::new(scheduler.transactions()), scheduler, timing }
     }
 

@@ -7,18 +7,29 @@
 
 use std::{collections::VecDeque, hint::black_box};
 
-use blockloom_state::{Portion, Publication, Published, Record, TxIndex, Version, Writer};
+use blockloom_state::{Incarnation, Portion, Publication, Published, Record, TxIndex, Version, Writer};
 
 use crate::{
     parallel::{
         context::BlockContext,
         records::{RunRecord, Taken},
-        scheduler::{GateTask, batch::Attempt, status::CommittedBy},
+        scheduler::{GateBatches, GateTask, batch::Attempt, status::CommittedBy},
         traits::{Committer, Speculator, Weigh},
         worker::Worker,
     },
     policy::publication::PublicationPolicy,
 };
+
+/// Publishes everything that the committer kept so far, as what happens before the transactions of the block's
+/// batches.
+pub(crate) fn publish_committed<Y: Send, C: Committer>(context: &BlockContext<'_, Y>, committer: &mut C) {
+    if context.memory.is_publishing() {
+        let (mut effects, mut stale) = (Record::default(), Vec::new());
+        committer.take_effects(context.memory, Portion::Recent, &mut effects);
+        context.memory.publish(Writer::Opening, &effects, None, &mut stale);
+        context.report_stale(&mut stale);
+    }
+}
 
 /// The gate of one block, and the worker that its thread is while there is nothing to validate.
 pub(crate) struct Gate<'g, 'c, C, S, Y, F> {
@@ -87,6 +98,7 @@ where
         loop {
             last = match self.context.scheduler.at_gate(last, &mut self.worker.counts.waits) {
                 GateTask::Commit(attempt, speculation) => Some(self.commit_batch(attempt, speculation)?),
+                GateTask::Run(batches, speculation) => Some(self.run_batches(&batches, speculation)?),
                 GateTask::Speculate(attempt) => {
                     self.worker.speculate(attempt);
                     None
@@ -123,6 +135,23 @@ where
             self.context.scheduler.found_stale();
         }
         Ok(by)
+    }
+
+    /// Runs batches without records, as sequential execution does.
+    fn run_batches(
+        &mut self,
+        batches: &GateBatches,
+        speculation: Publication,
+    ) -> Result<CommittedBy, C::Error> {
+        self.speculation = speculation;
+        self.update_publication();
+        for index in batches.transactions.clone().map(TxIndex::new) {
+            self.worker.counts.at_gate += 1;
+            self.committer.run(index)?;
+            self.note_pending(Version { index, incarnation: Incarnation::FIRST });
+            self.context.memory.advance(index);
+        }
+        Ok(CommittedBy::RunsOfSeveral(batches.count - 1))
     }
 
     /// Takes the records of a batch, and loads their cache lines before the first one is validated.

@@ -1,58 +1,56 @@
-//! How a block is cut into stretches: what its transactions ask for tells how much each may take.
+//! Batching: how a block is divided into batches, by what its transactions may use.
 
-use crate::block::block::{Block, Transaction};
+use crate::{
+    block::block::{Block, Transaction},
+    policy::tuning::{BATCH_GAS, MAX_PAYMENTS, MIN_PAYMENTS},
+};
 
-/// What a transfer takes.
-pub(crate) const TRANSFER: u64 = 21_000;
-/// Who gas_limit for so much may take as long as many others together.
-const HUGE: u64 = 350_000;
-/// How many payments go together at most, and how many are worth handing out.
-const PAYMENTS_TOGETHER: usize = 16;
-const PAYMENTS_WORTH_IT: usize = 8;
-/// How much gas transactions that go together ask for at most.
-const GAS_TOGETHER: u64 = 300_000;
-/// How many transactions stretches have in tests.
-const LENGTHS_IN_TESTS: [usize; 6] = [1, 1, 1, 2, 1, 3];
+/// The gas of a transfer, as the protocol has it.
+pub(crate) const TRANSFER_GAS: u64 = 21_000;
 
-/// What a stretch is expected to take.
+/// The lengths of batches in tests, over and over.
+const TEST_LENGTHS: [usize; 6] = [1, 1, 1, 2, 1, 3];
+
+/// What a batch is expected to take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Effort {
-    /// Hardly more than speculation costs: it is left to the gate.
+    /// About as much as speculation costs: it is left to the gate.
     Light,
-    /// Much of that: it is handed out as one, but the gate is left its share.
+    /// Many payments: it is handed out, and the gate is left a share of such batches.
     Bulk,
     /// More.
     Heavy,
-    /// So much that it should be begun early: it may be what the block's end waits for.
+    /// So much that the end of the block may wait for it: it starts early.
     Huge {
-        /// How much it may take, to be compared with others.
+        /// The gas that it may use.
         gas_limit: u64,
     },
 }
 
-/// How long a stretch is, and what it takes.
+/// Consecutive transactions that are handed out together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Batch {
-    /// How many transactions it has: at least one.
+    /// The number of its transactions: at least one.
     pub(crate) transactions: usize,
-    /// What all of them take.
+    /// What they take together.
     pub(crate) effort: Effort,
 }
 
 impl Batch {
-    /// One transaction for itself.
+    /// A batch of one transaction.
     pub(crate) const fn single(effort: Effort) -> Self {
         Self { transactions: 1, effort }
     }
 }
 
-/// The stretches of some transactions, in order: who takes little goes together with others of its kind.
+/// The batches of a list of transactions, in order. Small transactions of one kind go together.
 #[derive(Clone, Debug)]
 pub(crate) struct Batching<'b> {
     left: &'b [Transaction],
 }
 
 impl<'b> Batching<'b> {
+    /// The batches of these transactions.
     pub(crate) fn of(transactions: &'b [Transaction]) -> Self {
         Self { left: transactions }
     }
@@ -63,61 +61,55 @@ impl Iterator for Batching<'_> {
 
     fn next(&mut self) -> Option<Batch> {
         let (first, others) = self.left.split_first()?;
-        let (mut cut, mut asked) = (Batch::single(effort(first)), first.env.gas_limit);
+        let (mut batch, mut gas) = (Batch::single(effort(first)), first.env.gas_limit);
         for other in others {
-            asked = asked.saturating_add(other.env.gas_limit);
-            if effort(other) != cut.effort || !has_room(&cut, asked) {
+            gas = gas.saturating_add(other.env.gas_limit);
+            if effort(other) != batch.effort || !has_room(&batch, gas) {
                 break;
             }
-            cut.transactions += 1;
+            batch.transactions += 1;
         }
-        self.left = &self.left[cut.transactions..];
-        if cut.effort == Effort::Light && cut.transactions >= PAYMENTS_WORTH_IT {
-            cut.effort = Effort::Bulk;
+        self.left = &self.left[batch.transactions..];
+        if batch.effort == Effort::Light && batch.transactions >= MIN_PAYMENTS {
+            batch.effort = Effort::Bulk;
         }
-        Some(cut)
+        Some(batch)
     }
 }
 
-/// Whether a stretch would still be a short one with one more, if it asked for so much.
-fn has_room(cut: &Batch, gas: u64) -> bool {
-    match cut.effort {
-        Effort::Light => cut.transactions < PAYMENTS_TOGETHER,
-        Effort::Heavy => gas <= GAS_TOGETHER,
+/// Whether a batch has room for one more transaction, with which it may use this gas.
+fn has_room(batch: &Batch, gas: u64) -> bool {
+    match batch.effort {
+        Effort::Light => batch.transactions < MAX_PAYMENTS,
+        Effort::Heavy => gas <= BATCH_GAS,
         Effort::Bulk | Effort::Huge { .. } => false,
     }
 }
 
-/// What a transaction is expected to take: a transfer takes about as long as speculating costs.
-/// Who pays a contract leaves gas for it.
+/// What a transaction is expected to take. A call without input is a payment, unless it leaves gas for the code of
+/// its recipient.
 fn effort(transaction: &Transaction) -> Effort {
-    let gas_limit = transaction.env.gas_limit;
-    if is_payment(transaction) && gas_limit <= TRANSFER {
-        Effort::Light
-    } else if gas_limit >= HUGE {
-        Effort::Huge { gas_limit: gas_limit }
-    } else {
-        Effort::Heavy
+    let env = &transaction.env;
+    let is_payment = env.data.is_empty() && env.kind.is_call() && env.gas_limit <= TRANSFER_GAS;
+    match env.gas_limit {
+        _ if is_payment => Effort::Light,
+        gas_limit if gas_limit > BATCH_GAS => Effort::Huge { gas_limit },
+        _ => Effort::Heavy,
     }
 }
 
-/// Whether it is a call without input, as payments are.
-pub(crate) fn is_payment(transaction: &Transaction) -> bool {
-    transaction.env.data.is_empty() && transaction.env.kind.is_call()
-}
-
-/// How tests have blocks cut: most transactions are for themselves.
-pub(crate) fn cuts_in_tests(block: &Block) -> Vec<Batch> {
-    let (mut cuts, mut left) = (Vec::new(), block.transactions.len());
-    for length in LENGTHS_IN_TESTS.into_iter().cycle() {
+/// Batches for tests: most of them of one transaction.
+pub(crate) fn test_batches(block: &Block) -> Vec<Batch> {
+    let (mut batches, mut left) = (Vec::new(), block.transactions.len());
+    for length in TEST_LENGTHS.into_iter().cycle() {
         if left == 0 {
             break;
         }
-        let length = length.min(left);
-        cuts.push(Batch { transactions: length, effort: Effort::Heavy });
-        left -= length;
+        let transactions = length.min(left);
+        batches.push(Batch { transactions, effort: Effort::Heavy });
+        left -= transactions;
     }
-    cuts
+    batches
 }
 
 #[cfg(test)]
@@ -132,11 +124,11 @@ mod tests {
     }
 
     fn lengths(transactions: &[Transaction]) -> Vec<usize> {
-        Batching::of(transactions).map(|cut| cut.transactions).collect()
+        Batching::of(transactions).map(|batch| batch.transactions).collect()
     }
 
     #[test]
-    fn a_transaction_may_ask_for_all_the_gas_there_is() {
+    fn a_transaction_may_have_any_gas_limit() {
         let some = || call(100_000, [1].into());
         assert_eq!(lengths(&[call(u64::MAX, [1].into()), some(), some()]), [1, 2]);
         assert_eq!(lengths(&[some(), call(u64::MAX, [1].into())]), [1, 1]);
@@ -144,11 +136,11 @@ mod tests {
     }
 
     #[test]
-    fn payments_go_together_and_calls_that_take_little_as_well() {
-        let mut transactions = vec![call(TRANSFER, Bytes::new()); 20];
+    fn payments_are_batched_and_small_calls_as_well() {
+        let mut transactions = vec![call(TRANSFER_GAS, Bytes::new()); 20];
         transactions.extend(vec![call(100_000, [1].into()); 4]);
-        let cuts: Vec<_> = Batching::of(&transactions).collect();
+        let batches: Vec<_> = Batching::of(&transactions).collect();
         let expected = [(16, Effort::Bulk), (4, Effort::Light), (3, Effort::Heavy), (1, Effort::Heavy)];
-        assert_eq!(cuts, expected.map(|(transactions, effort)| Batch { transactions, effort }));
+        assert_eq!(batches, expected.map(|(transactions, effort)| Batch { transactions, effort }));
     }
 }

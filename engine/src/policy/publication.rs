@@ -6,6 +6,8 @@
 
 use blockloom_state::{Origin, Publication};
 
+use crate::policy::tuning::{MISS_PRICE, WITHHOLD_AFTER, WITHHOLD_GROWTH};
+
 /// When publication is withheld, and what speaks for it.
 #[derive(Debug)]
 pub(crate) struct PublicationPolicy {
@@ -32,7 +34,7 @@ struct Thresholds {
 }
 
 impl Thresholds {
-    const DEFAULT: Self = Self { needed: 128, price: 64, growth: 2 };
+    const DEFAULT: Self = Self { needed: WITHHOLD_AFTER, price: MISS_PRICE, growth: WITHHOLD_GROWTH };
     /// Withholds after the first record, again and again.
     const EARLY: Self = Self { needed: 1, price: 1, growth: 1 };
 }

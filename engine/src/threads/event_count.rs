@@ -13,9 +13,7 @@
 use blockloom_state::sync::{AtomicU32, Ordering, relax};
 use crossbeam_utils::CachePadded;
 
-/// The pauses of a thread between two reads of the count. Each read takes the cache line away from the
-/// thread that writes it.
-const PAUSES: u32 = if cfg!(feature = "shuttle") { 1 } else { 16 };
+use crate::policy::tuning::PAUSES_PER_SPIN;
 
 /// The counter, on a cache line of its own: waiting threads read it all the time, and must not slow
 /// down the data of working threads.
@@ -43,7 +41,7 @@ impl EventCount {
     /// Reads the count up to `reads` times. Whether it differs from `snapshot`.
     pub(crate) fn spin_until_changed(&self, snapshot: EventSnapshot, reads: u32) -> bool {
         (0..reads).any(|_| {
-            (0..PAUSES).for_each(|_| relax());
+            (0..PAUSES_PER_SPIN).for_each(|_| relax());
             self.snapshot() != snapshot
         })
     }

@@ -6,11 +6,7 @@
 
 use std::time::Duration;
 
-/// The timeout becomes short after this many expirations in a row.
-const EXPIRATIONS_UNTIL_SHORT: u32 = 4;
-
-/// The long timeout is this many times the short one.
-const LONG_BY_SHORT: u32 = 16;
+use crate::policy::tuning::{EXPIRATIONS_UNTIL_SHORT, LONG_BY_SHORT};
 
 /// The timeout, and its recent expirations.
 #[derive(Clone, Copy, Debug)]

@@ -23,14 +23,14 @@ use std::{
 
 use blockloom_state::sync::{Mutex, MutexGuard};
 
-use crate::threads::{
-    clock::Stopwatch,
-    event_count::{EventCount, EventSnapshot},
-    idle_timeout::IdleTimeout,
+use crate::{
+    policy::tuning::READS_PER_YIELD,
+    threads::{
+        clock::Stopwatch,
+        event_count::{EventCount, EventSnapshot},
+        idle_timeout::IdleTimeout,
+    },
 };
-
-/// The number of reads of the event count between two looks at the clock.
-const READS_PER_YIELD: u32 = 64;
 
 type BoxedJob = Box<dyn FnOnce() + Send>;
 

@@ -13,13 +13,14 @@ mod program;
 mod properties;
 
 use blockloom_fixtures::Random;
-use blockloom_state::{CachedBase, Memory, MemoryStore, Overlay};
+use blockloom_state::{CachedBase, Memory, MemoryStore, Overlay, TxIndex};
 
 use crate::{
     block::config::Timing,
     parallel::{
         context::{BlockContext, StopOnDrop},
-        gate::Gate,
+        gate::{Gate, publish_committed},
+        traits::Committer as _,
         worker::Worker,
     },
     policy::publication::PublicationPolicy,
@@ -55,20 +56,26 @@ fn run(
         PublicationPolicy::default()
     };
     let base = toy.base();
-    let context =
-        BlockContext::new(memory, &toy.batches(Random::new(misbehaviour.seed)), threads, Timing::Phases);
+    let first = toy.prefix(Random::new(misbehaviour.seed));
+    let batches = toy.batches(first, Random::new(misbehaviour.seed));
+    let context = BlockContext::new(memory, TxIndex::new(first), &batches, threads, Timing::Phases);
     let worker = || Worker::new(&context, || ToySpeculator::new(toy, memory, &base, misbehaviour));
-    let overlay = Overlay::new(CachedBase::new(memory, &base));
+    let overlay = Overlay::new(CachedBase::alone(&base));
     let mut committer = ToyCommitter { toy, overlay, yields: Vec::new() };
     toy.predict(memory, &base, Random::new(misbehaviour.seed));
-    let result = workers.run_with_helpers(
-        threads - 1,
-        || worker().work(),
-        || {
-            let _stop = StopOnDrop(&context.scheduler);
-            Gate::new(&context, &mut committer, worker(), policy).run()
-        },
-    );
+    let prefix = (0..first).map(TxIndex::new).try_for_each(|index| committer.run(index));
+    let result = prefix.and_then(|()| {
+        committer.overlay.join_memory(memory);
+        publish_committed(&context, &mut committer);
+        workers.run_with_helpers(
+            threads - 1,
+            || worker().work(),
+            || {
+                let _stop = StopOnDrop(&context.scheduler);
+                Gate::new(&context, &mut committer, worker(), policy).run()
+            },
+        )
+    });
     let ToyCommitter { overlay, yields, .. } = committer;
     let mut after = base.clone();
     after.apply(&overlay.into_changes()).expect("the changes are made on this base");

@@ -87,9 +87,14 @@ impl Toy {
         Self { transactions: (0..transactions).map(|_| program(random)).collect(), locations }
     }
 
-    /// Batches of random lengths and efforts.
-    pub(super) fn batches(&self, mut random: Random) -> Vec<Batch> {
-        let mut programs = &self.transactions[..];
+    /// How many transactions run on the calling thread before the workers start; none in half of all blocks.
+    pub(super) fn prefix(&self, mut random: Random) -> usize {
+        if random.below(2) == 0 { 0 } else { random.below(self.transactions.len() as u64) as usize }
+    }
+
+    /// Batches of random lengths and efforts, from the transaction `first` on.
+    pub(super) fn batches(&self, first: usize, mut random: Random) -> Vec<Batch> {
+        let mut programs = &self.transactions[first..];
         let mut batches = Vec::new();
         while let Some(first) = programs.first() {
             let effort = match first.len() {

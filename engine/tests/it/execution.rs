@@ -17,7 +17,7 @@ use alloy_hardforks::EthereumHardfork::{self, *};
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256, bytes, keccak256};
 use blockloom_engine::{
     AccessLists, Block, BlockError, BlockStep, Config, CustomPrecompiles, Engine, Frame, Invalid, Lists,
-    Outcome, Reason, Rules, Spread, SystemCallError, Transaction, TransactionError,
+    Outcome, Reason, Rules, SystemCallError, TestMode, Transaction, TransactionError,
 };
 use blockloom_state::{Allocation, Life, MemoryStore};
 use revm::{
@@ -108,8 +108,8 @@ fn a_chain_can_have_custom_precompiles() {
     let mut block = block(Shanghai, transactions);
     block.rules.precompiles = Some(CustomPrecompiles(&SET));
     for threads in [1, 2] {
-        let config = Config { spread: Spread::Always, ..Config::with_threads(threads) };
-        let outcome = Engine::new(config).execute(&store([]), &block).unwrap();
+        let engine = Engine::new(Config::with_threads(threads)).with_test_mode(TestMode::AlwaysParallel);
+        let outcome = engine.execute(&store([]), &block).unwrap();
         assert_eq!(outcome.gas_used, 5 * (21_000 + 1234), "{threads} threads");
     }
 }
@@ -122,8 +122,9 @@ fn an_access_list_is_produced_if_the_rules_or_the_configuration_ask_for_it() {
     committed.rules.access_lists = AccessLists::Committed;
     for threads in [1, 2] {
         let list_of = |block: &Block, lists| {
-            let config = Config { spread: Spread::Always, lists, ..Config::with_threads(threads) };
-            Engine::new(config).execute(&store([]), block).unwrap().access_list
+            let engine = Engine::new(Config { lists, ..Config::with_threads(threads) });
+            let engine = engine.with_test_mode(TestMode::AlwaysParallel);
+            engine.execute(&store([]), block).unwrap().access_list
         };
         assert_eq!(list_of(&plain, Lists::WhereCommitted), None, "{threads} threads");
         let list = list_of(&plain, Lists::Always).expect("the configuration asks for a list");

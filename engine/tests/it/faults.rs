@@ -15,7 +15,7 @@ use std::{
 
 use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::{Address, B256, U256};
-use blockloom_engine::{Block, BlockError, Config, Engine, Outcome, Reason, Spread};
+use blockloom_engine::{Block, BlockError, Config, Engine, Outcome, Reason, TestMode};
 use blockloom_fuzz::{HostileBlock, hostile_block};
 use blockloom_state::MemoryStore;
 use proptest::{
@@ -112,7 +112,7 @@ fn sequential() -> Engine {
 }
 
 fn parallel(threads: usize) -> Engine {
-    Engine::new(Config { spread: Spread::Always, ..Config::with_threads(threads) })
+    Engine::new(Config::with_threads(threads)).with_test_mode(TestMode::AlwaysParallel)
 }
 
 /// Runs `work`, and fails if it hangs.

@@ -3,7 +3,7 @@
 use alloy_consensus::Header;
 use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::{Address, TxKind, U256, hex, keccak256};
-use blockloom_engine::{Block, Config, Engine, Handling, HandlingError, Rules, Spread, Transaction};
+use blockloom_engine::{Block, Config, Engine, Handling, HandlingError, Rules, TestMode, Transaction};
 use blockloom_fuzz::JitteryBase;
 use blockloom_state::{Allocation, MemoryStore};
 use revm::{
@@ -145,8 +145,8 @@ fn a_handler_of_the_embedder_decides_what_a_transaction_costs() {
     // The donor's toll does not reach the treasury: the patron is rich by the time it is paid out.
     assert_eq!(treasury.balance, U256::from(DONOR * TOLL));
     for threads in [2, 3, 8] {
-        let config = Config { spread: Spread::Always, ..Config::with_threads(threads) };
-        let engine = Engine::with_handling(config, Toll);
+        let engine = Engine::with_handling(Config::with_threads(threads), Toll);
+        let engine = engine.with_test_mode(TestMode::AlwaysParallel);
         for seed in 0..20 {
             let outcome = engine.execute(&JitteryBase { base: &base, seed }, &block).unwrap();
             assert_eq!(outcome, expected, "{threads} threads, seed {seed}");
@@ -163,8 +163,9 @@ fn an_unpayable_toll_makes_the_block_invalid_on_every_thread_count() {
     let expected = Engine::with_handling(Config::sequential(), Toll).execute(&base, &block).unwrap_err();
     assert!(expected.to_string().contains("transaction 1"), "{expected}");
     for threads in [2, 8] {
-        let config = Config { spread: Spread::Always, ..Config::with_threads(threads) };
-        let error = Engine::with_handling(config, Toll).execute(&base, &block).unwrap_err();
+        let engine = Engine::with_handling(Config::with_threads(threads), Toll);
+        let engine = engine.with_test_mode(TestMode::AlwaysParallel);
+        let error = engine.execute(&base, &block).unwrap_err();
         assert_eq!(error.to_string(), expected.to_string(), "{threads} threads");
     }
 }

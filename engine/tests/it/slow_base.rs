@@ -126,8 +126,8 @@ fn list(outcome: &Outcome) -> BlockAccessList {
 }
 
 /// An engine with eight threads that produces access lists.
-fn engine(hints: Hints, readers: usize) -> Engine {
-    Engine::new(Config { hints, readers, lists: Lists::Always, ..Config::with_threads(8) })
+fn engine(hints: Hints, prefetch_threads: usize) -> Engine {
+    Engine::new(Config { hints, prefetch_threads, lists: Lists::Always, ..Config::with_threads(8) })
 }
 
 /// Whether `predicate` holds for the outcome of one of the tries. All outcomes must be equal.
@@ -173,11 +173,11 @@ fn each_hint_leads_to_prefetches_on_a_slow_base_and_without_hints_there_are_none
         let engine = engine(hints, 4);
         assert!(holds_once(&engine, (&delayed(&store), &listed), &expected, is_prefetched), "{name}");
     }
-    for (hints, readers) in [(NO_HINTS, 4), (Hints::default(), 0)] {
-        let engine = engine(hints, readers);
+    for (hints, prefetch_threads) in [(NO_HINTS, 4), (Hints::default(), 0)] {
+        let engine = engine(hints, prefetch_threads);
         for _ in 0..10 {
             let outcome = engine.execute(&delayed(&store), &listed).unwrap();
-            assert_eq!(outcome.statistics.prefetched, 0, "{hints:?}, {readers} readers");
+            assert_eq!(outcome.statistics.prefetched, 0, "{hints:?}, {prefetch_threads} prefetch_threads");
         }
     }
 }

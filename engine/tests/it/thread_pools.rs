@@ -5,7 +5,7 @@ use std::{ops::ControlFlow, sync::Arc, sync::mpsc, thread, time::Duration};
 use alloy_consensus::Header;
 use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::{Address, TxKind, U256, keccak256};
-use blockloom_engine::{Block, Config, Engine, Outcome, Rules, Spread, Transaction, Workers};
+use blockloom_engine::{Block, Config, Engine, Outcome, Rules, TestMode, Transaction, Workers};
 use blockloom_state::{Allocation, MemoryStore};
 use rayon::prelude::*;
 use revm::context::TxEnv;
@@ -60,7 +60,7 @@ fn pool(threads: usize) -> Arc<rayon::ThreadPool> {
 
 fn engine_in(pool: &Arc<rayon::ThreadPool>, threads: usize) -> Engine {
     let workers = Some(Workers::from(Arc::clone(pool)));
-    Engine::new(Config { workers, spread: Spread::Always, ..Config::with_threads(threads) })
+    Engine::new(Config { workers, ..Config::with_threads(threads) }).with_test_mode(TestMode::AlwaysParallel)
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn many_threads_share_one_engine() {
     in_time(|| {
         let (base, block) = block(100);
         let expected = expected(&base, &block);
-        let engine = Engine::new(Config { spread: Spread::Always, ..Config::with_threads(3) });
+        let engine = Engine::new(Config::with_threads(3)).with_test_mode(TestMode::AlwaysParallel);
         thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {

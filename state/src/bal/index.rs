@@ -20,9 +20,12 @@ pub struct AccessListIndex {
     list: BlockAccessList,
     ids: AddressMap<ListAccountId>,
     /// The codes of each account, in the order of its code changes, decoded when they are first read.
-    codes: Vec<Box<[OnceLock<(B256, Bytecode)>]>>,
+    codes: Vec<DecodedCodes>,
     delegations: Delegations,
 }
+
+/// The codes of one account and their hashes.
+type DecodedCodes = Box<[OnceLock<(B256, Bytecode)>]>;
 
 /// Whether the fork knows delegations (EIP-7702).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -38,7 +38,7 @@ use crate::{
 /// It is revm's [`Database`] and [`DatabaseCommit`]; [`into_changes`](Self::into_changes) returns what was
 /// committed.
 pub struct Overlay<B> {
-    base: B,
+    pub(super) base: B,
     /// Every account that was read, in that order: as the base has it, and as it is now.
     pub(super) accounts: AddressIndexMap<AccountChange>,
     /// What else is known of each of them.

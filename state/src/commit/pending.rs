@@ -16,8 +16,10 @@ use crate::{
     model::{
         account::Account,
         base::Base,
+        changes::{AccountChange, Change, Life},
         index::{MemoryAccountId, OverlayAccountId},
     },
+    mv::{cached_base::CachedBase, memory::Memory},
     record::{
         effect::{AccountEffect, BalanceEffect, LifeChange, code_of},
         observation::AccountObservation,
@@ -158,7 +160,57 @@ impl<B: Base> Overlay<B> {
     }
 }
 
+impl<'m, B: Base> Overlay<CachedBase<'m, B>> {
+    /// Reads the base through `memory` from now on. Everything that was committed so far is kept for
+    /// [`take_effects`](Self::take_effects), in place of what was kept: speculation starts now, and reads it.
+    pub fn join_memory(&mut self, memory: &'m Memory) {
+        self.base.join_memory(memory);
+        self.set_publication(Publication::Off);
+        self.set_publication(Publication::Immediate);
+        let Self { pending: Some(pending), accounts, details, .. } = self else { return };
+        for position in 0..accounts.len() {
+            let id = OverlayAccountId::new(position);
+            let mut entry = entry(accounts, details, id);
+            // Ids of the base are not the memory's.
+            entry.detail.base_id = None;
+            pending.note_change(id, &mut entry);
+        }
+    }
+}
+
 impl PendingEffects {
+    /// Notes what became of an account since the overlay was made.
+    fn note_change(&mut self, id: OverlayAccountId, entry: &mut OverlayEntry<'_>) {
+        let AccountChange { account: Change { before, after }, life, slots } = &*entry.change;
+        let life_change = match (life, after) {
+            (Life::Same, _) => LifeChange::Continues,
+            (Life::New, Some(_)) => LifeChange::Begins,
+            (Life::New, None) => LifeChange::Ends,
+        };
+        let [was, now] = [before, after].map(|account| account.unwrap_or(Account::EMPTY));
+        let continues = life_change == LifeChange::Continues;
+        let is_payment = continues && was.code_hash == now.code_hash && !now.has_code();
+        let is_published = !is_payment && (!continues || was != now);
+        let has_writes = slots.len() > entry.detail.idle_slots;
+        if !is_published && !has_writes {
+            return;
+        }
+        let position = u32::try_from(self.accounts.len()).expect("a block touches fewer than 2^32 accounts");
+        self.accounts.push(PendingAccount {
+            id,
+            before: *before,
+            life_change: LifeChange::Continues,
+            noted: None,
+            position: None,
+        });
+        entry.detail.pending = Some(position);
+        if is_published {
+            self.note_account(position, life_change);
+        }
+        let written = slots.iter().filter(|(_, slot)| slot.is_change());
+        self.recent.extend(written.map(|(key, _)| PendingNote { account: position, slot: Some(*key) }));
+    }
+
     /// Notes what a run changes of an account, before the change is committed.
     pub(super) fn note_run(
         &mut self,

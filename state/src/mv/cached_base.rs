@@ -32,6 +32,11 @@ impl<'m, B> CachedBase<'m, B> {
         Self { memory: None, base }
     }
 
+    /// Reads through the cache of `memory` from now on. Account ids that it returned before are void.
+    pub(crate) fn join_memory(&mut self, memory: &'m Memory) {
+        self.memory = Some(memory);
+    }
+
     #[inline]
     fn memory(&self) -> Option<&Memory> {
         self.memory.filter(|memory| memory.may_cache_base())

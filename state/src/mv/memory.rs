@@ -9,10 +9,8 @@
 
 use std::{fmt, sync::Arc};
 
-use alloy_primitives::{
-    Address, B256, KECCAK256_EMPTY, U256,
-    map::{B256Map, HashMap},
-};
+use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256};
+use crossbeam_utils::CachePadded;
 use revm_state::{AccountInfo, Bytecode};
 
 use crate::{
@@ -27,7 +25,7 @@ use crate::{
         versions::{AccountVersions, ExactRead, SlotLookup, SlotVersions},
     },
     record::{observation::Origin, publication::Publication},
-    sync::{AtomicBool, AtomicU32, Mutex, Ordering},
+    sync::{AtomicBool, AtomicU32, ConcurrentMap, Ordering},
 };
 
 /// The multi-version memory of one block.
@@ -35,13 +33,14 @@ use crate::{
 pub struct Memory {
     pub(super) accounts: AccountTable,
     pub(super) slots: SlotTable,
-    codes: Mutex<B256Map<Bytecode>>,
-    block_hashes: Mutex<HashMap<u64, B256>>,
+    codes: ConcurrentMap<B256, Bytecode>,
+    block_hashes: ConcurrentMap<u64, B256>,
     /// Whether any account's life began or ended in this block. While none did, slot reads need no life.
     pub(super) has_life_changes: AtomicBool,
     /// Whether a run published a change of the coinbase other than a fee.
     pub(super) has_coinbase_changes: AtomicBool,
-    gate: GateState,
+    /// On a cache line of its own, because speculative runs read the other fields all the time.
+    gate: CachePadded<GateState>,
     /// Whether the base was found to have a high latency.
     has_high_latency: AtomicBool,
     /// Whether speculative runs neither publish nor read slots here.
@@ -51,10 +50,8 @@ pub struct Memory {
     pub(super) coinbase: Address,
 }
 
-/// What the gate writes with each commit. It has a cache line of its own, because speculative runs read the
-/// other fields all the time.
+/// What the gate writes with each commit.
 #[derive(Debug, Default)]
-#[repr(align(128))]
 struct GateState {
     frontier: AtomicU32,
     /// Whether no speculative run is expected, so that none caches answers of the base here.
@@ -115,8 +112,8 @@ impl Memory {
     pub fn reset(&mut self) {
         self.accounts.clear();
         self.slots.clear();
-        self.codes.get_mut().clear();
-        self.block_hashes.get_mut().clear();
+        self.codes.clear();
+        self.block_hashes.clear();
         // ORDER: Relaxed in all: no other thread has the memory.
         self.has_life_changes.store(false, Ordering::Relaxed);
         self.has_coinbase_changes.store(false, Ordering::Relaxed);
@@ -362,20 +359,12 @@ impl Memory {
 
     /// The code with this hash, from the base.
     pub(crate) fn code<B: Base>(&self, base: &B, hash: B256) -> Result<Bytecode, B::Error> {
-        if let Some(code) = self.codes.lock().get(&hash) {
-            return Ok(code.clone());
-        }
-        let code = base.code_by_hash_ref(hash)?;
-        Ok(self.codes.lock().entry(hash).or_insert(code).clone())
+        self.codes.get_or_insert(hash, || base.code_by_hash_ref(hash))
     }
 
     /// The hash of an earlier block, from the base.
     pub(crate) fn block_hash<B: Base>(&self, base: &B, number: u64) -> Result<B256, B::Error> {
-        if let Some(hash) = self.block_hashes.lock().get(&number) {
-            return Ok(*hash);
-        }
-        let hash = base.block_hash_ref(number)?;
-        Ok(*self.block_hashes.lock().entry(number).or_insert(hash))
+        self.block_hashes.get_or_insert(number, || base.block_hash_ref(number))
     }
 }
 

@@ -145,7 +145,7 @@ impl TrackedAccount {
             LifeChange::Begins => {}
             // A touched account is cleared if it is empty in the end.
             LifeChange::Continues if info.nonce == 0 && info.is_empty_code_hash() => {
-                self.need_emptiness(info.balance)
+                self.need_emptiness(info.balance);
             }
             LifeChange::Continues if self.nonce > 0 && !self.has_code() => self.needs.nonce.need_at_least(1),
             LifeChange::Continues => {}

@@ -147,7 +147,7 @@ struct GateOutcome {
 fn drive(transactions: &[TestTransaction], batches: &[Batch], held: Option<(usize, usize)>) -> GateOutcome {
     let contract = Allocation { nonce: 1, code: vec![0u8].into(), ..Allocation::default() };
     let (memory, base) = (Memory::default(), MemoryStore::from_genesis([(CONTRACT, contract)]));
-    let context = BlockContext::new(&memory, batches, 2, Timing::Phases);
+    let context = BlockContext::new(&memory, TxIndex::new(0), batches, 2, Timing::Phases);
     let worker =
         || Worker::new(&context, || TestSpeculator { transactions, view: View::new(&memory, &base) });
     let mut committed =

@@ -3,6 +3,8 @@
 //! Handing out takes about as long as a payment does, and moves cache lines between cores. So small transactions are
 //! handed out together.
 
+use std::ops::Range;
+
 use blockloom_state::{Incarnation, TxIndex, Version};
 
 use crate::policy::batching::Batch;
@@ -52,9 +54,9 @@ impl Attempt {
 }
 
 impl Batches {
-    /// The batches of a block, in order.
-    pub(super) fn new(batches: &[Batch]) -> Self {
-        let (mut starts, mut batch_of) = (vec![0], Vec::new());
+    /// Consecutive batches. Transactions before the `first` one are in none.
+    pub(super) fn new(first: TxIndex, batches: &[Batch]) -> Self {
+        let (mut starts, mut batch_of) = (vec![first.get() as u32], vec![0; first.get()]);
         for (number, batch) in batches.iter().enumerate() {
             batch_of.resize(batch_of.len() + batch.transactions, number as u32);
             starts.push(u32::try_from(batch_of.len()).expect("a block has fewer than 2^32 transactions"));
@@ -67,9 +69,14 @@ impl Batches {
         BatchIndex(self.batch_of[index.get()] as usize)
     }
 
-    /// How many transactions there are.
+    /// How many transactions there are, with those before the first batch.
     pub(crate) fn transactions(&self) -> usize {
         self.batch_of.len()
+    }
+
+    /// The transactions of a range of batches.
+    pub(super) fn transactions_of_range(&self, batches: &Range<usize>) -> Range<usize> {
+        self.starts[batches.start] as usize..self.starts[batches.end] as usize
     }
 
     /// The transactions of a batch, in order.
@@ -87,8 +94,10 @@ mod tests {
     #[test]
     fn every_transaction_is_in_one_batch() {
         let lengths = [2, 1, 3];
-        let batches =
-            Batches::new(&lengths.map(|transactions| Batch { transactions, effort: Effort::Heavy }));
+        let batches = Batches::new(
+            TxIndex::new(0),
+            &lengths.map(|transactions| Batch { transactions, effort: Effort::Heavy }),
+        );
         assert_eq!(batches.transactions(), 6);
         let of = |number| batches.transactions_of(BatchIndex(number)).map(TxIndex::get).collect::<Vec<_>>();
         assert_eq!([of(0), of(1), of(2)], [vec![0, 1], vec![2], vec![3, 4, 5]]);

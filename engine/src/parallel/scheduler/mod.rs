@@ -10,6 +10,8 @@ pub(crate) mod status;
 pub(crate) mod wakeup;
 pub(crate) mod window;
 
+use std::ops::Range;
+
 use blockloom_state::{
     Publication, TxIndex,
     sync::{AtomicBool, Ordering},
@@ -34,12 +36,23 @@ pub(crate) struct Scheduler {
     stale_flags: Vec<AtomicBool>,
 }
 
+/// Consecutive batches that only the gate runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct GateBatches {
+    /// The indices of their transactions.
+    pub(crate) transactions: Range<usize>,
+    /// How many batches there are: at least one.
+    pub(crate) count: usize,
+}
+
 /// What the gate does next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum GateTask {
     /// Commit the frontier: validate its records, run the rest. Also says when speculative runs will read the
     /// effects.
     Commit(Attempt, Publication),
+    /// Run these batches, which no speculative run has touched or will touch.
+    Run(GateBatches, Publication),
     /// A worker runs the frontier: run this batch meanwhile.
     Speculate(Attempt),
     /// Everything is committed.
@@ -49,10 +62,10 @@ pub(crate) enum GateTask {
 }
 
 impl Scheduler {
-    /// A scheduler for the batches of a block and a number of threads.
-    pub(crate) fn new(batches: &[Batch], threads: usize) -> Self {
+    /// A scheduler for a number of threads and the batches of a block, from the transaction `first` on.
+    pub(crate) fn new(first: TxIndex, batches: &[Batch], threads: usize) -> Self {
         Self {
-            batches: Batches::new(batches),
+            batches: Batches::new(first, batches),
             stale_flags: batches.iter().map(|_| AtomicBool::new(false)).collect(),
             shared: SharedSchedule::new(Schedule::new(batches, threads)),
         }
@@ -120,6 +133,11 @@ impl Scheduler {
         }
         match schedule.at_gate() {
             GateStep::Commit(attempt) => Some(GateTask::Commit(attempt, schedule.publication())),
+            GateStep::Run(batches) => {
+                let transactions = self.batches.transactions_of_range(&batches);
+                let batches = GateBatches { transactions, count: batches.len() };
+                Some(GateTask::Run(batches, schedule.publication()))
+            }
             GateStep::RunsElsewhere => {
                 let claimed = schedule.claim(Claimant::Gate);
                 claimed.inspect(|attempt| self.clear_stale_flag(*attempt)).map(GateTask::Speculate)

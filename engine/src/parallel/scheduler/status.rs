@@ -15,6 +15,8 @@
 //! `GateOnly` runs at the gate. The report of an attempt whose batch the gate took over (`Stale`, then `AtGate`) is
 //! ignored, because it is not the latest attempt any more.
 
+use std::ops::Range;
+
 use blockloom_state::{Incarnation, Publication};
 
 use crate::{
@@ -59,10 +61,12 @@ struct BatchState {
 }
 
 /// What the gate does next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum GateStep {
     /// Commit the frontier: validate its records, run the rest.
     Commit(Attempt),
+    /// Run these batches from the frontier on: the window stays closed until they are committed.
+    Run(Range<usize>),
     /// A worker runs the frontier, as far as known on what is committed.
     RunsElsewhere,
 }
@@ -83,6 +87,8 @@ pub(crate) enum CommittedBy {
     Records,
     /// Most of them with runs at the gate.
     RunsAtGate,
+    /// With runs at the gate, as were this number of batches after it.
+    RunsOfSeveral(usize),
 }
 
 /// What follows when a batch becomes stale.
@@ -283,6 +289,14 @@ impl Schedule {
 
     /// Brings the frontier to the gate. There must be one.
     pub(super) fn at_gate(&mut self) -> GateStep {
+        let untouched = self.untouched(self.window.pause_left());
+        if untouched.len() > 1 {
+            for position in untouched.clone() {
+                self.queue.withhold(position);
+                self.start(position, Status::AtGate);
+            }
+            return GateStep::Run(untouched);
+        }
         match self.batches[self.frontier].status {
             Status::Ran | Status::Ready | Status::Waiting(_) | Status::GateOnly | Status::Stale => {
                 self.queue.withhold(self.frontier);
@@ -294,6 +308,14 @@ impl Schedule {
             }
             Status::AtGate | Status::Committed => unreachable!("the gate has one batch at a time"),
         }
+    }
+
+    /// The batches from the frontier on that have no attempt, at most `max`.
+    fn untouched(&self, max: usize) -> Range<usize> {
+        let has_no_attempt =
+            |batch: &&BatchState| batch.status == Status::Ready && batch.next == Incarnation::FIRST;
+        let rest = self.batches[self.frontier..].iter();
+        self.frontier..self.frontier + rest.take(max).take_while(has_no_attempt).count()
     }
 
     /// When speculative runs will read what the gate commits next.
@@ -309,6 +331,9 @@ impl Schedule {
 
     /// The frontier is committed.
     pub(super) fn committed(&mut self, by: CommittedBy) {
+        if let CommittedBy::RunsOfSeveral(after) = by {
+            (0..after).for_each(|_| self.committed(CommittedBy::RunsAtGate));
+        }
         let state = &mut self.batches[self.frontier];
         assert_eq!(state.status, Status::AtGate, "only the gate commits");
         state.status = Status::Committed;

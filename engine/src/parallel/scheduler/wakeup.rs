@@ -14,12 +14,9 @@ use blockloom_state::sync::{Condvar, Mutex, MutexGuard};
 
 use crate::{
     parallel::scheduler::{priority::Claimant, status::Schedule},
+    policy::tuning::SPINS_BEFORE_SLEEP,
     threads::event_count::EventCount,
 };
-
-/// How often a thread reads the event count before it sleeps. Waking a thread takes some microseconds, about as long as
-/// this.
-const SPINS_BEFORE_SLEEP: u32 = if cfg!(feature = "shuttle") { 1 } else { 150 };
 
 /// The schedule, and the threads that wait for it to change.
 #[derive(Debug)]

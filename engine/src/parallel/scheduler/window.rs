@@ -5,17 +5,7 @@
 
 use blockloom_state::Publication;
 
-/// Batches past the frontier at the start of a block.
-const START_REACH: usize = 32;
-/// The largest reach for each thread, in batches. It bounds how many records are held at once.
-const MAX_REACH_PER_THREAD: usize = 64;
-/// The longest time that the window stays closed, in commits.
-const MAX_PAUSE: usize = 4096;
-/// From this pause on, in commits, effects that are committed meanwhile are not published: few of them matter
-/// when it ends.
-const LONG_PAUSE: usize = 512;
-/// The first pause, in commits.
-const MIN_PAUSE: usize = 4;
+use crate::policy::tuning::{LONG_PAUSE, MAX_PAUSE, MAX_REACH_PER_THREAD, MIN_PAUSE, START_REACH};
 
 /// How far speculation may run.
 #[derive(Debug)]
@@ -56,6 +46,11 @@ impl Window {
         } else {
             Publication::Off
         }
+    }
+
+    /// The number of commits after which the window is still closed.
+    pub(super) fn pause_left(&self) -> usize {
+        if self.reach > 0 { 0 } else { self.pause_left.saturating_sub(1) }
     }
 
     /// The largest reach so far.

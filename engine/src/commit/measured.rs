@@ -1,0 +1,45 @@
+//! A block that starts on the calling thread, and goes on with helpers once they pay.
+
+use std::{ops::Range, time::Duration};
+
+use blockloom_state::{Base, CachedBase, TxIndex};
+
+use crate::{
+    block::{block::Block, error::Reason, outcome::Outcome},
+    commit::{
+        committer::BlockCommitter,
+        parallel::{self, Resources, Rest},
+        sequential,
+    },
+    evm::handling::Handling,
+    policy::batching::Batch,
+    threads::clock::Stopwatch,
+};
+
+/// Executes the batches in order on the calling thread. After each one `pays` receives it, its transactions, and
+/// the time since the first transaction; once it returns true, the rest is executed with `resources`.
+pub(crate) fn execute<'r, B: Base, H: Handling>(
+    block: &'r Block,
+    batches: &[Batch],
+    mut committer: BlockCommitter<'r, '_, CachedBase<'r, B>, H>,
+    mut pays: impl FnMut(&Batch, Range<usize>, Duration) -> bool,
+    resources: impl FnOnce() -> Resources<'r, B, H>,
+) -> Result<Outcome, Reason> {
+    let mut watch = Stopwatch::start();
+    committer.open()?;
+    let opening = watch.lap();
+    let mut next = 0;
+    for (number, batch) in batches.iter().enumerate() {
+        let of_batch = next..next + batch.transactions;
+        for position in of_batch.clone() {
+            committer.run(TxIndex::new(position))?;
+        }
+        next = of_batch.end;
+        let left = &batches[number + 1..];
+        if !left.is_empty() && pays(batch, of_batch, watch.elapsed()) {
+            let rest = Rest { first: TxIndex::new(next), batches: left, opening: Some(opening), watch };
+            return parallel::execute(&resources(), block, &rest, committer);
+        }
+    }
+    sequential::close(committer, block.transactions.len(), opening, watch)
+}
