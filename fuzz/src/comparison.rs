@@ -38,14 +38,14 @@ pub fn deferred_engine_on(threads: usize) -> Engine {
     Engine::new(test_config(threads)).with_test_mode(TestMode::EarlyDeferral)
 }
 
-/// An engine that executes a few transactions of every block on the calling thread, and the rest on this many
-/// threads, to test what speculative runs see of the first ones.
+/// An engine that executes at least the `first` transactions of every block on the calling thread, and the rest on this
+/// many threads, to test what speculative runs see of the first ones.
 ///
 /// # Panics
 ///
 /// If there are no threads.
-pub fn late_engine_on(threads: usize) -> Engine {
-    Engine::new(test_config(threads)).with_test_mode(TestMode::ParallelAfter(3))
+pub fn late_engine_on(threads: usize, first: usize) -> Engine {
+    Engine::new(test_config(threads)).with_test_mode(TestMode::ParallelAfter(first))
 }
 
 /// A short idle timeout, because tests have many engines at once and idle threads would slow down the
@@ -57,8 +57,7 @@ fn test_config(threads: usize) -> Config {
 
 /// Engines with several threads each, with and without publication.
 pub fn engines() -> Vec<Engine> {
-    let parallel = [2, 3, 8].map(engine_on);
-    parallel.into_iter().chain([deferred_engine_on(3), isolated_engine_on(3), late_engine_on(3)]).collect()
+    vec![engine_on(2), engine_on(3), engine_on(8), deferred_engine_on(3), isolated_engine_on(3)]
 }
 
 /// The first difference between the executions of a block by two engines: in the outcome or the error,

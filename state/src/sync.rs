@@ -3,11 +3,10 @@
 //! All state that threads share uses these, so that the model checker tests the shipped code. Poisoning is
 //! ignored: no foreign code runs under a lock, and a panic under a lock ends the block anyway.
 
-use std::hash::Hash;
+use std::hash::{BuildHasher, Hash};
 #[cfg(not(feature = "shuttle"))]
 use std::sync as primitives;
 
-#[cfg(not(feature = "shuttle"))]
 use alloy_primitives::map::DefaultHashBuilder;
 #[cfg(feature = "shuttle")]
 use alloy_primitives::map::HashMap;
@@ -51,20 +50,20 @@ impl<T> Mutex<T> {
 ///
 /// It is a [`DashMap`](dashmap::DashMap). The model checker cannot see its locks and gets a map under a [`Mutex`].
 #[derive(Debug)]
-pub struct ConcurrentMap<K: Eq + Hash, V> {
+pub struct ConcurrentMap<K: Eq + Hash, V, S: BuildHasher + Clone = DefaultHashBuilder> {
     #[cfg(not(feature = "shuttle"))]
-    values: dashmap::DashMap<K, V, DefaultHashBuilder>,
+    values: dashmap::DashMap<K, V, S>,
     #[cfg(feature = "shuttle")]
-    values: Mutex<HashMap<K, V>>,
+    values: Mutex<HashMap<K, V, S>>,
 }
 
-impl<K: Eq + Hash, V> Default for ConcurrentMap<K, V> {
+impl<K: Eq + Hash, V, S: BuildHasher + Clone + Default> Default for ConcurrentMap<K, V, S> {
     fn default() -> Self {
         Self { values: Default::default() }
     }
 }
 
-impl<K: Eq + Hash, V: Clone> ConcurrentMap<K, V> {
+impl<K: Eq + Hash, V: Clone, S: BuildHasher + Clone> ConcurrentMap<K, V, S> {
     /// The value of a key. If the map has none, `read` reads it, and the first insertion wins.
     ///
     /// # Errors

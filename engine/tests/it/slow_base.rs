@@ -177,7 +177,7 @@ fn each_hint_leads_to_prefetches_on_a_slow_base_and_without_hints_there_are_none
         let engine = engine(hints, prefetch_threads);
         for _ in 0..10 {
             let outcome = engine.execute(&delayed(&store), &listed).unwrap();
-            assert_eq!(outcome.statistics.prefetched, 0, "{hints:?}, {prefetch_threads} prefetch_threads");
+            assert_eq!(outcome.statistics.prefetched, 0, "{hints:?}, {prefetch_threads} threads");
         }
     }
 }

@@ -24,7 +24,7 @@ const SLOW_EVERY: u32 = 4;
 
 /// Detects a high-latency base with a few reads of these accounts. The first one does not count.
 pub fn has_high_latency<B: Base>(base: &B, accounts: impl Iterator<Item = Address>) -> bool {
-    let mut latency = Latency::default();
+    let mut latency = LatencyMeter::default();
     accounts.take(1 + FIRST_TIMED as usize).any(|account| {
         // A later read reports the error.
         let _ = latency.measure(|| base.basic_ref(account));
@@ -34,13 +34,13 @@ pub fn has_high_latency<B: Base>(base: &B, accounts: impl Iterator<Item = Addres
 
 /// The measured latency of a base.
 #[derive(Debug, Default)]
-pub(crate) struct Latency {
+pub(crate) struct LatencyMeter {
     reads: u32,
     timed: u32,
     slow: u32,
 }
 
-impl Latency {
+impl LatencyMeter {
     /// Reads the base, and times some of the reads.
     #[inline]
     pub(crate) fn measure<T>(&mut self, read: impl FnOnce() -> T) -> T {
@@ -81,12 +81,12 @@ mod tests {
     use crate::model::base::MissingCode;
 
     /// An empty base whose reads are slow if `is_slow` says so of the number of the read.
-    struct DelayedBase<F> {
+    struct SlowEmptyBase<F> {
         is_slow: F,
         reads: AtomicU32,
     }
 
-    impl<F: Fn(u32) -> bool + Sync> DatabaseRef for DelayedBase<F> {
+    impl<F: Fn(u32) -> bool + Sync> DatabaseRef for SlowEmptyBase<F> {
         type Error = MissingCode;
 
         fn basic_ref(&self, _: Address) -> Result<Option<AccountInfo>, MissingCode> {
@@ -111,7 +111,7 @@ mod tests {
     }
 
     fn is_high(accounts: usize, is_slow: impl Fn(u32) -> bool + Sync) -> bool {
-        let base = DelayedBase { is_slow, reads: AtomicU32::new(0) };
+        let base = SlowEmptyBase { is_slow, reads: AtomicU32::new(0) };
         has_high_latency(&base, std::iter::repeat_n(Address::ZERO, accounts))
     }
 
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn the_latency_is_high_with_several_slow_reads_among_not_too_many() {
-        let mut latency = Latency::default();
+        let mut latency = LatencyMeter::default();
         let mut add = |count: usize, duration| {
             (0..count).for_each(|_| latency.add(duration));
             latency.is_high()

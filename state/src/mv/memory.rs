@@ -9,7 +9,7 @@
 
 use std::{fmt, sync::Arc};
 
-use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256};
+use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256, map::FbBuildHasher};
 use crossbeam_utils::CachePadded;
 use revm_state::{AccountInfo, Bytecode};
 
@@ -33,7 +33,7 @@ use crate::{
 pub struct Memory {
     pub(super) accounts: AccountTable,
     pub(super) slots: SlotTable,
-    codes: ConcurrentMap<B256, Bytecode>,
+    codes: ConcurrentMap<B256, Bytecode, FbBuildHasher<32>>,
     block_hashes: ConcurrentMap<u64, B256>,
     /// Whether any account's life began or ended in this block. While none did, slot reads need no life.
     pub(super) has_life_changes: AtomicBool,

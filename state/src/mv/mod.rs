@@ -1,6 +1,6 @@
 //! The multi-version memory: what the transactions of a block read and write before they are final.
 //!
-//! May import `model`, `record` and `bal`.
+//! May import `model`, `record`, `bal` and `sync`.
 
 pub(crate) mod cached_base;
 pub(crate) mod latency;

@@ -12,7 +12,7 @@ use crate::{
         index::{ListAccountId, TxIndex},
     },
     mv::{
-        latency::Latency,
+        latency::LatencyMeter,
         memory::{AccountRead, CachedAccounts, Memory, SlotRead},
     },
     record::observation::Origin,
@@ -26,14 +26,14 @@ pub(super) struct ReadSource<'m, B> {
     base: &'m B,
     /// Codes that this or an earlier run needed.
     codes: CodeCache,
-    latency: Latency,
+    latency: LatencyMeter,
     /// The coinbase as the base has it, once it was read: every run reads it.
     coinbase: Option<AccountRead>,
 }
 
 impl<'m, B: Base> ReadSource<'m, B> {
     pub(super) fn new(memory: &'m Memory, base: &'m B) -> Self {
-        Self { memory, base, codes: CodeCache::default(), latency: Latency::default(), coinbase: None }
+        Self { memory, base, codes: CodeCache::default(), latency: LatencyMeter::default(), coinbase: None }
     }
 
     /// An account as `reader` sees it, without what the access list says of it.

@@ -1,6 +1,6 @@
 //! The stores of the state between blocks: in memory, and on disk.
 //!
-//! May import `model`, `trie`, `keccak` and `root`.
+//! May import `model`, `trie`, `keccak`, `root` and `sync`.
 
 pub(crate) mod disk;
 pub(crate) mod memory;

@@ -5,7 +5,7 @@
 use alloy_rlp::EMPTY_STRING_CODE;
 use alloy_trie::{TrieMask, nodes::CHILD_INDEX_RANGE};
 
-use crate::trie::node::Link;
+use crate::trie::node::NodeLink;
 
 /// A branch of a trie.
 #[derive(Debug, Default)]
@@ -13,7 +13,7 @@ pub(crate) struct Branch {
     /// The nibbles that have a child.
     mask: TrieMask,
     /// The present children, in order of their nibbles.
-    children: Box<[Link]>,
+    children: Box<[NodeLink]>,
     #[expect(dead_code, reason = "only its unused values matter: they are a niche")]
     kind: BranchKind,
 }
@@ -29,7 +29,7 @@ enum BranchKind {
 
 impl Branch {
     /// A branch with exactly these children, in order.
-    pub(super) fn of(mask: TrieMask, children: Vec<Link>) -> Self {
+    pub(super) fn of(mask: TrieMask, children: Vec<NodeLink>) -> Self {
         assert_eq!(mask.len(), children.len(), "each child has one nibble");
         Self { mask, children: children.into_boxed_slice(), kind: BranchKind::Branch }
     }
@@ -40,17 +40,17 @@ impl Branch {
     }
 
     /// The child with this nibble.
-    pub(super) fn child_mut(&mut self, nibble: u8) -> Option<&mut Link> {
+    pub(super) fn child_mut(&mut self, nibble: u8) -> Option<&mut NodeLink> {
         self.mask.is_bit_set(nibble).then(|| &mut self.children[position(self.mask, nibble)])
     }
 
     /// The children with their nibbles, in order.
-    pub(super) fn children(&self) -> impl Iterator<Item = (u8, &Link)> {
+    pub(super) fn children(&self) -> impl Iterator<Item = (u8, &NodeLink)> {
         self.mask.iter().zip(&self.children)
     }
 
     /// The children with their nibbles, in order.
-    pub(super) fn children_mut(&mut self) -> impl Iterator<Item = (u8, &mut Link)> {
+    pub(super) fn children_mut(&mut self) -> impl Iterator<Item = (u8, &mut NodeLink)> {
         self.mask.iter().zip(&mut self.children)
     }
 
@@ -63,7 +63,9 @@ impl Branch {
         let all = TrieMask::new(mask.get() | wanted.get());
         let (mut links, mut mask) = (Vec::with_capacity(all.len()), mask.iter().zip(children).peekable());
         for nibble in all.iter() {
-            links.push(mask.next_if(|(other, _)| *other == nibble).map_or(Link::Empty, |(_, child)| child));
+            links.push(
+                mask.next_if(|(other, _)| *other == nibble).map_or(NodeLink::Empty, |(_, child)| child),
+            );
         }
         *self = Self::of(all, links);
     }
@@ -79,7 +81,7 @@ impl Branch {
     }
 
     /// The only child; `None` if there are more.
-    pub(super) fn only_child_mut(&mut self) -> Option<(u8, &mut Link)> {
+    pub(super) fn only_child_mut(&mut self) -> Option<(u8, &mut NodeLink)> {
         let mut children = self.children_mut();
         children.next().filter(|_| children.next().is_none())
     }
@@ -87,7 +89,7 @@ impl Branch {
     /// The size of all 16 child references, in bytes.
     pub(super) fn references_length(&self) -> usize {
         let absent = CHILD_INDEX_RANGE.len() - self.len();
-        absent + self.children.iter().map(Link::reference_length).sum::<usize>()
+        absent + self.children.iter().map(NodeLink::reference_length).sum::<usize>()
     }
 
     /// Appends all 16 child references; that of an absent child is an empty string.
@@ -114,14 +116,14 @@ mod tests {
     use super::*;
     use crate::trie::node::NodeKind;
 
-    fn link(number: u8) -> Link {
-        Link::Blinded(B256::repeat_byte(number), NodeKind::Leaf)
+    fn link(number: u8) -> NodeLink {
+        NodeLink::Blinded(B256::repeat_byte(number), NodeKind::Leaf)
     }
 
     fn numbers(branch: &Branch) -> Vec<(u8, Option<u8>)> {
-        let number = |child: &Link| match child {
-            Link::Blinded(hash, _) => Some(hash[0]),
-            Link::Empty | Link::Revealed(..) => None,
+        let number = |child: &NodeLink| match child {
+            NodeLink::Blinded(hash, _) => Some(hash[0]),
+            NodeLink::Empty | NodeLink::Revealed(..) => None,
         };
         branch.children().map(|(nibble, child)| (nibble, number(child))).collect()
     }
@@ -142,7 +144,7 @@ mod tests {
 
     #[test]
     fn a_child_takes_one_cache_line() {
-        assert_eq!(size_of::<Link>(), 64);
+        assert_eq!(size_of::<NodeLink>(), 64);
     }
 
     #[test]

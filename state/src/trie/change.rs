@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use crate::trie::{
     branch::Branch,
     error::TrieError,
-    node::{Extension, Leaf, Link, Node, NodeKind, Nodes, below},
+    node::{Extension, Leaf, Node, NodeKind, NodeLink, Nodes, below},
     walk::{Cursor, nibble_at},
 };
 
@@ -62,7 +62,7 @@ pub(super) struct Removal<'p, N> {
 
 /// Ordered insertions below one link, which all of them pass.
 struct InsertionTask<'t, 'i> {
-    link: &'t mut Link,
+    link: &'t mut NodeLink,
     depth: usize,
     insertions: &'i mut [Insertion],
 }
@@ -84,7 +84,7 @@ impl Insertion {
         Self { key: Nibbles::unpack(key), value, presence, previous: PreviousLeaf::Absent }
     }
 
-    fn apply<N: Nodes>(&mut self, link: &mut Link, nodes: &N, depth: usize) -> Result<(), N::Error> {
+    fn apply<N: Nodes>(&mut self, link: &mut NodeLink, nodes: &N, depth: usize) -> Result<(), N::Error> {
         let cursor = Cursor { key: self.key, depth };
         self.previous = link.insert(nodes, cursor, std::mem::take(&mut self.value), self.presence)?;
         Ok(())
@@ -93,17 +93,17 @@ impl Insertion {
 
 impl PreviousLeaf {
     /// The unread leaf of a key that is known to be present; `None` if `link` is not surely that leaf.
-    fn unread(link: &Link, presence: Presence, depth: usize) -> Option<Self> {
+    fn unread(link: &NodeLink, presence: Presence, depth: usize) -> Option<Self> {
         match link {
-            Link::Blinded(hash, NodeKind::Leaf) if presence == Presence::Present => {
+            NodeLink::Blinded(hash, NodeKind::Leaf) if presence == Presence::Present => {
                 Some(Self::Blinded(*hash, depth))
             }
-            Link::Empty | Link::Blinded(..) | Link::Revealed(..) => None,
+            NodeLink::Empty | NodeLink::Blinded(..) | NodeLink::Revealed(..) => None,
         }
     }
 }
 
-impl Link {
+impl NodeLink {
     /// Inserts `value` under the key of the cursor and returns the previous value.
     pub(super) fn insert<N: Nodes>(
         &mut self,
@@ -249,7 +249,7 @@ impl<'t, 'i> InsertionTask<'t, 'i> {
     }
 }
 
-impl Link {
+impl NodeLink {
     /// Whether all of the ordered insertions descend into the children of this node.
     fn divergence<N: Nodes>(
         &mut self,
@@ -308,7 +308,7 @@ impl Link {
 }
 
 /// A node in which the path `suffix` to `value` and the path to `other` diverge after `shared` nibbles.
-fn fork(suffix: &Nibbles, shared: usize, value: Vec<u8>, (other_nibble, other): (u8, Link)) -> Node {
+fn fork(suffix: &Nibbles, shared: usize, value: Vec<u8>, (other_nibble, other): (u8, NodeLink)) -> Node {
     let leaf = Node::leaf(suffix.slice(shared + 1..), value).into();
     let leaf_nibble = nibble_at(suffix, shared);
     let children = if leaf_nibble < other_nibble { vec![leaf, other] } else { vec![other, leaf] };
@@ -321,35 +321,35 @@ fn collapse<N: Nodes>(
     branch: &mut Branch,
     removal: &mut Removal<'_, N>,
     path: &Nibbles,
-) -> Result<Option<Link>, N::Error> {
+) -> Result<Option<NodeLink>, N::Error> {
     let Some((nibble, child)) = branch.only_child_mut() else { return Ok(None) };
     let child_path = below(path, nibble);
     child.reveal(removal.nodes, &child_path)?;
     // Only a missing node of unknown kind is taken for a branch.
-    if let Link::Blinded(hash, NodeKind::Leaf | NodeKind::Inner) = *child {
+    if let NodeLink::Blinded(hash, NodeKind::Leaf | NodeKind::Inner) = *child {
         return Err(TrieError::Missing { hash, path: child_path }.into());
     }
-    if let Link::Revealed(Node::Extension(_), _) = child {
+    if let NodeLink::Revealed(Node::Extension(_), _) = child {
         removal.deleted.push(child_path);
     }
     Ok(Some(with_prefix(Nibbles::from_nibbles([nibble]), std::mem::take(child))))
 }
 
 /// `child` with `path` in front of its own path. A blinded child is taken for a branch.
-fn with_prefix(path: Nibbles, child: Link) -> Link {
+fn with_prefix(path: Nibbles, child: NodeLink) -> NodeLink {
     if path.is_empty() {
         return child;
     }
     match child {
-        Link::Empty => Link::Empty,
-        Link::Revealed(Node::Leaf(leaf), _) => {
+        NodeLink::Empty => NodeLink::Empty,
+        NodeLink::Revealed(Node::Leaf(leaf), _) => {
             let Leaf { suffix, value } = *leaf;
             Node::leaf(path.join(&suffix), value).into()
         }
-        Link::Revealed(Node::Extension(extension), _) => {
+        NodeLink::Revealed(Node::Extension(extension), _) => {
             let Extension { segment, child } = *extension;
             Node::extension(path.join(&segment), child).into()
         }
-        Link::Blinded(..) | Link::Revealed(Node::Branch(_), _) => Node::extension(path, child).into(),
+        NodeLink::Blinded(..) | NodeLink::Revealed(Node::Branch(_), _) => Node::extension(path, child).into(),
     }
 }

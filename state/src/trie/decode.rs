@@ -13,10 +13,10 @@ use alloy_trie::{
 
 use crate::trie::{
     branch::Branch,
-    node::{HASH_CODE, KEY_NIBBLES, Link, MAX_REFERENCE_BYTES, Node, NodeKind},
+    node::{HASH_CODE, KEY_NIBBLES, MAX_REFERENCE_BYTES, Node, NodeKind, NodeLink},
 };
 
-impl Link {
+impl NodeLink {
     /// The link at `depth` that a parent's reference describes.
     pub(super) fn decode(reference: &[u8], depth: usize) -> Result<Self, RlpError> {
         if let [HASH_CODE, hash @ ..] = reference
@@ -54,7 +54,7 @@ impl Node {
                 if extension.key.is_empty() || below >= KEY_NIBBLES {
                     return Err(RlpError::Custom("an extension of no nibbles or of too many"));
                 }
-                Ok(Self::extension(extension.key, Link::decode(&extension.child, below)?))
+                Ok(Self::extension(extension.key, NodeLink::decode(&extension.child, below)?))
             }
             TrieNode::Branch(_) => Err(RlpError::Custom("a branch of two items")),
         }
@@ -100,7 +100,7 @@ fn branch(mut references: &[u8], depth: usize) -> Result<Node, RlpError> {
     }
     let mut children = Vec::with_capacity(mask.len());
     for nibble in mask.iter() {
-        children.push(Link::decode(items[usize::from(nibble)], depth + 1)?);
+        children.push(NodeLink::decode(items[usize::from(nibble)], depth + 1)?);
     }
     Ok(Node::Branch(Branch::of(mask, children)))
 }
@@ -172,12 +172,12 @@ mod tests {
         };
         let short_leaf = RlpNode::from_rlp(&alloy_rlp::encode(leaf(3, &[9])));
         assert!(
-            matches!(Link::decode(&short_leaf, 61), Ok(Link::Revealed(_, Some(reference))) if reference == short_leaf)
+            matches!(NodeLink::decode(&short_leaf, 61), Ok(NodeLink::Revealed(_, Some(reference))) if reference == short_leaf)
         );
         let string = RlpNode::from_raw(&[0x83, 1, 2, 3]).unwrap();
         let empty = RlpNode::from_raw(&[EMPTY_STRING_CODE]).unwrap();
         for reference in [list(31), list(32), list(3), string, empty, RlpNode::from_raw(&[]).unwrap()] {
-            assert!(Link::decode(&reference, 4).is_err(), "{reference:?}");
+            assert!(NodeLink::decode(&reference, 4).is_err(), "{reference:?}");
         }
     }
 

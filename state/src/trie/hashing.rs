@@ -8,7 +8,7 @@ use alloy_trie::{Nibbles, nodes::RlpNode};
 use crate::{
     keccak::{Messages, keccak256_all},
     trie::{
-        node::{Link, Node},
+        node::{Node, NodeLink},
         node_record::MASK_BYTES,
     },
 };
@@ -33,7 +33,10 @@ struct DirtyNode {
 
 /// Hashes all changed nodes at and below `links`, which have these paths. `report` gets each changed branch and
 /// extension: the position of its link, its path, and its record.
-pub(super) fn hash_all(links: &mut [(Nibbles, &mut Link)], mut report: impl FnMut(usize, &Nibbles, &[u8])) {
+pub(super) fn hash_all(
+    links: &mut [(Nibbles, &mut NodeLink)],
+    mut report: impl FnMut(usize, &Nibbles, &[u8]),
+) {
     let mut levels = Vec::new();
     for (root, (path, link)) in links.iter_mut().enumerate() {
         if let Some(node) = link.take_dirty() {
@@ -58,7 +61,7 @@ pub(super) fn hash_all(links: &mut [(Nibbles, &mut Link)], mut report: impl FnMu
                 Some(above) => above[parent].node.child_mut(nibble),
                 None => &mut *links[parent].1,
             };
-            *link = Link::Revealed(node, Some(reference));
+            *link = NodeLink::Revealed(node, Some(reference));
         }
     }
 }

@@ -76,7 +76,7 @@ impl Nodes for NodeIndex {
 
 /// A position in the trie, and its node.
 #[derive(Debug, Default)]
-pub(crate) enum Link {
+pub(crate) enum NodeLink {
     /// No node.
     #[default]
     Empty,
@@ -112,10 +112,10 @@ pub(crate) struct Extension {
     /// The segment.
     pub(super) segment: Nibbles,
     /// The branch below it.
-    pub(super) child: Link,
+    pub(super) child: NodeLink,
 }
 
-impl From<Node> for Link {
+impl From<Node> for NodeLink {
     fn from(node: Node) -> Self {
         Self::Revealed(node, None)
     }
@@ -129,7 +129,7 @@ impl<N: Nodes> Nodes for &N {
     }
 }
 
-impl Link {
+impl NodeLink {
     /// Reads a blinded node, which is at `path`, if the source has it.
     ///
     /// # Errors
@@ -211,7 +211,7 @@ impl Node {
     }
 
     /// An extension.
-    pub(super) fn extension(segment: Nibbles, child: Link) -> Self {
+    pub(super) fn extension(segment: Nibbles, child: NodeLink) -> Self {
         Self::Extension(Box::new(Extension { segment, child }))
     }
 
@@ -235,7 +235,7 @@ impl Node {
     }
 
     /// The link of a child that was taken out. An extension has one child, whatever the nibble.
-    pub(super) fn child_mut(&mut self, nibble: u8) -> &mut Link {
+    pub(super) fn child_mut(&mut self, nibble: u8) -> &mut NodeLink {
         match self {
             Self::Leaf(_) => unreachable!("a leaf has no children"),
             Self::Extension(extension) => &mut extension.child,

@@ -7,7 +7,7 @@
 use alloy_rlp::Error as RlpError;
 use alloy_trie::TrieMask;
 
-use crate::trie::node::{Link, Node, NodeKind};
+use crate::trie::node::{Node, NodeKind, NodeLink};
 
 /// The size of the mask in front of the encoding.
 pub(super) const MASK_BYTES: usize = 2;
@@ -52,7 +52,7 @@ impl Node {
     }
 }
 
-impl Link {
+impl NodeLink {
     /// Sets the kind of a blinded node.
     fn set_kind(&mut self, new: NodeKind) {
         if let Self::Blinded(_, kind) = self {

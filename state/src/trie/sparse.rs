@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use crate::trie::{
     change::{Insertion, Presence, PreviousLeaf, Removal},
     hashing::hash_all,
-    node::{Link, Node, NodeKind, Nodes, below},
+    node::{Node, NodeKind, NodeLink, Nodes, below},
     walk::Cursor,
 };
 
@@ -26,7 +26,7 @@ pub(crate) type Update = (B256, Option<Vec<u8>>);
 #[derive(Debug)]
 pub(crate) struct SparseTrie<N> {
     nodes: N,
-    root: Link,
+    root: NodeLink,
     /// The paths of deleted or replaced branches and extensions.
     deleted: Vec<Nibbles>,
 }
@@ -61,17 +61,21 @@ pub(crate) struct NodeChanges {
 impl<N: Nodes> SparseTrie<N> {
     /// The trie with this root. Reads nothing yet.
     pub(crate) fn new(nodes: N, root: B256) -> Self {
-        let root = if root == EMPTY_ROOT_HASH { Link::Empty } else { Link::Blinded(root, NodeKind::Unknown) };
+        let root = if root == EMPTY_ROOT_HASH {
+            NodeLink::Empty
+        } else {
+            NodeLink::Blinded(root, NodeKind::Unknown)
+        };
         Self { nodes, root, deleted: Vec::new() }
     }
 
     /// The trie below a root link that was kept in memory.
-    pub(crate) fn of(nodes: N, root: Link) -> Self {
+    pub(crate) fn of(nodes: N, root: NodeLink) -> Self {
         Self { nodes, root, deleted: Vec::new() }
     }
 
     /// The root link, with all nodes in memory.
-    pub(crate) fn into_root(self) -> Link {
+    pub(crate) fn into_root(self) -> NodeLink {
         self.root
     }
 
@@ -221,8 +225,8 @@ impl<N: Nodes> SparseTrie<N> {
 }
 
 /// If the root is a branch with several dirty children, hashes these children in parallel.
-fn hash_branches(root: &mut Link) -> Vec<(Nibbles, Vec<u8>)> {
-    let Link::Revealed(root, None) = root else { return Vec::new() };
+fn hash_branches(root: &mut NodeLink) -> Vec<(Nibbles, Vec<u8>)> {
+    let NodeLink::Revealed(root, None) = root else { return Vec::new() };
     let Node::Branch(branch) = root else { return Vec::new() };
     let changed: Vec<_> = branch.children_mut().filter(|(_, child)| child.is_dirty()).collect();
     if changed.len() < 2 {
@@ -235,7 +239,7 @@ fn hash_branches(root: &mut Link) -> Vec<(Nibbles, Vec<u8>)> {
 }
 
 /// Hashes the dirty nodes at and below `path`, and returns their records.
-fn hash_below(path: Nibbles, link: &mut Link) -> Vec<(Nibbles, Vec<u8>)> {
+fn hash_below(path: Nibbles, link: &mut NodeLink) -> Vec<(Nibbles, Vec<u8>)> {
     let mut written = Vec::new();
     hash_all(&mut [(path, link)], |_, path, record| written.push((*path, record.to_vec())));
     written

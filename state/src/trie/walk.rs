@@ -7,7 +7,7 @@ use alloy_trie::{Nibbles, nodes::RlpNode};
 
 use crate::trie::{
     error::TrieError,
-    node::{Extension, Link, Node, NodeKind, Nodes, below},
+    node::{Extension, Node, NodeKind, NodeLink, Nodes, below},
     sparse::NodeCount,
 };
 
@@ -47,7 +47,7 @@ impl Cursor {
     }
 }
 
-impl Link {
+impl NodeLink {
     /// The node and its reference, revealed if it was blinded; `None` for an empty link.
     pub(super) fn open<N: Nodes>(
         &mut self,

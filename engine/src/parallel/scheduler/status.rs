@@ -13,7 +13,8 @@
 //!
 //! Only the frontier comes to the gate. Waiting ends when the awaited batch has run or is committed. A batch that is
 //! `GateOnly` runs at the gate. The report of an attempt whose batch the gate took over (`Stale`, then `AtGate`) is
-//! ignored, because it is not the latest attempt any more.
+//! ignored, because it is not the latest attempt any more. While the window is closed, the gate takes several `Ready`
+//! batches at once.
 
 use std::ops::Range;
 
@@ -555,5 +556,37 @@ mod tests {
         assert_eq!(schedule.at_gate(), GateStep::Commit(attempt(0, 1)));
         schedule.committed(CommittedBy::Records);
         assert_eq!(schedule.at_gate(), GateStep::Commit(attempt(1, 0)));
+    }
+
+    fn close_window(schedule: &mut Schedule) {
+        while schedule.window.reach() > 0 {
+            schedule.window.shrink();
+        }
+    }
+
+    #[test]
+    fn while_the_window_is_closed_the_gate_runs_several_batches_at_once() {
+        let mut schedule = heavy(20);
+        close_window(&mut schedule);
+        assert_eq!(schedule.at_gate(), GateStep::Run(0..3), "and the window opens after one more");
+        assert_eq!(schedule.claim(Claimant::Worker), None);
+        schedule.committed(CommittedBy::RunsOfSeveral(2));
+        assert_eq!(schedule.at_gate(), GateStep::Commit(attempt(3, 0)));
+        schedule.committed(CommittedBy::RunsAtGate);
+        assert_eq!(schedule.claim(Claimant::Worker), Some(attempt(4, 0)));
+    }
+
+    #[test]
+    fn batches_that_ran_ahead_are_committed_one_by_one_even_if_the_window_is_closed() {
+        let mut schedule = heavy(20);
+        for _ in 0..2 {
+            let ran = schedule.claim(Claimant::Worker).unwrap();
+            run(&mut schedule, ran);
+        }
+        close_window(&mut schedule);
+        for batch in 0..2 {
+            assert_eq!(schedule.at_gate(), GateStep::Commit(attempt(batch, 1)));
+            schedule.committed(CommittedBy::RunsAtGate);
+        }
     }
 }

@@ -9,7 +9,7 @@ use crate::{
         cache::{CacheKey, CacheValue},
         keys::{Key, TrieId},
         staged::{Staged, StagedAccount, StagedSlot},
-        tables::Batch,
+        tables::WriteBatch,
         undo::Undo,
     },
     trie::sparse::NodeChanges,
@@ -18,7 +18,7 @@ use crate::{
 /// The writes of a block.
 #[derive(Debug, Default)]
 pub(super) struct BlockWrites {
-    pub(super) batch: Batch,
+    pub(super) batch: WriteBatch,
     pub(super) undo: Undo,
     /// The lives that ended.
     pub(super) ended: Vec<LifeId>,
@@ -81,7 +81,7 @@ impl BlockWrites {
 
 impl NodeChanges {
     /// Adds the changed nodes of a trie to a batch.
-    pub(super) fn write_into(self, batch: &mut Batch, trie: TrieId) {
+    pub(super) fn write_into(self, batch: &mut WriteBatch, trie: TrieId) {
         batch.extend(self.deleted.into_iter().map(|path| (trie.node(&path), None)));
         batch.extend(self.written.into_iter().map(|(path, record)| (trie.node(&path), Some(record))));
     }

@@ -19,7 +19,7 @@ use fjall::{
 use crate::stores::disk::{
     error::{DiskError, Operation},
     superblock::Superblock,
-    tables::{Batch, Pair},
+    tables::{KeyValue, WriteBatch},
 };
 
 /// The sizes of the database's write buffer and of its journal.
@@ -88,7 +88,7 @@ impl DatabaseFile {
         &self,
         from: &[u8],
         to: &[u8],
-    ) -> Result<impl Iterator<Item = Result<Pair, DiskError>> + '_, DiskError> {
+    ) -> Result<impl Iterator<Item = Result<KeyValue, DiskError>> + '_, DiskError> {
         let pairs = self.space()?.range(from.to_vec()..to.to_vec());
         Ok(pairs.map(|pair| {
             let (key, value) = pair.into_inner().map_err(|error| self.explain(Operation::Read, error))?;
@@ -98,7 +98,7 @@ impl DatabaseFile {
 
     /// Writes a batch durably, after which `block` is the last block. After a failure the database has all of the
     /// batch or nothing of it.
-    pub(super) fn write(&mut self, batch: &Batch, block: Option<u64>) -> Result<(), DiskError> {
+    pub(super) fn write(&mut self, batch: &WriteBatch, block: Option<u64>) -> Result<(), DiskError> {
         // The superblock may be behind the database, but never ahead.
         if block < self.superblock.block() {
             self.superblock.set(block)?;
@@ -115,7 +115,7 @@ impl DatabaseFile {
         if is_first && block.is_some() { self.superblock.sync() } else { Ok(()) }
     }
 
-    fn write_batch(&self, batch: &Batch) -> fjall::Result<()> {
+    fn write_batch(&self, batch: &WriteBatch) -> fjall::Result<()> {
         let Some((database, space)) = &self.open else { return Err(fjall::Error::Poisoned) };
         let mut writes = database.batch().durability(Some(PersistMode::SyncAll));
         for (key, value) in batch {

@@ -149,7 +149,7 @@ pub enum Operation {
     Open,
     /// Reading from a store.
     Read,
-    /// BlockWrites to it.
+    /// Writing to a store.
     Write,
 }
 

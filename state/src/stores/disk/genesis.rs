@@ -20,7 +20,7 @@ use crate::{
         database::DatabaseFile,
         error::{DiskError, Operation},
         keys::{Key, TrieId},
-        tables::Batch,
+        tables::WriteBatch,
     },
     trie::slot_key,
 };
@@ -32,7 +32,7 @@ pub(super) const AT_ONCE: usize = 50_000;
 #[derive(Debug)]
 pub struct Genesis {
     store: DiskStore,
-    batch: Batch,
+    batch: WriteBatch,
     /// The state root, once it was computed.
     root: Option<B256>,
 }
@@ -47,7 +47,7 @@ impl Genesis {
         let path = path.as_ref();
         make_empty_folder(path)?;
         let store = DiskStore::of_database(path, config, DatabaseFile::create(path)?);
-        Ok(Self { store, batch: Batch::new(), root: None })
+        Ok(Self { store, batch: WriteBatch::new(), root: None })
     }
 
     /// Adds an account.

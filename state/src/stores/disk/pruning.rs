@@ -1,7 +1,9 @@
 //! Prunes unreachable data: undo data and metadata of old blocks, and the slots and nodes of lives that ended before
 //! them.
 
-use crate::stores::disk::{DiskStore, account_entry::LifeId, error::DiskError, keys::Key, tables::Batch};
+use crate::stores::disk::{
+    DiskStore, account_entry::LifeId, error::DiskError, keys::Key, tables::WriteBatch,
+};
 
 /// The largest number of entries that a block prunes, so that no block waits for a whole large storage.
 const MAX_PRUNED: usize = 4096;
@@ -11,8 +13,8 @@ const BLOCKHASH_BLOCKS: u64 = 256;
 
 impl DiskStore {
     /// The deletions that adding the block `number` allows.
-    pub(super) fn pruned_by(&self, number: u64) -> Result<Batch, DiskError> {
-        let mut batch = Batch::new();
+    pub(super) fn pruned_by(&self, number: u64) -> Result<WriteBatch, DiskError> {
+        let mut batch = WriteBatch::new();
         let kept = self.config.undo_blocks;
         if let Some(oldest) = number.checked_sub(kept) {
             // The lives that a block ended are pruned after its undo data.
@@ -27,7 +29,7 @@ impl DiskStore {
 
     /// Deletes the entries of a block and all blocks before it, at most [`MAX_PRUNED`]. Returns the last block up to
     /// which no entry remains.
-    fn prune_up_to(&self, last: u64, key: fn(u64) -> Key, batch: &mut Batch) -> Result<u64, DiskError> {
+    fn prune_up_to(&self, last: u64, key: fn(u64) -> Key, batch: &mut WriteBatch) -> Result<u64, DiskError> {
         let mut left = MAX_PRUNED;
         for pair in self.tables.range(&key(0), &key(last.saturating_add(1)))? {
             let (found, _) = pair?;
@@ -43,7 +45,7 @@ impl DiskStore {
     }
 
     /// Deletes slots and nodes of lives that ended with the block `last` or before.
-    fn prune_lives(&self, last: u64, batch: &mut Batch) -> Result<(), DiskError> {
+    fn prune_lives(&self, last: u64, batch: &mut WriteBatch) -> Result<(), DiskError> {
         let mut left = MAX_PRUNED;
         let (from, to) = Key::all_ended();
         for pair in self.tables.range(&from, &to)? {
@@ -62,7 +64,7 @@ impl DiskStore {
     }
 
     /// Deletes at most `left` entries of a life, and returns how many more may be deleted.
-    fn prune_life(&self, life: LifeId, mut left: usize, batch: &mut Batch) -> Result<usize, DiskError> {
+    fn prune_life(&self, life: LifeId, mut left: usize, batch: &mut WriteBatch) -> Result<usize, DiskError> {
         for (from, to) in Key::of_life(life) {
             for pair in self.tables.range(&from, &to)?.take(left) {
                 batch.insert(Key::from(pair?.0.as_slice()), None);

@@ -14,7 +14,7 @@ use crate::{
         error::DiskError,
         keys::{Key, TrieId},
         nodes::StoredNodes,
-        tables::Batch,
+        tables::WriteBatch,
         undo::Undo,
     },
     trie::sparse::{NodeChanges, SparseTrie},
@@ -95,7 +95,7 @@ impl DiskStore {
     }
 
     /// The writes that restore the state after the block `target`.
-    fn revert_batch(&self, plan: RevertPlan, target: &BlockMetadata) -> Result<Batch, DiskError> {
+    fn revert_batch(&self, plan: RevertPlan, target: &BlockMetadata) -> Result<WriteBatch, DiskError> {
         let mut batch = self.delete_blocks_after(target.number)?;
         let RevertPlan { accounts, mut slots, roots, unstarted } = plan;
         let mut trie = SparseTrie::new(StoredNodes::new(self, TrieId::Accounts), self.head.root);
@@ -130,7 +130,7 @@ impl DiskStore {
         life: LifeId,
         root: B256,
         slots: B256Map<U256>,
-        batch: &mut Batch,
+        batch: &mut WriteBatch,
     ) -> Result<NodeChanges, DiskError> {
         let mut trie = self.storage_trie(life, root);
         let mut updates = Vec::with_capacity(slots.len());
@@ -147,8 +147,8 @@ impl DiskStore {
     }
 
     /// Deletes the data of the blocks after `number`, except for the state.
-    fn delete_blocks_after(&self, number: u64) -> Result<Batch, DiskError> {
-        let mut batch = Batch::new();
+    fn delete_blocks_after(&self, number: u64) -> Result<WriteBatch, DiskError> {
+        let mut batch = WriteBatch::new();
         for block in number + 1..=self.head.number {
             batch.insert(Key::undo(block), None);
             batch.insert(Key::block(block), None);

@@ -180,7 +180,7 @@ mod tests {
             genesis::Genesis,
             keys::{Key, TrieId},
         },
-        trie::{node::Link, slot_key},
+        trie::{node::NodeLink, slot_key},
     };
 
     fn address(number: u8) -> Address {
@@ -298,7 +298,7 @@ mod tests {
         record[..2].copy_from_slice(&[0xff; 2]);
         damage(&mut store, root, record);
         for after in [Some(5), None] {
-            store.upper_trie.keep(B256::ZERO, Link::Empty, &[]);
+            store.upper_trie.keep(B256::ZERO, NodeLink::Empty, &[]);
             assert_refused(&store, &paid(&store, 7, after));
         }
     }

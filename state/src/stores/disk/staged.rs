@@ -9,7 +9,7 @@ use crate::{
         account_entry::{AccountEntry, LifeId, StorageEntry},
         block_metadata::BlockMetadata,
     },
-    trie::{node::Link, sparse::NodeChanges},
+    trie::{node::NodeLink, sparse::NodeChanges},
 };
 
 /// The staged changes of a block, with the state root after them. [`DiskStore::commit`] makes them part of the
@@ -28,7 +28,7 @@ pub struct Staged {
     pub(super) codes: B256Map<Bytecode>,
     /// The changed nodes of the account trie.
     pub(super) nodes: NodeChanges,
-    pub(super) trie: Link,
+    pub(super) trie: NodeLink,
     /// The hashed addresses of the accounts whose paths were prefetched.
     pub(super) prefetched: Vec<B256>,
     /// The next new life after the changes.

@@ -7,22 +7,22 @@ use std::{collections::BTreeMap, iter::Peekable};
 use crate::stores::disk::{database::DatabaseFile, error::DiskError, keys::Key};
 
 /// An atomic batch of writes: a new value for each key, or `None` to delete it.
-pub(super) type Batch = BTreeMap<Key, Option<Vec<u8>>>;
+pub(super) type WriteBatch = BTreeMap<Key, Option<Vec<u8>>>;
 
 /// A key and its value.
-pub(super) type Pair = (Vec<u8>, Vec<u8>);
+pub(super) type KeyValue = (Vec<u8>, Vec<u8>);
 
 /// The database and the pending writes.
 #[derive(Debug)]
 pub(super) struct Tables {
     database: DatabaseFile,
-    pending: Batch,
+    pending: WriteBatch,
 }
 
 impl Tables {
     /// The key space of a database, without pending writes.
     pub(super) fn new(database: DatabaseFile) -> Self {
-        Self { database, pending: Batch::new() }
+        Self { database, pending: WriteBatch::new() }
     }
 
     /// The value of a key.
@@ -38,19 +38,19 @@ impl Tables {
         &self,
         from: &Key,
         to: &Key,
-    ) -> Result<impl Iterator<Item = Result<Pair, DiskError>> + '_, DiskError> {
+    ) -> Result<impl Iterator<Item = Result<KeyValue, DiskError>> + '_, DiskError> {
         let database = self.database.range(from.as_slice(), to.as_slice())?.peekable();
         let pending = self.pending.range(from.clone()..to.clone()).peekable();
         Ok(MergedRange { database, pending })
     }
 
     /// The first key at or after `from`, with its value.
-    pub(super) fn first_from(&self, from: &Key, to: &Key) -> Result<Option<Pair>, DiskError> {
+    pub(super) fn first_from(&self, from: &Key, to: &Key) -> Result<Option<KeyValue>, DiskError> {
         self.range(from, to)?.next().transpose()
     }
 
     /// Adds a batch to the pending writes.
-    pub(super) fn add(&mut self, batch: Batch) {
+    pub(super) fn add(&mut self, batch: WriteBatch) {
         if self.pending.is_empty() {
             self.pending = batch;
         } else {
@@ -99,10 +99,10 @@ struct MergedRange<F: Iterator, P: Iterator> {
 
 impl<'p, F, P> Iterator for MergedRange<F, P>
 where
-    F: Iterator<Item = Result<Pair, DiskError>>,
+    F: Iterator<Item = Result<KeyValue, DiskError>>,
     P: Iterator<Item = (&'p Key, &'p Option<Vec<u8>>)>,
 {
-    type Item = Result<Pair, DiskError>;
+    type Item = Result<KeyValue, DiskError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {

@@ -6,7 +6,7 @@ use alloy_trie::Nibbles;
 use crate::{
     stores::disk::{DiskStore, keys::TrieId, nodes::StoredNodes},
     sync::Mutex,
-    trie::{node::Link, sparse::SparseTrie},
+    trie::{node::NodeLink, sparse::SparseTrie},
 };
 
 /// The approximate largest size of a branch in memory.
@@ -23,7 +23,7 @@ const DEEPEST: u32 = 4;
 #[derive(Debug)]
 pub(super) struct UpperTrie {
     /// The trie and its root; `None` while it is taken, and after a taken trie was dropped.
-    trie: Mutex<Option<(B256, Link)>>,
+    trie: Mutex<Option<(B256, NodeLink)>>,
     depth: u32,
 }
 
@@ -40,12 +40,12 @@ impl UpperTrie {
     }
 
     /// Keeps the upper part of a trie. `keys` are the accessed keys, in order.
-    pub(super) fn keep(&self, root: B256, mut trie: Link, keys: &[Nibbles]) {
+    pub(super) fn keep(&self, root: B256, mut trie: NodeLink, keys: &[Nibbles]) {
         trie.prune(0, self.depth as usize, keys);
         *self.trie.lock() = Some((root, trie));
     }
 
-    fn take(&self, root: B256) -> Option<Link> {
+    fn take(&self, root: B256) -> Option<NodeLink> {
         self.trie.lock().take().filter(|(of, _)| *of == root).map(|(_, trie)| trie)
     }
 }

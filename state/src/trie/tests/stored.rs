@@ -10,7 +10,7 @@ use crate::trie::{
     change::{Insertion, Presence},
     error::TrieError,
     expected_leaves::ExpectedLeaves,
-    node::{Link, Node, NodeKind, Nodes},
+    node::{Node, NodeKind, NodeLink, Nodes},
     sparse::SparseTrie,
     tests::full::FullTrie,
 };
@@ -79,7 +79,7 @@ fn value() -> impl Strategy<Value = Vec<u8>> {
 
 /// The updates of a block, whether they are applied at once, and how much of the trie stays in memory after it.
 #[derive(Clone, Debug)]
-struct Block {
+struct BlockUpdates {
     updates: Vec<(B256, Option<Vec<u8>>)>,
     order: Order,
     memory_depth: Option<usize>,
@@ -91,11 +91,11 @@ enum Order {
     OneByOne,
 }
 
-fn block() -> impl Strategy<Value = Block> {
+fn block() -> impl Strategy<Value = BlockUpdates> {
     let update = (key(), prop_oneof![1 => value().prop_map(Some), 1 => Just(None)]);
     let order = prop_oneof![Just(Order::AllAtOnce), Just(Order::OneByOne)];
     let parts = (vec(update, 1..60), order, proptest::option::of(0usize..6));
-    parts.prop_map(|(updates, order, memory_depth)| Block { updates, order, memory_depth })
+    parts.prop_map(|(updates, order, memory_depth)| BlockUpdates { updates, order, memory_depth })
 }
 
 fn presence(leaves: &BTreeMap<B256, Vec<u8>>, key: &B256) -> Presence {
@@ -105,7 +105,7 @@ fn presence(leaves: &BTreeMap<B256, Vec<u8>>, key: &B256) -> Presence {
 /// Applies the updates of a block, and returns the leaves after them.
 fn apply(
     trie: &mut SparseTrie<&PathStore>,
-    block: &Block,
+    block: &BlockUpdates,
     mut leaves: BTreeMap<B256, Vec<u8>>,
 ) -> BTreeMap<B256, Vec<u8>> {
     match block.order {
@@ -157,7 +157,7 @@ proptest! {
 
     #[test]
     fn the_stored_records_are_those_of_a_trie_that_is_built_at_once(blocks in vec(block(), 1..8)) {
-        let (mut stored, mut root, mut in_memory) = (PathStore::default(), EMPTY_ROOT_HASH, None::<Link>);
+        let (mut stored, mut root, mut in_memory) = (PathStore::default(), EMPTY_ROOT_HASH, None::<NodeLink>);
         for block in blocks {
             let before = stored.clone();
             let mut trie = match in_memory.take() {
@@ -221,13 +221,13 @@ fn a_wrong_leaf_mask_shows_in_the_number_of_leaves() {
 }
 
 /// Whether the branches on the path to a key are in memory down to this depth.
-fn is_in_memory(link: &mut Link, key: &Nibbles, depth: usize) -> bool {
+fn is_in_memory(link: &mut NodeLink, key: &Nibbles, depth: usize) -> bool {
     (0..depth)
         .try_fold(link, |link, at| match link {
-            Link::Revealed(Node::Branch(branch), _) => branch.child_mut(key.get(at)?),
-            Link::Empty | Link::Blinded(..) | Link::Revealed(..) => None,
+            NodeLink::Revealed(Node::Branch(branch), _) => branch.child_mut(key.get(at)?),
+            NodeLink::Empty | NodeLink::Blinded(..) | NodeLink::Revealed(..) => None,
         })
-        .is_some_and(|link| matches!(link, Link::Revealed(Node::Branch(_), _)))
+        .is_some_and(|link| matches!(link, NodeLink::Revealed(Node::Branch(_), _)))
 }
 
 #[test]
@@ -259,7 +259,7 @@ fn pruning_keeps_small_branches_one_level_below_the_last_depth() {
     let mut link = trie.into_root();
     link.prune(0, 0, &keys);
     let in_memory =
-        |link: &mut Link, path: [u8; 2], depth| is_in_memory(link, &Nibbles::from_nibbles(path), depth);
+        |link: &mut NodeLink, path: [u8; 2], depth| is_in_memory(link, &Nibbles::from_nibbles(path), depth);
     assert!(in_memory(&mut link, [1, 0], 1), "it has three children");
     assert!(!in_memory(&mut link, [2, 0], 1), "it has four");
     assert!(in_memory(&mut link, [3, 0], 1) && !in_memory(&mut link, [3, 0], 2), "one level, and no more");

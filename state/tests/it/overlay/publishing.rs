@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use alloy_primitives::{Address, U256};
 use blockloom_state::{
-    Incarnation, Memory, MemoryStore, Overlay, Portion, Publication, Record, Sender, TxIndex, Version, View,
-    Visibility, Writer, sync::AtomicBool,
+    CachedBase, Incarnation, Memory, MemoryStore, Overlay, Portion, Publication, Record, Sender, TxIndex,
+    Version, View, Visibility, Writer, sync::AtomicBool,
 };
 use proptest::prelude::*;
 use revm_database_interface::Database;
@@ -192,4 +192,61 @@ fn deferred_effects_are_published_in_growing_portions_and_only_on_request() {
     let mut overlay = with_writes(&base, 500, Publication::Off);
     overlay.set_publication(Publication::Immediate);
     assert_eq!(published(&mut overlay, Portion::RecentAndWithheld), 0, "the effects were not kept");
+}
+
+/// Commits the actions, joins a memory, and compares a view of the published effects with the committed state.
+fn commit_and_join(
+    base: &MemoryStore,
+    model: &mut Model,
+    actions: &[(u8, Action)],
+) -> Result<(), TestCaseError> {
+    let memory = memory();
+    let mut overlay = Overlay::new(CachedBase::alone(base));
+    for (account, action) in actions {
+        let address = address(*account);
+        // Only accounts that exist have slots to write.
+        if matches!(action, Action::Write(_)) && !model.contains_key(&address) {
+            continue;
+        }
+        let account = touched(&mut overlay, address, action);
+        overlay.commit_touched(&mut [(address, account)].into_iter().collect());
+        apply_to_model(model, address, action);
+    }
+    overlay.join_memory(&memory);
+    let mut effects = Record::default();
+    overlay.take_effects(&mut effects, Portion::Recent, |address, info| {
+        memory.insert_account(address, info, None)
+    });
+    memory.publish(Writer::Opening, &effects, None, &mut Vec::new());
+    let is_stale = AtomicBool::new(false);
+    let mut view = View::new(&memory, base);
+    view.begin(TxIndex::new(actions.len()), Sender::default(), &is_stale);
+    for address in (0..5).map(address) {
+        let [viewed, committed] = [view.basic(address).unwrap(), overlay.basic(address).unwrap()];
+        let parts = |info: Option<revm_state::AccountInfo>| {
+            info.map(|info| (info.code_hash, info.nonce, info.balance))
+        };
+        if committed.as_ref().is_some_and(|info| !info.is_empty_code_hash()) {
+            prop_assert_eq!(parts(viewed), parts(committed));
+        } else {
+            prop_assert!(viewed.is_none_or(|info| info.is_empty_code_hash()), "{address} has no code");
+        }
+        for key in (0..6).map(U256::from) {
+            prop_assert_eq!(view.storage(address, key).unwrap(), overlay.storage(address, key).unwrap());
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1024))]
+
+    #[test]
+    fn a_memory_that_is_joined_late_receives_everything_that_was_committed(
+        genesis in genesis(),
+        actions in prop::collection::vec((0..5u8, action()), 0..24),
+    ) {
+        let (base, mut model) = (store(&genesis), genesis);
+        commit_and_join(&base, &mut model, &actions)?;
+    }
 }
