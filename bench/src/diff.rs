@@ -112,7 +112,7 @@ impl ListComparison<'_> {
             for difference in differences.iter().take(left) {
                 match by {
                     Grouping::Index => {
-                        writeln!(output, "  {}  {}", difference.address, DifferenceRow(difference))?
+                        writeln!(output, "  {}  {}", difference.address, DifferenceRow(difference))?;
                     }
                     Grouping::Account => {
                         writeln!(

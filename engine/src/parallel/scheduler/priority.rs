@@ -9,7 +9,7 @@ use std::{cmp::Reverse, collections::BTreeSet};
 
 use crate::policy::batching::{Batch, Effort};
 
-/// The thread that gas_limit for a batch.
+/// The thread that asks for a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Claimant {
     /// A worker.
