@@ -283,10 +283,9 @@ fn architecture_names_only_what_exists() {
             paths += 1;
             assert!(root().join(span).exists(), "ARCHITECTURE.md names {span}, which does not exist");
         } else if span.chars().all(|c| c.is_alphanumeric() || "_:".contains(c)) {
-            let parts = span.split("::").filter(|part| !part.is_empty());
-            parts.for_each(|part| {
-                assert!(words.contains(part), "ARCHITECTURE.md names {span}, which no source has")
-            });
+            for part in span.split("::").filter(|part| !part.is_empty()) {
+                assert!(words.contains(part), "ARCHITECTURE.md names {span}, which no source has");
+            }
         }
     }
     assert!(paths > 20, "only {paths} paths were found");
