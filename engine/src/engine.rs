@@ -326,7 +326,7 @@ impl<H: Handling> Engine<H> {
         match self.shared.test_mode {
             _ if self.threads() < 2 => Vec::new(),
             TestMode::Off => Batching::of(&block.transactions).collect(),
-            _ => test_batches(block),
+            _ => test_batches(block.transactions.len()),
         }
     }
 
@@ -343,13 +343,12 @@ impl<H: Handling> Engine<H> {
             }
             _ => Decision::Parallel,
         };
-        let workers = || self.workers();
-        match decision {
-            Decision::Sequential => Plan::Sequential,
-            Decision::Measured(switch) => {
-                workers().map_or(Plan::Sequential, |workers| Plan::Measured(workers, switch))
-            }
-            Decision::Parallel => workers().map_or(Plan::Sequential, Plan::Parallel),
+        // The pool is started when a block first needs it.
+        let workers = if matches!(decision, Decision::Sequential) { None } else { self.workers() };
+        match (decision, workers) {
+            (Decision::Sequential, _) | (_, None) => Plan::Sequential,
+            (Decision::Measured(switch), Some(workers)) => Plan::Measured(workers, switch),
+            (Decision::Parallel, Some(workers)) => Plan::Parallel(workers),
         }
     }
 
@@ -385,13 +384,10 @@ enum Latency {
     High,
 }
 
-/// How a block is executed.
+/// A decision, with the pool that it needs.
 enum Plan<'w> {
-    /// On the calling thread.
     Sequential,
-    /// On the calling thread first.
     Measured(&'w Workers, Switch),
-    /// With helpers.
     Parallel(&'w Workers),
 }
 

@@ -15,6 +15,7 @@ use crate::{
         error::{BlockError, Invalid, TransactionError},
         rules::Rules,
     },
+    policy::batching::Demand,
     threads::pool::parallel_map,
 };
 
@@ -132,6 +133,16 @@ impl Block {
             withdrawals: block.body.withdrawals.map(|withdrawals| withdrawals.into_inner()),
             ..Self::without_body(rules, &block.header)
         })
+    }
+}
+
+impl Demand for Transaction {
+    fn gas_limit(&self) -> u64 {
+        self.env.gas_limit
+    }
+
+    fn is_call_without_input(&self) -> bool {
+        self.env.data.is_empty() && self.env.kind.is_call()
     }
 }
 

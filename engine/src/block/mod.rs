@@ -1,6 +1,6 @@
 //! The plain data of an execution: blocks, outcomes, errors, configuration and statistics.
 //!
-//! May import `threads`.
+//! May import `policy` and `threads`.
 
 #[expect(clippy::module_inception, reason = "the folder is named after its main type")]
 pub(crate) mod block;

@@ -5,14 +5,11 @@
 
 use std::time::Duration;
 
-use crate::{
-    block::block::Transaction,
-    policy::{
-        batching::{Batch, Effort, TRANSFER_GAS},
-        tuning::{
-            BATCH_GAS, HELP_NANOS_ASLEEP, HELP_NANOS_AWAKE, MAX_NANOS_PER_GAS, MIN_NANOS_PER_GAS,
-            NANOS_PER_RECORD, PAYMENT_WEIGHT,
-        },
+use crate::policy::{
+    batching::{Batch, Demand, Effort, TRANSFER_GAS},
+    tuning::{
+        BATCH_GAS, HELP_NANOS_ASLEEP, HELP_NANOS_AWAKE, MAX_NANOS_PER_GAS, MIN_NANOS_PER_GAS,
+        NANOS_PER_RECORD, PAYMENT_WEIGHT,
     },
 };
 
@@ -69,7 +66,7 @@ struct Work {
 
 impl Switch {
     /// Whether helpers should join after a batch of `transactions`, `time` after the first transaction of the block.
-    pub(crate) fn is_due(&mut self, batch: &Batch, transactions: &[Transaction], time: Duration) -> bool {
+    pub(crate) fn is_due(&mut self, batch: &Batch, transactions: &[impl Demand], time: Duration) -> bool {
         match self {
             Self::WhenItPays(cost) => cost.pays_after(batch, transactions, time),
             Self::After(left) => {
@@ -82,7 +79,7 @@ impl Switch {
 
 impl CostModel {
     /// The cost of a block with these batches.
-    pub(crate) fn new(transactions: &[Transaction], batches: &[Batch], pool: PoolState) -> Self {
+    pub(crate) fn new(transactions: &[impl Demand], batches: &[Batch], pool: PoolState) -> Self {
         let help_nanos = match pool {
             PoolState::Awake => HELP_NANOS_AWAKE,
             PoolState::Asleep => HELP_NANOS_ASLEEP,
@@ -113,7 +110,7 @@ impl CostModel {
     }
 
     /// Whether helpers pay after a batch of `transactions`, `time` after the first transaction of the block.
-    fn pays_after(&mut self, batch: &Batch, transactions: &[Transaction], time: Duration) -> bool {
+    fn pays_after(&mut self, batch: &Batch, transactions: &[impl Demand], time: Duration) -> bool {
         let work = Work::of(batch.effort, transactions);
         self.left.add(work, -1.0);
         let Some(warm_since) = self.warm_since else {
@@ -136,13 +133,13 @@ impl CostModel {
 
 impl Work {
     /// The work of a batch.
-    fn of(effort: Effort, transactions: &[Transaction]) -> Self {
+    fn of(effort: Effort, transactions: &[impl Demand]) -> Self {
         let transfers = (TRANSFER_GAS * transactions.len() as u64) as f64;
         match effort {
             Effort::Light => Self { gas: transfers, ..Self::default() },
             Effort::Bulk => Self { gas: transfers, parallel_gas: PAYMENT_WEIGHT * transfers, records: 0.0 },
             Effort::Heavy | Effort::Huge { .. } => {
-                let gas = transactions.iter().map(|transaction| transaction.env.gas_limit.min(BATCH_GAS));
+                let gas = transactions.iter().map(|transaction| transaction.gas_limit().min(BATCH_GAS));
                 let gas = gas.sum::<u64>() as f64;
                 Self { gas, parallel_gas: gas, records: transactions.len() as f64 }
             }
@@ -158,31 +155,23 @@ impl Work {
 
 #[cfg(test)]
 mod tests {
-    use alloy_primitives::{B256, Bytes};
-    use revm::context::TxEnv;
-
     use super::*;
-    use crate::policy::batching::Batching;
+    use crate::policy::batching::{Batching, TestDemand};
 
     /// Calls with a gas limit of 100,000.
-    fn calls(count: usize) -> Vec<Transaction> {
-        let env = TxEnv { gas_limit: 100_000, data: [1].into(), ..TxEnv::default() };
-        vec![Transaction { hash: B256::ZERO, env }; count]
+    fn calls(count: usize) -> Vec<TestDemand> {
+        vec![TestDemand { gas_limit: 100_000, is_payment: false }; count]
     }
 
-    fn transfers(count: usize) -> Vec<Transaction> {
-        let mut transactions = calls(count);
-        for transaction in &mut transactions {
-            (transaction.env.gas_limit, transaction.env.data) = (TRANSFER_GAS, Bytes::new());
-        }
-        transactions
+    fn transfers(count: usize) -> Vec<TestDemand> {
+        vec![TestDemand { gas_limit: TRANSFER_GAS, is_payment: true }; count]
     }
 
-    fn batches(transactions: &[Transaction]) -> Vec<Batch> {
+    fn batches(transactions: &[TestDemand]) -> Vec<Batch> {
         Batching::of(transactions).collect()
     }
 
-    fn decision(transactions: &[Transaction], pool: PoolState) -> &'static str {
+    fn decision(transactions: &[TestDemand], pool: PoolState) -> &'static str {
         match CostModel::new(transactions, &batches(transactions), pool).decision() {
             Decision::Sequential => "sequential",
             Decision::Measured(_) => "measured",

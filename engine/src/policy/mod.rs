@@ -1,6 +1,6 @@
 //! The policies: what decides how a block is executed, and never what it yields.
 //!
-//! May import `block` and `threads`. Every folder may import `tuning`, which imports nothing.
+//! Imports nothing of the other folders, so that every folder may import `tuning`.
 
 pub(crate) mod batching;
 pub(crate) mod cost_model;

@@ -1,6 +1,6 @@
 //! Threads: the pool, its job queue, scoped jobs, and the clock.
 //!
-//! Imports no other folder of this crate.
+//! May import `policy`, for its constants.
 
 pub(crate) mod clock;
 pub(crate) mod event_count;

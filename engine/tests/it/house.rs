@@ -13,9 +13,9 @@ const STATE: [&str; 11] =
     ["sync", "model", "record", "keccak", "trie", "root", "bal", "mv", "run", "commit", "stores"];
 const ENGINE: [&str; 14] = [
     "tuning",
+    "policy",
     "threads",
     "block",
-    "policy",
     "parallel",
     "toy",
     "evm",
