@@ -81,7 +81,7 @@ fn sender(number: u8) -> Address {
     Address::with_last_byte(number + 1)
 }
 
-/// A block of calls of one contract, each from another sender.
+/// A block of calls of one contract, each from another sender. Their gas limits alone say that helpers pay.
 fn calls() -> (MemoryStore, Block) {
     let rich =
         |number| (sender(number), Allocation { balance: U256::from(1_000_000_000), ..Allocation::default() });
@@ -95,7 +95,7 @@ fn calls() -> (MemoryStore, Block) {
             caller: sender(number),
             kind: TxKind::Call(CONTRACT),
             data: bytes!("01"),
-            gas_limit: 100_000,
+            gas_limit: 250_000,
             gas_price: 1,
             access_list: AccessList(vec![named.clone()]),
             ..TxEnv::default()
