@@ -12,7 +12,7 @@ use std::time::Duration;
 /// Benchmark: REAL, mean and worst block.
 pub(crate) const MIN_NANOS_PER_GAS: f64 = 0.05;
 
-/// The same, slower than most blocks: the highest speed that a measurement may claim, because a thread that lost its
+/// The same, slower than most blocks: the longest time that a measurement may claim, because a thread that lost its
 /// core measures nonsense. A lower value leaves more small blocks to the calling thread.
 /// Benchmark: REAL, worst block.
 pub(crate) const MAX_NANOS_PER_GAS: f64 = 0.4;
