@@ -15,21 +15,21 @@ pub(crate) const MIN_NANOS_PER_GAS: f64 = 0.05;
 /// The same, slower than most blocks: the longest time that a measurement may claim, because a thread that lost its
 /// core measures nonsense. A lower value leaves more small blocks to the calling thread.
 /// Benchmark: REAL, worst block.
-pub(crate) const MAX_NANOS_PER_GAS: f64 = 0.4;
+pub(crate) const MAX_NANOS_PER_GAS: f64 = 0.2;
 
 /// In nanoseconds: the cost of recording, publishing and validating one transaction, on both threads. A higher value
 /// leaves blocks of many small transactions to the calling thread.
 /// Benchmark: REAL, mean.
-pub(crate) const NANOS_PER_RECORD: f64 = 2e3;
+pub(crate) const NANOS_PER_RECORD: f64 = 3e3;
 
 /// In nanoseconds: what helpers that are awake must take over to pay. A lower value helps small blocks, and loses more
 /// in those that turn out sequential.
 /// Benchmark: REAL, mean and worst block.
-pub(crate) const HELP_NANOS_AWAKE: f64 = 100e3;
+pub(crate) const HELP_NANOS_AWAKE: f64 = 80e3;
 
 /// The same of helpers that sleep: waking one takes up to a tenth of a millisecond, and its core is slow at first.
 /// Benchmark: REAL, worst block, with pauses between the blocks.
-pub(crate) const HELP_NANOS_ASLEEP: f64 = 400e3;
+pub(crate) const HELP_NANOS_ASLEEP: f64 = 300e3;
 
 /// The share of the gas of payments that helpers take over: running one ahead takes nearly as long as it saves.
 /// Benchmark: `transfers`.
