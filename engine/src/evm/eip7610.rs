@@ -75,7 +75,8 @@ impl<D: TrackedDb> Eip7610Evm<'_, D> {
                 let caller = inputs.caller();
                 let Some(account) = state.get(&caller) else { return };
                 database.spends(caller, account, inputs.value());
-                database.creates(caller, account, inputs.created_address(account.info.nonce));
+                let created = inputs.created_address(account.info.nonce);
+                database.creates(caller, account, created, inputs.value());
             }
             FrameInput::Empty => {}
         }

@@ -49,8 +49,8 @@ pub(crate) trait TrackedDb: Database + Sized {
     /// The run adds to a balance.
     fn gives(&mut self, _address: Address, _account: &Account, _amount: U256) {}
 
-    /// An account creates a contract at an address.
-    fn creates(&mut self, _creator: Address, _account: &Account, _created: Address) {}
+    /// An account creates a contract at an address, and gives it an amount.
+    fn creates(&mut self, _creator: Address, _account: &Account, _created: Address, _amount: U256) {}
 }
 
 impl<B: Base> TrackedDb for Overlay<B> {
@@ -86,8 +86,8 @@ impl<B: Base> TrackedDb for View<'_, B> {
         View::gives(self, address, account, amount);
     }
 
-    fn creates(&mut self, creator: Address, account: &Account, created: Address) {
-        View::creates(self, creator, account, created);
+    fn creates(&mut self, creator: Address, account: &Account, created: Address, amount: U256) {
+        View::creates(self, creator, account, created, amount);
     }
 }
 

@@ -128,11 +128,13 @@ impl<'m, B: Base> View<'m, B> {
         }
     }
 
-    /// An account is about to create a contract. The address of the contract depends on the nonce of the
-    /// creator, and whether it can be created depends on the nonce and the code at that address.
-    pub fn creates(&mut self, creator: Address, account: &EvmAccount, created: Address) {
+    /// An account is about to create a contract with an amount. The address of the contract depends on the
+    /// nonce of the creator, and whether it can be created depends on the nonce and the code at that address.
+    pub fn creates(&mut self, creator: Address, account: &EvmAccount, created: Address, amount: U256) {
         self.looks_at_nonce(creator, account);
         self.created.push(created);
+        // The address may have a balance, which the amount may make overflow.
+        self.needs_frontier |= amount >= EXACT_TRANSFER;
     }
 
     /// The run looks at the exact nonce.
