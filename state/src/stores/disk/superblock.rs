@@ -1,4 +1,4 @@
-//! The superblock of a store: identifies the store, its format and the last written block. Its file is named `seal`.
+//! The superblock of a store: identifies the store, its format and the last written block.
 //!
 //! The file has two copies with a checksum each, which are written alternately: a crash damages at most the copy that
 //! is being written. The database is ahead of its superblock by at most one batch, and is behind it only after
@@ -101,12 +101,12 @@ impl Superblock {
 }
 
 fn file_path(path: &Path) -> PathBuf {
-    path.join("seal")
+    path.join("superblock")
 }
 
 /// The path of a superblock that is not complete yet.
 fn temporary_path(path: &Path) -> PathBuf {
-    path.join("seal.new")
+    path.join("superblock.new")
 }
 
 /// The error for a folder without superblock.
@@ -117,7 +117,7 @@ fn no_superblock(path: &Path) -> DiskError {
     match &names[..] {
         [] if !path.exists() || path.is_dir() => DiskError::NotFound { path },
         names if names.contains(&temporary_path(&path)) => DiskError::Incomplete { path },
-        _ => DiskError::NotAStore { path, reason: "it has no file `seal`".to_owned() },
+        _ => DiskError::NotAStore { path, reason: "it has no file `superblock`".to_owned() },
     }
 }
 
@@ -138,7 +138,7 @@ fn newest_copy(path: &Path, bytes: &[u8]) -> Result<SuperblockCopy, DiskError> {
     if !copies().any(|copy| copy.starts_with(MAGIC)) {
         return Err(DiskError::NotAStore {
             path: path.to_owned(),
-            reason: "its file `seal` is not from Blockloom".to_owned(),
+            reason: "its file `superblock` is not from Blockloom".to_owned(),
         });
     }
     let newest = copies().filter_map(SuperblockCopy::decode).max_by_key(|(_, copy)| copy.sequence);

@@ -95,23 +95,23 @@ fn journal_end(path: &Path) -> u64 {
 }
 
 const DAMAGES: [Damage; 24] = [
-    ("the seal is missing", |store| fs::remove_file(store.file("seal")).unwrap()),
-    ("the seal is empty", |store| truncate(&store.file("seal"), 0.0)),
-    ("the seal is truncated", |store| truncate(&store.file("seal"), 0.01)),
-    ("the seal is overwritten", |store| overwrite(&store.file("seal"), 0, &[7; 4160])),
-    ("both copies of the seal are damaged", |store| {
-        [20, 4116].into_iter().for_each(|at| flip(&store.file("seal"), at, 3));
+    ("the superblock is missing", |store| fs::remove_file(store.file("superblock")).unwrap()),
+    ("the superblock is empty", |store| truncate(&store.file("superblock"), 0.0)),
+    ("the superblock is truncated", |store| truncate(&store.file("superblock"), 0.01)),
+    ("the superblock is overwritten", |store| overwrite(&store.file("superblock"), 0, &[7; 4160])),
+    ("both copies of the superblock are damaged", |store| {
+        [20, 4116].into_iter().for_each(|at| flip(&store.file("superblock"), at, 3));
     }),
-    ("the seal has a later format", |store| {
-        let seal = store.file("seal");
-        let mut bytes = fs::read(&seal).unwrap();
+    ("the superblock has a later format", |store| {
+        let superblock = store.file("superblock");
+        let mut bytes = fs::read(&superblock).unwrap();
         for from in [0, 4096] {
             let copy = &mut bytes[from..from + 64];
             copy[19] = 9;
             let sum = alloy_primitives::keccak256(&copy[..37]);
             copy[37..].copy_from_slice(&sum[..27]);
         }
-        fs::write(seal, bytes).unwrap();
+        fs::write(superblock, bytes).unwrap();
     }),
     ("the database is missing", |store| fs::remove_dir_all(store.path().join("state")).unwrap()),
     ("the database is empty", |store| {
@@ -189,7 +189,7 @@ fn an_undamaged_store_is_accepted() {
 fn one_intact_copy_of_the_seal_is_enough() {
     for position in [20, 4116] {
         let store = DamagedStore::new();
-        flip(&store.file("seal"), position, 0);
+        flip(&store.file("superblock"), position, 0);
         assert_eq!(store.verdict().unwrap(), None);
     }
 }

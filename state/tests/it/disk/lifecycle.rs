@@ -82,8 +82,8 @@ type Interruption = fn(&Path);
 #[test]
 fn a_store_can_be_created_again_after_an_interruption_at_any_step() {
     let stops: [Interruption; 5] = [
-        |path| fs::write(path.join("seal.new"), "").unwrap(),
-        |path| fs::write(path.join("seal.new"), [7; 64]).unwrap(),
+        |path| fs::write(path.join("superblock.new"), "").unwrap(),
+        |path| fs::write(path.join("superblock.new"), [7; 64]).unwrap(),
         |path| fs::remove_dir_all(sealed(path).join("state")).unwrap(),
         |path| fs::remove_file(sealed(path).join("state/version")).unwrap(),
         |path| fs::write(sealed(path).join("state/version"), "").unwrap(),
@@ -95,7 +95,7 @@ fn a_store_can_be_created_again_after_an_interruption_at_any_step() {
         assert!(matches!(error, DiskError::Incomplete { .. }), "{position}: {error}");
         let genesis = Genesis::begin(folder.path(), config(1)).unwrap();
         genesis.finish(block(0)).unwrap().verify().unwrap();
-        assert!(!folder.path().join("seal.new").exists());
+        assert!(!folder.path().join("superblock.new").exists());
     }
 }
 
