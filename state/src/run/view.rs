@@ -31,7 +31,8 @@ use crate::{
     sync::{AtomicBool, Ordering},
 };
 
-/// From this amount on a transfer observes both balances exactly.
+/// From this amount on a transfer observes the balance of its recipient exactly, and a creation runs at the
+/// frontier.
 const EXACT_TRANSFER: U256 = U256::from_limbs([0, 0, 0, 1 << 8]);
 
 /// The state as one speculative run sees it.
@@ -96,9 +97,7 @@ impl<'m, B: Base> View<'m, B> {
     pub fn spends(&mut self, address: Address, account: &EvmAccount, amount: U256) {
         let Some(tracked) = self.tracked(address, account.info.account_id) else { return };
         let balance = account.info.balance;
-        if amount >= EXACT_TRANSFER {
-            tracked.need_balance();
-        } else if let Some(left) = balance.checked_sub(amount) {
+        if let Some(left) = balance.checked_sub(amount) {
             tracked.needs.balance.need_at_least(tracked.balance.saturating_sub(left));
         } else {
             // One wei less than the amount that would have been enough.
