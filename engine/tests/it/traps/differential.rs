@@ -1,10 +1,13 @@
 //! Executes one block many times: sequentially, then with several thread counts on a base with random
 //! delays. All executions must yield the same.
 
-use std::{ops::ControlFlow, sync::LazyLock};
+use std::{ops::ControlFlow, sync::LazyLock, time::Duration};
 
-use blockloom_engine::{Block, BlockError, BlockStep, CommittedStep, Engine, Outcome, Receipt};
-use blockloom_fuzz::{JitteryBase, difference, engine_on, engines, late_engine_on};
+use blockloom_engine::{Block, BlockError, BlockStep, CommittedStep, Engine, Outcome, Receipt, Statistics};
+use blockloom_fuzz::{
+    JitteryBase, difference, engine_on, engines, execute_with_delayed_commits, isolated_engine_on,
+    late_engine_on,
+};
 use blockloom_state::{Changes, MemoryStore};
 use revm::context_interface::result::ResultGas;
 
@@ -18,6 +21,12 @@ static ENGINES: LazyLock<Vec<Engine>> = LazyLock::new(engines);
 /// These start each block on the calling thread, and execute the rest after a number of transactions in parallel.
 static LATE_ENGINES: LazyLock<[(usize, Engine); 2]> =
     LazyLock::new(|| [1, 3].map(|first| (first, late_engine_on(3, first))));
+
+/// Its speculative runs see only the state before the block.
+static ISOLATED_ENGINE: LazyLock<Engine> = LazyLock::new(|| isolated_engine_on(3));
+
+/// How often a block is executed, with longer and longer pauses, until something happens in an execution.
+const ATTEMPTS: u32 = 12;
 
 /// The result of a block, and its steps.
 #[derive(Debug)]
@@ -63,6 +72,37 @@ pub(crate) fn execute_in_every_way(base: &MemoryStore, block: &Block) -> Referen
         }
     }
     reference
+}
+
+/// Executes a block, whose speculative runs see only the state before it, until the statistics of an execution show
+/// that something happened. A fault that makes it not happen, or changes the outcome if it does, is found every time.
+pub(crate) fn execute_isolated_until(
+    base: &MemoryStore,
+    block: &Block,
+    expected: &Outcome,
+    has_happened: fn(&Statistics) -> bool,
+) {
+    execute_until(&ISOLATED_ENGINE, base, block, expected, has_happened);
+}
+
+/// Executes a block in the same way with any engine.
+pub(crate) fn execute_until(
+    engine: &Engine,
+    base: &MemoryStore,
+    block: &Block,
+    expected: &Outcome,
+    has_happened: fn(&Statistics) -> bool,
+) {
+    let expected = Ok(expected.clone());
+    for attempt in 0..ATTEMPTS {
+        let pause = Duration::from_micros(20 << attempt);
+        let found = execute_with_delayed_commits(engine, base, block, pause);
+        assert_eq!(difference(&expected, &found), None, "with pauses of {pause:?}");
+        if found.is_ok_and(|outcome| has_happened(&outcome.statistics)) {
+            return;
+        }
+    }
+    panic!("it happened in none of {ATTEMPTS} executions");
 }
 
 fn observe<B: blockloom_state::Base>(engine: &Engine, base: &B, block: &Block) -> Reference {

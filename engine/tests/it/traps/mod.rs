@@ -16,5 +16,8 @@ mod combined;
 mod creation;
 mod delegation;
 mod destruction;
+mod huge_balances;
+mod lives;
 mod senders;
 mod slots;
+mod storage_only;

@@ -1,19 +1,21 @@
 //! A scenario: the state before a block, and the block. It is built transaction by transaction, with
 //! unrelated transfers around and between them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use alloy_consensus::Header;
 use alloy_eips::eip4895::Withdrawal;
 use alloy_hardforks::EthereumHardfork::{self, *};
-use alloy_primitives::{Address, B256, Bytes, Log, TxKind, U256, keccak256};
-use blockloom_engine::{Block, Frame, Invalid, Outcome, Reason, Rules, Transaction, TransactionError};
+use alloy_primitives::{Address, B256, Bytes, Log, TxKind, U256, keccak256, map::AddressSet};
+use blockloom_engine::{
+    Block, Frame, Invalid, Outcome, Reason, Rules, Statistics, Transaction, TransactionError,
+};
 use blockloom_state::{Allocation, MemoryStore};
 use revm::context::TxEnv;
 
 use super::{
     code::Code,
-    differential::{ObservedStep, execute_in_every_way},
+    differential::{ObservedStep, execute_in_every_way, execute_isolated_until},
 };
 
 pub(crate) const THE_COINBASE: Address = Address::repeat_byte(0xc0);
@@ -136,7 +138,12 @@ impl Scenario {
 
     /// Gives an account this balance and nothing else.
     pub(crate) fn fund(&mut self, address: Address, wei: u64) {
-        self.base.insert(address, Allocation { balance: word(wei), ..Allocation::default() });
+        self.endow(address, word(wei));
+    }
+
+    /// The same with any balance.
+    pub(crate) fn endow(&mut self, address: Address, balance: U256) {
+        self.base.insert(address, Allocation { balance, ..Allocation::default() });
     }
 
     /// The part of the gas price that the coinbase receives.
@@ -231,11 +238,13 @@ impl Scenario {
         let numbered = self.transactions.iter().cloned().enumerate();
         let transactions =
             numbered.map(|(position, env)| Transaction { hash: keccak256(position.to_be_bytes()), env });
+        let storage_only: AddressSet = self.base.storage_only().collect();
+        let storage_only = (!storage_only.is_empty()).then(|| Arc::new(storage_only));
         Block {
             transactions: transactions.collect(),
             withdrawals: (self.fork >= Shanghai).then(|| self.withdrawals.clone()),
             frame: self.frame,
-            ..Block::without_body(Rules::mainnet(self.fork), &self.header)
+            ..Block::without_body(Rules { storage_only, ..Rules::mainnet(self.fork) }, &self.header)
         }
     }
 
@@ -243,6 +252,15 @@ impl Scenario {
     pub(crate) fn execute(mut self) -> After {
         self.add_unrelated_transfers(MARGIN);
         self.execute_as_is()
+    }
+
+    /// The same. Speculative runs that see only the state before the block are repeated until something happened.
+    pub(crate) fn execute_until(mut self, has_happened: fn(&Statistics) -> bool) -> After {
+        self.add_unrelated_transfers(MARGIN);
+        let (base, block) = (self.base.clone(), self.block());
+        let after = self.execute_as_is();
+        execute_isolated_until(&base, &block, &after.outcome, has_happened);
+        after
     }
 
     /// Executes the block without further transfers. It must be valid.
@@ -282,7 +300,12 @@ impl After {
     }
 
     pub(crate) fn balance(&self, address: Address) -> u64 {
-        self.state.account(&address).map_or(0, |stored| stored.account.balance.to())
+        self.wei(address).to()
+    }
+
+    /// The balance, however large it is.
+    pub(crate) fn wei(&self, address: Address) -> U256 {
+        self.state.account(&address).map_or(U256::ZERO, |stored| stored.account.balance)
     }
 
     pub(crate) fn nonce(&self, address: Address) -> u64 {

@@ -4,6 +4,7 @@ mod accounts;
 mod block;
 mod provided;
 mod slots;
+mod wrong_hints;
 
 use alloy_eips::eip7928::BlockAccessIndex;
 use alloy_primitives::Address;
