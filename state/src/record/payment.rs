@@ -184,6 +184,7 @@ impl BaseExistence {
 
 #[cfg(test)]
 mod tests {
+    use alloy_primitives::B256;
     use proptest::prelude::*;
 
     use super::*;
@@ -263,6 +264,21 @@ mod tests {
             }
             prop_assert_eq!(ours, theirs);
         }
+    }
+
+    #[test]
+    fn a_payment_has_no_room_for_a_base_with_code_or_with_a_huge_balance() {
+        let plain = AccountObservation {
+            balance: Bounds::<U256>::BELOW_OVERFLOW,
+            nonce: Bounds::<u64>::ALL,
+            code_hash: Some(KECCAK256_EMPTY),
+            existence: None,
+        };
+        let base_of = |base| Payment::of(Address::ZERO, &plain, None, Some(Some(base))).unwrap().base();
+        let largest = Account { balance: U256::from(u128::MAX), ..Account::EMPTY };
+        assert_eq!(base_of(largest), Some(Some(largest)));
+        assert_eq!(base_of(Account { balance: largest.balance + U256::ONE, ..Account::EMPTY }), None);
+        assert_eq!(base_of(Account { code_hash: B256::repeat_byte(1), ..Account::EMPTY }), None);
     }
 
     #[test]

@@ -330,3 +330,6 @@ impl<B: Base> Database for View<'_, B> {
         self.source.block_hash(number).map_err(Interrupt::Base)
     }
 }
+
+#[cfg(all(test, not(feature = "shuttle")))]
+mod tests;
