@@ -160,6 +160,18 @@ fn a_failed_creation_still_advances_the_nonce() {
 }
 
 #[test]
+fn a_creation_with_an_empty_code_keeps_an_empty_account() {
+    let created = sender(0).create(0);
+    for_each_fork(&FORKS, |mut scenario| {
+        scenario.base.insert(created, Allocation::default());
+        let creating = scenario.create(sender(0), &Code::new().ops([STOP]), 0);
+        let after = scenario.execute();
+        assert!(after.succeeded(creating) && after.exists(created), "{}", after.fork);
+        assert_eq!(after.nonce(created), u64::from(after.fork >= SpuriousDragon), "{}", after.fork);
+    });
+}
+
+#[test]
 fn a_creator_without_funds_creates_only_after_it_is_funded() {
     // Without value it creates with 5 wei, and writes the address into the slot that the call data names.
     let creating = Code::new().create(&counter_init().bytes(), 5).store_at_argument();

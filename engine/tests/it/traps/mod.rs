@@ -10,6 +10,7 @@ mod scenario;
 
 mod access_lists;
 mod accounts;
+mod ahead;
 mod blocks;
 mod coinbase;
 mod combined;
