@@ -65,9 +65,20 @@ fn a_balance_or_a_nonce_that_a_run_looked_at_is_needed_and_no_other_part() {
 
 #[test]
 fn a_creation_needs_the_nonce_of_its_creator() {
-    let record = reported(plain(5, 3), |view, alice| view.creates(ALICE, alice, BOB));
+    let record = reported(plain(5, 3), |view, alice| view.creates(ALICE, alice, BOB, U256::ZERO));
     assert_holds(&record, &[plain(0, 3), plain(9, 3)]);
     assert_stale(&record, &[(plain(5, 2), Conflict::Nonce), (plain(5, 4), Conflict::Nonce)]);
+}
+
+#[test]
+fn a_creation_with_a_huge_value_is_left_to_the_frontier() {
+    for (value, is_left) in [(EXACT_TRANSFER - word(1), false), (EXACT_TRANSFER, true)] {
+        let (memory, base) = (memory(Visibility::Published), store(plain(5, 3)));
+        let mut run = TestRun::new(&memory, &base);
+        let creator = run.load(ALICE).clone();
+        run.view.creates(ALICE, &creator, BOB, value);
+        assert_eq!(run.try_finish() == Err(Interrupt::NeedsFrontier), is_left, "{value}");
+    }
 }
 
 #[test]
@@ -77,7 +88,7 @@ fn a_creation_that_failed_needs_the_nonce_of_the_address_and_whether_it_is_empty
         let mut run = TestRun::new(&memory, &base);
         run.load(ALICE);
         let creator = run.load(BOB).clone();
-        run.view.creates(BOB, &creator, ALICE);
+        run.view.creates(BOB, &creator, ALICE, U256::ZERO);
         run.finish()
     };
     let record = failing(plain(9, 0));
@@ -124,20 +135,20 @@ fn of_several_amounts_the_one_that_leaves_least_counts() {
 }
 
 #[test]
-fn huge_amounts_and_huge_balances_are_needed_exactly() {
+fn huge_balances_and_recipients_of_huge_amounts_are_needed_exactly() {
     let rich = |balance| Some(Account { balance, ..plain(0, 1).unwrap() });
     let (one, below_overflow) = (word(1), U256::from(1) << 255);
     let cases = [
-        (EXACT_TRANSFER, EXACT_TRANSFER, true),
-        (EXACT_TRANSFER, EXACT_TRANSFER - one, false),
-        (below_overflow, one, false),
-        (below_overflow + one, one, true),
+        (EXACT_TRANSFER, EXACT_TRANSFER, [false, true]),
+        (EXACT_TRANSFER, EXACT_TRANSFER - one, [false, false]),
+        (below_overflow, one, [false, false]),
+        (below_overflow + one, one, [true, true]),
     ];
-    for (balance, amount, is_exact) in cases {
+    for (balance, amount, are_exact) in cases {
         let spent = reported(rich(balance), |view, alice| view.spends(ALICE, alice, amount));
-        assert_eq!(needs(&spent, ALICE).balance.are_exact(), is_exact, "spends {amount} of {balance}");
         let given = reported(rich(balance), |view, alice| view.gives(ALICE, alice, amount));
-        assert_eq!(needs(&given, ALICE).balance.are_exact(), is_exact, "adds {amount} to {balance}");
+        let found = [spent, given].map(|record| needs(&record, ALICE).balance.are_exact());
+        assert_eq!(found, are_exact, "spends {amount} of {balance}, adds it");
     }
     let record = left(rich(one), |_| {});
     assert_stale(&record, &[(rich(below_overflow + one), Conflict::Balance)]);
@@ -177,10 +188,9 @@ fn with_coinbase(
 #[test]
 fn only_the_frontier_knows_the_balance_of_the_coinbase() {
     type Act = fn(&mut View<'_, MemoryStore>, &mut EvmAccount);
-    let acts: [(u64, Act); 6] = [
+    let acts: [(u64, Act); 5] = [
         (5, |view, account| view.looks_at_balance(COINBASE, account)),
         (5, |view, _| view.looks_at_everything(COINBASE)),
-        (5, |view, account| view.spends(COINBASE, account, EXACT_TRANSFER)),
         (5, |view, account| view.gives(COINBASE, account, EXACT_TRANSFER)),
         (0, |view, account| view.looks_at_emptiness(COINBASE, account, word(0))),
         (0, |_, account| account.mark_touch()),
@@ -197,6 +207,14 @@ fn only_the_frontier_knows_the_balance_of_the_coinbase() {
         account.info.balance += word(2);
     };
     assert!(with_coinbase(&memory(Visibility::Published), 0, paid).is_ok(), "a fee needs no balance");
-    let spent: Act = |view, account| view.spends(COINBASE, account, word(2));
-    assert!(with_coinbase(&memory(Visibility::Published), 5, spent).is_ok(), "a bound is no exact balance");
+    let spends: [Act; 2] = [
+        |view, account| view.spends(COINBASE, account, word(2)),
+        |view, account| view.spends(COINBASE, account, EXACT_TRANSFER),
+    ];
+    for spent in spends {
+        assert!(
+            with_coinbase(&memory(Visibility::Published), 5, spent).is_ok(),
+            "a bound is no exact balance"
+        );
+    }
 }

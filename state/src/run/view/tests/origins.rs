@@ -110,7 +110,7 @@ fn the_slots_of_creations_that_failed_are_listed_once_and_name_their_account() {
         let slots = [1, 3].map(|key| (word(key), EvmStorageSlot::new(word(0), TransactionId::ZERO)));
         run.load(address).storage.extend(slots);
         // A creation that is tried twice.
-        (0..2).for_each(|_| run.view.creates(COINBASE, &creator, address));
+        (0..2).for_each(|_| run.view.creates(COINBASE, &creator, address, U256::ZERO));
     }
     // The run reads a slot of Alice before it tries to create her, and one of another account that Bob has as well.
     run.view.storage(ALICE, word(1)).unwrap();
