@@ -7,10 +7,13 @@ use blockloom_engine::{Config, Engine, Outcome, Statistics, TestMode};
 
 const GAS: u64 = 100_000_000;
 
+/// The usual time between two commits.
+const PAUSE: Duration = Duration::from_micros(50);
+
 /// Executes a block with a slow gate, so that speculation runs far ahead.
-fn execute(engine: &Engine, Workload { base, block }: &Workload) -> Outcome {
+fn execute(engine: &Engine, Workload { base, block }: &Workload, pause: Duration) -> Outcome {
     let pause = |_: blockloom_engine::CommittedStep<'_>| {
-        thread::sleep(Duration::from_micros(50));
+        thread::sleep(pause);
         ControlFlow::Continue(())
     };
     engine.execute_with(base, block, pause).unwrap()
@@ -22,7 +25,7 @@ fn engine(test_mode: TestMode) -> Engine {
 
 fn statistics_of(shape: Shape) -> Statistics {
     let workload = Recipe::new(Kind::Erc20, shape, GAS).prepare();
-    execute(&engine(TestMode::AlwaysParallel), &workload).statistics
+    execute(&engine(TestMode::AlwaysParallel), &workload, PAUSE).statistics
 }
 
 #[test]
@@ -58,14 +61,18 @@ fn a_missing_write_switches_publication_on() {
         let workload = two_phases(kind);
         let expected = Engine::new(Config::sequential()).execute(&workload.base, &workload.block).unwrap();
         for test_mode in [TestMode::AlwaysParallel, TestMode::EarlyDeferral] {
-            let outcome = execute(&engine(test_mode), &workload);
-            let Statistics { unpublished, at_gate, .. } = outcome.statistics;
-            assert!(outcome == expected, "{kind}, {test_mode:?}");
             let second_half = workload.block.transactions.len() as u64 / 2;
-            assert!(unpublished > 0, "{kind}, {test_mode:?}");
             // The gate runs the transactions that were in the window when the first write was missed. Without
-            // publication it would run the whole second half.
-            assert!(at_gate < second_half * 3 / 4, "{kind}, {test_mode:?}: {at_gate} of {second_half}");
+            // publication it would run the whole second half. On a busy machine, where the other threads fall
+            // behind, it runs more: then it is slower the next time.
+            let is_resumed = [1, 4, 16].into_iter().any(|times| {
+                let outcome = execute(&engine(test_mode), &workload, times * PAUSE);
+                let Statistics { unpublished, at_gate, .. } = outcome.statistics;
+                assert!(outcome == expected, "{kind}, {test_mode:?}");
+                assert!(unpublished > 0, "{kind}, {test_mode:?}");
+                at_gate < second_half * 3 / 4
+            });
+            assert!(is_resumed, "{kind}, {test_mode:?}: the gate ran most of the second half");
         }
     }
 }
