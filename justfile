@@ -70,4 +70,4 @@ msrv:
 
 # Packages the crates that can be published, and builds each package.
 package:
-    cargo package --workspace --exclude blockloom-fuzz --locked --allow-dirty
+    .ci/package
