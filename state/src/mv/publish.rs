@@ -137,11 +137,13 @@ mod tests {
     use std::convert::Infallible;
 
     use alloy_primitives::Address;
+    use revm_state::AccountInfo;
 
     use super::*;
     use crate::{
-        mv::memory::SlotRead,
+        mv::memory::{SlotRead, Visibility},
         record::{
+            effect::AccountEffect,
             observation::{AccountObservation, Origin},
             publication::Publication,
         },
@@ -204,6 +206,26 @@ mod tests {
         assert_eq!((published, read_slot(&memory, known)), (Published::Partly, from_block(7)));
         let published = publish(&memory, Incarnation::FIRST, &writing(&[Some(known)], 8), None);
         assert_eq!((published, read_slot(&memory, known)), (Published::All, from_block(8)));
+    }
+
+    #[test]
+    fn the_base_of_an_account_is_not_what_a_run_published() {
+        let mut memory = Memory::default();
+        memory.open(Address::repeat_byte(1), Visibility::Published);
+        let base = Some(AccountInfo::from_balance(U256::from(5)));
+        let id = memory.insert_account(Address::ZERO, base.clone(), None);
+        let effect = AccountEffect {
+            life_change: LifeChange::Continues,
+            balance: BalanceEffect::Add(U256::ONE),
+            nonce: None,
+            code: None,
+        };
+        let observed = AccountObservation::NOTHING;
+        let account = AccountRecord { address: Address::ZERO, id: Some(id), observed, effect: Some(effect) };
+        let record = Record { accounts: vec![account], ..writing(&[Some(id)], 7) };
+        publish(&memory, Incarnation::FIRST, &record, None);
+        assert_eq!(memory.base_account(Address::ZERO), Some((id, base)));
+        assert_eq!(memory.base_slot(id, U256::ZERO), None);
     }
 
     #[test]

@@ -109,3 +109,32 @@ impl Record {
         self.origin = Origin::Base;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloy_primitives::KECCAK256_EMPTY;
+
+    use super::*;
+    use crate::record::observation::Bounds;
+
+    #[test]
+    fn a_cleared_record_is_empty() {
+        let (account, key, value) = (0, U256::ONE, U256::ONE);
+        let observed = AccountObservation {
+            balance: Bounds::<U256>::BELOW_OVERFLOW,
+            code_hash: Some(KECCAK256_EMPTY),
+            ..AccountObservation::NOTHING
+        };
+        let payment = Payment::of(Address::ZERO, &observed, None, None).expect("it is a payment");
+        let mut record = Record {
+            payments: [payment].into_iter().collect(),
+            accounts: vec![AccountRecord { address: Address::ZERO, id: None, observed, effect: None }],
+            reads: vec![SlotObservation { account, key, value, origin: Origin::Block }],
+            created: vec![CreatedSlot { account, key }],
+            writes: vec![SlotRecord { account, key, original: value, value }],
+            origin: Origin::Block,
+        };
+        record.clear();
+        assert_eq!(record, Record::default());
+    }
+}

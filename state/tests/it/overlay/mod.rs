@@ -2,6 +2,7 @@
 //! them, and the undo changes restore the state.
 
 mod actions;
+mod joining;
 mod publishing;
 
 use std::collections::BTreeMap;

@@ -194,6 +194,27 @@ fn deferred_effects_are_published_in_growing_portions_and_only_on_request() {
     assert_eq!(published(&mut overlay, Portion::RecentAndWithheld), 0, "the effects were not kept");
 }
 
+#[test]
+fn an_account_is_noted_again_after_its_effects_were_dropped_or_published() {
+    let base = store(&[(address(1), (1, 1, Default::default()))].into());
+    let mut overlay = Overlay::new(&base);
+    let write = |overlay: &mut Overlay<&MemoryStore>, value, mode| {
+        overlay.set_publication(mode);
+        let account = touched(overlay, address(1), &Action::Write(vec![(0, value)]));
+        overlay.commit_touched(&mut [(address(1), account)].into_iter().collect());
+    };
+    let published = |overlay: &mut Overlay<&MemoryStore>| {
+        let writes = publish(overlay, &memory(), TxIndex::new(0), Portion::Recent).writes;
+        writes.iter().map(|write| write.value).collect::<Vec<_>>()
+    };
+    write(&mut overlay, 1, Publication::Immediate);
+    overlay.set_publication(Publication::Off);
+    write(&mut overlay, 2, Publication::Immediate);
+    assert_eq!(published(&mut overlay), [U256::from(2)], "after it was dropped");
+    write(&mut overlay, 3, Publication::Immediate);
+    assert_eq!(published(&mut overlay), [U256::from(3)], "after it was published");
+}
+
 /// Commits the actions, joins a memory, and compares a view of the published effects with the committed state.
 fn commit_and_join(
     base: &MemoryStore,
