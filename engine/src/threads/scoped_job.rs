@@ -167,3 +167,48 @@ mod tests {
         assert_eq!(message(of_leader), "the leader");
     }
 }
+
+/// The protocol under the model checker, which decides every switch between threads.
+#[cfg(all(test, feature = "shuttle"))]
+mod model {
+    use blockloom_state::sync::{AtomicU32, Ordering, relax};
+
+    use super::*;
+
+    const SCHEDULES: usize = 2_000;
+
+    /// How many calls have begun, and how many have ended.
+    #[derive(Default)]
+    struct Calls {
+        begun: AtomicU32,
+        ended: AtomicU32,
+    }
+
+    fn calls_end_before_the_owner_returns() {
+        // Leaked, so that a call that is too late finds them.
+        let calls: &'static Calls = Box::leak(Box::default());
+        let count = |counter: &AtomicU32| _ = counter.fetch_add(1, Ordering::Relaxed);
+        let work: &'static Work<'static> = Box::leak(Box::new(move || {
+            count(&calls.begun);
+            relax();
+            count(&calls.ended);
+        }));
+        let mut helpers = Vec::new();
+        let distribute = |job: &Arc<ScopedJob>| {
+            for _ in 0..2 {
+                let job = Arc::clone(job);
+                helpers.push(shuttle::thread::spawn(move || job.run()));
+            }
+        };
+        run_scoped(work, distribute, relax);
+        let begun = calls.begun.load(Ordering::Relaxed);
+        assert_eq!(calls.ended.load(Ordering::Relaxed), begun, "a call is under way");
+        helpers.into_iter().for_each(|helper| helper.join().expect("it does not panic"));
+        assert_eq!(calls.begun.load(Ordering::Relaxed), begun, "a call began later");
+    }
+
+    #[test]
+    fn every_call_ends_before_the_owner_returns() {
+        shuttle::check_random(calls_end_before_the_owner_returns, SCHEDULES);
+    }
+}

@@ -135,13 +135,28 @@ pub(super) struct Misbehaviour {
     pub(super) seed: u64,
     /// One in this number of runs misbehaves; none if zero.
     pub(super) one_in: u64,
+    pub(super) start: WorkerStart,
 }
+
+/// How a worker starts its first run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WorkerStart {
+    Works,
+    /// It panics with [`LOST_WORKER`], and its thread is lost for the block.
+    #[cfg(feature = "shuttle")]
+    Panics,
+}
+
+/// The message of a worker that panics outside of a run.
+#[cfg(feature = "shuttle")]
+pub(super) const LOST_WORKER: &str = "a worker cannot start";
 
 /// Runs toys ahead of the frontier, and misbehaves at random.
 pub(super) struct ToySpeculator<'m> {
     toy: &'m Toy,
     view: View<'m, MemoryStore>,
     misbehaviour: Misbehaviour,
+    has_panicked: bool,
 }
 
 impl<'m> ToySpeculator<'m> {
@@ -151,11 +166,15 @@ impl<'m> ToySpeculator<'m> {
         base: &'m MemoryStore,
         misbehaviour: Misbehaviour,
     ) -> Self {
-        Self { toy, view: View::new(memory, base), misbehaviour }
+        #[cfg(feature = "shuttle")]
+        if misbehaviour.start == WorkerStart::Panics {
+            std::panic::resume_unwind(Box::new(LOST_WORKER));
+        }
+        Self { toy, view: View::new(memory, base), misbehaviour, has_panicked: false }
     }
 
     /// What this run does instead of its program. It depends on the incarnation.
-    fn misbehave(&self, version: Version) -> Option<Run<Yield>> {
+    fn misbehave(&mut self, version: Version) -> Option<Run<Yield>> {
         let run = (version.index.get() as u64) << 32 | u64::from(version.incarnation.get());
         let mut random = Random::new(self.misbehaviour.seed).derive(run);
         if self.misbehaviour.one_in == 0 || !random.once_in(self.misbehaviour.one_in) {
@@ -166,7 +185,10 @@ impl<'m> ToySpeculator<'m> {
             1 if version.index.get() > 0 => {
                 Some(Run::Awaits(TxIndex::new(random.below(version.index.get() as u64) as usize)))
             }
-            2 => std::panic::panic_any("a random panic"),
+            2 => {
+                self.has_panicked = true;
+                std::panic::panic_any("a random panic")
+            }
             _ => {
                 (0..random.below(500)).for_each(|_| relax());
                 None
@@ -180,6 +202,10 @@ impl<'m> Speculator<'m> for ToySpeculator<'m> {
 
     fn run(&mut self, version: Version, is_stale: &'m AtomicBool, record: &mut Record) -> Run<Yield> {
         self.view.begin(version.index, Sender::default(), is_stale);
+        if self.has_panicked {
+            // A wrong run without an observation: a speculator that has panicked must not be used again.
+            return Run::Ran(Yield::MAX);
+        }
         if let Some(run) = self.misbehave(version) {
             return run;
         }

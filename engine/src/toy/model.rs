@@ -3,7 +3,10 @@
 //! Assertions of the committer and the comparison with the oracle find a lost transaction and a double commit; the
 //! model checker itself finds a deadlock.
 
-use std::time::Duration;
+use std::{
+    panic::{catch_unwind, resume_unwind},
+    time::Duration,
+};
 
 use blockloom_fixtures::Random;
 use blockloom_state::{Memory, Visibility};
@@ -11,7 +14,7 @@ use blockloom_state::{Memory, Visibility};
 use crate::{
     threads::pool::Workers,
     toy::{
-        machine::Misbehaviour,
+        machine::{LOST_WORKER, Misbehaviour, WorkerStart},
         oracle,
         program::{COINBASE, Toy},
         run,
@@ -21,14 +24,18 @@ use crate::{
 /// How many schedules each strategy tries.
 const SCHEDULES: usize = 20_000;
 
-fn small_block(seed: u64) {
+fn small_block(start: WorkerStart) {
+    let seed = shuttle::rand::Rng::r#gen(&mut shuttle::rand::thread_rng());
     let mut random = Random::new(seed);
     let (locations, size) = (1 + random.below(4), 2 + random.below(5) as usize);
-    let toy = Toy::new(&mut random, locations, size);
+    let mut toy = Toy::new(&mut random, locations, size);
+    if random.once_in(2) {
+        toy.end_at_random(&mut random);
+    }
     let mut memory = Memory::default();
     memory.open(COINBASE, Visibility::Published);
     let threads = 2 + random.below(2) as usize;
-    let misbehaviour = Misbehaviour { seed, one_in: [0, 3][random.below(2) as usize] };
+    let misbehaviour = Misbehaviour { seed, one_in: [0, 3][random.below(2) as usize], start };
     let workers = Workers::start(threads - 1, Duration::ZERO).expect("the system gives threads");
     let outcome = run(&toy, &workers, threads, misbehaviour, &memory);
     let expected = oracle::expect(&toy);
@@ -37,19 +44,26 @@ fn small_block(seed: u64) {
     assert_eq!(outcome.after.first_difference(&expected.after), None, "seed {seed}");
 }
 
+fn small_block_that_loses_workers() {
+    match catch_unwind(|| small_block(WorkerStart::Panics)) {
+        // No worker began a run.
+        Ok(()) => {}
+        Err(panic) if panic.downcast_ref() == Some(&LOST_WORKER) => {}
+        Err(panic) => resume_unwind(panic),
+    }
+}
+
 #[test]
 fn no_schedule_loses_a_transaction_or_hangs() {
-    shuttle::check_random(
-        || small_block(shuttle::rand::Rng::r#gen(&mut shuttle::rand::thread_rng())),
-        SCHEDULES,
-    );
+    shuttle::check_random(|| small_block(WorkerStart::Works), SCHEDULES);
 }
 
 #[test]
 fn no_schedule_with_few_switches_loses_a_transaction_or_hangs() {
-    shuttle::check_pct(
-        || small_block(shuttle::rand::Rng::r#gen(&mut shuttle::rand::thread_rng())),
-        SCHEDULES,
-        3,
-    );
+    shuttle::check_pct(|| small_block(WorkerStart::Works), SCHEDULES, 3);
+}
+
+#[test]
+fn no_schedule_that_loses_a_worker_hangs_or_hides_its_panic() {
+    shuttle::check_random(small_block_that_loses_workers, SCHEDULES);
 }

@@ -87,6 +87,14 @@ impl Toy {
         Self { transactions: (0..transactions).map(|_| program(random)).collect(), locations }
     }
 
+    /// Makes it likely that a transaction is invalid.
+    #[cfg(feature = "shuttle")]
+    pub(super) fn end_at_random(&mut self, random: &mut Random) {
+        let last = random.below(self.transactions.len() as u64) as usize;
+        let slot = random.below(self.locations);
+        self.transactions[last].push(ToyStep::InvalidIf { slot, value: Self::slot_before(slot) });
+    }
+
     /// How many transactions run on the calling thread before the workers start; none in half of all blocks.
     pub(super) fn prefix(&self, mut random: Random) -> usize {
         if random.below(2) == 0 { 0 } else { random.below(self.transactions.len() as u64) as usize }

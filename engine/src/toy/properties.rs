@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use crate::{
     threads::pool::Workers,
     toy::{
-        machine::Misbehaviour,
+        machine::{Misbehaviour, WorkerStart},
         oracle,
         program::{COINBASE, Toy},
         run,
@@ -44,7 +44,8 @@ fn blocks_agree(seed: u64, transactions: usize) {
         memory.reset();
         let visibility = if shape.once_in(4) { Visibility::Nothing } else { Visibility::Published };
         memory.open(COINBASE, visibility);
-        let outcome = run(&toy, &WORKERS, threads, Misbehaviour { seed, one_in }, &memory);
+        let misbehaviour = Misbehaviour { seed, one_in, start: WorkerStart::Works };
+        let outcome = run(&toy, &WORKERS, threads, misbehaviour, &memory);
         let expected = oracle::expect(&toy);
         assert_eq!(outcome.invalid, expected.invalid, "seed {seed}");
         assert_eq!(outcome.yields, expected.yields, "seed {seed}");
