@@ -5,7 +5,6 @@ use std::{
     ops::ControlFlow,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc,
         atomic::{AtomicI64, Ordering},
         mpsc,
     },
@@ -15,7 +14,7 @@ use std::{
 
 use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::{Address, B256, U256};
-use blockloom_engine::{Block, BlockError, Config, Engine, Outcome, Reason, TestMode};
+use blockloom_engine::{Block, BlockError, BlockStep, Config, Engine, Outcome, Reason, TestMode};
 use blockloom_fuzz::{HostileBlock, hostile_block};
 use blockloom_state::MemoryStore;
 use proptest::{
@@ -203,8 +202,9 @@ fn a_run_that_panics_leads_to_an_error_or_the_same_outcome() {
     }
 }
 
-/// Executes each block with callbacks that call `act` at the first step, the second step, and so on.
-fn at_every_step(act: fn() -> ControlFlow<()>, is_expected: fn(&BlockError) -> bool) {
+/// Executes each block with callbacks that call `act` at the first step, the second step, and so on. `step_of` is the
+/// step of an expected error.
+fn at_every_step(act: fn() -> ControlFlow<()>, step_of: fn(&Reason) -> Option<BlockStep>) {
     silence_expected_panics();
     in_time(move || {
         for HostileBlock { base, block, .. } in blocks(12) {
@@ -212,15 +212,15 @@ fn at_every_step(act: fn() -> ControlFlow<()>, is_expected: fn(&BlockError) -> b
             for threads in [1, 2, 8] {
                 let engine = parallel(threads);
                 for last in 0..block.transactions.len() + 2 {
-                    let steps = Arc::new(AtomicI64::new(0));
+                    let mut steps = Vec::new();
                     let error = engine
-                        .execute_with(&base, &block, |_| {
-                            let step = steps.fetch_add(1, Ordering::Relaxed);
-                            if step as usize == last { act() } else { ControlFlow::Continue(()) }
+                        .execute_with(&base, &block, |committed| {
+                            steps.push(committed.step);
+                            if steps.len() > last { act() } else { ControlFlow::Continue(()) }
                         })
                         .unwrap_err();
-                    assert!(is_expected(&error), "{error}");
-                    assert_eq!(steps.load(Ordering::Relaxed) as usize, last + 1, "a callback after the end");
+                    assert_eq!(step_of(&error.reason), steps.last().copied(), "{error}");
+                    assert_eq!(steps.len(), last + 1, "a callback after the end");
                     assert_still_works(&engine, &base, &block, &expected);
                 }
             }
@@ -230,13 +230,22 @@ fn at_every_step(act: fn() -> ControlFlow<()>, is_expected: fn(&BlockError) -> b
 
 #[test]
 fn a_block_can_be_cancelled_at_every_commit() {
-    at_every_step(|| ControlFlow::Break(()), |error| matches!(error.reason, Reason::Cancelled { .. }));
+    at_every_step(
+        || ControlFlow::Break(()),
+        |reason| match reason {
+            Reason::Cancelled { step } => Some(*step),
+            _ => None,
+        },
+    );
 }
 
 #[test]
 fn a_callback_that_panics_at_any_commit_leads_to_an_error() {
     at_every_step(
         || panic!("the callback"),
-        |error| matches!(&error.reason, Reason::Panicked { message, .. } if message == "the callback"),
+        |reason| match reason {
+            Reason::Panicked { step, message } if message == "the callback" => Some(*step),
+            _ => None,
+        },
     );
 }

@@ -96,28 +96,54 @@ fn a_creation_that_is_refused_earlier_does_not_load_the_account_with_only_storag
     }
 }
 
+/// Calls itself until that fails.
+fn descend() -> Code {
+    Code::new().push(0).push(0).push(0).push(0).push(0).ops([ADDRESS, GAS, CALL])
+}
+
+/// Executes a call of the contract that has enough gas for the greatest call depth.
+fn call_deeply(mut scenario: Scenario, code: &Code, storage: &[(u64, u64)]) -> (usize, After) {
+    scenario.header.gas_limit = 100_000_000_000_000;
+    scenario.contract(CONTRACT, code, storage);
+    let call = scenario.to(sender(0), CONTRACT, 0);
+    let call = scenario.send(TxEnv { gas_limit: 10_000_000_000_000, gas_price: 8, ..call });
+    let after = scenario.execute();
+    assert!(after.succeeded(call), "{}", after.fork);
+    (call, after)
+}
+
 #[test]
-fn a_creation_at_the_greatest_call_depth_does_not_load_the_account_with_only_storage() {
-    // It calls itself until that fails, and creates a contract there.
-    let call = Code::new().push(0).push(0).push(0).push(0).push(0).ops([ADDRESS, GAS, CALL]);
+fn a_creation_below_the_greatest_call_depth_does_not_load_the_account_with_only_storage() {
+    let address = CONTRACT.create(1);
+    let create = Code::new().create(&counter_init().bytes(), 0).ops([POP]).push(address).ops([BALANCE, POP]);
+    let code = Code::new().branch(descend(), Code::new(), create);
     for fork in forks(Berlin, Prague) {
-        let address = CONTRACT.create(1);
-        let created = Code::new().create(&counter_init().bytes(), 0).ops([POP]);
-        let created = created.push(address).ops([BALANCE, POP]);
-        let code = Code::new().branch(call.clone(), Code::new(), created);
         let gas = [true, false].map(|has_storage| {
             let mut scenario = Scenario::new(fork, 0);
-            scenario.header.gas_limit = 100_000_000_000_000;
-            scenario.contract(CONTRACT, &code, &[]);
             if has_storage {
                 storage_only(&mut scenario, address, 0);
             }
-            let call = scenario.to(sender(0), CONTRACT, 0);
-            let call = scenario.send(TxEnv { gas_limit: 10_000_000_000_000, gas_price: 8, ..call });
-            let after = scenario.execute();
-            assert_eq!((after.succeeded(call), after.nonce(CONTRACT)), (true, 1), "{fork}");
+            let (call, after) = call_deeply(scenario, &code, &[]);
+            assert_eq!(after.nonce(CONTRACT), 1, "{fork}");
             after.gas(call)
         });
         assert_eq!(gas[0], gas[1], "{fork}");
+    }
+}
+
+#[test]
+fn a_creation_at_the_greatest_call_depth_fails_at_an_account_with_only_storage() {
+    // The last frame but one creates the contract. Slot 1 counts the frames that ended their calls.
+    let is_last_but_one = Code::new().push(1).ops([SLOAD]).push(2).ops([EQ]);
+    let create = Code::new().create(&counter_init().bytes(), 0).store_top(0);
+    let count = descend().ops([POP]).increment(1, 1);
+    let code = count.branch(is_last_but_one, create, Code::new());
+    for fork in forks(Tangerine, Prague) {
+        let address = CONTRACT.create(1);
+        let mut scenario = Scenario::new(fork, 0);
+        storage_only(&mut scenario, address, 0);
+        let (_, after) = call_deeply(scenario, &code, &[(0, 7)]);
+        assert_eq!((after.nonce(CONTRACT), after.slots(address)), (2, vec![(7, 5)]), "{fork}");
+        assert_eq!(after.slots(CONTRACT), [(1, 1025)], "{fork}");
     }
 }

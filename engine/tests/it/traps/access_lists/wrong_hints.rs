@@ -3,9 +3,10 @@
 use std::{ops::ControlFlow, sync::atomic::AtomicI64, thread, time::Duration};
 
 use alloy_eips::eip7928::{
-    AccountChanges, BlockAccessIndex, BlockAccessList, NonceChange, SlotChanges, StorageChange,
+    AccountChanges, BalanceChange, BlockAccessIndex, BlockAccessList, NonceChange, SlotChanges, StorageChange,
 };
 use alloy_hardforks::EthereumHardfork::{self, *};
+use alloy_primitives::{Address, B256, keccak256};
 use blockloom_engine::{Block, Reason, Statistics};
 use blockloom_fuzz::engine_on;
 use blockloom_state::MemoryStore;
@@ -26,13 +27,13 @@ struct Hinted {
 }
 
 impl Hinted {
-    /// The hint is the block's own list, but for what `change` makes of the contract.
-    fn new(mut scenario: Scenario, change: impl Fn(&mut AccountChanges)) -> Self {
+    /// The hint is the block's own list, but for what `change` makes of an account.
+    fn new(mut scenario: Scenario, address: Address, change: impl Fn(&mut AccountChanges)) -> Self {
         scenario.add_unrelated_transfers(5);
         let (base, block) = (scenario.base.clone(), scenario.block());
         let after = scenario.execute_as_is();
         let mut hint: BlockAccessList = after.outcome.access_list.clone().unwrap();
-        change(hint.iter_mut().find(|account| account.address == CONTRACT).unwrap());
+        change(hint.iter_mut().find(|account| account.address == address).unwrap());
         Self { base, block: block.with_hint(hint).unwrap(), after }
     }
 
@@ -94,10 +95,17 @@ fn write_slot(contract: &mut AccountChanges) {
 
 #[test]
 fn a_hint_of_the_highest_nonce_prevents_no_creation() {
-    let creating = Code::new().create(&Code::new().deploying(&Code::new()).bytes(), 0).store_top(1);
-    for fork in [Frontier, Petersburg, Osaka, Amsterdam] {
+    let init = Code::new().deploying(&Code::new()).bytes();
+    let (created, created2) = (CONTRACT.create(1), CONTRACT.create2(B256::ZERO, keccak256(&init)));
+    for (fork, creating, created) in [
+        (Frontier, Code::new().create(&init, 0), created),
+        (Osaka, Code::new().create(&init, 0), created),
+        (Amsterdam, Code::new().create(&init, 0), created),
+        (Petersburg, Code::new().create2(&init, 0), created2),
+        (Amsterdam, Code::new().create2(&init, 0), created2),
+    ] {
         let mut scenario = Scenario::new(fork, 0);
-        scenario.contract(CONTRACT, &creating, &[(1, 7)]);
+        scenario.contract(CONTRACT, &creating.store_top(1), &[(1, 7)]);
         // Everything about a transaction's direct target is read, so another contract calls the creator.
         let no_data = Code::new().push(0).push(0).push(0).push(0).push(0);
         scenario.contract(OTHER, &no_data.push(CONTRACT).push(1_000_000).ops([CALL, POP]), &[]);
@@ -106,16 +114,37 @@ fn a_hint_of_the_highest_nonce_prevents_no_creation() {
         let highest = |contract: &mut AccountChanges| {
             contract.nonce_changes.insert(0, NonceChange::new(first(), u64::MAX));
         };
-        let hinted = Hinted::new(scenario, highest);
+        let hinted = Hinted::new(scenario, CONTRACT, highest);
         let after = hinted.execute_until(|statistics| statistics.stale_at_gate.nonce > 0);
-        assert_eq!(after.slot(CONTRACT, 1), Word::from(CONTRACT.create(1)).0, "{fork}");
+        assert_eq!(after.slot(CONTRACT, 1), Word::from(created).0, "{fork}");
+    }
+}
+
+#[test]
+fn a_hint_of_a_balance_makes_no_call_without_value_cheaper() {
+    // It fails if little gas was used, and the call of the heir is undone then.
+    let is_cheap = Code::new().call(HEIR, 0).ops([POP]).push(137_000).ops([GAS, GT]);
+    let failing = Code::new().branch(is_cheap, Code::new().ops([INVALID]), Code::new());
+    let no_data = Code::new().push(0).push(0).push(0).push(0).push(0);
+    let calling = no_data.push(OTHER).push(150_000).ops([CALL]).store_top(0);
+    for fork in forks(Frontier, Tangerine) {
+        let mut scenario = Scenario::new(fork, 0);
+        scenario.contract(CONTRACT, &calling, &[]);
+        scenario.contract(OTHER, &failing, &[]);
+        scenario.call(sender(0), CONTRACT, 0);
+        let funded = |heir: &mut AccountChanges| {
+            heir.balance_changes.insert(0, BalanceChange::new(first(), word(5)));
+        };
+        let hinted = Hinted::new(scenario, HEIR, funded);
+        let after = hinted.execute_until(|statistics| statistics.stale_at_gate.balance > 0);
+        assert_eq!(after.slots(CONTRACT), [(0, 1)], "{fork}");
     }
 }
 
 #[test]
 fn a_hint_of_a_slot_that_no_transaction_writes_is_compared_with_the_base() {
     for fork in [Frontier, Osaka] {
-        let hinted = Hinted::new(copying(fork), write_slot);
+        let hinted = Hinted::new(copying(fork), CONTRACT, write_slot);
         let after = hinted.execute_until(|statistics| statistics.stale_at_gate.slot > 0);
         assert_eq!(after.slots(CONTRACT), [(2, 9), (3, 10)], "{fork}");
     }
@@ -124,11 +153,12 @@ fn a_hint_of_a_slot_that_no_transaction_writes_is_compared_with_the_base() {
 #[test]
 fn a_slot_that_the_base_cannot_read_during_validation_does_not_hold() {
     // The run takes the slot from the hint, so validation is the first to read it.
-    Hinted::new(copying(Osaka), write_slot).fail_during_validation(Read::Slot(CONTRACT, word(2)), 0);
+    Hinted::new(copying(Osaka), CONTRACT, write_slot)
+        .fail_during_validation(Read::Slot(CONTRACT, word(2)), 0);
 }
 
 #[test]
 fn an_account_that_the_base_cannot_read_during_validation_does_not_hold() {
     // The run reads the account before validation does.
-    Hinted::new(copying(Osaka), |_| {}).fail_during_validation(Read::Account(CONTRACT), 1);
+    Hinted::new(copying(Osaka), CONTRACT, |_| {}).fail_during_validation(Read::Account(CONTRACT), 1);
 }
