@@ -161,4 +161,24 @@ mod tests {
         assert!(bounds.contain(&10) && bounds.contain(&20) && !bounds.contain(&9) && !bounds.contain(&21));
         assert!(!bounds.are_exact() && Bounds::exactly(3).are_exact());
     }
+
+    #[test]
+    fn an_account_must_have_every_part_of_what_a_run_observed() {
+        let (balance, nonce, code_hash) = (U256::from(5), 3, B256::repeat_byte(7));
+        let observed = AccountObservation {
+            balance: Bounds::exactly(balance),
+            nonce: Bounds::exactly(nonce),
+            code_hash: Some(code_hash),
+            existence: Some(Existence::Exists),
+        };
+        let exists = Existence::Exists;
+        assert_eq!(observed.validate(&balance, nonce, &code_hash, exists), None);
+        let other = U256::from(6);
+        assert_eq!(observed.validate(&other, nonce, &code_hash, exists), Some(Conflict::Balance));
+        assert_eq!(observed.validate(&balance, 4, &code_hash, exists), Some(Conflict::Nonce));
+        assert_eq!(observed.validate(&balance, nonce, &B256::ZERO, exists), Some(Conflict::Code));
+        let absent = observed.validate(&balance, nonce, &code_hash, Existence::Absent);
+        assert_eq!(absent, Some(Conflict::Existence));
+        assert_eq!(AccountObservation::NOTHING.validate(&other, 4, &B256::ZERO, Existence::Absent), None);
+    }
 }

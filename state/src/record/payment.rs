@@ -282,6 +282,27 @@ mod tests {
     }
 
     #[test]
+    fn a_payment_moves_its_amount_and_increments_the_nonce() {
+        let observed = AccountObservation {
+            balance: Bounds::<U256>::BELOW_OVERFLOW,
+            nonce: Bounds::exactly(7),
+            code_hash: Some(KECCAK256_EMPTY),
+            existence: None,
+        };
+        let applied = |balance| {
+            let life_change = LifeChange::Continues;
+            let effect = AccountEffect { life_change, balance, nonce: Some(8), code: None };
+            let payment = Payment::of(Address::ZERO, &observed, Some(&effect), None).unwrap();
+            let mut account = Some(Account { balance: U256::from(10), nonce: 7, ..Account::EMPTY });
+            payment.apply_to(&mut account);
+            account.map(|account| (account.balance, account.nonce))
+        };
+        assert_eq!(applied(BalanceEffect::Subtract(U256::from(3))), Some((U256::from(7), 8)));
+        assert_eq!(applied(BalanceEffect::Add(U256::from(3))), Some((U256::from(13), 8)));
+        assert_eq!(applied(BalanceEffect::Keep), Some((U256::from(10), 8)));
+    }
+
+    #[test]
     fn a_transfer_consists_of_small_payments() {
         let plain = AccountObservation {
             balance: Bounds { at_least: U256::from(21_005), ..Bounds::<U256>::BELOW_OVERFLOW },
