@@ -101,6 +101,24 @@ fn a_callback_can_use_the_pool_that_the_engine_uses() {
 }
 
 #[test]
+fn a_callback_that_yields_to_the_pool_does_not_start_a_helper_of_its_own_block() {
+    in_time(|| {
+        let (base, block) = block(60);
+        let expected = expected(&base, &block);
+        let pool = pool(1);
+        let engine = engine_in(&pool, 2);
+        let outcome = pool.install(|| {
+            engine.execute_with(&base, &block, |_| {
+                // The only thread of the pool takes the job of the helper, which would wait for this block.
+                rayon::yield_now();
+                ControlFlow::Continue(())
+            })
+        });
+        assert_eq!(outcome.unwrap(), expected);
+    });
+}
+
+#[test]
 fn a_callback_can_execute_another_block() {
     in_time(|| {
         let (base, block) = block(20);
