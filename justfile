@@ -36,6 +36,10 @@ suites *name:
 model:
     cargo test --locked -p blockloom-engine --features shuttle --lib toy::
 
+# Plants faults one at a time, all or those with the argument in their name, file or test: a test must find each.
+faults *pattern:
+    BLOCKLOOM_FAULTS="$*" cargo test --locked -p blockloom-fuzz --test it planted:: -- --include-ignored --nocapture
+
 # Runs the tests that take too long for every change.
 sweep:
     .ci/sweep

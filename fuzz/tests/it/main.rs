@@ -6,6 +6,7 @@ mod access_lists;
 mod faults;
 mod generator;
 mod parallel;
+mod planted;
 mod sequential;
 mod specification;
 mod tries;
