@@ -139,7 +139,7 @@ pub(super) struct Misbehaviour {
 }
 
 /// How a worker starts its first run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum WorkerStart {
     Works,
     /// It panics with [`LOST_WORKER`], and its thread is lost for the block.
@@ -166,9 +166,10 @@ impl<'m> ToySpeculator<'m> {
         base: &'m MemoryStore,
         misbehaviour: Misbehaviour,
     ) -> Self {
-        #[cfg(feature = "shuttle")]
-        if misbehaviour.start == WorkerStart::Panics {
-            std::panic::resume_unwind(Box::new(LOST_WORKER));
+        match misbehaviour.start {
+            WorkerStart::Works => {}
+            #[cfg(feature = "shuttle")]
+            WorkerStart::Panics => std::panic::resume_unwind(Box::new(LOST_WORKER)),
         }
         Self { toy, view: View::new(memory, base), misbehaviour, has_panicked: false }
     }
