@@ -4,7 +4,7 @@ use std::{ops::ControlFlow, sync::Arc, sync::mpsc, thread, time::Duration};
 
 use alloy_consensus::Header;
 use alloy_hardforks::EthereumHardfork;
-use alloy_primitives::{Address, TxKind, U256, keccak256};
+use alloy_primitives::{Address, TxKind, U256, bytes, keccak256};
 use blockloom_engine::{Block, Config, Engine, Outcome, Rules, TestMode, Transaction, Workers};
 use blockloom_state::{Allocation, MemoryStore};
 use rayon::prelude::*;
@@ -115,6 +115,39 @@ fn a_callback_that_yields_to_the_pool_does_not_start_a_helper_of_its_own_block()
             })
         });
         assert_eq!(outcome.unwrap(), expected);
+    });
+}
+
+#[test]
+fn a_block_finds_nothing_of_the_last_block_of_its_engine() {
+    in_time(|| {
+        let (mut base, mut block) = block(100);
+        // It logs its slot 0: PUSH1 0, SLOAD, PUSH1 0, MSTORE, PUSH1 32, PUSH1 0, LOG0.
+        let contract = Allocation { code: bytes!("60005460005260206000a0"), ..Allocation::default() };
+        for transaction in &mut block.transactions {
+            transaction.env.gas_limit = 100_000;
+            transaction.env.kind = TxKind::Call(address(100));
+        }
+        let pool = pool(1);
+        let engine = engine_in(&pool, 2);
+        let mut blocks_with_a_helper = 0;
+        for number in 1.. {
+            let storage = [(U256::ZERO, U256::from(number))].into();
+            base.insert(address(100), Allocation { storage, ..contract.clone() });
+            let outcome = engine.execute_with(&base, &block, |_| {
+                // The helper gets ahead.
+                thread::sleep(Duration::from_micros(20));
+                ControlFlow::Continue(())
+            });
+            let outcome = outcome.unwrap();
+            assert_eq!(outcome, expected(&base, &block), "block {number}");
+            blocks_with_a_helper += u64::from(outcome.statistics.committed > 0);
+            if blocks_with_a_helper == 5 {
+                break;
+            }
+            // The only thread of the pool has prepared the memory for the next block when it takes this job.
+            pool.install(|| ());
+        }
     });
 }
 
