@@ -8,14 +8,11 @@ use alloy_evm::FromRecoveredTx;
 use alloy_primitives::Address;
 use blockloom_engine::{Block, SignedTransaction, Transaction};
 use blockloom_state::MemoryStore;
-use revm::{
-    Context, DatabaseRef, ExecuteCommitEvm, MainBuilder, MainContext, MainnetEvm, context::TxEnv,
-    database::CacheDB, handler::MainnetContext, state::AccountInfo,
-};
+use revm::{DatabaseRef, context::TxEnv, state::AccountInfo};
 
 use crate::{
     actors::{UNFUNDED, sender},
-    oracle::cfg,
+    oracle::CheckedEvm,
     plan::{Amount, Binding, Delegation, Flaw, Form, Gas, Plan, To},
     program::word,
     sign::{Resolved, sign},
@@ -28,7 +25,7 @@ const MINIMUM_BALANCE: u64 = 10_000_000;
 
 /// A block that is being generated.
 pub(crate) struct DryRun<'a> {
-    evm: MainnetEvm<MainnetContext<CacheDB<&'a MemoryStore>>>,
+    evm: CheckedEvm<'a>,
     block: Block,
     signed: Vec<SignedTransaction>,
     gas_left: u64,
@@ -45,11 +42,7 @@ enum Verdict {
 impl<'a> DryRun<'a> {
     /// Starts a block.
     pub(crate) fn new(base: &'a MemoryStore, block: Block) -> Self {
-        let evm = Context::mainnet()
-            .with_cfg(cfg(&block))
-            .with_block(block.env.clone())
-            .with_db(CacheDB::new(base))
-            .build_mainnet();
+        let evm = CheckedEvm::new(base, &block);
         let gas_left = block.env.gas_limit;
         let blob_gas_left = block.rules.blobs.map_or(0, |blobs| blobs.max_blob_gas_per_block());
         Self { evm, block, signed: Vec::new(), gas_left, blob_gas_left }
@@ -115,7 +108,7 @@ impl<'a> DryRun<'a> {
     }
 
     fn account(&self, address: Address) -> AccountInfo {
-        let account = self.evm.ctx.journaled_state.database.basic_ref(address);
+        let account = self.evm.state().basic_ref(address);
         account.expect("a store in memory answers").unwrap_or_default()
     }
 
@@ -124,7 +117,7 @@ impl<'a> DryRun<'a> {
         if transaction.gas_limit > self.gas_left || blob_gas > self.blob_gas_left {
             return Verdict::Invalid;
         }
-        let Ok(result) = self.evm.transact_commit(transaction.clone()) else { return Verdict::Invalid };
+        let Ok(result) = self.evm.transact(transaction.clone()) else { return Verdict::Invalid };
         self.gas_left -= result.tx_gas_used();
         self.blob_gas_left -= blob_gas;
         Verdict::Valid

@@ -19,6 +19,7 @@ mod plan;
 mod program;
 mod run_counts;
 mod sign;
+mod storage_check;
 pub mod suites;
 mod system;
 
@@ -31,3 +32,4 @@ pub use jittery_base::JitteryBase;
 pub use mutation::mutated;
 pub use oracle::bare_loop;
 pub use run_counts::RunCounts;
+pub use storage_check::{CacheContext, StorageCheck};
