@@ -7,7 +7,7 @@ use alloy_eips::eip2935::HISTORY_STORAGE_ADDRESS;
 use alloy_primitives::{Address, B256, keccak256};
 use blockloom_fixtures::compose::Signer;
 
-use crate::{act::Child, assemble::init_code, system::REQUEST_CONTRACTS};
+use crate::{act::Child, init_code::init_code, system::REQUEST_CONTRACTS};
 
 /// How many accounts send transactions. The last of them starts with no balance.
 pub(crate) const SENDERS: u8 = 5;

@@ -13,9 +13,10 @@ use proptest::prelude::*;
 use crate::{
     act::Act,
     actors::{ABSENT, CONTRACTS, PLAIN_COINBASE, RIPEMD, UNFUNDED, children, contract, sender},
-    assemble::{assemble, destructible_code},
+    assemble::assemble,
     choices::Choices,
     dry_run::DryRun,
+    init_code::destructible_code,
     plan::Plan,
     program::{NUMBER, SLOTS, blocks_with_hashes, create_known_child, program, word},
     sign::BASE_FEE,

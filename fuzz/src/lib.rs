@@ -12,6 +12,7 @@ mod block;
 mod choices;
 mod comparison;
 mod dry_run;
+mod init_code;
 mod jittery_base;
 mod mutation;
 mod oracle;
