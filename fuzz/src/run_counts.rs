@@ -1,7 +1,11 @@
 //! How often the transactions of a block run if it is executed with its own access list (EIP-7928).
 
 use alloy_hardforks::EthereumHardfork;
+use alloy_primitives::U256;
 use blockloom_engine::{Block, Outcome};
+
+/// From this value on a creation runs at the frontier.
+const HUGE: U256 = U256::from_limbs([0, 0, 0, 1 << 8]);
 
 /// The runs of a block that was executed with its own list. Each transaction runs once, except for
 /// causes that no list contains.
@@ -26,8 +30,14 @@ impl RunCounts {
             unlisted += statistics.stale_at_gate.existence;
         }
         // Whether an account without nonce and code has storage, and so blocks a creation (EIP-7610),
-        // is only looked up in the committed state.
-        if block.rules.storage_only.is_some() {
+        // is only looked up in the committed state. That a touch clears its storage is among no list's
+        // changes.
+        let has_storage_only = block.rules.storage_only.is_some();
+        if has_storage_only {
+            unlisted += statistics.stale_at_gate.slot;
+        }
+        // So is the balance of an address at which a contract is created with a huge value.
+        if has_storage_only || has_huge_balance(outcome) {
             unlisted += statistics.gave_up;
         }
         Self { needed, unlisted, wasted: statistics.incarnations.saturating_sub(needed + unlisted) }
@@ -42,4 +52,10 @@ impl RunCounts {
             wasted: self.wasted + other.wasted,
         }
     }
+}
+
+/// Whether a block changes an account that can give a huge value.
+fn has_huge_balance(outcome: &Outcome) -> bool {
+    let mut accounts = outcome.changes.accounts.values().filter_map(|change| change.account.before);
+    accounts.any(|before| before.balance >= HUGE)
 }
