@@ -2,11 +2,12 @@
 //! knows, so that programs under old forks do more than fail.
 
 use alloy_hardforks::EthereumHardfork::{self, *};
+use alloy_primitives::U256;
 use revm::bytecode::opcode::*;
 
 use crate::{
     act::{AccountOperand, Act, AfterCreate, Child, Reading},
-    init_code::{init_code, store_in_memory},
+    init_code::{EXHAUST, init_code, return_zeros_after, store_in_memory},
 };
 
 /// Opcodes that a later fork introduced, that fork, and an older opcode with as many operands.
@@ -23,6 +24,11 @@ const SINCE: [(u8, EthereumHardfork, u8); 11] = [
     (TSTORE, Cancun, SSTORE),
     (DELEGATECALL, Homestead, INVALID),
 ];
+
+/// Whether a fork knows CREATE2. Otherwise programs use CREATE.
+pub(crate) fn has_create2(fork: EthereumHardfork) -> bool {
+    fork >= Petersburg
+}
 
 /// The bytecode of a program under a fork.
 pub(crate) fn assemble(program: &[Act], fork: EthereumHardfork) -> Vec<u8> {
@@ -76,6 +82,8 @@ impl Assembler {
                 self.code.extend([PUSH1, 0, PUSH1, 0, revert]);
             }
             Act::Burn => self.code.push(INVALID),
+            Act::Return { first, length } => self.code.extend(return_zeros_after(*first, *length)),
+            Act::Exhaust => self.code.extend(EXHAUST),
         }
     }
 
@@ -95,6 +103,14 @@ impl Assembler {
         }
     }
 
+    /// Pushes a number, with an opcode that is as short as possible.
+    fn number(&mut self, number: U256) {
+        let length = number.byte_len().max(1);
+        self.code.push(PUSH1 + (length - 1) as u8);
+        self.code.extend(&number.to_be_bytes::<32>()[32 - length..]);
+    }
+
+    /// Pushes a reading.
     fn read(&mut self, reading: &Reading) {
         let opcode = match reading {
             Reading::Plain(opcode) => opcode,
@@ -107,32 +123,46 @@ impl Assembler {
                 self.account(operand);
                 opcode
             }
+            Reading::Answer { of, input } => {
+                self.code.extend([PUSH1, *input, PUSH1, 0, MSTORE]);
+                self.code.extend([PUSH1, 32, PUSH1, 0, PUSH1, 32, PUSH1, 0, PUSH1, 0]);
+                self.account(of);
+                self.gas(40_000);
+                self.code.extend([CALL, POP, PUSH1, 0, MLOAD]);
+                return;
+            }
         };
         self.code.push(self.known(*opcode));
     }
 
-    fn call(&mut self, opcode: u8, callee: &AccountOperand, value: u8, gas: u32) {
+    fn call(&mut self, opcode: u8, callee: &AccountOperand, value: U256, gas: u32) {
         self.code.extend([PUSH1, 0, PUSH1, 0, PUSH1, 0, PUSH1, 0]);
         if matches!(opcode, CALL | CALLCODE) {
-            self.code.extend([PUSH1, value]);
+            self.number(value);
         }
         self.account(callee);
-        // Before EIP-150, a call that asks for more gas than is left fails its caller.
-        let gas = if self.fork < Tangerine { gas.min(4_000) } else { gas };
-        self.code.push(PUSH4);
-        self.code.extend(gas.to_be_bytes());
+        self.gas(gas);
         let opcode = self.known(opcode);
         self.code.extend([opcode, POP]);
     }
 
-    fn create(&mut self, child: Child, salt: Option<u8>, value: u8, after: AfterCreate) {
+    /// Pushes the gas of a call. Before EIP-150, a call that asks for more gas than is left fails its caller.
+    fn gas(&mut self, gas: u32) {
+        let gas = if self.fork < Tangerine { gas.min(4_000) } else { gas };
+        self.code.push(PUSH4);
+        self.code.extend(gas.to_be_bytes());
+    }
+
+    fn create(&mut self, child: Child, salt: Option<u8>, value: U256, after: AfterCreate) {
         let init = init_code(child);
         store_in_memory(&mut self.code, &init);
-        let salt = salt.filter(|_| self.fork >= Petersburg);
+        let salt = salt.filter(|_| has_create2(self.fork));
         if let Some(salt) = salt {
             self.code.extend([PUSH1, salt]);
         }
-        self.code.extend([PUSH1, init.len() as u8, PUSH1, 0, PUSH1, value]);
+        let length = u8::try_from(init.len()).expect("init codes are short");
+        self.code.extend([PUSH1, length, PUSH1, 0]);
+        self.number(value);
         self.code.push(if salt.is_some() { CREATE2 } else { CREATE });
         if after == AfterCreate::Pay {
             // On the stack, the new address is below the two empty ranges and the value.

@@ -1,26 +1,28 @@
 //! Hostile blocks: few accounts, and transactions that use them in ways that make execution hard.
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 use alloy_consensus::{BlockBody, Header};
 use alloy_eips::eip4895::Withdrawal;
 use alloy_hardforks::EthereumHardfork::{self, *};
-use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+use alloy_primitives::{Address, Bytes, U256, keccak256, map::AddressSet};
 use blockloom_engine::{Block, Rules, SignedBlock};
 use blockloom_state::{Allocation, MemoryStore};
 use proptest::prelude::*;
 
 use crate::{
-    act::Act,
+    act::NUMBER,
     actors::{ABSENT, CONTRACTS, PLAIN_COINBASE, RIPEMD, UNFUNDED, children, contract, sender},
     assemble::assemble,
     choices::Choices,
     dry_run::DryRun,
     init_code::destructible_code,
     plan::Plan,
-    program::{NUMBER, SLOTS, blocks_with_hashes, create_known_child, program, word},
+    program::{blocks_with_hashes, huge_balance, program, word},
+    scene::Scene,
     sign::BASE_FEE,
     system,
+    theme::Theme,
 };
 
 /// The forks that change execution, up to Osaka.
@@ -86,8 +88,7 @@ pub fn hostile_block_of(forks: &[EthereumHardfork], bytes: &[u8]) -> HostileBloc
         let mut choices = chunks.next().unwrap_or(Choices::new(&[]));
         builder.insert_contract(number, &mut choices);
     }
-    let plans = chunks.take(MAX_TRANSACTIONS).map(|mut choices| builder.restrict(Plan::new(&mut choices)));
-    let plans: Vec<_> = plans.collect();
+    let plans: Vec<_> = chunks.take(MAX_TRANSACTIONS).map(|mut choices| builder.plan(&mut choices)).collect();
     builder.build(&plans)
 }
 
@@ -96,6 +97,7 @@ struct BlockBuilder {
     base: MemoryStore,
     header: Header,
     rules: Rules,
+    scene: Scene,
     /// How many of the senders send transactions.
     senders: u8,
     /// Which of the contracts transactions call directly.
@@ -104,16 +106,20 @@ struct BlockBuilder {
 
 impl BlockBuilder {
     fn new(fork: EthereumHardfork, choices: &mut Choices<'_>) -> Self {
-        let header = header(fork, coinbase(choices), choices.of(&[30_000_000, 30_000_000, 3_000_000]));
+        let scene = Scene::new(fork, choices);
+        let hashes = choices.below(8);
+        let hash = |number: u64| keccak256([&[hashes], &number.to_be_bytes()[..]].concat());
+        let mut header = header(fork, coinbase(choices), choices.of(&[30_000_000, 30_000_000, 3_000_000]));
+        header.parent_hash = hash(header.number - 1);
         let mut base = MemoryStore::from_genesis(system::contracts(fork));
         for number in blocks_with_hashes() {
-            base.set_block_hash(number, Some(keccak256(B256::with_last_byte(number as u8))));
+            base.set_block_hash(number, Some(hash(number)));
         }
-        base.set_block_hash(header.number - 1, Some(header.parent_hash));
         let mut builder = Self {
             base,
             header,
             rules: Rules::mainnet(fork),
+            scene,
             senders: choices.of(&[UNFUNDED + 1, UNFUNDED + 1, 2, 1]),
             contracts: choices.of(&[0..CONTRACTS, 0..CONTRACTS, 1..3, 0..1, 0..1, 2..3]),
         };
@@ -122,10 +128,16 @@ impl BlockBuilder {
     }
 
     fn insert_accounts(&mut self, choices: &mut Choices<'_>) {
-        let balances = [1_000_000_000_000_000, 1_000_000_000_000_000, 1_000_000_000_000_000, 30_000_000];
+        let rich = word(1_000_000_000_000_000);
         for number in 0..UNFUNDED {
-            let balance = word(choices.of(&balances));
-            self.base.insert(sender(number), Allocation { balance, ..Allocation::default() });
+            let balance = match self.scene.theme {
+                Theme::Huge => huge_balance(choices).saturating_add(rich),
+                _ => choices.of(&[rich, rich, rich, word(30_000_000)]),
+            };
+            // One more transaction brings the nonce to its maximum.
+            let is_last = number == 2 && self.scene.theme == Theme::Creations && choices.one_in(3);
+            let nonce = if is_last { u64::MAX - 1 } else { 0 };
+            self.base.insert(sender(number), Allocation { balance, nonce, ..Allocation::default() });
         }
         // There are no empty accounts from the Merge on (EIP-7523).
         for address in [RIPEMD, ABSENT, PLAIN_COINBASE] {
@@ -135,45 +147,46 @@ impl BlockBuilder {
         }
         for address in [children()[0], children()[3]] {
             if choices.below(2) == 1 {
-                self.insert_code(address, destructible_code());
+                self.insert_code(address, 1, word(5), destructible_code());
             }
+        }
+        for (address, allocation) in self.scene.occupants(choices) {
+            self.base.insert(address, allocation);
         }
         if choices.below(2) == 1 && self.rules.fork >= Prague {
             let delegation = [&[0xef, 0x01, 0x00], contract(1).as_slice()].concat();
-            let balance = word(1_000_000_000_000_000);
             let code = Bytes::from(delegation);
-            self.base.insert(sender(1), Allocation { balance, nonce: 1, code, ..Allocation::default() });
+            self.base
+                .insert(sender(1), Allocation { balance: rich, nonce: 1, code, ..Allocation::default() });
         }
     }
 
     /// Inserts a contract. The first two are the parents of the known children and usually create
-    /// them; the others usually count.
+    /// them; the others usually do what the block is about.
     fn insert_contract(&mut self, number: u8, choices: &mut Choices<'_>) {
-        let mut acts: Vec<Act> = Vec::new();
-        if choices.below(4) > 0 {
-            let is_parent = number < 2;
-            acts.push(if is_parent {
-                create_known_child(choices)
-            } else {
-                Act::Increment { slot: number % SLOTS, by: 1 }
-            });
-        }
-        acts.extend(program(choices));
-        self.insert_code(contract(number), assemble(&acts, self.rules.fork));
+        let mut acts = self.scene.first_acts(number, choices);
+        let (nonce, balance) = match self.scene.theme {
+            Theme::Creations => (choices.of(&[1, 1, 1, u64::MAX - 1, u64::MAX]), word(5)),
+            Theme::Huge => (1, huge_balance(choices)),
+            _ => (1, word(5)),
+        };
+        acts.extend(program(choices).into_iter().take(self.scene.most_other_acts(number)));
+        self.insert_code(contract(number), nonce, balance, assemble(&acts, self.rules.fork));
     }
 
-    fn insert_code(&mut self, address: Address, code: Vec<u8>) {
+    fn insert_code(&mut self, address: Address, nonce: u64, balance: U256, code: Vec<u8>) {
         let storage = [(word(0), word(1)), (word(1), word(2))].into();
-        let allocation = Allocation { balance: word(5), nonce: 1, code: code.into(), storage };
-        self.base.insert(address, allocation);
+        self.base.insert(address, Allocation { balance, nonce, code: code.into(), storage });
     }
 
-    /// The plan with only the senders and contracts of this block.
-    fn restrict(&self, plan: Plan) -> Plan {
-        plan.restricted_to(self.senders, &self.contracts)
+    /// A plan with only the senders and contracts of this block.
+    fn plan(&self, choices: &mut Choices<'_>) -> Plan {
+        Plan::new(&self.scene, choices).restricted_to(self.senders, &self.contracts)
     }
 
-    fn build(self, plans: &[Plan]) -> HostileBlock {
+    fn build(mut self, plans: &[Plan]) -> HostileBlock {
+        let storage_only: AddressSet = self.base.storage_only().collect();
+        self.rules.storage_only = (!storage_only.is_empty()).then(|| Arc::new(storage_only));
         let mut block = Block::without_body(self.rules, &self.header);
         if block.withdrawals.is_some() {
             block.withdrawals = Some(withdrawals(self.header.beneficiary));
@@ -203,7 +216,6 @@ fn coinbase(choices: &mut Choices<'_>) -> Address {
 
 fn header(fork: EthereumHardfork, beneficiary: Address, gas_limit: u64) -> Header {
     Header {
-        parent_hash: keccak256("parent"),
         number: NUMBER.into(),
         timestamp: 1_000_000,
         beneficiary,

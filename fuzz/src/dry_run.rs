@@ -5,15 +5,16 @@
 
 use alloy_eips::eip4844::DATA_GAS_PER_BLOB;
 use alloy_evm::FromRecoveredTx;
-use alloy_primitives::Address;
+use alloy_primitives::{Address, U256};
 use blockloom_engine::{Block, SignedTransaction, Transaction};
 use blockloom_state::MemoryStore;
 use revm::{DatabaseRef, context::TxEnv, state::AccountInfo};
 
 use crate::{
     actors::{UNFUNDED, sender},
+    message::{Amount, To},
     oracle::CheckedEvm,
-    plan::{Amount, Binding, Delegation, Flaw, Form, Gas, Plan, To},
+    plan::{Binding, Delegation, Flaw, Form, Gas, Plan},
     program::word,
     sign::{Resolved, sign},
 };
@@ -81,13 +82,15 @@ impl<'a> DryRun<'a> {
         let value = match plan.amount {
             Amount::Wei(wei) => word(wei.into()),
             Amount::Funding => word(FUNDING),
+            Amount::Huge(value) => value,
         };
         let resolved = Resolved { nonce, gas_limit, value };
         match plan.flaw {
             None => resolved,
-            Some(Flaw::NonceAhead) => Resolved { nonce: nonce + 1, ..resolved },
+            Some(Flaw::NonceAhead) => Resolved { nonce: nonce.saturating_add(1), ..resolved },
             Some(Flaw::NonceBehind) => Resolved { nonce: nonce.saturating_sub(1), ..resolved },
-            Some(Flaw::AboveBalance) => Resolved { value: balance + word(1), ..resolved },
+            Some(Flaw::AboveBalance) => Resolved { value: balance.saturating_add(word(1)), ..resolved },
+            Some(Flaw::AboveEveryBalance) => Resolved { value: U256::MAX, ..resolved },
             Some(Flaw::AboveBlock) => Resolved { gas_limit: self.gas_left + 1, ..resolved },
             Some(Flaw::BelowIntrinsicGas) => Resolved { gas_limit: 20_000, ..resolved },
         }
@@ -103,7 +106,7 @@ impl<'a> DryRun<'a> {
             if matches!(delegation.binding, Binding::ThisChain | Binding::AnyChain) {
                 incremented.push(authority);
             }
-            self.account(sender(authority)).nonce + times
+            self.account(sender(authority)).nonce.saturating_add(times)
         }
     }
 

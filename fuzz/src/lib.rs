@@ -14,15 +14,19 @@ mod comparison;
 mod dry_run;
 mod init_code;
 mod jittery_base;
+mod message;
 mod mutation;
+mod occupant;
 mod oracle;
 mod plan;
 mod program;
 mod run_counts;
+mod scene;
 mod sign;
 mod storage_check;
 pub mod suites;
 mod system;
+mod theme;
 
 pub use block::{FORKS, HostileBlock, hostile_block, hostile_block_of};
 pub use comparison::{

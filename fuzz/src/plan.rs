@@ -5,11 +5,11 @@ use std::ops::Range;
 use alloy_primitives::Address;
 
 use crate::{
-    act::Act,
-    actors::{AUTHORITIES, CONTRACTS, SENDERS, all_actors, children, contract, sender},
+    actors::{AUTHORITIES, CONTRACTS, SENDERS, all_actors, contract},
     choices::Choices,
-    program::{SLOTS, program},
-    system::REQUEST_CONTRACTS,
+    message::{Amount, Message, To},
+    program::SLOTS,
+    scene::Scene,
 };
 
 /// The plan of a transaction.
@@ -29,25 +29,6 @@ pub(crate) struct Plan {
     pub(crate) access: Vec<(Address, u8)>,
     /// A deliberate error that makes it invalid.
     pub(crate) flaw: Option<Flaw>,
-}
-
-/// What a transaction calls or creates.
-#[derive(Clone, Debug)]
-pub(crate) enum To {
-    /// Calls one of the contracts that exist before the block.
-    Contract(u8),
-    /// Calls an account.
-    Account(Address),
-    /// Creates a contract with this init code.
-    Creation(Vec<Act>),
-}
-
-/// The value of a transaction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Amount {
-    Wei(u8),
-    /// Enough to send transactions.
-    Funding,
 }
 
 /// The gas limit of a transaction.
@@ -94,30 +75,42 @@ pub(crate) enum Flaw {
     NonceAhead,
     NonceBehind,
     AboveBalance,
+    /// The value and the gas together are more than a balance can be.
+    AboveEveryBalance,
     AboveBlock,
     BelowIntrinsicGas,
 }
 
 impl Flaw {
-    const ALL: [Self; 5] =
-        [Self::NonceAhead, Self::NonceBehind, Self::AboveBalance, Self::AboveBlock, Self::BelowIntrinsicGas];
+    const ALL: [Self; 6] = [
+        Self::NonceAhead,
+        Self::NonceBehind,
+        Self::AboveBalance,
+        Self::AboveBlock,
+        Self::BelowIntrinsicGas,
+        Self::AboveEveryBalance,
+    ];
 }
 
 impl Plan {
-    /// A plan for one transaction.
-    pub(crate) fn new(choices: &mut Choices<'_>) -> Self {
+    /// A plan for one transaction of a block with this scene.
+    pub(crate) fn new(scene: &Scene, choices: &mut Choices<'_>) -> Self {
+        let sender = choices.below(SENDERS);
+        let Message { to, amount, input_account } =
+            scene.message(choices).unwrap_or_else(|| Message::new(choices));
         Self {
-            sender: choices.below(SENDERS),
-            to: to(choices),
-            input_account: choices.of(all_actors()),
-            amount: if choices.one_in(9) { Amount::Funding } else { Amount::Wei(choices.below(3)) },
+            sender,
+            to,
+            input_account,
+            amount,
             gas: match choices.below(26) {
                 0..20 => Gas::Limit(400_000),
                 20..23 => Gas::Limit(90_000),
                 23..25 => Gas::Limit(21_000),
                 _ => Gas::RestOfBlock,
             },
-            tip: choices.of(&[0, 0, 1, 200]),
+            // The last two make init code that depends on GASPRICE end differently.
+            tip: choices.of(&[0, 0, 1, 40, 208]),
             form: form(choices),
             access: (0..choices.below(3)).map(|_| (choices.of(all_actors()), choices.below(SLOTS))).collect(),
             flaw: choices.one_in(50).then(|| choices.of(&Flaw::ALL)),
@@ -132,18 +125,6 @@ impl Plan {
             to => to,
         };
         Self { sender: self.sender % senders, to, ..self }
-    }
-}
-
-fn to(choices: &mut Choices<'_>) -> To {
-    match choices.below(21) {
-        0..9 => To::Contract(choices.below(CONTRACTS)),
-        9..12 => To::Account(choices.of(children())),
-        12 => To::Account(children()[0]),
-        13..17 => To::Account(sender(choices.below(AUTHORITIES))),
-        17 => To::Account(choices.of(all_actors())),
-        18 => To::Account(choices.of(&REQUEST_CONTRACTS)),
-        _ => To::Creation(program(choices)),
     }
 }
 

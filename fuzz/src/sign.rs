@@ -14,7 +14,8 @@ use blockloom_fixtures::compose::Unsigned;
 use crate::{
     actors::{contract, signer},
     assemble::assemble,
-    plan::{Binding, Delegation, Form, Plan, To},
+    message::To,
+    plan::{Binding, Delegation, Form, Plan},
     program::word,
 };
 
@@ -130,7 +131,7 @@ fn authorizations(
             Binding::ThisChain => (chain_id, nonce),
             Binding::AnyChain => (0, nonce),
             Binding::AnotherChain => (chain_id + 1, nonce),
-            Binding::AnotherNonce => (chain_id, nonce + 1),
+            Binding::AnotherNonce => (chain_id, nonce.wrapping_add(1)),
         };
         let authorization =
             Authorization { chain_id: U256::from(chain_id), address: delegation.target, nonce };
