@@ -44,6 +44,15 @@ faults *pattern:
 sweep:
     .ci/sweep
 
+# Runs the tests that guard what a block yields, without the suites: after a change in `state` or `engine`.
+quick:
+    cargo test --locked -p blockloom-state -p blockloom-engine --lib --test it
+    cargo test --locked -p blockloom-fuzz --test it
+
+# Runs mutation tests on the files that decide what a block yields, or on some: `just mutants FILE...`.
+mutants *files:
+    .ci/mutants "$@"
+
 # Replays the sample blocks and verifies them; takes files, folders and options of `replay`.
 replay *args:
     cargo run --release --locked -- replay "$@"
