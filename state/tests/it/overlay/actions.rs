@@ -12,8 +12,15 @@ use revm_state::{Account, AccountInfo, Bytecode, EvmStorageSlot, TransactionId};
 #[derive(Clone, Debug)]
 pub(crate) enum Action {
     Pay(u64),
+    /// The nonce grows, as if the account had sent a transaction or created a contract.
+    Count,
+    /// The code changes and the nonce grows, as with an EIP-7702 authorization. Code 0 is no code.
+    SetCode(u8),
     Write(Vec<(u8, u64)>),
-    Create { code: u8, slots: Vec<(u8, u64)> },
+    Create {
+        code: u8,
+        slots: Vec<(u8, u64)>,
+    },
     Destroy,
     Empty,
     Touch,
@@ -23,6 +30,8 @@ pub(crate) fn action() -> impl Strategy<Value = Action> {
     let slots = || prop::collection::vec((0..6u8, 0..4u64), 0..4);
     prop_oneof![
         (0..5u64).prop_map(Action::Pay),
+        Just(Action::Count),
+        (0..3u8).prop_map(Action::SetCode),
         slots().prop_map(Action::Write),
         (1..4u8, slots()).prop_map(|(code, slots)| Action::Create { code, slots }),
         Just(Action::Destroy),
@@ -31,8 +40,17 @@ pub(crate) fn action() -> impl Strategy<Value = Action> {
     ]
 }
 
-/// A state: the balance, code and slots of each account.
-pub(crate) type Model = BTreeMap<Address, (u64, u8, BTreeMap<u8, u64>)>;
+/// A state.
+pub(crate) type Model = BTreeMap<Address, AccountModel>;
+
+/// An account.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct AccountModel {
+    pub(crate) balance: u64,
+    pub(crate) nonce: u64,
+    pub(crate) code: u8,
+    pub(crate) slots: BTreeMap<u8, u64>,
+}
 
 pub(crate) fn address(byte: u8) -> Address {
     Address::with_last_byte(byte)
@@ -43,9 +61,14 @@ pub(crate) fn code(byte: u8) -> Bytes {
 }
 
 pub(crate) fn store(model: &Model) -> MemoryStore {
-    MemoryStore::from_genesis(model.iter().map(|(address, (balance, byte, slots))| {
-        let storage = slots.iter().map(|(key, value)| (U256::from(*key), U256::from(*value))).collect();
-        let allocation = Allocation { balance: U256::from(*balance), nonce: 0, code: code(*byte), storage };
+    MemoryStore::from_genesis(model.iter().map(|(address, account)| {
+        let storage = account.slots.iter().map(|(key, value)| (U256::from(*key), U256::from(*value)));
+        let allocation = Allocation {
+            balance: U256::from(account.balance),
+            nonce: account.nonce,
+            code: code(account.code),
+            storage: storage.collect(),
+        };
         (*address, allocation)
     }))
 }
@@ -62,15 +85,18 @@ pub(crate) fn apply_to_model(model: &mut Model, address: Address, action: &Actio
     };
     match action {
         Action::Pay(wei) => {
-            let account = model.entry(address).or_default();
-            account.0 += wei;
+            model.entry(address).or_default().balance += wei;
         }
-        Action::Write(slots) => write(&mut model.entry(address).or_default().2, slots),
+        Action::Count => model.entry(address).or_default().nonce += 1,
+        Action::SetCode(code) => {
+            let account = model.entry(address).or_default();
+            (account.nonce, account.code) = (account.nonce + 1, *code);
+        }
+        Action::Write(slots) => write(&mut model.entry(address).or_default().slots, slots),
         Action::Create { code, slots } => {
-            let mut new = BTreeMap::new();
-            write(&mut new, slots);
-            let balance = model.get(&address).map_or(0, |account| account.0);
-            model.insert(address, (balance, *code, new));
+            let account = model.entry(address).or_default();
+            (account.code, account.slots) = (*code, BTreeMap::new());
+            write(&mut account.slots, slots);
         }
         Action::Destroy | Action::Empty => {
             model.remove(&address);
@@ -78,7 +104,8 @@ pub(crate) fn apply_to_model(model: &mut Model, address: Address, action: &Actio
         Action::Touch => {}
     }
     // EIP-161: a touched empty account is removed.
-    if model.get(&address).is_some_and(|(balance, code, _)| *balance == 0 && *code == 0) {
+    let is_empty = |account: &AccountModel| (account.balance, account.nonce, account.code) == (0, 0, 0);
+    if model.get(&address).is_some_and(is_empty) {
         model.remove(&address);
     }
 }
@@ -101,6 +128,11 @@ pub(crate) fn touched<D: Database>(db: &mut D, address: Address, action: &Action
     };
     match action {
         Action::Pay(wei) => account.info.balance += U256::from(*wei),
+        Action::Count => account.info.nonce += 1,
+        Action::SetCode(byte) => {
+            account.info.nonce += 1;
+            account.info.set_code(Bytecode::new_legacy(code(*byte)));
+        }
         Action::Write(slots) => write(&mut account, slots, false),
         Action::Create { code: byte, slots } => {
             account.mark_created();
@@ -119,5 +151,8 @@ pub(crate) fn touched<D: Database>(db: &mut D, address: Address, action: &Action
 /// The genesis state.
 pub(crate) fn genesis() -> impl Strategy<Value = Model> {
     let slots = prop::collection::btree_map(0..6u8, 1..4u64, 0..4);
-    prop::collection::btree_map((0..4u8).prop_map(address), (1..5u64, 0..3u8, slots), 0..4)
+    let account = (1..5u64, 0..2u64, 0..3u8, slots);
+    let account =
+        account.prop_map(|(balance, nonce, code, slots)| AccountModel { balance, nonce, code, slots });
+    prop::collection::btree_map((0..4u8).prop_map(address), account, 0..4)
 }

@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use revm_database_interface::{Database, DatabaseRef};
 use revm_state::{Account, AccountId, AccountInfo, Bytecode};
 
-use actions::{Action, Model, action, address, apply_to_model, genesis, store, touched};
+use actions::{AccountModel, Action, Model, action, address, apply_to_model, code, genesis, store, touched};
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
@@ -105,8 +105,9 @@ impl DatabaseRef for IdBase {
 
 #[test]
 fn a_base_can_assign_account_ids_and_report_zero_for_no_code() {
-    let model =
-        Model::from([(address(1), (5, 0, BTreeMap::from([(1, 9)]))), (address(2), (7, 1, BTreeMap::new()))]);
+    let owner = AccountModel { balance: 5, slots: BTreeMap::from([(1, 9)]), ..AccountModel::default() };
+    let contract = AccountModel { balance: 7, code: 1, ..AccountModel::default() };
+    let model = Model::from([(address(1), owner), (address(2), contract)]);
     let base = IdBase(store(&model));
     let mut overlay = Overlay::new(&base);
     let info = overlay.basic(address(1)).unwrap().unwrap();
@@ -122,4 +123,15 @@ fn a_base_can_assign_account_ids_and_report_zero_for_no_code() {
     overlay.commit_touched(&mut [(address(1), account)].into_iter().collect());
     let changes = overlay.into_changes();
     assert_eq!(changes.accounts.keys().collect::<Vec<_>>(), [&address(1)]);
+}
+
+#[test]
+fn a_code_is_found_by_its_hash() {
+    let contract = AccountModel { code: 1, ..AccountModel::default() };
+    let base = store(&Model::from([(address(1), contract)]));
+    let hash = base.basic_ref(address(1)).unwrap().unwrap().code_hash;
+    let mut overlay = Overlay::new(&base);
+    for _ in 0..2 {
+        assert_eq!(overlay.code_by_hash(hash).unwrap().original_bytes(), code(1));
+    }
 }

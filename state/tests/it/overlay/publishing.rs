@@ -4,15 +4,18 @@ use std::collections::BTreeSet;
 
 use alloy_primitives::{Address, U256};
 use blockloom_state::{
-    CachedBase, Incarnation, Memory, MemoryStore, Overlay, Portion, Publication, Record, Sender, TxIndex,
-    Version, View, Visibility, Writer, sync::AtomicBool,
+    BalanceEffect, CachedBase, Incarnation, Memory, MemoryStore, Overlay, Portion, Publication, Record,
+    Sender, TxIndex, Version, View, Visibility, Writer, sync::AtomicBool,
 };
 use proptest::prelude::*;
 use revm_database_interface::Database;
+use revm_state::AccountInfo;
 
-use super::actions::{Action, Model, action, address, apply_to_model, genesis, store, touched};
+use super::actions::{AccountModel, Action, Model, action, address, apply_to_model, genesis, store, touched};
 
 const COINBASE: Address = Address::repeat_byte(0xfe);
+/// A sender without actions: a run sees its sender with the nonce of the transaction.
+const OTHER: Sender = Sender { address: Address::repeat_byte(0xfd), nonce: 0, cost: U256::ZERO };
 
 /// A transaction, the way it is committed, and the effects that are published after it.
 #[derive(Clone, Debug)]
@@ -59,7 +62,7 @@ fn memory() -> Memory {
 fn recorded(state: &MemoryStore, index: TxIndex, address: Address, action: &Action) -> Record {
     let (memory, is_stale) = (memory(), AtomicBool::new(false));
     let mut view = View::new(&memory, state);
-    view.begin(index, Sender::default(), &is_stale);
+    view.begin(index, OTHER, &is_stale);
     let account = touched(&mut view, address, action);
     let mut record = Record::default();
     view.finish(&mut [(address, account)].into_iter().collect(), &mut record).unwrap();
@@ -100,7 +103,8 @@ fn commit_and_publish(base: &MemoryStore, model: &mut Model, steps: &[Step]) -> 
                 overlay.commit_record(&record);
             }
         }
-        if matches!(action, Action::Pay(_)) {
+        let has_no_code = model.get(&address).is_none_or(|account| account.code == 0);
+        if matches!(action, Action::Pay(_)) && has_no_code {
             paid.insert(address);
         }
         apply_to_model(model, address, action);
@@ -112,11 +116,12 @@ fn commit_and_publish(base: &MemoryStore, model: &mut Model, steps: &[Step]) -> 
     while !publish(&mut overlay, &memory, last, Portion::RecentAndWithheld).accounts.is_empty() {}
     let is_stale = AtomicBool::new(false);
     let mut view = View::new(&memory, base);
-    view.begin(TxIndex::new(steps.len() + 1), Sender::default(), &is_stale);
+    view.begin(TxIndex::new(steps.len() + 1), OTHER, &is_stale);
     compare(&mut view, &mut overlay, &paid)
 }
 
-/// Compares a view of the published effects with the committed state. `paid` accounts received payments.
+/// Compares a view of the published effects with the committed state. `paid` accounts received payments while they
+/// had no code.
 fn compare(
     view: &mut impl Database<Error: std::fmt::Debug>,
     overlay: &mut Overlay<&MemoryStore>,
@@ -124,9 +129,9 @@ fn compare(
 ) -> Result<(), TestCaseError> {
     for address in (0..5).map(address) {
         let [published, committed] = [view.basic(address).unwrap(), overlay.basic(address).unwrap()];
-        let code = |info: &Option<revm_state::AccountInfo>| info.as_ref().map(|info| info.code_hash);
+        let parts = |info: &Option<AccountInfo>| info.as_ref().map(|info| (info.code_hash, info.nonce));
         if committed.as_ref().is_some_and(|info| !info.is_empty_code_hash()) {
-            prop_assert_eq!(code(&published), code(&committed));
+            prop_assert_eq!(parts(&published), parts(&committed));
             // Payments to accounts without code are not published.
             if !paid.contains(&address) {
                 prop_assert_eq!(published.map(|info| info.balance), committed.map(|info| info.balance));
@@ -168,9 +173,29 @@ fn with_writes(base: &MemoryStore, writes: u64, mode: Publication) -> Overlay<&M
     overlay
 }
 
+/// A contract with 1 wei.
+fn contract() -> Model {
+    [(address(1), AccountModel { balance: 1, code: 1, ..AccountModel::default() })].into()
+}
+
+#[test]
+fn a_withheld_change_is_published_with_the_next_recent_change_of_its_account() {
+    let base = store(&contract());
+    let mut overlay = Overlay::new(&base);
+    for mode in [Publication::OnMiss, Publication::Immediate, Publication::Immediate] {
+        overlay.set_publication(mode);
+        let account = touched(&mut overlay, address(1), &Action::Pay(1));
+        overlay.commit_touched(&mut [(address(1), account)].into_iter().collect());
+    }
+    let effects = publish(&mut overlay, &memory(), TxIndex::new(0), Portion::Recent);
+    let balances: Vec<_> =
+        effects.accounts.iter().map(|account| account.effect.as_ref().unwrap().balance).collect();
+    assert_eq!(balances, [BalanceEffect::Set(U256::from(4))]);
+}
+
 #[test]
 fn deferred_effects_are_published_in_growing_portions_and_only_on_request() {
-    let base = store(&[(address(1), (1, 1, Default::default()))].into());
+    let base = store(&contract());
     let published = |overlay: &mut Overlay<&MemoryStore>, share| {
         publish(overlay, &memory(), TxIndex::new(0), share).writes.len()
     };
@@ -241,12 +266,10 @@ fn commit_and_join(
     memory.publish(Writer::Opening, &effects, None, &mut Vec::new());
     let is_stale = AtomicBool::new(false);
     let mut view = View::new(&memory, base);
-    view.begin(TxIndex::new(actions.len()), Sender::default(), &is_stale);
+    view.begin(TxIndex::new(actions.len()), OTHER, &is_stale);
     for address in (0..5).map(address) {
         let [viewed, committed] = [view.basic(address).unwrap(), overlay.basic(address).unwrap()];
-        let parts = |info: Option<revm_state::AccountInfo>| {
-            info.map(|info| (info.code_hash, info.nonce, info.balance))
-        };
+        let parts = |info: Option<AccountInfo>| info.map(|info| (info.code_hash, info.nonce, info.balance));
         if committed.as_ref().is_some_and(|info| !info.is_empty_code_hash()) {
             prop_assert_eq!(parts(viewed), parts(committed));
         } else {
