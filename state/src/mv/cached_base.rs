@@ -110,9 +110,12 @@ mod tests {
     };
 
     const CONTRACT: Address = Address::with_last_byte(1);
+    const LIBRARY: Address = Address::with_last_byte(2);
     const KEY: U256 = U256::ZERO;
+    /// The id that the store gives to every account.
+    const BASE_ID: usize = 77;
 
-    /// A store that counts its reads.
+    /// A store that counts its reads, and gives ids.
     struct CountedStore {
         store: MemoryStore,
         reads: AtomicUsize,
@@ -122,7 +125,9 @@ mod tests {
         fn new() -> Self {
             let storage = [(KEY, U256::from(7))].into();
             let contract = Allocation { nonce: 1, storage, ..Allocation::default() };
-            Self { store: MemoryStore::from_genesis([(CONTRACT, contract)]), reads: AtomicUsize::new(0) }
+            let library = Allocation { code: vec![0u8].into(), ..Allocation::default() };
+            let store = MemoryStore::from_genesis([(CONTRACT, contract), (LIBRARY, library)]);
+            Self { store, reads: AtomicUsize::new(0) }
         }
 
         fn count(&self) -> &MemoryStore {
@@ -135,7 +140,8 @@ mod tests {
         type Error = MissingCode;
 
         fn basic_ref(&self, address: Address) -> Result<Option<AccountInfo>, MissingCode> {
-            self.count().basic_ref(address)
+            let info = self.count().basic_ref(address)?;
+            Ok(info.map(|info| AccountInfo { account_id: AccountId::new(BASE_ID), ..info }))
         }
 
         fn code_by_hash_ref(&self, hash: B256) -> Result<Bytecode, MissingCode> {
@@ -236,6 +242,33 @@ mod tests {
                 assert_eq!(read.id.is_some(), cached_accounts == CachedAccounts::All);
             }
             assert_eq!(base.reads.into_inner(), reads);
+        }
+    }
+
+    #[test]
+    fn an_account_has_the_id_of_the_memory_and_that_of_the_base_only_without_a_memory() {
+        let (base, memory) = (CountedStore::new(), Memory::default());
+        let id_of = |cached: &CachedBase<'_, CountedStore>, address| {
+            cached.basic_ref(address).unwrap().unwrap().account_id.map(AccountId::get)
+        };
+        let mut cached = CachedBase::alone(&base);
+        assert_eq!(id_of(&cached, CONTRACT), Some(BASE_ID));
+        cached.join_memory(&memory);
+        let known = memory.prefetch_account(&base, LIBRARY).unwrap().id.unwrap();
+        assert_eq!(id_of(&cached, LIBRARY), Some(known.into_revm().get()));
+        assert_eq!(id_of(&cached, CONTRACT), None, "the memory does not hold it");
+    }
+
+    #[test]
+    fn a_code_is_found_by_its_hash_and_a_memory_reads_it_once() {
+        let (base, memory) = (CountedStore::new(), Memory::default());
+        let hash = base.basic_ref(LIBRARY).unwrap().unwrap().code_hash;
+        for (cached, reads) in [(CachedBase::alone(&base), 2), (CachedBase::new(&memory, &base), 1)] {
+            let before = base.reads.load(Ordering::Relaxed);
+            for _ in 0..2 {
+                assert_eq!(cached.code_by_hash_ref(hash).unwrap().hash_slow(), hash);
+            }
+            assert_eq!(base.reads.load(Ordering::Relaxed) - before, reads);
         }
     }
 }

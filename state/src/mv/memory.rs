@@ -378,6 +378,7 @@ impl fmt::Debug for Memory {
 mod tests {
     use super::*;
     use crate::{
+        bal::index::Delegations,
         model::index::{Incarnation, Version},
         mv::publish::Writer,
         record::{
@@ -418,5 +419,61 @@ mod tests {
     fn a_fee_does_not_count_as_a_change_of_the_coinbase() {
         assert!(has_only_fees_after(None));
         assert!(!has_only_fees_after(Some(1)));
+    }
+
+    #[test]
+    fn runs_see_what_others_publish_only_where_that_is_visible() {
+        let is_visible = |visibility| {
+            let mut memory = Memory::default();
+            memory.open(COINBASE, visibility);
+            (memory.has_visible_writes(), memory.is_publishing())
+        };
+        assert_eq!(is_visible(Visibility::Published), (true, true));
+        assert_eq!(is_visible(Visibility::Nothing), (false, false));
+        let list = AccessListIndex::new(Vec::new(), 1, Delegations::Unknown).expect("it is valid");
+        assert_eq!(is_visible(Visibility::Listed(Arc::new(list))), (false, false));
+    }
+
+    #[test]
+    fn an_account_is_kept_without_the_id_of_the_base_and_with_the_hash_of_empty_code() {
+        let memory = Memory::default();
+        let of_base = AccountInfo {
+            balance: U256::ONE,
+            code_hash: B256::ZERO,
+            account_id: revm_state::AccountId::new(5),
+            ..AccountInfo::default()
+        };
+        for cached in [CachedAccounts::WithCode, CachedAccounts::All] {
+            let read_base = || Ok::<_, std::convert::Infallible>(Some(of_base.clone()));
+            let Ok(read) = memory.account(COINBASE, TxIndex::new(0), cached, read_base);
+            let info = read.info.expect("it exists");
+            assert_eq!((info.code_hash, info.account_id), (KECCAK256_EMPTY, None), "{cached:?}");
+            assert!(read.base_id.is_some());
+        }
+    }
+
+    #[test]
+    fn a_reader_of_an_exact_balance_is_stale_once_another_is_published() {
+        let memory = Memory::default();
+        let (payee, reader) = (Address::with_last_byte(2), TxIndex::new(3));
+        let id = memory.insert_account(payee, None, None);
+        memory.note_exact_read(id, reader, ExactRead::Balance(U256::ZERO));
+        let effect = AccountEffect {
+            life_change: LifeChange::Continues,
+            balance: BalanceEffect::Add(U256::ONE),
+            nonce: None,
+            code: None,
+        };
+        let account = AccountRecord {
+            address: payee,
+            id: Some(id),
+            observed: AccountObservation::NOTHING,
+            effect: Some(effect),
+        };
+        let record = Record { accounts: vec![account], ..Record::default() };
+        let (version, mut stale) =
+            (Version { index: TxIndex::new(0), incarnation: Incarnation::FIRST }, Vec::new());
+        memory.publish(Writer::Run(version), &record, None, &mut stale);
+        assert_eq!(stale, [reader]);
     }
 }

@@ -253,4 +253,15 @@ mod tests {
         memory.reset();
         assert!(memory.is_publishing());
     }
+
+    #[test]
+    fn a_reader_awaits_the_slot_that_a_stale_run_wrote() {
+        let memory = Memory::default();
+        let known = memory.insert_account(Address::ZERO, None, None);
+        let first = writing(&[Some(known)], 7);
+        publish(&memory, Incarnation::FIRST, &first, None);
+        let writer = TxIndex::new(WRITER);
+        memory.predict(Version { index: writer, incarnation: Incarnation::FIRST }, &first);
+        assert_eq!(read_slot(&memory, known), SlotRead::Awaits(writer));
+    }
 }

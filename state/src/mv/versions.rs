@@ -353,6 +353,10 @@ impl SlotVersions {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
     use super::*;
     use crate::record::effect::BalanceEffect;
 
@@ -511,5 +515,44 @@ mod tests {
         assert_eq!((reborn.balance, reborn.nonce), (word(3), 1));
         let lives = [1, 2, 3, 4].map(|reader| versions.life_before(at(reader)));
         assert_eq!(lives, [None, Some(at(1)), Some(at(1)), Some(at(3))]);
+    }
+
+    fn effect() -> impl Strategy<Value = AccountEffect> {
+        let balance = prop_oneof![
+            Just(BalanceEffect::Keep),
+            (0..3u64).prop_map(|gain| BalanceEffect::Add(word(gain))),
+            (0..3u64).prop_map(|loss| BalanceEffect::Subtract(word(loss))),
+            (0..3u64).prop_map(|new| BalanceEffect::Set(word(new))),
+        ];
+        let life_change = prop_oneof![3 => Just(LifeChange::Continues), 1 => Just(LifeChange::Begins), 1 => Just(LifeChange::Ends)];
+        (balance, prop::option::of(0..3u64), life_change).prop_map(|(balance, nonce, life_change)| {
+            AccountEffect { life_change, balance, nonce, code: None }
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_reader_of_an_account_sees_the_latest_effects_of_all_writers_before_it(
+            runs in prop::collection::vec((0..6usize, prop::option::weighted(0.8, effect())), 0..24),
+        ) {
+            let base = Some(AccountInfo::from_balance(word(5)));
+            let mut versions = AccountVersions::new(base.clone(), None);
+            let (mut model, mut incarnation) = (BTreeMap::new(), FIRST);
+            for (writer, effect) in runs {
+                incarnation = incarnation.next();
+                if let Some(effect) = effect {
+                    versions.publish(at(writer), incarnation, effect.clone(), || at(0), &mut Vec::new());
+                    model.insert(writer, effect);
+                } else {
+                    versions.withdraw(at(writer), incarnation, &mut Vec::new());
+                    model.remove(&writer);
+                }
+                for reader in 0..8 {
+                    let mut seen = base.clone();
+                    model.range(..reader).for_each(|(_, effect)| effect.apply(&mut seen));
+                    prop_assert_eq!(versions.before(at(reader)).0, seen.as_ref(), "reader {}", reader);
+                }
+            }
+        }
     }
 }

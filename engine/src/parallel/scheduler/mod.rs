@@ -212,3 +212,42 @@ impl Scheduler {
         locked.notify(NextAction::Other);
     }
 }
+
+#[cfg(all(test, not(feature = "shuttle")))]
+mod tests {
+    use super::*;
+    use crate::policy::batching::Effort;
+
+    fn scheduler() -> Scheduler {
+        Scheduler::new(TxIndex::new(0), &[Batch::single(Effort::Heavy); 2], 2)
+    }
+
+    fn is_stale(scheduler: &Scheduler, batch: BatchIndex) -> bool {
+        scheduler.stale_flag(batch).load(Ordering::Relaxed)
+    }
+
+    #[test]
+    fn a_running_attempt_is_told_that_it_is_stale_and_the_next_one_is_not() {
+        let scheduler = scheduler();
+        let [first, second] = [(); 2].map(|()| scheduler.try_next().expect("it is ready"));
+        assert_eq!(scheduler.ran(second), AttemptStatus::Current);
+        scheduler.stale(&[TxIndex::new(0), TxIndex::new(1)]);
+        assert!(is_stale(&scheduler, first.batch), "it runs");
+        assert!(!is_stale(&scheduler, second.batch), "it has run");
+        scheduler.aborted(first);
+        let again = scheduler.try_next().expect("it is ready again");
+        assert_eq!(again.batch, first.batch);
+        assert!(!is_stale(&scheduler, again.batch));
+    }
+
+    #[test]
+    fn a_record_that_validation_finds_stale_shrinks_the_window() {
+        let scheduler = scheduler();
+        let reach = || scheduler.shared.lock().schedule().window.reach();
+        let widest = reach();
+        assert!(matches!(scheduler.at_gate(None, &mut 0), GateTask::Commit(..)));
+        scheduler.found_stale();
+        assert!(reach() < widest);
+        assert_eq!(scheduler.widest_window(), widest);
+    }
+}

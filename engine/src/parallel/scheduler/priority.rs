@@ -161,9 +161,15 @@ fn huge(efforts: &[Effort], position: usize) -> Option<(Reverse<u64>, usize)> {
 mod tests {
     use super::*;
 
-    fn claimed(claimant: Claimant, shares_heavy: bool) -> Vec<usize> {
-        let mut queue = ReadyQueue::new(&[Batch::single(Effort::Heavy); 8], 2);
-        let horizon = Horizon { near: 5, end: 8, shares_heavy };
+    const HORIZON: Horizon = Horizon { near: 5, end: 8, shares_heavy: true };
+
+    fn queue(efforts: &[Effort], threads: usize) -> ReadyQueue {
+        ReadyQueue::new(&efforts.iter().copied().map(Batch::single).collect::<Vec<_>>(), threads)
+    }
+
+    fn claimed(claimant: Claimant, effort: Effort, threads: usize, shares_heavy: bool) -> Vec<usize> {
+        let mut queue = queue(&[effort; 8], threads);
+        let horizon = Horizon { shares_heavy, ..HORIZON };
         let mut claimed = Vec::new();
         while let Some(candidate) = queue.next(claimant, horizon, |_| true) {
             claimed.push(queue.take(candidate));
@@ -173,12 +179,50 @@ mod tests {
 
     #[test]
     fn while_no_run_is_stale_a_worker_leaves_every_other_near_batch_to_the_gate() {
-        assert_eq!(claimed(Claimant::Worker, false), (0..8).collect::<Vec<_>>());
-        assert_eq!(claimed(Claimant::Worker, true), [0, 2, 4, 5, 6, 7]);
+        let all: Vec<_> = (0..8).collect();
+        assert_eq!(claimed(Claimant::Worker, Effort::Heavy, 2, false), all);
+        assert_eq!(claimed(Claimant::Worker, Effort::Heavy, 2, true), [0, 2, 4, 5, 6, 7]);
+        assert_eq!(claimed(Claimant::Worker, Effort::Bulk, 2, false), [0, 2, 4, 5, 6, 7]);
         assert_eq!(
-            claimed(Claimant::Gate, true),
-            (0..8).collect::<Vec<_>>(),
-            "the gate claims its own share"
+            claimed(Claimant::Worker, Effort::Heavy, 4, true),
+            [0, 1, 2, 4, 5, 6, 7],
+            "three in a row"
         );
+        assert_eq!(claimed(Claimant::Gate, Effort::Heavy, 2, true), all, "the gate claims its own share");
+    }
+
+    fn next(queue: &mut ReadyQueue) -> Option<usize> {
+        let next = queue.next(Claimant::Worker, HORIZON, |_| true);
+        next.map(|candidate| queue.take(candidate))
+    }
+
+    #[test]
+    fn a_batch_that_is_ready_again_comes_before_huge_ones_and_only_inside_the_window() {
+        let mut queue = queue(&[Effort::Heavy, Effort::Heavy, Effort::Huge { gas_limit: 1 }], 2);
+        let first = queue.next(Claimant::Gate, HORIZON, |_| true).map(|candidate| queue.take(candidate));
+        queue.put_back(first.expect("it is the lowest"));
+        assert_eq!(next(&mut queue), Some(0));
+        queue.put_back(0);
+        let closed = Horizon { end: 0, ..HORIZON };
+        assert!(matches!(queue.next(Claimant::Worker, closed, |_| true), Some(Candidate::Huge)));
+    }
+
+    #[test]
+    fn a_huge_batch_that_is_ready_again_comes_after_the_other_huge_ones() {
+        let mut queue =
+            queue(&[Effort::Huge { gas_limit: 2 }, Effort::Heavy, Effort::Huge { gas_limit: 1 }], 2);
+        assert_eq!(next(&mut queue), Some(0));
+        queue.put_back(0);
+        assert_eq!([(); 3].map(|()| next(&mut queue)), [Some(2), Some(0), Some(1)]);
+    }
+
+    #[test]
+    fn the_frontier_and_batches_that_are_not_ready_are_not_claimed() {
+        let mut queue = queue(&[Effort::Heavy; 8], 9);
+        queue.withhold(0);
+        let skipping = queue.next(Claimant::Worker, HORIZON, |position| position != 1);
+        assert_eq!(skipping.map(|candidate| queue.take(candidate)), Some(2));
+        queue.withhold(1);
+        assert_eq!(next(&mut queue), Some(3), "the frontier lies behind what was claimed");
     }
 }

@@ -589,4 +589,68 @@ mod tests {
             schedule.committed(CommittedBy::RunsAtGate);
         }
     }
+
+    #[test]
+    fn effects_are_published_at_once_when_a_worker_has_asked_for_work() {
+        let mut schedule = heavy(3);
+        assert_eq!(schedule.publication(), Publication::Deferred);
+        schedule.note_worker();
+        assert_eq!(schedule.publication(), Publication::Immediate);
+    }
+
+    #[test]
+    fn there_is_work_for_workers_and_for_the_gate_until_each_batch_is_taken() {
+        let mut schedule = heavy(1);
+        assert!(schedule.has_work() && schedule.is_gate_needed());
+        let attempt = schedule.claim(Claimant::Worker).unwrap();
+        assert!(!schedule.has_work() && !schedule.is_gate_needed(), "a worker runs the frontier");
+        run(&mut schedule, attempt);
+        assert!(!schedule.has_work() && schedule.is_gate_needed());
+        schedule.at_gate();
+        assert!(!schedule.is_gate_needed(), "the gate has it");
+        schedule.committed(CommittedBy::Records);
+        assert!(schedule.is_gate_needed(), "the block is over");
+    }
+
+    #[test]
+    fn a_batch_whose_stale_attempt_was_aborted_is_ready_again() {
+        let mut schedule = heavy(1);
+        let stale = schedule.claim(Claimant::Worker).unwrap();
+        schedule.stale(stale.batch);
+        schedule.aborted(stale);
+        assert_eq!(schedule.claim(Claimant::Worker), Some(attempt(0, 1)));
+    }
+
+    #[test]
+    fn the_window_grows_with_records_that_the_gate_need_not_wait_for_and_shrinks_when_one_is_stale() {
+        let mut schedule = heavy(9);
+        let start = schedule.window.reach();
+        let mut commit = |schedule: &mut Schedule, is_gate_early: bool, by| {
+            let claimed = schedule.claim(Claimant::Worker).unwrap();
+            if is_gate_early {
+                assert_eq!(schedule.at_gate(), GateStep::RunsElsewhere);
+            }
+            run(schedule, claimed);
+            schedule.at_gate();
+            schedule.committed(by);
+            schedule.window.reach()
+        };
+        assert_eq!(commit(&mut schedule, false, CommittedBy::RunsAtGate), start);
+        assert_eq!(commit(&mut schedule, true, CommittedBy::Records), start);
+        let grown = commit(&mut schedule, false, CommittedBy::Records);
+        assert!(grown > start);
+        schedule.at_gate();
+        schedule.found_stale();
+        assert!(schedule.window.reach() < grown);
+    }
+
+    #[test]
+    fn a_single_batch_before_the_window_opens_is_committed_as_usual() {
+        let mut schedule = heavy(20);
+        close_window(&mut schedule);
+        while schedule.window.pause_left() > 1 {
+            schedule.window.advance();
+        }
+        assert_eq!(schedule.at_gate(), GateStep::Commit(attempt(0, 0)));
+    }
 }

@@ -201,3 +201,87 @@ impl WaitState {
         }
     }
 }
+
+#[cfg(all(test, not(feature = "shuttle")))]
+mod tests {
+    use blockloom_state::Incarnation;
+
+    use super::*;
+    use crate::{
+        parallel::scheduler::batch::{Attempt, BatchIndex},
+        policy::batching::{Batch, Effort},
+    };
+
+    /// A schedule of one batch, which a worker has claimed or not.
+    fn shared(batch: Work) -> SharedSchedule {
+        let mut schedule = Schedule::new(&[Batch::single(Effort::Heavy)], 2);
+        if batch == Work::Claimed {
+            assert!(schedule.claim(Claimant::Worker).is_some());
+        }
+        SharedSchedule::new(schedule)
+    }
+
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    enum Work {
+        Ready,
+        Claimed,
+    }
+
+    #[test]
+    fn a_sleeping_worker_is_woken_first_and_the_gate_if_no_worker_sleeps() {
+        for (is_watched, asleep, is_gate_asleep, wake) in [
+            (true, 1, true, Wake::None),
+            (false, 1, true, Wake::Worker),
+            (false, 2, false, Wake::Worker),
+            (false, 0, true, Wake::Gate),
+            (false, 0, false, Wake::None),
+        ] {
+            let schedule = Schedule::new(&[], 2);
+            let mut state = WaitState { schedule, is_watched, asleep, is_gate_asleep };
+            assert_eq!(state.thread_to_wake(), wake, "{is_watched}, {asleep}, {is_gate_asleep}");
+            assert_eq!(state.is_watched, is_watched || wake == Wake::Worker);
+        }
+    }
+
+    #[test]
+    fn a_thread_that_found_work_wakes_a_sleeping_worker_if_there_is_more() {
+        for (batch, asleep, is_woken) in
+            [(Work::Ready, 1, true), (Work::Ready, 0, false), (Work::Claimed, 1, false)]
+        {
+            let shared = shared(batch);
+            let mut locked = shared.lock();
+            locked.state.asleep = asleep;
+            locked.wake_another();
+            assert_eq!(shared.lock().state.is_watched, is_woken, "{batch:?}, {asleep} asleep");
+        }
+    }
+
+    #[test]
+    fn a_change_is_announced_if_it_gives_a_waiting_thread_work() {
+        // A claimed frontier leaves nothing to do, neither for workers nor for the gate.
+        for (batch, next, is_announced, is_woken) in [
+            (Work::Ready, NextAction::Other, true, true),
+            (Work::Ready, NextAction::FindWork, true, false),
+            (Work::Claimed, NextAction::Other, false, false),
+        ] {
+            let shared = shared(batch);
+            let before = shared.changes.snapshot();
+            let mut locked = shared.lock();
+            locked.state.asleep = 1;
+            locked.notify(next);
+            assert_eq!(shared.changes.snapshot() != before, is_announced, "{batch:?}");
+            assert_eq!(shared.lock().state.is_watched, is_woken, "{batch:?}, {next:?}");
+        }
+    }
+
+    #[test]
+    fn a_change_that_only_the_gate_waits_for_is_announced() {
+        let shared = shared(Work::Claimed);
+        let before = shared.changes.snapshot();
+        let mut locked = shared.lock();
+        let attempt = Attempt { batch: BatchIndex::new(0), incarnation: Incarnation::FIRST };
+        locked.schedule().ran(attempt);
+        locked.notify(NextAction::Other);
+        assert!(shared.changes.snapshot() != before);
+    }
+}

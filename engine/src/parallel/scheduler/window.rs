@@ -155,4 +155,40 @@ mod tests {
         window.shrink();
         assert!(!window.is_at_maximum());
     }
+
+    /// Closes the window; returns what it says of publication after each commit until it opens again.
+    fn pause(window: &mut Window) -> Vec<Publication> {
+        while window.reach() > 0 {
+            window.shrink();
+        }
+        let mut said = Vec::new();
+        while window.reach() == 0 {
+            said.push(window.publication());
+            window.advance();
+        }
+        said
+    }
+
+    #[test]
+    fn each_pause_is_twice_as_long_and_only_its_last_commit_is_published_at_once() {
+        let mut window = Window::new(2);
+        let mut length = MIN_PAUSE;
+        while length <= 2 * LONG_PAUSE {
+            let kept = if length < LONG_PAUSE { Publication::Deferred } else { Publication::Off };
+            let mut expected = vec![kept; length - 1];
+            expected.push(Publication::Immediate);
+            assert_eq!(pause(&mut window), expected);
+            length *= 2;
+        }
+    }
+
+    #[test]
+    fn each_committed_record_halves_the_next_pause() {
+        let mut window = Window::new(2);
+        for length in [MIN_PAUSE, 2 * MIN_PAUSE, 4 * MIN_PAUSE] {
+            assert_eq!(pause(&mut window).len(), length);
+        }
+        window.grow();
+        assert_eq!(pause(&mut window).len(), 4 * MIN_PAUSE);
+    }
 }
