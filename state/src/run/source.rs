@@ -122,3 +122,121 @@ impl<'m, B: Base> ReadSource<'m, B> {
         self.memory.block_hash(self.base, number)
     }
 }
+
+#[cfg(not(feature = "shuttle"))]
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+    use crate::{
+        model::allocation::Allocation,
+        mv::{memory::Visibility, publish::Writer},
+        record::{
+            effect::{AccountEffect, BalanceEffect, LifeChange},
+            observation::AccountObservation,
+            publication::Publication,
+            record::{AccountRecord, Record},
+        },
+        stores::memory::MemoryStore,
+    };
+
+    const COINBASE: Address = Address::with_last_byte(1);
+    const CONTRACT: Address = Address::with_last_byte(2);
+    const KEY: U256 = U256::ZERO;
+
+    /// A coinbase with 1 wei, and a contract with 7 in a slot.
+    fn store() -> MemoryStore {
+        let coinbase = Allocation { balance: U256::ONE, ..Allocation::default() };
+        let storage = [(KEY, U256::from(7))].into();
+        let contract = Allocation { code: [0].into(), storage, ..Allocation::default() };
+        MemoryStore::from_genesis([(COINBASE, coinbase), (CONTRACT, contract)])
+    }
+
+    fn reader() -> TxIndex {
+        TxIndex::new(0)
+    }
+
+    fn memory() -> Memory {
+        let mut memory = Memory::default();
+        memory.open(COINBASE, Visibility::Published);
+        memory
+    }
+
+    /// Publishes that the opening sets the nonce of the coinbase.
+    fn publish_nonce(memory: &Memory) {
+        let effect = AccountEffect {
+            life_change: LifeChange::Continues,
+            balance: BalanceEffect::Keep,
+            nonce: Some(1),
+            code: None,
+        };
+        let coinbase = AccountRecord {
+            address: COINBASE,
+            id: Some(memory.insert_account(COINBASE, None, None)),
+            observed: AccountObservation::NOTHING,
+            effect: Some(effect),
+        };
+        let record = Record { accounts: vec![coinbase], ..Record::default() };
+        memory.publish(Writer::Opening, &record, None, &mut Vec::new());
+    }
+
+    #[test]
+    fn the_coinbase_is_kept_only_as_the_base_has_it() {
+        for is_published in [false, true] {
+            let (memory, base) = (memory(), store());
+            if is_published {
+                publish_nonce(&memory);
+            }
+            let mut source = ReadSource::new(&memory, &base);
+            source.account(CONTRACT, reader()).unwrap();
+            assert_eq!(source.coinbase, None);
+            let read = source.account(COINBASE, reader()).unwrap();
+            assert_eq!(read.origin == Origin::Block, is_published);
+            assert_eq!(source.coinbase, (!is_published).then_some(read));
+        }
+    }
+
+    #[test]
+    fn a_coinbase_that_was_kept_is_read_again_after_a_change_other_than_a_fee() {
+        let (memory, base) = (memory(), store());
+        let mut source = ReadSource::new(&memory, &base);
+        let mut nonce = || source.account(COINBASE, reader()).unwrap().info.unwrap().nonce;
+        assert_eq!([nonce(), nonce()], [0, 0]);
+        publish_nonce(&memory);
+        assert_eq!(nonce(), 1);
+    }
+
+    #[test]
+    fn while_publication_is_withheld_only_slots_of_a_slow_base_are_cached() {
+        for has_high_latency in [false, true] {
+            let (memory, base) = (memory(), store());
+            memory.set_publication(Publication::OnMiss);
+            if has_high_latency {
+                memory.note_high_latency();
+            }
+            let id = memory.insert_account(CONTRACT, None, None);
+            let mut account = TrackedAccount::new(CONTRACT, Some(id), None, None, None);
+            let source = ReadSource::new(&memory, &base);
+            for _ in 0..2 {
+                let read = source.slot(&mut account, KEY, reader()).unwrap();
+                assert_eq!(read, SlotRead::Value(U256::from(7), Origin::Base));
+            }
+            assert_eq!(memory.base_slot(id, KEY).is_some(), has_high_latency);
+        }
+    }
+
+    #[test]
+    fn a_code_that_is_not_cached_is_read_from_the_base() {
+        let (memory, base) = (memory(), store());
+        let mut source = ReadSource::new(&memory, &base);
+        let hash = base.account(&CONTRACT).unwrap().account.code_hash;
+        for _ in 0..2 {
+            assert_eq!(source.code(hash).unwrap().hash_slow(), hash);
+        }
+        // Accounts are read without a code that the thread caches.
+        let mut info = source.account(CONTRACT, reader()).unwrap().info.unwrap();
+        assert_eq!(info.code, None);
+        source.put_code(&mut info);
+        assert_eq!(info.code.unwrap().hash_slow(), hash);
+    }
+}

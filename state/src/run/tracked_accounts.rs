@@ -97,3 +97,28 @@ impl TrackedAccounts {
         }
     }
 }
+
+#[cfg(not(feature = "shuttle"))]
+#[cfg(test)]
+mod tests {
+    use revm_state::AccountInfo;
+
+    use super::*;
+
+    #[test]
+    fn an_account_is_found_by_its_address_whatever_id_it_carries() {
+        let [existing, absent, other] = [1, 2, 3].map(Address::with_last_byte);
+        let mut accounts = TrackedAccounts::default();
+        let mut add = |address, info: Option<AccountInfo>| {
+            accounts.add(TrackedAccount::new(address, None, None, None, info.as_ref()))
+        };
+        let ids = [add(existing, Some(AccountInfo::default())), add(absent, None)];
+        let unknown = TrackedAccountId::new(ids.len());
+        let carried = [None, Some(ids[0]), Some(ids[1]), Some(unknown)];
+        for carried in carried.map(|id| id.map(TrackedAccountId::into_revm)) {
+            assert_eq!(accounts.find(existing, carried), Some(ids[0]));
+            assert_eq!(accounts.find(absent, carried), Some(ids[1]));
+            assert_eq!(accounts.find(other, carried), None);
+        }
+    }
+}

@@ -331,5 +331,6 @@ impl<B: Base> Database for View<'_, B> {
     }
 }
 
-#[cfg(all(test, not(feature = "shuttle")))]
+#[cfg(not(feature = "shuttle"))]
+#[cfg(test)]
 mod tests;

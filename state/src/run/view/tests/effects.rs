@@ -166,3 +166,20 @@ fn a_balance_is_set_if_it_is_needed_exactly_and_changed_by_an_amount_otherwise()
         [BalanceEffect::Set(word(2)), BalanceEffect::Keep, BalanceEffect::Set(word(8)),]
     );
 }
+
+#[test]
+fn only_an_account_that_is_published_gets_an_id_of_the_memory() {
+    let has_id = |publication| {
+        let (memory, base) = (memory(Visibility::Published), store(plain(5, 3)));
+        memory.set_publication(publication);
+        let mut run = TestRun::new(&memory, &base);
+        run.touch(ALICE).info.nonce = 9;
+        run.load(BOB);
+        run.view.looks_at_everything(BOB);
+        let record = run.finish();
+        let has_id = |account: &AccountRecord| (account.address == ALICE, account.id.is_some());
+        record.accounts.iter().map(has_id).collect::<Vec<_>>()
+    };
+    assert_eq!(has_id(Publication::Immediate), [(true, true), (false, false)], "Bob does not change");
+    assert_eq!(has_id(Publication::OnMiss), [(true, false), (false, false)], "nothing is published");
+}

@@ -25,6 +25,8 @@ use crate::{
         effect::{AccountEffect, BalanceEffect},
         observation::{AccountObservation, Conflict, Existence},
         payment::Payment,
+        publication::Publication,
+        record::AccountRecord,
     },
     stores::memory::MemoryStore,
 };

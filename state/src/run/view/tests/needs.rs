@@ -218,3 +218,18 @@ fn only_the_frontier_knows_the_balance_of_the_coinbase() {
         );
     }
 }
+
+#[test]
+fn what_only_the_frontier_knows_stays_needed_whatever_the_run_does_afterwards() {
+    let (memory, base) = (memory(Visibility::Published), store(plain(9, 1)));
+    let mut run = TestRun::new(&memory, &base);
+    let creator = run.touch(ALICE).clone();
+    run.view.creates(ALICE, &creator, BOB, EXACT_TRANSFER);
+    run.spend(word(1));
+    run.view.gives(ALICE, &creator, EXACT_TRANSFER);
+    run.view.looks_at_balance(ALICE, &creator);
+    run.view.looks_at_emptiness(ALICE, &creator, word(9));
+    run.view.looks_at_everything(ALICE);
+    run.view.creates(ALICE, &creator, BOB, word(1));
+    assert_eq!(run.try_finish(), Err(Interrupt::NeedsFrontier));
+}

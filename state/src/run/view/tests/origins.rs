@@ -122,3 +122,28 @@ fn the_slots_of_creations_that_failed_are_listed_once_and_name_their_account() {
     assert_eq!(created, [(ALICE, word(3)), (BOB, word(1)), (BOB, word(3))]);
     assert_eq!(record.reads.iter().map(|read| of(read.account)).collect::<Vec<_>>(), [ALICE, COINBASE]);
 }
+
+#[test]
+fn a_stale_run_reads_nothing_more() {
+    let (memory, base, is_stale) =
+        (memory(Visibility::Published), store(plain(5, 0)), AtomicBool::new(false));
+    let mut view = View::new(&memory, &base);
+    view.begin(TxIndex::new(READER), Sender::default(), &is_stale);
+    assert!(view.basic(ALICE).is_ok() && view.storage(ALICE, word(1)).is_ok());
+    // ORDER: Relaxed: this thread reads it.
+    is_stale.store(true, Ordering::Relaxed);
+    assert_eq!(view.basic(BOB), Err(Interrupt::Stale));
+    assert_eq!(view.storage(ALICE, word(2)), Err(Interrupt::Stale));
+}
+
+#[test]
+fn an_account_without_code_comes_with_the_empty_code_and_another_code_is_found_by_its_hash() {
+    let contract = Allocation { code: [0].into(), ..Allocation::default() };
+    let rich = Allocation { balance: word(1), ..Allocation::default() };
+    let base = MemoryStore::from_genesis([(ALICE, rich), (BOB, contract)]);
+    let memory = memory(Visibility::Published);
+    let mut view = TestRun::new(&memory, &base).view;
+    assert!(view.basic(ALICE).unwrap().unwrap().code.unwrap().is_empty());
+    let hash = view.basic(BOB).unwrap().unwrap().code_hash;
+    assert_eq!(view.code_by_hash(hash).unwrap().hash_slow(), hash);
+}
