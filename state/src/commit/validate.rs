@@ -112,7 +112,8 @@ impl<B: Base> Overlay<B> {
     }
 }
 
-#[cfg(all(test, not(feature = "shuttle")))]
+#[cfg(not(feature = "shuttle"))]
+#[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use alloy_primitives::{Address, KECCAK256_EMPTY, U256};

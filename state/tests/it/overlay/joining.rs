@@ -5,7 +5,7 @@ use blockloom_state::{CachedBase, Memory, MemoryStore, MissingCode, Overlay, Por
 use revm_database_interface::{Database, DatabaseRef};
 use revm_state::{AccountId, AccountInfo, Bytecode};
 
-use super::actions::{Action, address, store, touched};
+use super::actions::{AccountModel, Action, address, store, touched};
 
 /// A base that gives every account the same id.
 struct SameIdBase {
@@ -38,7 +38,8 @@ impl DatabaseRef for SameIdBase {
 fn an_id_of_the_base_is_not_taken_for_an_id_of_the_memory() {
     let key = U256::ZERO;
     let [other, before, after] = [1, 2, 3].map(address);
-    let slots = |value| (1, 1, [(0, value)].into());
+    let slots =
+        |value| AccountModel { balance: 1, code: 1, slots: [(0, value)].into(), ..AccountModel::default() };
     let store = store(&[(other, slots(7)), (before, slots(5)), (after, slots(6))].into());
     let memory = Memory::default();
     let id = memory.insert_account(other, None, None);

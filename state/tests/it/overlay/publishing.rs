@@ -9,9 +9,11 @@ use blockloom_state::{
 };
 use proptest::prelude::*;
 use revm_database_interface::Database;
-use revm_state::AccountInfo;
+use revm_state::{AccountInfo, Bytecode};
 
-use super::actions::{AccountModel, Action, Model, action, address, apply_to_model, genesis, store, touched};
+use super::actions::{
+    AccountModel, Action, Model, action, address, apply_to_model, code, genesis, store, touched,
+};
 
 const COINBASE: Address = Address::repeat_byte(0xfe);
 /// A sender without actions: a run sees its sender with the nonce of the transaction.
@@ -221,7 +223,7 @@ fn deferred_effects_are_published_in_growing_portions_and_only_on_request() {
 
 #[test]
 fn an_account_is_noted_again_after_its_effects_were_dropped_or_published() {
-    let base = store(&[(address(1), (1, 1, Default::default()))].into());
+    let base = store(&contract());
     let mut overlay = Overlay::new(&base);
     let write = |overlay: &mut Overlay<&MemoryStore>, value, mode| {
         overlay.set_publication(mode);
@@ -293,4 +295,51 @@ proptest! {
         let (base, mut model) = (store(&genesis), genesis);
         commit_and_join(&base, &mut model, &actions)?;
     }
+}
+
+/// Commits these actions, one after the other.
+fn commit_all(overlay: &mut Overlay<CachedBase<'_, MemoryStore>>, actions: &[(u8, Action)]) {
+    for (byte, action) in actions {
+        let account = touched(overlay, address(*byte), action);
+        overlay.commit_touched(&mut [(address(*byte), account)].into_iter().collect());
+    }
+}
+
+#[test]
+fn neither_payments_nor_unchanged_accounts_are_published() {
+    let mut model = contract();
+    model.insert(address(2), AccountModel { balance: 1, ..AccountModel::default() });
+    let (base, memory) = (store(&model), memory());
+    let mut overlay = Overlay::new(CachedBase::alone(&base));
+    let actions = [(1, Action::Touch), (2, Action::Pay(1))];
+    let published = |overlay: &mut Overlay<CachedBase<'_, MemoryStore>>| {
+        let mut effects = Record::default();
+        overlay.take_effects(&mut effects, Portion::Recent, |address, info| {
+            memory.insert_account(address, info, None)
+        });
+        effects.accounts.len()
+    };
+    overlay.set_publication(Publication::Immediate);
+    commit_all(&mut overlay, &actions);
+    assert_eq!(published(&mut overlay), 0, "while effects are kept");
+    overlay.join_memory(&memory);
+    assert_eq!(published(&mut overlay), 0, "when a memory is joined");
+    overlay.join_memory(&memory);
+    commit_all(&mut overlay, &actions);
+    assert_eq!(published(&mut overlay), 0, "after a memory was joined");
+}
+
+#[test]
+fn a_published_account_has_the_code_that_the_base_returned_with_it() {
+    let (base, memory) = (store(&contract()), memory());
+    let mut overlay = Overlay::new(&base);
+    overlay.set_publication(Publication::Immediate);
+    let account = touched(&mut overlay, address(1), &Action::SetCode(2));
+    overlay.commit_touched(&mut [(address(1), account)].into_iter().collect());
+    let mut codes = Vec::new();
+    overlay.take_effects(&mut Record::default(), Portion::Recent, |address, info| {
+        codes.extend(info.iter().map(|info| info.code.as_ref().map(Bytecode::original_bytes)));
+        memory.insert_account(address, info, None)
+    });
+    assert_eq!(codes, [Some(code(1))]);
 }
