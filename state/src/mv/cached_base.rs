@@ -96,7 +96,8 @@ impl<B: Base> DatabaseRef for CachedBase<'_, B> {
     }
 }
 
-#[cfg(all(test, not(feature = "shuttle")))]
+#[cfg(not(feature = "shuttle"))]
+#[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};

@@ -120,6 +120,7 @@ mod tests {
         assert!(is_high(4, |_| true));
         assert!(is_high(9, |read| read % 2 == 0), "the base has a cache");
         assert!(!is_high(9, |read| read < 2), "the first read is cold, and the second is preempted");
+        assert!(is_high(9, |read| read >= 6), "the last reads count as well");
         assert!(!is_high(9, |_| false));
         assert!(!is_high(3, |_| true), "the reads are too few");
     }

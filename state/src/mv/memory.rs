@@ -374,7 +374,8 @@ impl fmt::Debug for Memory {
     }
 }
 
-#[cfg(all(test, not(feature = "shuttle")))]
+#[cfg(not(feature = "shuttle"))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
@@ -475,5 +476,15 @@ mod tests {
             (Version { index: TxIndex::new(0), incarnation: Incarnation::FIRST }, Vec::new());
         memory.publish(Writer::Run(version), &record, None, &mut stale);
         assert_eq!(stale, [reader]);
+    }
+
+    #[test]
+    fn the_frontier_is_where_it_was_advanced_to_until_the_memory_is_reset() {
+        let mut memory = Memory::default();
+        assert_eq!(memory.frontier(), AccessIndex::OPENING);
+        memory.advance(TxIndex::new(5));
+        assert_eq!(memory.frontier(), AccessIndex::from(TxIndex::new(5)));
+        memory.reset();
+        assert_eq!(memory.frontier(), AccessIndex::OPENING);
     }
 }

@@ -132,7 +132,8 @@ fn written(record: &Record) -> impl Iterator<Item = (MemoryAccountId, U256)> {
     record.writes.iter().filter_map(slot)
 }
 
-#[cfg(all(test, not(feature = "shuttle")))]
+#[cfg(not(feature = "shuttle"))]
+#[cfg(test)]
 mod tests {
     use std::convert::Infallible;
 

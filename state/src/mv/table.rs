@@ -156,7 +156,8 @@ fn account_id(position: u32, shard: usize) -> MemoryAccountId {
     MemoryAccountId::new((position as usize) << SHARD_BITS | shard)
 }
 
-#[cfg(all(test, not(feature = "shuttle")))]
+#[cfg(not(feature = "shuttle"))]
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -173,6 +174,7 @@ mod tests {
         table.clear();
         assert!(capacity(&mut table) >= 200_000, "the next block may be as large");
         table.clear();
-        assert!(capacity(&mut table) <= SHARDS * MIN_CAPACITY, "{} accounts", capacity(&mut table));
+        let usual = SHARDS..=SHARDS * MIN_CAPACITY;
+        assert!(usual.contains(&capacity(&mut table)), "{} accounts", capacity(&mut table));
     }
 }

@@ -449,12 +449,31 @@ mod tests {
     }
 
     #[test]
-    fn readers_below_the_frontier_are_removed() {
-        let mut versions = slot();
-        for reader in 0..10_000 {
-            versions.read(TxIndex::new(reader), None, || at(reader.saturating_sub(8)));
+    fn readers_below_the_frontier_are_removed_when_there_is_no_room() {
+        let (mut slot, mut account) = (slot(), AccountVersions::new(None, None));
+        let mut calls = [0; 2];
+        for reader in 0..10_000usize {
+            let frontier = at(reader.saturating_sub(8));
+            let [of_slot, of_account] = calls.each_mut().map(|calls| {
+                move || {
+                    *calls += 1;
+                    frontier
+                }
+            });
+            slot.read(TxIndex::new(reader), None, of_slot);
+            account.add_reader(TxIndex::new(reader), ExactRead::Nonce(0), of_account);
         }
-        assert!(versions.readers.capacity() < 64, "{} readers", versions.readers.capacity());
+        let capacities = [slot.readers.capacity(), account.published.as_ref().unwrap().readers.capacity()];
+        assert!(capacities.iter().all(|capacity| *capacity < 64), "{capacities:?}");
+        assert!(calls.iter().all(|calls| *calls < 5_000), "{calls:?}");
+
+        // The others are still told that they are stale.
+        let unfinished: Vec<_> = (9_991..10_000).map(TxIndex::new).collect();
+        let (mut of_slot, mut of_account) = (Vec::new(), Vec::new());
+        slot.publish(at(9_990), FIRST, word(8), &mut of_slot);
+        let effect = AccountEffect { nonce: Some(1), ..gain(0) };
+        account.publish(at(9_990), FIRST, effect, || at(9_990), &mut of_account);
+        assert_eq!([of_slot, of_account], [unfinished.clone(), unfinished]);
     }
 
     fn gain(amount: u64) -> AccountEffect {
@@ -469,14 +488,75 @@ mod tests {
     #[test]
     fn additions_add_up_and_final_versions_are_removed() {
         let mut versions = AccountVersions::new(None, None);
+        let balance = |versions: &AccountVersions, reader| {
+            versions.before(at(reader)).0.map_or(U256::ZERO, |info| info.balance)
+        };
+        let count = |versions: &AccountVersions| versions.published.as_ref().unwrap().versions.len();
         for writer in 0..100 {
-            versions.publish(at(writer), FIRST, gain(1), || at(writer), &mut Vec::new());
-            let seen = versions.before(at(writer + 1)).0.unwrap();
-            assert_eq!(seen.balance, word(writer as u64 + 1));
+            let frontier = writer / 10 * 10;
+            versions.publish(at(writer), FIRST, gain(1), || at(frontier), &mut Vec::new());
+            for reader in frontier..writer + 2 {
+                assert_eq!(balance(&versions, reader), word(reader as u64), "{reader} of {writer}");
+            }
+            assert!(count(&versions) <= FINAL_VERSIONS + 10, "after {writer}");
         }
-        assert!(versions.published.as_ref().unwrap().versions.len() <= FINAL_VERSIONS + 2);
         versions.withdraw(at(99), FIRST.next(), &mut Vec::new());
-        assert_eq!(versions.before(at(100)).0.unwrap().balance, word(99));
+        assert_eq!(balance(&versions, 100), word(99));
+
+        // They are removed when more of them are final, and not with each version.
+        let mut versions = AccountVersions::new(None, None);
+        let counts = [16, 17, 18].map(|writer| {
+            (0..=writer).for_each(|writer| {
+                versions.publish(at(writer), FIRST, gain(1), || at(writer), &mut Vec::new());
+            });
+            count(&versions)
+        });
+        assert_eq!(counts, [FINAL_VERSIONS + 1, 2, 3]);
+    }
+
+    #[test]
+    fn a_run_withdraws_its_version_of_an_earlier_run_and_no_other() {
+        let (mut account, mut slot) = (AccountVersions::new(None, None), slot());
+        let second = FIRST.next();
+        for writer in [1, 3, 5] {
+            account.publish(at(writer), second, gain(1), || at(0), &mut Vec::new());
+            publish(&mut slot, writer, second, 10 * writer as u64);
+        }
+        for (incarnation, gains, value) in [(FIRST, 2, 30), (second, 2, 30), (second.next(), 1, 10)] {
+            account.withdraw(at(3), incarnation, &mut Vec::new());
+            slot.withdraw(at(3), incarnation, &mut Vec::new());
+            for (reader, gains, value) in [(2, 1, 10), (4, gains, value), (6, gains + 1, 50)] {
+                assert_eq!(account.before(at(reader)).0.unwrap().balance, word(gains), "{incarnation:?}");
+                assert_eq!(read(&mut slot, reader), Some(word(value)), "{incarnation:?}");
+            }
+        }
+        // There is no version of transaction 2.
+        account.withdraw(at(2), second.next(), &mut Vec::new());
+        slot.withdraw(at(2), second.next(), &mut Vec::new());
+        assert_eq!(account.before(at(6)).0.unwrap().balance, word(2));
+        assert_eq!(read(&mut slot, 6), Some(word(50)));
+    }
+
+    #[test]
+    fn only_the_readers_of_a_withdrawn_version_become_stale() {
+        let mut versions = slot();
+        [1, 3].iter().for_each(|writer| drop(publish(&mut versions, *writer, FIRST, 8)));
+        [2, 4].iter().for_each(|reader| drop(read(&mut versions, *reader)));
+        for (writer, reader) in [(3, 4), (1, 2)] {
+            let mut stale = Vec::new();
+            versions.withdraw(at(writer), FIRST.next(), &mut stale);
+            assert_eq!(stale, [TxIndex::new(reader)]);
+        }
+    }
+
+    #[test]
+    fn only_the_version_of_the_stale_run_becomes_a_prediction() {
+        let mut versions = slot();
+        [1, 3, 5].iter().for_each(|writer| drop(publish(&mut versions, *writer, FIRST, 8)));
+        versions.predict(at(2), FIRST);
+        versions.predict(at(3), FIRST);
+        let is_predicted = |reader| read(&mut versions, reader).is_none();
+        assert_eq!([2, 4, 6].map(is_predicted), [false, true, false]);
     }
 
     #[test]
