@@ -207,4 +207,12 @@ mod tests {
             .collect();
         assert_eq!(items, [ListItem::Slot(U256::from(1)), ListItem::Read(U256::from(1))]);
     }
+
+    #[test]
+    fn only_the_first_bytes_of_a_long_code_are_printed() {
+        let text = |bytes| ListValue::Code(vec![0xab; bytes].into()).to_string();
+        let first = "ab".repeat(PRINTED_CODE_BYTES);
+        assert_eq!(text(PRINTED_CODE_BYTES), format!("code 0x{first}"));
+        assert_eq!(text(PRINTED_CODE_BYTES + 1), format!("33 bytes of code, 0x{first}..."));
+    }
 }

@@ -287,4 +287,13 @@ mod tests {
         assert!(new(vec![contract()], 3).is_err());
         assert!(new(vec![contract()], 4).is_ok(), "index 5 is after the transactions");
     }
+
+    #[test]
+    fn an_account_that_loses_its_code_without_a_change_of_its_nonce_loses_its_slots() {
+        let lost = CodeChange { block_access_index: at(2), new_code: bytes!("") };
+        let (index, id) =
+            index_of(AccountChanges { code_changes: vec![lost], ..AccountChanges::new(ACCOUNT) });
+        let read = |reader| index.slot(id, word(1), before(reader));
+        assert_eq!([1, 2, 5].map(read), [None, Some(word(0)), Some(word(0))]);
+    }
 }
