@@ -6,6 +6,7 @@ use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_trie::{
     EMPTY_ROOT_HASH, Nibbles, TrieMask,
     nodes::{BranchNode, ExtensionNode, RlpNode, TrieNode},
+    proof::verify_proof,
 };
 use proptest::{
     collection::{btree_map, vec},
@@ -139,6 +140,32 @@ proptest! {
         let removals: Vec<_> = leaves.keys().chain(updates.iter().map(|(key, _)| key)).collect();
         let removals: Vec<_> = removals.into_iter().map(|key| (*key, None)).collect();
         prop_assert_eq!(try_all(&mut built, &removals), Ok(EMPTY_ROOT_HASH));
+    }
+
+    #[test]
+    fn a_proof_has_the_nodes_on_the_path_that_are_not_embedded_and_no_other(
+        leaves in leaves(),
+        other in key(),
+        flipped in 0..32usize,
+    ) {
+        let full = FullTrie::of(&leaves);
+        let nodes: NodeIndex = full.nodes().into_iter().collect();
+        let mut trie = SparseTrie::new(&nodes, full.root);
+        // Keys that leave the path of a leaf, in an extension for example.
+        let beside = leaves.keys().map(|key| {
+            let mut key = *key;
+            key[flipped] ^= 1;
+            key
+        });
+        for key in leaves.keys().copied().chain(beside).chain([other]) {
+            let proof = trie.prove(key).unwrap();
+            let verify = |nodes: &[Bytes]| {
+                verify_proof(full.root, Nibbles::unpack(key), leaves.get(&key).cloned(), nodes)
+            };
+            prop_assert_eq!(verify(&proof), Ok(()));
+            // Each node is needed.
+            prop_assert!(proof.split_last().is_none_or(|(_, others)| verify(others).is_err()));
+        }
     }
 
     #[test]

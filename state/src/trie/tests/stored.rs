@@ -11,7 +11,7 @@ use crate::trie::{
     error::TrieError,
     expected_leaves::ExpectedLeaves,
     node::{Node, NodeKind, NodeLink, Nodes},
-    sparse::SparseTrie,
+    sparse::{NodeCount, SparseTrie},
     tests::full::FullTrie,
 };
 
@@ -212,7 +212,8 @@ fn a_wrong_leaf_mask_shows_in_the_number_of_leaves() {
     stored.leaves.extend((0..64u8).map(|number| (keccak256([number]), vec![9; 40])));
     stored.records = PathStore::records_of(&stored.leaves);
     let root = FullTrie::of(&stored.leaves).root;
-    assert_eq!(SparseTrie::new(&stored, root).check_stored().unwrap().leaves, 64);
+    let all = NodeCount { inner: stored.records.len() as u64, leaves: 64 };
+    assert_eq!(SparseTrie::new(&stored, root).check_stored().unwrap(), all);
     // The root is a branch. The first two bytes of its record are the mask of leaves.
     let record = stored.records.get_mut(&Nibbles::new()).unwrap();
     record[..2].copy_from_slice(&[0xff; 2]);
@@ -228,6 +229,32 @@ fn is_in_memory(link: &mut NodeLink, key: &Nibbles, depth: usize) -> bool {
             NodeLink::Empty | NodeLink::Blinded(..) | NodeLink::Revealed(..) => None,
         })
         .is_some_and(|link| matches!(link, NodeLink::Revealed(Node::Branch(_), _)))
+}
+
+/// The key that begins with these nibbles and ends with zeros.
+fn key_of(prefix: &[u8]) -> B256 {
+    let mut nibbles = [0; 64];
+    nibbles[..prefix.len()].copy_from_slice(prefix);
+    B256::from_slice(&Nibbles::from_nibbles(nibbles).pack())
+}
+
+/// A hashed trie of the keys that begin with these nibbles, and its nodes.
+fn trie_of(prefixes: &[&[u8]]) -> (SparseTrie<PathStore>, PathStore) {
+    let mut stored = PathStore::default();
+    stored.leaves.extend(prefixes.iter().map(|prefix| (key_of(prefix), vec![9; 40])));
+    let leaves = stored.leaves.iter().map(|(key, value)| (*key, Some(value.clone())));
+    let mut trie = SparseTrie::new(PathStore::default(), EMPTY_ROOT_HASH);
+    trie.update(leaves.collect()).unwrap();
+    stored.records.extend(trie.take_changes().written);
+    (trie, stored)
+}
+
+/// The trie without the nodes on the paths to these keys, except for those that pruning to a depth of 0 keeps.
+fn pruned(prefixes: &[&[u8]], keys: &[&[u8]]) -> NodeLink {
+    let mut link = trie_of(prefixes).0.into_root();
+    let keys: Vec<_> = keys.iter().map(|prefix| Nibbles::unpack(key_of(prefix))).collect();
+    link.prune(0, 0, &keys);
+    link
 }
 
 #[test]
@@ -246,21 +273,51 @@ fn pruning_keeps_small_branches_one_level_below_the_last_depth() {
         &[3, 1, 0],
         &[3, 1, 1],
     ];
-    let mut keys = prefixes.map(|prefix| {
-        let mut nibbles = [0; 64];
-        nibbles[..prefix.len()].copy_from_slice(prefix);
-        Nibbles::from_nibbles(nibbles)
-    });
-    keys.sort_unstable();
-    let leaves = keys.iter().map(|key| (B256::from_slice(&key.pack()), Some(vec![9; 40])));
-    let mut trie = SparseTrie::new(PathStore::default(), EMPTY_ROOT_HASH);
-    trie.update(leaves.collect()).unwrap();
-    trie.take_changes();
-    let mut link = trie.into_root();
-    link.prune(0, 0, &keys);
+    let mut link = pruned(&prefixes, &prefixes);
     let in_memory =
         |link: &mut NodeLink, path: [u8; 2], depth| is_in_memory(link, &Nibbles::from_nibbles(path), depth);
     assert!(in_memory(&mut link, [1, 0], 1), "it has three children");
     assert!(!in_memory(&mut link, [2, 0], 1), "it has four");
     assert!(in_memory(&mut link, [3, 0], 1) && !in_memory(&mut link, [3, 0], 2), "one level, and no more");
+}
+
+#[test]
+fn pruning_drops_what_is_below_an_extension_and_on_the_path_to_each_key() {
+    let NodeLink::Revealed(Node::Extension(extension), _) =
+        pruned(&[&[5, 0], &[5, 1], &[5, 2], &[5, 3]], &[&[5, 0]])
+    else {
+        panic!("the root is an extension")
+    };
+    assert!(matches!(extension.child, NodeLink::Blinded(..)));
+    let prefixes: [&[u8]; 8] = [&[1, 0], &[1, 1], &[1, 2], &[1, 3], &[2, 0], &[2, 1], &[2, 2], &[2, 3]];
+    let mut link = pruned(&prefixes, &[&[1, 0], &[2, 0]]);
+    for first in [1, 2] {
+        assert!(!is_in_memory(&mut link, &Nibbles::from_nibbles([first, 0]), 1), "key {first}");
+    }
+}
+
+/// The number of branches and extensions on the path to a key that are in memory.
+fn nodes_in_memory(link: &mut NodeLink, key: &Nibbles, depth: usize) -> usize {
+    let NodeLink::Revealed(node, _) = link else { return 0 };
+    1 + match node {
+        Node::Leaf(_) => unreachable!("no leaf is read"),
+        Node::Extension(extension) => {
+            nodes_in_memory(&mut extension.child, key, depth + extension.segment.len())
+        }
+        Node::Branch(branch) => branch
+            .child_mut(key.get(depth).unwrap())
+            .map_or(0, |child| nodes_in_memory(child, key, depth + 1)),
+    }
+}
+
+#[test]
+fn a_prefetch_reads_the_branches_and_extensions_on_the_path_and_no_leaf() {
+    let (mut trie, stored) = trie_of(&[&[1, 2, 3, 0], &[1, 2, 3, 1], &[4]]);
+    // A branch, an extension, a branch; the last path leaves the extension, and all nodes are on the first one.
+    for (read, count) in [(&[1, 2, 3, 0][..], 3), (&[4], 1), (&[7], 1), (&[1, 2, 4], 2)] {
+        let mut prefetched = SparseTrie::new(&stored, trie.root());
+        prefetched.prefetch(key_of(read)).unwrap();
+        let key = Nibbles::unpack(key_of(&[1, 2, 3, 0]));
+        assert_eq!(nodes_in_memory(&mut prefetched.into_root(), &key, 0), count, "{read:?}");
+    }
 }
