@@ -171,7 +171,8 @@ mod tests {
         model::{
             account::Account,
             allocation::Allocation,
-            changes::{AccountChange, Change},
+            changes::{AccountChange, Change, Life},
+            mismatch::Location,
         },
         stores::disk::{
             DiskConfig, NewBlock,
@@ -301,5 +302,73 @@ mod tests {
             store.upper_trie.keep(B256::ZERO, NodeLink::Empty, &[]);
             assert_refused(&store, &paid(&store, 7, after));
         }
+    }
+
+    #[test]
+    fn a_streamed_storage_of_another_life_is_not_used() {
+        let (_folder, store) = store();
+        let key = U256::from(50);
+        let in_life = |life| {
+            let mut changes = paid(&store, 7, Some(1000));
+            let change = changes.accounts.get_mut(&address(7)).unwrap();
+            change.life = life;
+            change.slots.insert(key, Change { before: U256::ZERO, after: U256::ONE });
+            changes
+        };
+        for (streamed, whole) in [(Life::Same, Life::New), (Life::New, Life::Same)] {
+            let (step, changes) = (in_life(streamed), in_life(whole));
+            let (_, streamed) = store.stream_root(|sender| sender.send(step));
+            let root = store.stage_streamed(&changes, streamed).unwrap().root();
+            assert_eq!(root, store.stage(&changes).unwrap().root(), "{whole:?}");
+        }
+    }
+
+    #[test]
+    fn a_new_life_without_slots_has_no_storage() {
+        let (_folder, store) = store();
+        let mut changes = paid(&store, 7, Some(5));
+        changes.accounts.get_mut(&address(7)).unwrap().life = Life::New;
+        let staged = store.stage(&changes).unwrap();
+        let StagedAccount { before, after, .. } = &staged.accounts[0][0];
+        assert!(before.unwrap().storage.is_some());
+        assert_eq!(after.unwrap().storage, None);
+    }
+
+    #[test]
+    fn an_account_that_ends_may_list_its_slots() {
+        let (_folder, store) = store();
+        let mut changes = paid(&store, 7, None);
+        let root = store.stage(&changes).unwrap().root();
+        let mut stage = |before: u64| {
+            let slots = &mut changes.accounts.get_mut(&address(7)).unwrap().slots;
+            slots.insert(U256::from(5), Change { before: U256::from(before), after: U256::ZERO });
+            store.stage(&changes)
+        };
+        assert_eq!(stage(6).unwrap().root(), root);
+        assert!(matches!(stage(7), Err(DiskError::Mismatch(_))), "the slot holds 6");
+    }
+
+    #[test]
+    fn of_several_slots_that_differ_the_lowest_is_reported() {
+        let (_folder, store) = store();
+        let mut changes = paid(&store, 7, Some(5));
+        let slots = &mut changes.accounts.get_mut(&address(7)).unwrap().slots;
+        for key in (3..40).map(U256::from) {
+            slots.insert(key, Change { before: U256::MAX, after: U256::ONE });
+        }
+        let DiskError::Mismatch(mismatch) = store.stage(&changes).unwrap_err() else {
+            panic!("it is a mismatch")
+        };
+        assert_eq!(mismatch.location, Location::Slot(address(7), U256::from(3)));
+    }
+
+    #[test]
+    fn a_read_that_fails_while_the_block_is_streamed_fails_the_block() {
+        let (_folder, mut store) = store();
+        let step = written(&store, 7, 5);
+        damage(&mut store, TrieId::Accounts.node(&Nibbles::new()), Vec::new());
+        store.upper_trie.keep(B256::ZERO, NodeLink::Empty, &[]);
+        let (_, streamed) = store.stream_root(|sender| sender.send(step));
+        assert!(store.stage_streamed(&Changes::default(), streamed).is_err());
     }
 }

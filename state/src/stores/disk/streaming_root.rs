@@ -178,3 +178,97 @@ fn write_slot(trie: &mut StorageTrie<'_>, hash: B256, slot: Change<U256>) -> Res
     }
     trie.insert(hash, alloy_rlp::encode(slot.after), presence(slot.before))
 }
+
+#[cfg(test)]
+mod tests {
+    use alloy_primitives::Bytes;
+
+    use super::*;
+    use crate::{
+        model::{account::Account, allocation::Allocation},
+        stores::disk::{DiskConfig, NewBlock, genesis::Genesis},
+    };
+
+    const OWNER: Address = Address::repeat_byte(1);
+
+    /// A store in which the owner has 7 in slot 1, and its folder.
+    fn store() -> (tempfile::TempDir, DiskStore) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut genesis = Genesis::begin(folder.path(), DiskConfig::default()).unwrap();
+        let storage = [(U256::ONE, U256::from(7))].into();
+        genesis.add(OWNER, Allocation { nonce: 1, storage, ..Allocation::default() }).unwrap();
+        let block = NewBlock { number: 0, hash: B256::ZERO, note: Bytes::new() };
+        (folder, genesis.finish(block).unwrap())
+    }
+
+    /// A step of the owner: whether it exists before and after, whether its life is new, and its slots.
+    fn step(exists: [bool; 2], life: Life, slots: &[(u64, u64, u64)]) -> AccountChange {
+        let [before, after] = exists.map(|exists| exists.then_some(Account::EMPTY));
+        let change =
+            |[before, after]: [u64; 2]| Change { before: U256::from(before), after: U256::from(after) };
+        let slots = slots.iter().map(|(key, before, after)| (U256::from(*key), change([*before, *after])));
+        AccountChange { account: Change { before, after }, life, slots: slots.collect() }
+    }
+
+    fn written(slots: &[(u64, u64, u64)]) -> AccountChange {
+        step([true; 2], Life::Same, slots)
+    }
+
+    /// The streamed storage of the owner after some steps.
+    fn streamed<'s>(store: &'s DiskStore, steps: &[AccountChange]) -> StreamedStorage<'s> {
+        let send = |sender: &mut StepSender, step: &AccountChange| {
+            let accounts = [(OWNER, step.clone())].into_iter().collect();
+            sender.send(Changes { accounts, ..Changes::default() });
+        };
+        let (_, mut root) = store.stream_root(|sender| steps.iter().for_each(|step| send(sender, step)));
+        root.check().unwrap();
+        root.take(OWNER)
+    }
+
+    #[test]
+    fn a_streamed_storage_has_the_writes_of_the_present_life() {
+        let (_folder, store) = store();
+        let stored = store.entry(OWNER).unwrap().unwrap().storage.unwrap().life;
+        let old = written(&[(2, 0, 5)]);
+        let ended = step([true, false], Life::Same, &[]);
+        let absent_before = step([false, true], Life::Same, &[(3, 0, 4)]);
+        let new_life = step([true; 2], Life::New, &[(3, 0, 4)]);
+        let [both, new] = [written(&[(2, 0, 5), (3, 0, 4)]), written(&[(3, 0, 4)])];
+        let table: [(&[AccountChange], &AccountChange, LifeId); 4] = [
+            (&[old.clone(), new.clone()], &both, stored),
+            (&[old.clone(), ended.clone(), new.clone()], &new, store.next_life),
+            (&[old.clone(), absent_before], &new, store.next_life),
+            (&[old.clone(), new_life], &new, store.next_life),
+        ];
+        for (number, (steps, change, life)) in table.into_iter().enumerate() {
+            let storage = streamed(&store, steps).unwrap();
+            assert_eq!(storage.life, life, "case {number}");
+            assert!(storage.matches(change), "case {number}");
+        }
+        // A payment, an account that ends, and one that ends with its slots.
+        let ended_with_slots = step([true, false], Life::Same, &[(2, 5, 0)]);
+        for steps in [vec![written(&[])], vec![old.clone(), ended], vec![old, ended_with_slots]] {
+            assert!(streamed(&store, &steps).is_none());
+        }
+    }
+
+    #[test]
+    fn a_streamed_storage_matches_only_the_changes_that_it_adds_up_to() {
+        let (_folder, store) = store();
+        let steps = [written(&[(1, 7, 8), (2, 0, 5)]), written(&[(1, 8, 7)])];
+        let storage = streamed(&store, &steps).unwrap();
+        let table: [(&[(u64, u64, u64)], bool); 6] = [
+            (&[(2, 0, 5)], true),
+            (&[(2, 0, 5), (1, 7, 7), (3, 4, 4)], true),
+            (&[(2, 0, 5), (1, 7, 8)], false),
+            (&[(2, 0, 5), (3, 0, 4)], false),
+            (&[(2, 0, 6)], false),
+            (&[], false),
+        ];
+        for (slots, matches) in table {
+            assert_eq!(storage.matches(&written(slots)), matches, "{slots:?}");
+        }
+        let from_another_value = streamed(&store, &[written(&[(1, 6, 8)])]).unwrap();
+        assert!(!from_another_value.matches(&written(&[(1, 6, 8)])), "the trie has 7");
+    }
+}

@@ -79,4 +79,29 @@ mod tests {
         assert!(2 * upper_trie.bytes() < DiskConfig::CACHE_BYTES);
         assert_eq!(UpperTrie::within(0).depth, 0);
     }
+
+    #[test]
+    fn two_thirds_of_the_cache_hold_the_levels_that_are_kept() {
+        // One branch of 1040 bytes and its small branches; 17 and 16; 273 and 256.
+        for (depth, bytes) in
+            [2448u64, 17 * 1040 + 16 * 1408, 273 * 1040 + 256 * 1408].into_iter().enumerate()
+        {
+            let kept = |bytes| UpperTrie::within(bytes);
+            let enough = bytes.div_ceil(2) * 3;
+            assert_eq!((kept(enough).depth as usize, kept(enough).bytes()), (depth, bytes));
+            assert_eq!(kept(enough - 3).depth as usize, depth.saturating_sub(1), "{bytes}");
+        }
+    }
+
+    #[test]
+    fn the_kept_trie_is_taken_once_and_only_for_its_root() {
+        let upper_trie = UpperTrie::within(0);
+        let [root, other] = [1, 2].map(B256::repeat_byte);
+        let is_taken = |root| upper_trie.take(root).is_some();
+        assert!(!is_taken(root));
+        upper_trie.keep(root, NodeLink::Empty, &[]);
+        assert!(is_taken(root) && !is_taken(root));
+        upper_trie.keep(root, NodeLink::Empty, &[]);
+        assert!(!is_taken(other) && !is_taken(root), "a trie of another root is dropped");
+    }
 }
