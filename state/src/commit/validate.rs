@@ -114,7 +114,6 @@ impl<B: Base> Overlay<B> {
 
 #[cfg(not(feature = "shuttle"))]
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use alloy_primitives::{Address, KECCAK256_EMPTY, U256};
 

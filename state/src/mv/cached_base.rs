@@ -98,7 +98,6 @@ impl<B: Base> DatabaseRef for CachedBase<'_, B> {
 
 #[cfg(not(feature = "shuttle"))]
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -125,7 +125,6 @@ impl<'m, B: Base> ReadSource<'m, B> {
 
 #[cfg(not(feature = "shuttle"))]
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
     use crate::{

@@ -201,8 +201,11 @@ mod tests {
         (folder, genesis.finish(block).unwrap())
     }
 
+    /// A slot, and its value before and after.
+    type SlotStep = (u64, u64, u64);
+
     /// A step of the owner: whether it exists before and after, whether its life is new, and its slots.
-    fn step(exists: [bool; 2], life: Life, slots: &[(u64, u64, u64)]) -> AccountChange {
+    fn step(exists: [bool; 2], life: Life, slots: &[SlotStep]) -> AccountChange {
         let [before, after] = exists.map(|exists| exists.then_some(Account::EMPTY));
         let change =
             |[before, after]: [u64; 2]| Change { before: U256::from(before), after: U256::from(after) };
@@ -210,7 +213,7 @@ mod tests {
         AccountChange { account: Change { before, after }, life, slots: slots.collect() }
     }
 
-    fn written(slots: &[(u64, u64, u64)]) -> AccountChange {
+    fn written(slots: &[SlotStep]) -> AccountChange {
         step([true; 2], Life::Same, slots)
     }
 
@@ -257,7 +260,7 @@ mod tests {
         let (_folder, store) = store();
         let steps = [written(&[(1, 7, 8), (2, 0, 5)]), written(&[(1, 8, 7)])];
         let storage = streamed(&store, &steps).unwrap();
-        let table: [(&[(u64, u64, u64)], bool); 6] = [
+        let table: [(&[SlotStep], bool); 6] = [
             (&[(2, 0, 5)], true),
             (&[(2, 0, 5), (1, 7, 7), (3, 4, 4)], true),
             (&[(2, 0, 5), (1, 7, 8)], false),

@@ -1,7 +1,5 @@
 //! What a run needs of the accounts and slots that it reads, and what of that is in its record.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 mod effects;
 mod needs;
 mod origins;
