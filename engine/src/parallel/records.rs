@@ -188,8 +188,14 @@ impl<Y> Records<Y> {
     }
 }
 
-#[cfg(all(test, not(feature = "shuttle")))]
+#[cfg(test)]
+#[cfg(not(feature = "shuttle"))]
 mod tests {
+    use std::convert::Infallible;
+
+    use alloy_primitives::{Address, U256};
+    use blockloom_state::{AccountObservation, AccountRecord, Origin, SlotRead, SlotRecord};
+
     use super::*;
 
     fn first() -> TxIndex {
@@ -254,5 +260,32 @@ mod tests {
         let again = records.blank(&mut own);
         assert!(again.record.accounts.capacity() >= 100 && again.yielded.is_none());
         assert_eq!(records.blank(&mut own).record.accounts.capacity(), 0, "one record was returned");
+    }
+
+    #[test]
+    fn the_slot_writes_of_a_stale_record_become_predictions() {
+        let (records, memory, key) = (Records::new(1), Memory::default(), U256::from(5));
+        let id = memory.insert_account(Address::ZERO, None, None);
+        let account = AccountRecord {
+            address: Address::ZERO,
+            id: Some(id),
+            observed: AccountObservation::NOTHING,
+            effect: None,
+        };
+        let write = SlotRecord { account: 0, key, original: U256::ZERO, value: U256::ONE };
+        let record = Record { accounts: vec![account], writes: vec![write], ..Record::default() };
+        let ran = Box::new(RunRecord { record, yielded: Some(1), ..RunRecord::default() });
+        records.begin(first());
+        records.publish(&memory, first(), ran, &mut Vec::new());
+        let read = || {
+            let read_base = || Ok::<_, Infallible>(U256::ZERO);
+            let Ok(read) = memory.slot(id, key, TxIndex::new(1), read_base);
+            read
+        };
+        records.predict(&memory, first());
+        assert_eq!(read(), SlotRead::Value(U256::ONE, Origin::Block), "the record is not stale");
+        records.mark_stale(first());
+        records.predict(&memory, first());
+        assert_eq!(read(), SlotRead::Awaits(first()));
     }
 }

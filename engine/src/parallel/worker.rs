@@ -140,3 +140,78 @@ enum Interruption {
     GaveUp,
     Panicked,
 }
+
+#[cfg(test)]
+#[cfg(not(feature = "shuttle"))]
+mod tests {
+    use std::panic::resume_unwind;
+
+    use blockloom_state::{Memory, Record};
+
+    use super::*;
+    use crate::policy::batching::{Batch, Effort};
+
+    /// How the run of the second transaction ends.
+    #[derive(Clone, Copy, Debug)]
+    enum End {
+        Completes,
+        /// It completes, and became stale meanwhile.
+        CompletesStale,
+        /// It stops because it became stale.
+        Stops,
+        AwaitsTheFirst,
+        GivesUp,
+        Panics,
+    }
+
+    struct Scripted<'c>(&'c BlockContext<'c, u64>, End);
+
+    impl<'c> Speculator<'c> for Scripted<'c> {
+        type Yield = u64;
+
+        fn run(&mut self, version: Version, _: &'c AtomicBool, _: &mut Record) -> Run<u64> {
+            if matches!(self.1, End::CompletesStale | End::Stops) {
+                self.0.report_stale(&mut vec![version.index]);
+            }
+            match self.1 {
+                End::Completes | End::CompletesStale => Run::Ran(1),
+                End::Stops => Run::Stale,
+                End::AwaitsTheFirst => Run::Awaits(TxIndex::new(0)),
+                End::GivesUp => Run::GaveUp,
+                End::Panics => resume_unwind(Box::new("the run panics")),
+            }
+        }
+    }
+
+    /// What a worker counts that runs the second of two transactions several times.
+    fn counts_of(end: End) -> ThreadCounts {
+        let (memory, batches) = (Memory::default(), [Batch::single(Effort::Heavy); 2]);
+        let mut all = ThreadCounts::default();
+        for _ in 0..2 {
+            let context = BlockContext::new(&memory, TxIndex::new(0), &batches, 2, Timing::Phases);
+            let mut worker = Worker::new(&context, || Scripted(&context, end));
+            worker.counts = all;
+            let [_, second] = [(); 2].map(|()| context.scheduler.try_next().expect("it is ready"));
+            worker.speculate(second);
+            all = worker.counts;
+        }
+        all
+    }
+
+    #[test]
+    fn a_worker_counts_its_runs_by_how_they_end() {
+        for (end, expected) in [
+            (End::Completes, [0, 0, 0, 0]),
+            (End::CompletesStale, [2, 0, 0, 0]),
+            (End::Stops, [2, 0, 0, 0]),
+            (End::AwaitsTheFirst, [0, 2, 0, 0]),
+            (End::GivesUp, [0, 0, 2, 0]),
+            (End::Panics, [0, 0, 0, 2]),
+        ] {
+            let ThreadCounts { stale_before_gate, awaited, gave_up, panics, speculative, .. } =
+                counts_of(end);
+            assert_eq!([stale_before_gate, awaited, gave_up, panics], expected, "{end:?}");
+            assert_eq!(speculative, 2, "{end:?}");
+        }
+    }
+}
