@@ -102,7 +102,8 @@ impl Scheduler {
     }
 
     /// The next batch for a worker, if there is one now.
-    #[cfg(all(test, not(feature = "shuttle")))]
+    #[cfg(test)]
+    #[cfg(not(feature = "shuttle"))]
     pub(crate) fn try_next(&self) -> Option<Attempt> {
         let mut locked = self.shared.lock();
         locked.schedule().note_worker();
@@ -213,7 +214,8 @@ impl Scheduler {
     }
 }
 
-#[cfg(all(test, not(feature = "shuttle")))]
+#[cfg(test)]
+#[cfg(not(feature = "shuttle"))]
 mod tests {
     use super::*;
     use crate::policy::batching::Effort;
@@ -227,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_running_attempt_is_told_that_it_is_stale_and_the_next_one_is_not() {
+    fn a_running_attempt_is_marked_stale_and_the_next_one_is_not() {
         let scheduler = scheduler();
         let [first, second] = [(); 2].map(|()| scheduler.try_next().expect("it is ready"));
         assert_eq!(scheduler.ran(second), AttemptStatus::Current);

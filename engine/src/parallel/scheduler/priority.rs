@@ -157,7 +157,8 @@ fn huge(efforts: &[Effort], position: usize) -> Option<(Reverse<u64>, usize)> {
     }
 }
 
-#[cfg(all(test, not(feature = "shuttle")))]
+#[cfg(test)]
+#[cfg(not(feature = "shuttle"))]
 mod tests {
     use super::*;
 

@@ -202,9 +202,15 @@ impl WaitState {
     }
 }
 
-#[cfg(all(test, not(feature = "shuttle")))]
+#[cfg(test)]
+#[cfg(not(feature = "shuttle"))]
 mod tests {
-    use blockloom_state::Incarnation;
+    use std::cell::Cell;
+
+    use blockloom_state::{
+        Incarnation,
+        sync::{AtomicBool, Ordering},
+    };
 
     use super::*;
     use crate::{
@@ -283,5 +289,46 @@ mod tests {
         locked.schedule().ran(attempt);
         locked.notify(NextAction::Other);
         assert!(shared.changes.snapshot() != before);
+    }
+
+    #[test]
+    fn each_look_that_finds_nothing_counts_as_one_wait() {
+        let (shared, looks, has_found, mut waits) =
+            (shared(Work::Ready), Cell::new(0), AtomicBool::new(false), 0);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !has_found.load(Ordering::Relaxed) {
+                    shared.lock().notify(NextAction::Other);
+                    std::thread::yield_now();
+                }
+            });
+            shared.find(Claimant::Gate, &mut waits, |_| {
+                looks.set(looks.get() + 1);
+                (looks.get() > 2).then_some(())
+            });
+            has_found.store(true, Ordering::Relaxed);
+        });
+        assert_eq!(waits, 2);
+    }
+
+    #[test]
+    fn a_worker_that_was_woken_neither_sleeps_nor_watches() {
+        let shared = shared(Work::Claimed);
+        let attempt = Attempt { batch: BatchIndex::new(0), incarnation: Incarnation::FIRST };
+        std::thread::scope(|scope| {
+            let worker = scope
+                .spawn(|| shared.find(Claimant::Worker, &mut 0, |schedule| schedule.claim(Claimant::Worker)));
+            while shared.lock().state.asleep == 0 {
+                std::thread::yield_now();
+            }
+            let mut locked = shared.lock();
+            locked.schedule().stale(attempt.batch);
+            locked.schedule().aborted(attempt);
+            locked.notify(NextAction::Other);
+            let again = worker.join().expect("it finds the batch");
+            assert_eq!(again.batch, attempt.batch);
+        });
+        let locked = shared.lock();
+        assert_eq!((locked.state.asleep, locked.state.is_watched), (0, false));
     }
 }

@@ -191,4 +191,16 @@ mod tests {
         window.grow();
         assert_eq!(pause(&mut window).len(), 4 * MIN_PAUSE);
     }
+
+    #[test]
+    fn a_record_that_is_committed_during_a_pause_ends_the_pause() {
+        let mut window = Window::new(2);
+        while window.reach() > 0 {
+            window.shrink();
+        }
+        assert_eq!((window.publication(), window.pause_left()), (Publication::Deferred, MIN_PAUSE - 1));
+        window.grow();
+        assert!(window.reach() > 0);
+        assert_eq!((window.publication(), window.pause_left()), (Publication::Immediate, 0));
+    }
 }
