@@ -271,3 +271,87 @@ where
         StepError::Failed(MachineFailure::Abandoned(message)) => Reason::Abandoned { step, message },
     }
 }
+
+#[cfg(test)]
+#[cfg(not(feature = "shuttle"))]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::cell::Cell;
+
+    use alloy_consensus::Header;
+    use alloy_hardforks::EthereumHardfork;
+    use alloy_primitives::{Address, TxKind, bytes};
+    use blockloom_state::{Allocation, Incarnation, MemoryStore, Version, sync::AtomicBool};
+    use revm::context::TxEnv;
+
+    use super::*;
+    use crate::{
+        block::rules::Rules,
+        evm::{handling::Mainnet, speculator::EvmSpeculator},
+        parallel::traits::{Run, Speculator as _},
+    };
+
+    const COUNTER: Address = Address::repeat_byte(0xcc);
+
+    /// The state before a block of calls, and the block. Each call adds one to slot 0 of the counter.
+    fn counting(calls: u64) -> (MemoryStore, Block) {
+        // PUSH1 0, SLOAD, PUSH1 1, ADD, PUSH1 0, SSTORE
+        let code = bytes!("60005460010160005500");
+        let counter = Allocation { nonce: 1, code, ..Allocation::default() };
+        let transaction = |nonce| Transaction {
+            hash: Default::default(),
+            env: TxEnv { nonce, kind: TxKind::Call(COUNTER), gas_limit: 100_000, ..TxEnv::default() },
+        };
+        let header = Header { gas_limit: 1_000_000, ..Header::default() };
+        let empty = Block::without_body(Rules::mainnet(EthereumHardfork::Byzantium), &header);
+        let block = Block { transactions: (0..calls).map(transaction).collect(), ..empty };
+        (MemoryStore::from_genesis([(COUNTER, counter)]), block)
+    }
+
+    type TestBlockCommitter<'b> = BlockCommitter<'b, 'b, CachedBase<'b, MemoryStore>, Mainnet>;
+
+    /// The values of the counter that were kept for publication since the last call.
+    fn kept(committer: &mut TestBlockCommitter<'_>, memory: &Memory) -> Vec<u64> {
+        let mut effects = Record::default();
+        committer.take_effects(memory, Portion::Recent, &mut effects);
+        effects.writes.iter().map(|write| write.value.to()).collect()
+    }
+
+    #[test]
+    fn what_is_committed_before_and_after_a_memory_is_joined_is_kept_for_publication() {
+        let ((base, block), memory, step) = (counting(3), Memory::default(), Cell::new(BlockStep::Opening));
+        let mut committer =
+            BlockCommitter::new(&block, CachedBase::alone(&base), Mainnet, Observer::None, &step);
+        committer.run(TxIndex::new(0)).unwrap();
+        committer.join_memory(&memory);
+        assert_eq!(kept(&mut committer, &memory), [1]);
+        committer.run(TxIndex::new(1)).unwrap();
+        assert_eq!(kept(&mut committer, &memory), [2]);
+        committer.set_publication(Publication::Off);
+        committer.run(TxIndex::new(2)).unwrap();
+        assert!(kept(&mut committer, &memory).is_empty(), "publication is off");
+    }
+
+    #[test]
+    fn the_effects_of_a_record_are_kept_for_publication_on_request() {
+        for (is_requested, expected) in [(true, vec![1]), (false, vec![])] {
+            let ((base, block), memory, step) =
+                (counting(1), Memory::default(), Cell::new(BlockStep::Opening));
+            let mut committer =
+                BlockCommitter::new(&block, CachedBase::alone(&base), Mainnet, Observer::None, &step);
+            committer.join_memory(&memory);
+            let (mut record, is_stale) = (Record::default(), AtomicBool::new(false));
+            let version = Version { index: TxIndex::new(0), incarnation: Incarnation::FIRST };
+            let mut speculator = EvmSpeculator::new(&block, &memory, &base, Mainnet);
+            let run = speculator.run(version, &is_stale, &mut record);
+            let Run::Ran(yielded) = run else { panic!("{run:?}") };
+            assert_eq!(committer.validate(&record), None);
+            if is_requested {
+                committer.keep_effects(&record);
+            }
+            Committer::commit(&mut committer, version.index, &record, yielded).unwrap();
+            assert_eq!(kept(&mut committer, &memory), expected);
+        }
+    }
+}

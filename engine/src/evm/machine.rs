@@ -230,3 +230,24 @@ impl<'a, B: Base, H: Handling> AlloyEvm for Machine<'a, Overlay<B>, H> {
         (&mut evm.ctx.journaled_state.database, &mut evm.inspector, &mut evm.precompiles)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloy_consensus::Header;
+    use alloy_hardforks::EthereumHardfork;
+    use blockloom_state::MemoryStore;
+
+    use super::*;
+    use crate::{block::rules::Rules, evm::handling::Mainnet};
+
+    #[test]
+    fn alloy_evm_sees_the_chain_the_fork_and_the_number_of_the_block() {
+        let rules = Rules { chain_id: 7, ..Rules::mainnet(EthereumHardfork::Cancun) };
+        let header = Header { number: 10, ..Header::default() };
+        let (block, base) = (Block::without_body(rules, &header), MemoryStore::new());
+        let machine = Machine::new(&block, Overlay::new(&base), Mainnet);
+        assert_eq!((machine.chain_id(), machine.cfg_env().chain_id), (7, 7));
+        assert_eq!(machine.cfg_env().spec, SpecId::CANCUN);
+        assert_eq!(machine.block().number, alloy_primitives::U256::from(10));
+    }
+}

@@ -94,3 +94,30 @@ fn interrupted<Y, E>(interrupt: &Interrupt<E>) -> Run<Y> {
         Interrupt::NeedsFrontier | Interrupt::Base(_) => Run::GaveUp,
     }
 }
+
+#[cfg(test)]
+#[cfg(not(feature = "shuttle"))]
+mod tests {
+    use alloy_consensus::Header;
+    use alloy_hardforks::EthereumHardfork;
+    use blockloom_state::{Incarnation, MemoryStore, TxIndex};
+
+    use super::*;
+    use crate::{
+        block::{block::Transaction, rules::Rules},
+        evm::handling::Mainnet,
+    };
+
+    #[test]
+    fn the_weight_of_a_run_is_its_gas() {
+        let env = TxEnv { gas_limit: 50_000, ..TxEnv::default() };
+        let header = Header { gas_limit: 1_000_000, ..Header::default() };
+        let empty = Block::without_body(Rules::mainnet(EthereumHardfork::Byzantium), &header);
+        let block = Block { transactions: vec![Transaction { hash: Default::default(), env }], ..empty };
+        let (memory, base, is_stale) = (Memory::default(), MemoryStore::new(), AtomicBool::new(false));
+        let version = Version { index: TxIndex::new(0), incarnation: Incarnation::FIRST };
+        let mut speculator = EvmSpeculator::new(&block, &memory, &base, Mainnet);
+        let run = speculator.run(version, &is_stale, &mut Record::default());
+        assert!(matches!(run, Run::Ran(transfer) if transfer.weight() == 21_000));
+    }
+}
