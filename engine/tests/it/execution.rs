@@ -162,6 +162,22 @@ fn an_invalid_transaction_is_reported_with_index_hash_and_reason() {
 }
 
 #[test]
+fn a_transaction_is_valid_on_its_own_chain_only() {
+    let with_chain = |chain_id| TxEnv { chain_id, ..call(0, RECIPIENT, 1) };
+    for chain_id in [None, Some(7)] {
+        let mut block = block(Shanghai, vec![with_chain(chain_id)]);
+        block.rules.chain_id = 7;
+        assert!(execute(&store([]), &block).is_ok(), "{chain_id:?}");
+    }
+    let error = execute(&store([]), &block(Shanghai, vec![with_chain(Some(7))])).unwrap_err();
+    let reason = TransactionError::Refused(InvalidTransaction::InvalidChainId);
+    assert!(
+        matches!(&error.reason, Reason::Invalid(Invalid::Transaction { reason: found, .. }) if *found == reason),
+        "{error}"
+    );
+}
+
+#[test]
 fn the_gas_limit_of_a_transaction_must_fit_into_the_remaining_block_gas() {
     let base = store([]);
     let greedy = |nonce| TxEnv { gas_limit: 990_000, ..call(nonce, RECIPIENT, 1) };
@@ -277,6 +293,15 @@ fn the_beacon_root_is_stored_before_the_first_transaction() {
     let order: Vec<_> = steps.iter().map(|(step, has_receipt, _)| (*step, *has_receipt)).collect();
     assert_eq!(order, [(BlockStep::Opening, false), (transaction, true), (BlockStep::Closing, false)]);
     assert_eq!(outcome.unwrap().receipts.len(), 1);
+}
+
+#[test]
+fn a_system_call_has_thirty_million_gas_before_amsterdam() {
+    // Writes the gas that is left after the first instruction, which costs 2, into slot 0.
+    let base = store([(BEACON_ROOTS_ADDRESS, contract(bytes!("5a5f55"), &[]))]);
+    let state = after(&base, &block(Cancun, Vec::new()));
+    let slots = &state.account(&BEACON_ROOTS_ADDRESS).unwrap().slots;
+    assert_eq!(slots[&U256::ZERO], word(30_000_000 - 2));
 }
 
 #[test]

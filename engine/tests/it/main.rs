@@ -9,5 +9,6 @@ mod faults;
 mod handling;
 mod house;
 mod slow_base;
+mod statistics;
 mod thread_pools;
 mod traps;
