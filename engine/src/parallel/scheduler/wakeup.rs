@@ -318,9 +318,7 @@ mod tests {
         std::thread::scope(|scope| {
             let worker = scope
                 .spawn(|| shared.find(Claimant::Worker, &mut 0, |schedule| schedule.claim(Claimant::Worker)));
-            while shared.lock().state.asleep == 0 {
-                std::thread::yield_now();
-            }
+            wait_until(&shared, |state| state.asleep > 0);
             let mut locked = shared.lock();
             locked.schedule().stale(attempt.batch);
             locked.schedule().aborted(attempt);
@@ -330,5 +328,49 @@ mod tests {
         });
         let locked = shared.lock();
         assert_eq!((locked.state.asleep, locked.state.is_watched), (0, false));
+    }
+    /// Waits until the state of the waiting threads is as expected.
+    fn wait_until(shared: &SharedSchedule, is_reached: impl Fn(&WaitState) -> bool) {
+        while !is_reached(&shared.lock().state) {
+            std::thread::yield_now();
+        }
+    }
+
+    fn stop(shared: &SharedSchedule) {
+        let mut locked = shared.lock();
+        assert!(locked.schedule().stop().count() > 0, "a batch is running");
+        locked.notify(NextAction::Other);
+    }
+
+    #[test]
+    fn a_change_that_gives_the_gate_no_work_does_not_wake_it() {
+        let shared = shared(Work::Claimed);
+        let mut waits = 0;
+        std::thread::scope(|scope| {
+            let gate = scope.spawn(|| {
+                shared.find(Claimant::Gate, &mut waits, |schedule| schedule.is_over().then_some(()))
+            });
+            wait_until(&shared, |state| state.is_gate_asleep);
+            shared.lock().notify(NextAction::Other);
+            // A woken thread would look again meanwhile.
+            std::thread::sleep(std::time::Duration::from_millis(5));
+            stop(&shared);
+            gate.join().expect("the block is over");
+        });
+        assert_eq!(waits, 1);
+    }
+
+    #[test]
+    fn a_worker_sleeps_at_once_while_another_one_watches() {
+        let shared = shared(Work::Claimed);
+        shared.lock().state.is_watched = true;
+        std::thread::scope(|scope| {
+            scope
+                .spawn(|| shared.find(Claimant::Worker, &mut 0, |schedule| schedule.is_over().then_some(())));
+            wait_until(&shared, |state| state.asleep == 1);
+            let is_watched = shared.lock().state.is_watched;
+            stop(&shared);
+            assert!(is_watched, "it did not watch itself");
+        });
     }
 }
