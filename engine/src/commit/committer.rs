@@ -275,8 +275,6 @@ where
 #[cfg(test)]
 #[cfg(not(feature = "shuttle"))]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
     use std::cell::Cell;
 
     use alloy_consensus::Header;

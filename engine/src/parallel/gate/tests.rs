@@ -1,8 +1,6 @@
 //! The gate and one worker, step by step on one thread: what the gate counts, and when it publishes the effects of its
 //! runs. The start and the end of withheld publication cost a few runs, and nothing else.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::convert::Infallible;
 
 use alloy_primitives::{Address, U256, uint};
@@ -397,7 +395,7 @@ fn the_effects_of_a_run_at_the_gate_are_published_after_its_batch_or_before_the_
 fn what_was_committed_before_the_batches_is_published_before_they_run() {
     let memory = Memory::default();
     let transactions = [TestTransaction::new(1000, [SHARED; 2]), TestTransaction::independent(1)];
-    with_block(&memory, PublicationPolicy::default(), &transactions, &single_batches(2), |mut threads| {
+    with_block(&memory, PublicationPolicy::default(), &transactions, &single_batches(2), |threads| {
         threads.gate.committer.run(TxIndex::new(0)).unwrap();
         assert_eq!(shared_slot(&memory, 1), UNWRITTEN);
         publish_committed(threads.gate.context, threads.gate.committer);

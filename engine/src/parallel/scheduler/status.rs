@@ -625,7 +625,7 @@ mod tests {
     fn the_window_grows_with_records_that_the_gate_need_not_wait_for_and_shrinks_when_one_is_stale() {
         let mut schedule = heavy(9);
         let start = schedule.window.reach();
-        let mut commit = |schedule: &mut Schedule, is_gate_early: bool, by| {
+        let commit = |schedule: &mut Schedule, is_gate_early: bool, by| {
             let claimed = schedule.claim(Claimant::Worker).unwrap();
             if is_gate_early {
                 assert_eq!(schedule.at_gate(), GateStep::RunsElsewhere);

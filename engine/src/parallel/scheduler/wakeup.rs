@@ -348,7 +348,7 @@ mod tests {
         let mut waits = 0;
         std::thread::scope(|scope| {
             let gate = scope.spawn(|| {
-                shared.find(Claimant::Gate, &mut waits, |schedule| schedule.is_over().then_some(()))
+                shared.find(Claimant::Gate, &mut waits, |schedule| schedule.is_over().then_some(()));
             });
             wait_until(&shared, |state| state.is_gate_asleep);
             shared.lock().notify(NextAction::Other);
