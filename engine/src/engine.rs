@@ -1,7 +1,6 @@
 //! The engine: decides how a block is executed, and executes it.
 
 use std::{
-    any::Any,
     cell::{Cell, OnceCell},
     num::NonZeroUsize,
     ops::{ControlFlow, Range},
@@ -18,6 +17,7 @@ use crate::{
     analysis::dependencies::{Dependencies, block_dependencies},
     block::{
         block::{Block, Transaction},
+        cancel::CancelHandle,
         config::{BaseLatency, Config, TestMode, Use},
         error::{BlockError, BlockStep, Reason},
         outcome::Outcome,
@@ -58,6 +58,7 @@ use crate::{
 pub struct Engine<H = Mainnet> {
     shared: Arc<Shared>,
     handling: H,
+    cancel: CancelHandle,
 }
 
 /// What the clones of an engine share.
@@ -89,7 +90,14 @@ impl Engine {
 impl<H: Handling> Engine<H> {
     /// An engine for a chain that handles transactions in its own way.
     pub fn with_handling(config: Config, handling: H) -> Self {
-        Self { shared: Arc::new(Shared { config, ..Shared::default() }), handling }
+        let shared = Arc::new(Shared { config, ..Shared::default() });
+        Self { shared, handling, cancel: CancelHandle::new() }
+    }
+
+    /// The same engine, with the same threads, whose blocks `handle` cancels.
+    #[must_use]
+    pub fn cancelled_by(&self, handle: &CancelHandle) -> Self {
+        Self { cancel: handle.clone(), ..self.clone() }
     }
 
     /// The most threads that execute a block.
@@ -128,7 +136,7 @@ impl<H: Handling> Engine<H> {
     /// # Errors
     ///
     /// If consensus forbids the block, the base cannot be read, or something panicked.
-    pub fn execute<B: Base>(&self, base: &B, block: &Block) -> Result<Outcome, BlockError> {
+    pub fn execute<B: Base + ?Sized>(&self, base: &B, block: &Block) -> Result<Outcome, BlockError> {
         self.run_block(base, block, Observer::None)
     }
 
@@ -142,7 +150,7 @@ impl<H: Handling> Engine<H> {
     ///
     /// If consensus forbids the block, the base cannot be read, something panicked, `on_commit`
     /// included, or the block was cancelled. The steps before that were passed on.
-    pub fn execute_with<B: Base>(
+    pub fn execute_with<B: Base + ?Sized>(
         &self,
         base: &B,
         block: &Block,
@@ -166,7 +174,7 @@ impl<H: Handling> Engine<H> {
         block_dependencies(base, block, &self.handling, rounds).map_err(|reason| reason.of(block.number()))
     }
 
-    fn run_block<B: Base>(
+    fn run_block<B: Base + ?Sized>(
         &self,
         base: &B,
         block: &Block,
@@ -189,13 +197,12 @@ impl<H: Handling> Engine<H> {
                 self.run_parallel(&input, observer, &step)
             }
         }));
-        let result = result
-            .unwrap_or_else(|panic| Err(Reason::Panicked { step: step.get(), message: message_of(&*panic) }));
+        let result = result.unwrap_or_else(|panic| Err(Reason::panicked(step.get(), &*panic)));
         result.map_err(|reason| reason.of(block.number()))
     }
 
-    fn committer<'a, 'o, B: Base>(
-        &self,
+    fn committer<'a, 'o, B: Base + ?Sized>(
+        &'a self,
         base: &'a B,
         block: &'a Block,
         observer: Observer<'o>,
@@ -203,11 +210,11 @@ impl<H: Handling> Engine<H> {
     ) -> BlockCommitter<'a, 'o, CachedBase<'a, B>, H> {
         let committer =
             BlockCommitter::new(block, CachedBase::alone(base), self.handling.clone(), observer, step);
-        committer.with_access_list(self.shared.config.lists)
+        committer.with_access_list(self.shared.config.lists).cancelled_by(&self.cancel)
     }
 
     /// Executes a block on this thread until helpers pay, and the rest with them.
-    fn run_measured<B: Base>(
+    fn run_measured<B: Base + ?Sized>(
         &self,
         input: &Input<'_, B>,
         mut switch: Switch,
@@ -227,7 +234,7 @@ impl<H: Handling> Engine<H> {
     }
 
     /// Executes a block with helpers from the first transaction on.
-    fn run_parallel<B: Base>(
+    fn run_parallel<B: Base + ?Sized>(
         &self,
         input: &Input<'_, B>,
         observer: Observer<'_>,
@@ -243,7 +250,7 @@ impl<H: Handling> Engine<H> {
         result
     }
 
-    fn resources<'r, B>(&'r self, input: &Input<'r, B>, memory: &'r Memory) -> Resources<'r, B, H> {
+    fn resources<'r, B: ?Sized>(&'r self, input: &Input<'r, B>, memory: &'r Memory) -> Resources<'r, B, H> {
         let Input { base, workers, latency, .. } = *input;
         let Shared { config: Config { timing, .. }, test_mode, .. } = self.shared.as_ref();
         let threads = self.threads_for(latency).min(1 + workers.threads());
@@ -251,7 +258,7 @@ impl<H: Handling> Engine<H> {
         Resources { base, handling, memory, workers, threads, timing, test_mode }
     }
 
-    fn open_memory<B>(&self, input: &Input<'_, B>) -> Memory {
+    fn open_memory<B: ?Sized>(&self, input: &Input<'_, B>) -> Memory {
         let Input { block, latency, .. } = *input;
         let mut memory = self.shared.memories.lock().pop().unwrap_or_default();
         let visibility = match (self.shared.test_mode, self.list_of(block)) {
@@ -278,7 +285,7 @@ impl<H: Handling> Engine<H> {
     }
 
     /// Executes a block while what it is going to need is prefetched, if the base has a high latency.
-    fn prefetching<B: Base>(
+    fn prefetching<B: Base + ?Sized>(
         &self,
         input: &Input<'_, B>,
         memory: &Memory,
@@ -309,7 +316,7 @@ impl<H: Handling> Engine<H> {
 
     /// The latency of the base: as configured, or measured with a few reads that the block needs anyway. A
     /// base that panics does so again when the block is executed, and is reported then.
-    fn latency_of<B: Base>(&self, base: &B, block: &Block) -> Latency {
+    fn latency_of<B: Base + ?Sized>(&self, base: &B, block: &Block) -> Latency {
         match self.shared.config.base_latency {
             BaseLatency::High if self.threads() > 1 => return Latency::High,
             BaseLatency::Measured if self.threads() > 1 => {}
@@ -367,7 +374,7 @@ impl<H: Handling> Engine<H> {
 
 /// What a block is executed with.
 #[derive(Clone, Copy)]
-struct Input<'s, B> {
+struct Input<'s, B: ?Sized> {
     base: &'s B,
     block: &'s Block,
     batches: &'s [Batch],
@@ -389,11 +396,4 @@ enum Plan<'w> {
     Sequential,
     Measured(&'w Workers, Switch),
     Parallel(&'w Workers),
-}
-
-/// The message of a panic.
-fn message_of(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "its message is no text".to_owned())
 }

@@ -32,6 +32,7 @@ pub use analysis::dependencies::{Dependencies, TransactionDependencies};
 pub use block::config::TestMode;
 pub use block::{
     block::{Block, Frame, GivenList, SignedBlock, SignedTransaction, Transaction},
+    cancel::CancelHandle,
     config::{BaseLatency, Config, Hints, Lists, Timing, Use},
     error::{
         BlockError, BlockStep, DepositError, Invalid, Reason, SystemCallError, TransactionError,
@@ -44,10 +45,11 @@ pub use block::{
     outcome::{Outcome, Receipt},
     rules::{AccessLists, CustomPrecompiles, Rules},
     statistics::{Phases, StaleCounts, Statistics},
+    transaction_result::{TransactionEnd, TransactionResult},
 };
 pub use commit::committer::CommittedStep;
 pub use engine::Engine;
-pub use evm::handling::{Handling, HandlingError, Mainnet};
+pub use evm::handling::{Handling, HandlingError, HandlingEvm, Mainnet};
 pub use rules::{
     before::check_block,
     body::check_body,
@@ -59,6 +61,13 @@ pub use rules::{
     verify::check_outcome,
 };
 pub use threads::pool::Workers;
+
+/// The crates whose types are in the public face. With these an embedder has the same versions.
+pub mod reexport {
+    pub use ::{
+        alloy_consensus, alloy_eips, alloy_evm, alloy_hardforks, alloy_primitives, blockloom_state, revm,
+    };
+}
 
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]

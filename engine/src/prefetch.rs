@@ -50,7 +50,7 @@ impl Prefetcher {
 
     /// Reads one item after the other, until none is left or the prefetcher is cancelled. Any number of
     /// threads may call this at once.
-    pub(crate) fn run<B: Base>(&self, memory: &Memory, base: &B) {
+    pub(crate) fn run<B: Base + ?Sized>(&self, memory: &Memory, base: &B) {
         // ORDER: Relaxed: a thread that sees the flag late reads one more item.
         while !self.is_cancelled.load(Ordering::Relaxed) {
             // ORDER: Relaxed: the items do not change, and each position is taken once.

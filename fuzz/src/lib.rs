@@ -9,6 +9,7 @@ mod act;
 mod actors;
 mod assemble;
 mod block;
+mod bundle;
 mod choices;
 mod comparison;
 mod dry_run;
@@ -29,6 +30,7 @@ mod system;
 mod theme;
 
 pub use block::{FORKS, HostileBlock, hostile_block, hostile_block_of};
+pub use bundle::{bundle_difference, bundle_of_commits, bundle_of_revm};
 pub use comparison::{
     deferred_engine_on, difference, disagreement, engine_on, engines, execute_with_delayed_commits,
     isolated_engine_on, late_engine_on,

@@ -14,6 +14,10 @@ mod root;
 mod run;
 mod stores;
 pub mod sync;
+#[cfg_attr(
+    not(feature = "disk"),
+    expect(dead_code, unused_imports, reason = "only the store on disk keeps the nodes of tries")
+)]
 mod trie;
 
 pub use bal::{
@@ -46,20 +50,19 @@ pub use run::{
     interrupt::Interrupt,
     view::{Sender, View},
 };
-pub use stores::{
-    disk::{
-        DiskConfig, DiskStore, NewBlock,
-        block_metadata::BlockMetadata,
-        cache::CacheStatistics,
-        error::{DiskError, Operation},
-        genesis::Genesis,
-        proof::{AccountProof, ProofError, SlotProof},
-        staged::Staged,
-        streaming_root::{StepSender, StreamingRoot},
-        verify::Verified,
-    },
-    memory::MemoryStore,
+#[cfg(feature = "disk")]
+pub use stores::disk::{
+    DiskConfig, DiskStore, NewBlock,
+    block_metadata::BlockMetadata,
+    cache::CacheStatistics,
+    error::{DiskError, Operation},
+    genesis::Genesis,
+    proof::{AccountProof, ProofError, SlotProof},
+    staged::Staged,
+    streaming_root::{StepSender, StreamingRoot},
+    verify::Verified,
 };
+pub use stores::memory::MemoryStore;
 pub use trie::{
     error::{TrieError, WitnessError},
     memory_trie::MemoryTrie,

@@ -27,6 +27,8 @@ pub type SignedBlock = alloy_consensus::Block<SignedTransaction>;
 
 /// A block, ready to be executed. Plain data.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "crate::block::serde_form::UncheckedBlock"))]
 pub struct Block {
     /// The rules of its fork.
     pub rules: Rules,
@@ -76,6 +78,7 @@ impl GivenList {
 
 /// Whether the steps before and after a block's transactions are executed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Frame {
     /// System calls, rewards, withdrawals and requests are executed as the rules demand.
     #[default]
@@ -86,6 +89,7 @@ pub enum Frame {
 
 /// A transaction with its recovered sender.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Transaction {
     /// The transaction's hash.
     pub hash: B256,
@@ -118,13 +122,20 @@ impl Block {
 
     /// Recovers the senders of a signed block's transactions, in parallel.
     ///
+    /// Every type of alloy that holds a signed transaction of Ethereum will do, with the sidecars of its blobs or without:
+    /// `TxEnvelope`, `PooledTransaction`, [`SignedTransaction`]. The sidecars are dropped.
+    ///
     /// This does not check the header: see [`check_header`](crate::check_header) and
     /// [`check_body`](crate::check_body).
     ///
     /// # Errors
     ///
     /// The first transaction with a signature that is invalid under `rules`.
-    pub fn recover(rules: Rules, block: SignedBlock) -> Result<Self, BlockError> {
+    pub fn recover<T: Into<SignedTransaction>>(
+        rules: Rules,
+        block: alloy_consensus::Block<T>,
+    ) -> Result<Self, BlockError> {
+        let block: SignedBlock = block.map_transactions(Into::into);
         let transactions = Transaction::recover_all(&rules, &block.body.transactions)
             .map_err(|invalid| invalid.of(block.header.number))?;
         Ok(Self {

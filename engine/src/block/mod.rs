@@ -4,8 +4,12 @@
 
 #[expect(clippy::module_inception, reason = "the folder is named after its main type")]
 pub(crate) mod block;
+pub(crate) mod cancel;
 pub(crate) mod config;
 pub(crate) mod error;
 pub(crate) mod outcome;
 pub(crate) mod rules;
+#[cfg(feature = "serde")]
+mod serde_form;
 pub(crate) mod statistics;
+pub(crate) mod transaction_result;

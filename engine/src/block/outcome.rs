@@ -1,9 +1,11 @@
 //! The outcome of a block, and its receipts.
 
-use alloy_consensus::{Eip658Value, ReceiptEnvelope, TxType};
+use alloy_consensus::{Eip658Value, EthereumReceipt, ReceiptEnvelope, TxType};
 use alloy_eips::{eip7685::Requests, eip7928::BlockAccessList};
+use alloy_evm::block::BlockExecutionResult;
 use alloy_primitives::{B256, Log};
 use blockloom_state::Changes;
+use revm::database::BundleState;
 
 use crate::block::statistics::Statistics;
 
@@ -11,6 +13,7 @@ use crate::block::statistics::Statistics;
 ///
 /// Equality ignores the statistics.
 #[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Outcome {
     /// The receipts of the transactions, in order.
@@ -59,10 +62,41 @@ impl Outcome {
         }
         self
     }
+
+    /// The outcome as clients on alloy-evm and revm keep it: alloy-evm's result, and revm's bundle with reverts. The
+    /// access list and the statistics are dropped.
+    ///
+    /// ```
+    /// # use alloy_consensus::Header;
+    /// # use alloy_hardforks::EthereumHardfork;
+    /// # use blockloom_engine::{Block, Config, Engine, Rules};
+    /// # let base = blockloom_state::MemoryStore::new();
+    /// # let block = Block::without_body(Rules::mainnet(EthereumHardfork::Shanghai), &Header::default());
+    /// let outcome = Engine::new(Config::default()).execute(&base, &block)?;
+    /// let (result, bundle) = outcome.into_execution::<alloy_consensus::ReceiptEnvelope>();
+    /// assert_eq!(result.gas_used, 0);
+    /// assert!(bundle.is_empty());
+    /// # Ok::<(), blockloom_engine::BlockError>(())
+    /// ```
+    pub fn into_execution<R: From<Receipt>>(mut self) -> (BlockExecutionResult<R>, BundleState) {
+        let bundle = std::mem::take(&mut self.changes).into_bundle();
+        (self.into(), bundle)
+    }
+}
+
+impl<R: From<Receipt>> From<Outcome> for BlockExecutionResult<R> {
+    /// The changes, the access list and the statistics are dropped. Before Prague there are no requests: the list is
+    /// empty.
+    fn from(outcome: Outcome) -> Self {
+        let Outcome { receipts, requests, gas_used, blob_gas_used, .. } = outcome;
+        let receipts = receipts.into_iter().map(R::from).collect();
+        Self { receipts, requests: requests.unwrap_or_default(), gas_used, blob_gas_used }
+    }
 }
 
 /// The receipt of a transaction. Its bloom is computed when it is encoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Receipt {
     /// The type of the transaction.
     pub tx_type: TxType,
@@ -72,6 +106,14 @@ pub struct Receipt {
     pub cumulative_gas_used: u64,
     /// The logs of the transaction.
     pub logs: Vec<Log>,
+}
+
+impl From<Receipt> for EthereumReceipt {
+    /// A state root after the transaction, as before Byzantium, counts as success.
+    fn from(receipt: Receipt) -> Self {
+        let Receipt { tx_type, status, cumulative_gas_used, logs } = receipt;
+        Self { tx_type, success: status.coerce_status(), cumulative_gas_used, logs }
+    }
 }
 
 impl From<Receipt> for ReceiptEnvelope {

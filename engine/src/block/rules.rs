@@ -14,6 +14,7 @@ use revm::{context::CfgEnv, precompile::Precompiles, primitives::hardfork::SpecI
 ///
 /// It is independent of the fork: a chain can have the list without Amsterdam's gas rules.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum AccessLists {
     /// Headers do not.
     #[default]
@@ -24,12 +25,14 @@ pub enum AccessLists {
 
 /// The rules of one block.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Rules {
     /// The chain that transactions are signed for.
     pub chain_id: u64,
     /// The latest active fork; never [`EthereumHardfork::Dao`]: see `dao_block`.
     pub fork: EthereumHardfork,
     /// The number of blobs per block, and their price; `None` before Cancun.
+    #[cfg_attr(feature = "serde", serde(with = "crate::block::serde_form::blobs"))]
     pub blobs: Option<BlobParams>,
     /// The deposit contract: its logs are deposits (EIP-6110).
     pub deposit_contract: Address,
@@ -41,6 +44,7 @@ pub struct Rules {
     /// (EIP-7610). They date from before EIP-161. Only two inputs with the same hash lead to one of them.
     pub storage_only: Option<Arc<AddressSet>>,
     /// The precompiled contracts, if they differ from Ethereum's under the fork.
+    #[cfg_attr(feature = "serde", serde(with = "crate::block::serde_form::precompiles"))]
     pub precompiles: Option<CustomPrecompiles>,
 }
 

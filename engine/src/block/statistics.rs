@@ -9,10 +9,14 @@ use blockloom_state::Conflict;
 /// What executing a block took. It differs from execution to execution, and says nothing about the
 /// block's outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Statistics {
-    /// The threads that were requested.
+    /// The threads that were asked to execute the block, with the calling one: as many as configured, unless the machine
+    /// or the pool has fewer. One if the block was executed on the calling thread.
     pub threads: usize,
+    /// The threads among them that ran a transaction: a helper may come too late to get one.
+    pub threads_used: usize,
     /// Runs of transactions, at the gate and stale ones included.
     pub incarnations: u64,
     /// Runs at the gate, on committed state.
@@ -34,8 +38,11 @@ pub struct Statistics {
     pub panics: u64,
     /// How often a thread found no work.
     pub waits: u64,
-    /// The longest distance between the frontier and a speculative run.
+    /// How far past the frontier speculation was allowed to run at most, in batches of transactions.
     pub widest_window: usize,
+    /// The longest distance, in batches, between the frontier and a batch that ran ahead. A transaction with very much
+    /// gas is a batch that runs first, wherever it is, and may lie beyond the window.
+    pub farthest_batch: usize,
     /// Accounts and slots that were prefetched from a high-latency base.
     pub prefetched: u64,
     /// The time before the first transaction, of the transactions, and after the last.
@@ -48,6 +55,7 @@ pub struct Statistics {
 
 /// How long each part of a block took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Phases {
     /// The steps before the first transaction.
@@ -60,6 +68,7 @@ pub struct Phases {
 
 /// Observations that failed at the gate, by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct StaleCounts {
     /// Balances out of bounds.

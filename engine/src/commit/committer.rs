@@ -16,11 +16,13 @@ use revm::context_interface::result::{ExecutionResult, ResultGas};
 use crate::{
     block::{
         block::{Block, GivenList, Transaction},
+        cancel::CancelHandle,
         config::Lists,
         error::{BlockStep, Invalid, Reason, TransactionError},
         outcome::{Outcome, Receipt},
         rules::AccessLists,
         statistics::Statistics,
+        transaction_result::TransactionResult,
     },
     evm::{CommittedMachine, handling::Handling, machine::MachineFailure},
     parallel::traits::Committer,
@@ -42,6 +44,8 @@ pub struct CommittedStep<'a> {
     pub step: BlockStep,
     /// The receipt, if the step is a transaction.
     pub receipt: Option<&'a Receipt>,
+    /// How the transaction ended and what it returned, if the step is a transaction.
+    pub result: Option<TransactionResult>,
     /// The gas of the transaction; zero for other steps.
     pub gas: ResultGas,
     /// The changes of the step to the state before it.
@@ -67,6 +71,7 @@ pub(crate) struct BlockCommitter<'a, 'o, B: Base, H> {
     claimed_reads: Option<ClaimedReads>,
     /// The current step, for the error report of a panic.
     step: &'a std::cell::Cell<BlockStep>,
+    cancel: Option<&'a CancelHandle>,
 }
 
 impl<'a, 'o, B: Base, H: Handling> BlockCommitter<'a, 'o, B, H> {
@@ -95,7 +100,22 @@ impl<'a, 'o, B: Base, H: Handling> BlockCommitter<'a, 'o, B, H> {
                 GivenList::Hint(_) | GivenList::Nothing => None,
             },
             step,
+            cancel: None,
         }
+    }
+
+    /// The same committer, which begins no step after `handle` has cancelled.
+    pub(crate) fn cancelled_by(self, handle: &'a CancelHandle) -> Self {
+        Self { cancel: Some(handle), ..self }
+    }
+
+    /// Begins a step, unless the block is cancelled.
+    fn enter(&self, step: BlockStep) -> Result<(), Reason> {
+        if self.cancel.is_some_and(CancelHandle::is_cancelled) {
+            return Err(Reason::Cancelled { step });
+        }
+        self.step.set(step);
+        Ok(())
     }
 
     /// The same committer, with the block's access list in the outcome if `lists` or the rules demand it,
@@ -110,8 +130,9 @@ impl<'a, 'o, B: Base, H: Handling> BlockCommitter<'a, 'o, B, H> {
 
     /// Executes the steps before the transactions.
     pub(crate) fn open(&mut self) -> Result<(), Reason> {
+        self.enter(BlockStep::Opening)?;
         open(&mut self.machine, self.block)?;
-        self.notify(BlockStep::Opening, ResultGas::default())
+        self.notify(BlockStep::Opening, ResultGas::default(), None)
     }
 
     /// Admits a transaction, runs it on the committed state, and commits it.
@@ -136,13 +157,13 @@ impl<'a, 'o, B: Base, H: Handling> BlockCommitter<'a, 'o, B, H> {
     /// Begins the step of a transaction.
     fn begin(&mut self, index: TxIndex) -> Result<&'a Transaction, Reason> {
         let transaction = &self.block.transactions[index.get()];
+        self.enter(BlockStep::Transaction(index, transaction.hash))?;
         let overlay = self.machine.overlay();
         if let Some(reads) = self.claimed_reads {
             let checked = reads.check_gas(index, overlay.accessed_slots(), self.budgets.left());
             checked.map_err(Invalid::from)?;
         }
         overlay.set_access_index(BlockAccessIndex::from_tx_index(index.get() as u64));
-        self.step.set(BlockStep::Transaction(index, transaction.hash));
         Ok(transaction)
     }
 
@@ -158,20 +179,21 @@ impl<'a, 'o, B: Base, H: Handling> BlockCommitter<'a, 'o, B, H> {
         transaction: &Transaction,
         result: ExecutionResult,
     ) -> Result<(), Reason> {
-        let gas = *result.gas();
+        let is_success = result.is_success();
+        let (result, gas, logs) = TransactionResult::split(result);
         self.budgets.spend(&transaction.env, &gas);
         self.receipts.push(Receipt {
             tx_type: transaction.tx_type().expect("`admit` checked the type"),
-            status: Eip658Value::Eip658(result.is_success()),
+            status: Eip658Value::Eip658(is_success),
             cumulative_gas_used: self.budgets.paid(),
-            logs: result.into_logs(),
+            logs,
         });
-        self.notify(BlockStep::Transaction(index, transaction.hash), gas)
+        self.notify(BlockStep::Transaction(index, transaction.hash), gas, Some(result))
     }
 
     /// Executes the steps after the transactions, and returns the outcome of the block.
     pub(crate) fn close(mut self) -> Result<Outcome, Reason> {
-        self.step.set(BlockStep::Closing);
+        self.enter(BlockStep::Closing)?;
         let last = BlockAccessIndex::from_tx_index(self.block.transactions.len() as u64);
         self.machine.overlay().set_access_index(last);
         let requests = close(&mut self.machine, self.block, &self.receipts)?;
@@ -179,7 +201,7 @@ impl<'a, 'o, B: Base, H: Handling> BlockCommitter<'a, 'o, B, H> {
         if let (GivenList::Claim(claim), Some(actual)) = (&self.block.list, &access_list) {
             check_claim(claim, actual).map_err(Invalid::from)?;
         }
-        self.notify(BlockStep::Closing, ResultGas::default())?;
+        self.notify(BlockStep::Closing, ResultGas::default(), None)?;
         Ok(Outcome {
             receipts: self.receipts,
             gas_used: self.budgets.gas_used(),
@@ -192,21 +214,26 @@ impl<'a, 'o, B: Base, H: Handling> BlockCommitter<'a, 'o, B, H> {
     }
 
     /// Passes a committed step to the observer.
-    fn notify(&mut self, step: BlockStep, gas: ResultGas) -> Result<(), Reason> {
+    fn notify(
+        &mut self,
+        step: BlockStep,
+        gas: ResultGas,
+        result: Option<TransactionResult>,
+    ) -> Result<(), Reason> {
         let Observer::Callback(callback) = &mut self.observer else { return Ok(()) };
         let receipt = match step {
             BlockStep::Transaction(..) => self.receipts.last(),
             BlockStep::Opening | BlockStep::Closing => None,
         };
         let changes = self.machine.overlay().take_step_changes();
-        match callback(CommittedStep { step, receipt, gas, changes }) {
+        match callback(CommittedStep { step, receipt, result, gas, changes }) {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(()) => Err(Reason::Cancelled { step }),
         }
     }
 }
 
-impl<'m, B: Base, H: Handling> BlockCommitter<'_, '_, CachedBase<'m, B>, H> {
+impl<'m, B: Base + ?Sized, H: Handling> BlockCommitter<'_, '_, CachedBase<'m, B>, H> {
     /// Reads the base through `memory` from now on, and keeps the effects of everything so far for
     /// [`take_effects`](Committer::take_effects).
     pub(crate) fn join_memory(&mut self, memory: &'m Memory) {

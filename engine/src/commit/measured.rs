@@ -18,7 +18,7 @@ use crate::{
 
 /// Executes the batches in order on the calling thread. After each one `pays` receives it, its transactions, and
 /// the time since the first transaction; once it returns true, the rest is executed with `resources`.
-pub(crate) fn execute<'r, B: Base, H: Handling>(
+pub(crate) fn execute<'r, B: Base + ?Sized, H: Handling>(
     block: &'r Block,
     batches: &[Batch],
     mut committer: BlockCommitter<'r, '_, CachedBase<'r, B>, H>,

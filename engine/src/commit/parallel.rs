@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// What parallel execution needs beside the block.
-pub(crate) struct Resources<'r, B, H> {
+pub(crate) struct Resources<'r, B: ?Sized, H> {
     pub(crate) base: &'r B,
     pub(crate) handling: &'r H,
     pub(crate) memory: &'r Memory,
@@ -59,7 +59,7 @@ impl<'r> Rest<'r> {
 }
 
 /// Executes the rest of a block.
-pub(crate) fn execute<'r, B: Base, H: Handling>(
+pub(crate) fn execute<'r, B: Base + ?Sized, H: Handling>(
     resources: &Resources<'r, B, H>,
     block: &'r Block,
     rest: &Rest<'_>,
@@ -96,13 +96,16 @@ pub(crate) fn execute<'r, B: Base, H: Handling>(
     for counts in [before, own_counts].iter().chain(&*counts.lock()) {
         outcome.statistics.add(counts);
     }
+    let busy_helpers = counts.lock().iter().filter(|counts| counts.speculative > 0).count();
     outcome.statistics.threads = threads;
+    outcome.statistics.threads_used = 1 + busy_helpers;
     outcome.statistics.widest_window = context.scheduler.widest_window();
+    outcome.statistics.farthest_batch = context.scheduler.farthest_batch();
     Ok(outcome)
 }
 
 /// The calling thread's part. Also returns its counts.
-fn lead<'c, B: Base, H: Handling, F: Fn() -> EvmSpeculator<'c, B, H>>(
+fn lead<'c, B: Base + ?Sized, H: Handling, F: Fn() -> EvmSpeculator<'c, B, H>>(
     context: &'c BlockContext<'c, ExecutionResult>,
     rest: &Rest<'_>,
     mut committer: BlockCommitter<'_, '_, CachedBase<'_, B>, H>,

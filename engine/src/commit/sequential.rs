@@ -41,6 +41,7 @@ pub(crate) fn close<B: Base, H: Handling>(
     let runs = transactions as u64;
     outcome.statistics = Statistics {
         threads: 1,
+        threads_used: 1,
         incarnations: runs,
         at_gate: runs,
         phases: Phases { opening, transactions: in_transactions, closing: watch.lap() },

@@ -18,6 +18,41 @@ use revm::{
 /// The error of a handler on `EVM`.
 pub type HandlingError<EVM> = EVMError<<<<EVM as EvmTr>::Context as ContextTr>::Db as Database>::Error>;
 
+/// An EVM that a [`Handling`] runs a transaction on: the bounds of [`Handling::run`] in one name. A [`Handler`] of an
+/// embedder is generic over it. Every EVM with these bounds has it.
+///
+/// ```
+/// use blockloom_engine::reexport::revm::{
+///     context_interface::result::ExecutionResult,
+///     handler::{Handler, MainnetHandler},
+/// };
+/// use blockloom_engine::{Handling, HandlingError, HandlingEvm};
+///
+/// #[derive(Clone, Debug)]
+/// struct Plain;
+///
+/// impl Handling for Plain {
+///     fn run<EVM: HandlingEvm>(&self, evm: &mut EVM) -> Result<ExecutionResult, HandlingError<EVM>> {
+///         MainnetHandler::default().run(evm)
+///     }
+/// }
+/// ```
+pub trait HandlingEvm:
+    EvmTr<
+        Context: ContextTr<Journal: JournalTr<State = EvmState>, Local: LocalContextTr>,
+        Frame = EthFrame<EthInterpreter>,
+    >
+{
+}
+
+impl<EVM> HandlingEvm for EVM where
+    EVM: EvmTr<
+            Context: ContextTr<Journal: JournalTr<State = EvmState>, Local: LocalContextTr>,
+            Frame = EthFrame<EthInterpreter>,
+        >
+{
+}
+
 /// How a chain handles its transactions, if it differs from mainnet: usually with a [`Handler`] of its
 /// own. [`Engine::with_handling`](crate::Engine::with_handling) takes it.
 ///
@@ -44,12 +79,7 @@ pub trait Handling: Clone + fmt::Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// The errors of the handler. Errors of the database must be returned unchanged.
-    fn run<EVM>(&self, evm: &mut EVM) -> Result<ExecutionResult, HandlingError<EVM>>
-    where
-        EVM: EvmTr<
-                Context: ContextTr<Journal: JournalTr<State = EvmState>, Local: LocalContextTr>,
-                Frame = EthFrame<EthInterpreter>,
-            >;
+    fn run<EVM: HandlingEvm>(&self, evm: &mut EVM) -> Result<ExecutionResult, HandlingError<EVM>>;
 
     /// The most that a transaction can cost its sender; `None` if no account can have so much. A sender
     /// with this balance must not fail for lack of funds outside the execution.
@@ -70,13 +100,7 @@ pub struct Mainnet;
 
 impl Handling for Mainnet {
     #[inline]
-    fn run<EVM>(&self, evm: &mut EVM) -> Result<ExecutionResult, HandlingError<EVM>>
-    where
-        EVM: EvmTr<
-                Context: ContextTr<Journal: JournalTr<State = EvmState>, Local: LocalContextTr>,
-                Frame = EthFrame<EthInterpreter>,
-            >,
-    {
+    fn run<EVM: HandlingEvm>(&self, evm: &mut EVM) -> Result<ExecutionResult, HandlingError<EVM>> {
         MainnetHandler::default().run(evm)
     }
 }

@@ -17,14 +17,14 @@ use crate::{
 };
 
 /// The EVM of one worker.
-pub(crate) struct EvmSpeculator<'m, B: Base, H> {
+pub(crate) struct EvmSpeculator<'m, B: Base + ?Sized, H> {
     block: &'m Block,
     machine: Machine<'m, View<'m, B>, H>,
     /// The same handling as in `machine`.
     handling: H,
 }
 
-impl<'m, B: Base, H: Handling> EvmSpeculator<'m, B, H> {
+impl<'m, B: Base + ?Sized, H: Handling> EvmSpeculator<'m, B, H> {
     /// An EVM for transactions of `block`.
     pub(crate) fn new(block: &'m Block, memory: &'m Memory, base: &'m B, handling: H) -> Self {
         let machine = Machine::new(block, View::new(memory, base), handling.clone());
@@ -50,7 +50,7 @@ impl<'m, B: Base, H: Handling> EvmSpeculator<'m, B, H> {
     }
 }
 
-impl<'m, B: Base, H: Handling> Speculator<'m> for EvmSpeculator<'m, B, H> {
+impl<'m, B: Base + ?Sized, H: Handling> Speculator<'m> for EvmSpeculator<'m, B, H> {
     type Yield = ExecutionResult;
 
     fn run(

@@ -59,7 +59,7 @@ impl<B: Base> TrackedDb for Overlay<B> {
     }
 }
 
-impl<B: Base> TrackedDb for View<'_, B> {
+impl<B: Base + ?Sized> TrackedDb for View<'_, B> {
     const TRACKING: Tracking = Tracking::On;
 
     fn hook(instructions: &mut EthInstructions<EthInterpreter, MachineContext<'_, Self>>) {
@@ -95,7 +95,7 @@ type Host<'a, 'm, B> = MachineContext<'a, View<'m, B>>;
 type HookContext<'s, 'a, 'm, B> = InstructionContext<'s, Host<'a, 'm, B>, EthInterpreter>;
 
 /// Calls `note` with the view and the account, if the run has loaded the account.
-fn with_account<B: Base>(
+fn with_account<B: Base + ?Sized>(
     host: &mut Host<'_, '_, B>,
     address: Address,
     note: impl FnOnce(&mut View<'_, B>, &Account),
@@ -107,20 +107,22 @@ fn with_account<B: Base>(
 }
 
 /// The word at `depth` below the top of the stack, as an address.
-fn address_at<B: Base>(context: &HookContext<'_, '_, '_, B>, depth: usize) -> Option<Address> {
+fn address_at<B: Base + ?Sized>(context: &HookContext<'_, '_, '_, B>, depth: usize) -> Option<Address> {
     word_at(context, depth).map(|word| Address::from_word(word.into()))
 }
 
-fn word_at<B: Base>(context: &HookContext<'_, '_, '_, B>, depth: usize) -> Option<U256> {
+fn word_at<B: Base + ?Sized>(context: &HookContext<'_, '_, '_, B>, depth: usize) -> Option<U256> {
     let words = context.interpreter.stack.data();
     words.len().checked_sub(depth + 1).map(|position| words[position])
 }
 
-fn reborrow<'s, 'a, 'm, B: Base>(context: &'s mut HookContext<'_, 'a, 'm, B>) -> HookContext<'s, 'a, 'm, B> {
+fn reborrow<'s, 'a, 'm, B: Base + ?Sized>(
+    context: &'s mut HookContext<'_, 'a, 'm, B>,
+) -> HookContext<'s, 'a, 'm, B> {
     InstructionContext { interpreter: context.interpreter, host: context.host }
 }
 
-fn balance<B: Base>(mut context: HookContext<'_, '_, '_, B>) -> InstructionExecResult {
+fn balance<B: Base + ?Sized>(mut context: HookContext<'_, '_, '_, B>) -> InstructionExecResult {
     let address = address_at(&context, 0);
     let result = host::balance(reborrow(&mut context));
     if let Some(address) = address {
@@ -129,14 +131,14 @@ fn balance<B: Base>(mut context: HookContext<'_, '_, '_, B>) -> InstructionExecR
     result
 }
 
-fn selfbalance<B: Base>(mut context: HookContext<'_, '_, '_, B>) -> InstructionExecResult {
+fn selfbalance<B: Base + ?Sized>(mut context: HookContext<'_, '_, '_, B>) -> InstructionExecResult {
     let address = context.interpreter.input.target_address();
     let result = host::selfbalance(reborrow(&mut context));
     with_account(context.host, address, |view, account| view.looks_at_balance(address, account));
     result
 }
 
-fn extcodehash<B: Base>(mut context: HookContext<'_, '_, '_, B>) -> InstructionExecResult {
+fn extcodehash<B: Base + ?Sized>(mut context: HookContext<'_, '_, '_, B>) -> InstructionExecResult {
     let address = address_at(&context, 0);
     let result = host::extcodehash(reborrow(&mut context));
     if let Some(address) = address {
@@ -148,7 +150,7 @@ fn extcodehash<B: Base>(mut context: HookContext<'_, '_, '_, B>) -> InstructionE
 }
 
 /// The gas of a call depends on whether the callee is empty; after EIP-161 only if the call has a value.
-fn call<B: Base>(mut context: HookContext<'_, '_, '_, B>) -> InstructionExecResult {
+fn call<B: Base + ?Sized>(mut context: HookContext<'_, '_, '_, B>) -> InstructionExecResult {
     let is_always_charged =
         !context.interpreter.runtime_flag.spec_id().is_enabled_in(SpecId::SPURIOUS_DRAGON);
     let has_value = word_at(&context, 2).is_some_and(|value| !value.is_zero());
@@ -163,7 +165,9 @@ fn call<B: Base>(mut context: HookContext<'_, '_, '_, B>) -> InstructionExecResu
 }
 
 /// From EIP-8037 on, a creation that fails for the creator's balance or nonce ends without a frame.
-fn create<const IS_CREATE2: bool, B: Base>(mut context: HookContext<'_, '_, '_, B>) -> InstructionExecResult {
+fn create<const IS_CREATE2: bool, B: Base + ?Sized>(
+    mut context: HookContext<'_, '_, '_, B>,
+) -> InstructionExecResult {
     let creator = context.interpreter.input.target_address();
     let value = word_at(&context, 0);
     let result = contract::create::<IS_CREATE2, _, _>(reborrow(&mut context));
@@ -179,7 +183,7 @@ fn create<const IS_CREATE2: bool, B: Base>(mut context: HookContext<'_, '_, '_, 
 }
 
 /// The whole balance moves, so the run depends on its exact value.
-fn selfdestruct<B: Base>(mut context: HookContext<'_, '_, '_, B>) -> InstructionExecResult {
+fn selfdestruct<B: Base + ?Sized>(mut context: HookContext<'_, '_, '_, B>) -> InstructionExecResult {
     let address = context.interpreter.input.target_address();
     let beneficiary = address_at(&context, 0);
     let balance_of = |host: &Host<'_, '_, B>, address| {
@@ -199,7 +203,7 @@ fn selfdestruct<B: Base>(mut context: HookContext<'_, '_, '_, B>) -> Instruction
 }
 
 /// Every loop passes a JUMPDEST, so a stale run ends here.
-fn jumpdest<B: Base>(mut context: HookContext<'_, '_, '_, B>) -> InstructionExecResult {
+fn jumpdest<B: Base + ?Sized>(mut context: HookContext<'_, '_, '_, B>) -> InstructionExecResult {
     if let Err(interrupt) = context.host.journaled_state.database.check_not_stale() {
         context.host.error = Err(ContextError::Db(interrupt));
         return Err(InstructionResult::FatalExternalError);

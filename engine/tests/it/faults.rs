@@ -14,7 +14,9 @@ use std::{
 
 use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::{Address, B256, U256};
-use blockloom_engine::{Block, BlockError, BlockStep, Config, Engine, Outcome, Reason, TestMode};
+use blockloom_engine::{
+    Block, BlockError, BlockStep, CancelHandle, Config, Engine, Outcome, Reason, TestMode,
+};
 use blockloom_fuzz::{HostileBlock, hostile_block};
 use blockloom_state::MemoryStore;
 use proptest::{
@@ -248,4 +250,44 @@ fn a_callback_that_panics_at_any_commit_leads_to_an_error() {
             _ => None,
         },
     );
+}
+
+#[test]
+fn a_cancelled_handle_stops_every_block_before_its_first_step() {
+    let handle = CancelHandle::new();
+    handle.cancel();
+    for HostileBlock { base, block, .. } in blocks(4) {
+        for engine in [sequential(), parallel(2), parallel(8)] {
+            let error =
+                engine.cancelled_by(&handle).execute_with(&base, &block, |_| unreachable!()).unwrap_err();
+            assert!(matches!(error.reason, Reason::Cancelled { step: BlockStep::Opening }), "{error}");
+            engine.execute(&base, &block).expect("another handle's engine goes on");
+        }
+    }
+}
+
+#[test]
+fn a_handle_cancels_from_another_thread_between_any_two_steps() {
+    for HostileBlock { base, block, .. } in blocks(4) {
+        for engine in [sequential(), parallel(2), parallel(8)] {
+            for last in 0..block.transactions.len() {
+                let handle = CancelHandle::new();
+                let mut steps = 0;
+                let result = engine.cancelled_by(&handle).execute_with(&base, &block, |_| {
+                    // Step 0 is the opening, step `last + 1` the transaction `last`.
+                    if steps == last {
+                        let handle = handle.clone();
+                        thread::spawn(move || handle.cancel()).join().unwrap();
+                    }
+                    steps += 1;
+                    ControlFlow::Continue(())
+                });
+                let Reason::Cancelled { step: BlockStep::Transaction(index, _) } = result.unwrap_err().reason
+                else {
+                    panic!("the block is cancelled before a transaction")
+                };
+                assert_eq!((index.get(), steps), (last, last + 1));
+            }
+        }
+    }
 }

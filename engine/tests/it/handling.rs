@@ -3,23 +3,23 @@
 use alloy_consensus::Header;
 use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::{Address, TxKind, U256, hex, keccak256};
-use blockloom_engine::{Block, Config, Engine, Handling, HandlingError, Rules, TestMode, Transaction};
+use blockloom_engine::{
+    Block, Config, Engine, Handling, HandlingError, HandlingEvm, Rules, TestMode, Transaction,
+};
 use blockloom_fuzz::JitteryBase;
 use blockloom_state::{Allocation, MemoryStore};
 use revm::{
-    Database,
     context::TxEnv,
     context_interface::{
-        ContextTr, JournalTr, LocalContextTr, Transaction as _,
+        ContextTr, JournalTr, Transaction as _,
         journaled_state::account::JournaledAccountTr,
-        result::{EVMError, ExecutionResult, HaltReason, InvalidTransaction},
+        result::{ExecutionResult, HaltReason, InvalidTransaction},
     },
     handler::{
-        EthFrame, EvmTr, FrameResult, Handler, post_execution::reward_beneficiary,
+        FrameResult, Handler, post_execution::reward_beneficiary,
         pre_execution::validate_against_state_and_deduct_caller,
     },
-    interpreter::{InitialAndFloorGas, interpreter::EthInterpreter},
-    state::EvmState,
+    interpreter::InitialAndFloorGas,
 };
 
 const PATRON: Address = Address::repeat_byte(0xaa);
@@ -36,13 +36,7 @@ const DONATION_CONTRACT: Address = Address::repeat_byte(0xcc);
 struct Toll;
 
 impl Handling for Toll {
-    fn run<EVM>(&self, evm: &mut EVM) -> Result<ExecutionResult, HandlingError<EVM>>
-    where
-        EVM: EvmTr<
-                Context: ContextTr<Journal: JournalTr<State = EvmState>, Local: LocalContextTr>,
-                Frame = EthFrame<EthInterpreter>,
-            >,
-    {
+    fn run<EVM: HandlingEvm>(&self, evm: &mut EVM) -> Result<ExecutionResult, HandlingError<EVM>> {
         TollHandler(std::marker::PhantomData).run(evm)
     }
 
@@ -57,25 +51,16 @@ impl Handling for Toll {
 
 struct TollHandler<EVM>(std::marker::PhantomData<EVM>);
 
-impl<EVM> TollHandler<EVM>
-where
-    EVM: EvmTr<Context: ContextTr<Journal: JournalTr<State = EvmState>>>,
-{
+impl<EVM: HandlingEvm> TollHandler<EVM> {
     fn toll(evm: &mut EVM) -> Result<U256, HandlingError<EVM>> {
         let patron = evm.ctx().journal_mut().load_account(PATRON)?.data.info.balance;
         Ok(if patron >= U256::from(RICH) { U256::ZERO } else { U256::from(TOLL) })
     }
 }
 
-impl<EVM> Handler for TollHandler<EVM>
-where
-    EVM: EvmTr<
-            Context: ContextTr<Journal: JournalTr<State = EvmState>, Local: LocalContextTr>,
-            Frame = EthFrame<EthInterpreter>,
-        >,
-{
+impl<EVM: HandlingEvm> Handler for TollHandler<EVM> {
     type Evm = EVM;
-    type Error = EVMError<<<EVM::Context as ContextTr>::Db as Database>::Error>;
+    type Error = HandlingError<EVM>;
     type HaltReason = HaltReason;
 
     fn validate_against_state_and_deduct_caller(

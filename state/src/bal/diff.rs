@@ -10,6 +10,7 @@ use alloy_primitives::{Address, Bytes, U256};
 
 /// An item in which two access lists differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ListDifference {
     /// The access index of the change: 0 is before the transactions, `i + 1` is transaction `i`. `None` for a
     /// mere access.
@@ -26,6 +27,7 @@ pub struct ListDifference {
 
 /// An item of an access list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum ListItem {
     /// The account is listed.
     Account,
@@ -43,6 +45,7 @@ pub enum ListItem {
 
 /// The value that a list has for an item.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum ListValue {
     /// The item is listed, and has no value.
     Accessed,

@@ -29,6 +29,7 @@ type DecodedCodes = Box<[OnceLock<(B256, Bytecode)>]>;
 
 /// Whether the fork knows delegations (EIP-7702).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Delegations {
     /// A code with the form of a delegation is one.
     Known,

@@ -160,7 +160,7 @@ impl<B: Base> Overlay<B> {
     }
 }
 
-impl<'m, B: Base> Overlay<CachedBase<'m, B>> {
+impl<'m, B: Base + ?Sized> Overlay<CachedBase<'m, B>> {
     /// Reads the base through `memory` from now on. Everything that was committed so far is kept for
     /// [`take_effects`](Self::take_effects), in place of what was kept: speculation starts now, and reads it.
     pub fn join_memory(&mut self, memory: &'m Memory) {

@@ -12,6 +12,7 @@ use revm_state::{AccountId, AccountInfo, Bytecode};
 /// assert!(Account::EMPTY.is_empty());
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Account {
     /// The balance in wei.
     pub balance: U256,

@@ -9,6 +9,7 @@ use crate::model::account::Account;
 
 /// An account with its storage, as a genesis file or a snapshot lists it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Allocation {
     /// The balance in wei.
     pub balance: U256,
@@ -22,6 +23,7 @@ pub struct Allocation {
 
 /// An account and its storage, as a store holds them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct StoredAccount {
     /// Balance, nonce and code hash.
     pub account: Account,

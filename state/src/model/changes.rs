@@ -17,6 +17,7 @@ use crate::model::{
 
 /// The value of a location before and after.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Change<T> {
     /// The value before.
     pub before: T,
@@ -44,6 +45,7 @@ impl<T: PartialEq> Change<T> {
 /// A storage slot belongs to a life. When an account is destroyed or created, its life ends. A new life
 /// starts with empty storage, whatever the store still holds of the old one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Life {
     /// Slots that are not listed keep their values.
     #[default]
@@ -54,6 +56,7 @@ pub enum Life {
 
 /// The change of one account.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct AccountChange {
     /// Balance, nonce and code hash; `None` if the account does not exist.
     pub account: Change<Option<Account>>,
@@ -96,6 +99,7 @@ impl AccountChange {
 
 /// The changes of the accounts of a state, and their new codes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Changes {
     /// The accounts that changed, by address, in no particular order.
     pub accounts: AddressIndexMap<AccountChange>,

@@ -8,6 +8,7 @@ use revm_state::AccountId;
 
 /// A transaction's index in its block, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct TxIndex(u32);
 
 impl TxIndex {

@@ -6,6 +6,7 @@ use alloy_primitives::{Address, B256, U256};
 
 /// A location in the state. An account's balance, nonce and code are three locations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Location {
     /// The balance of an account.
@@ -42,6 +43,7 @@ impl fmt::Display for Location {
 
 /// The value at a [`Location`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Value {
     /// The account does not exist, so its locations have no value.
@@ -67,6 +69,7 @@ impl fmt::Display for Value {
 
 /// A location that does not hold the expected value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[error("{location}: expected {expected}, found {found}")]
 #[non_exhaustive]
 pub struct Mismatch {

@@ -5,6 +5,7 @@
 pub(crate) mod account;
 pub(crate) mod allocation;
 pub(crate) mod base;
+mod bundle;
 pub(crate) mod changes;
 pub(crate) mod index;
 pub(crate) mod mismatch;

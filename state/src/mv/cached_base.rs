@@ -16,12 +16,12 @@ use crate::{
 ///
 /// Without a memory it is the base alone. Both are one type, so that only one interpreter is compiled.
 #[derive(Clone, Copy, Debug)]
-pub struct CachedBase<'m, B> {
+pub struct CachedBase<'m, B: ?Sized> {
     memory: Option<&'m Memory>,
     base: &'m B,
 }
 
-impl<'m, B> CachedBase<'m, B> {
+impl<'m, B: ?Sized> CachedBase<'m, B> {
     /// `base`, read through the cache of `memory`.
     pub fn new(memory: &'m Memory, base: &'m B) -> Self {
         Self { memory: Some(memory), base }
@@ -43,7 +43,7 @@ impl<'m, B> CachedBase<'m, B> {
     }
 }
 
-impl<B: Base> DatabaseRef for CachedBase<'_, B> {
+impl<B: Base + ?Sized> DatabaseRef for CachedBase<'_, B> {
     type Error = B::Error;
 
     #[inline]

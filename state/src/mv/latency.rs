@@ -23,7 +23,7 @@ const MIN_SLOW_READS: u32 = 3;
 const SLOW_EVERY: u32 = 4;
 
 /// Detects a high-latency base with a few reads of these accounts. The first one does not count.
-pub fn has_high_latency<B: Base>(base: &B, accounts: impl Iterator<Item = Address>) -> bool {
+pub fn has_high_latency<B: Base + ?Sized>(base: &B, accounts: impl Iterator<Item = Address>) -> bool {
     let mut latency = LatencyMeter::default();
     accounts.take(1 + FIRST_TIMED as usize).any(|account| {
         // A later read reports the error.

@@ -287,7 +287,11 @@ impl Memory {
     /// # Errors
     ///
     /// If the base cannot be read.
-    pub fn prefetch_account<B: Base>(&self, base: &B, address: Address) -> Result<AccountRead, B::Error> {
+    pub fn prefetch_account<B: Base + ?Sized>(
+        &self,
+        base: &B,
+        address: Address,
+    ) -> Result<AccountRead, B::Error> {
         let read_base = || base.basic_ref(address);
         let read = self.account(address, TxIndex::new(0), CachedAccounts::All, read_base)?;
         if let Some(AccountInfo { code: None, code_hash, .. }) = &read.info
@@ -303,7 +307,12 @@ impl Memory {
     /// # Errors
     ///
     /// If the base cannot be read.
-    pub fn prefetch_slot<B: Base>(&self, base: &B, address: Address, key: U256) -> Result<(), B::Error> {
+    pub fn prefetch_slot<B: Base + ?Sized>(
+        &self,
+        base: &B,
+        address: Address,
+        key: U256,
+    ) -> Result<(), B::Error> {
         let AccountRead { id, base_id, .. } = self.prefetch_account(base, address)?;
         let id = id.expect("all accounts are cached");
         if self.base_slot(id, key).is_none() {
@@ -358,12 +367,12 @@ impl Memory {
     }
 
     /// The code with this hash, from the base.
-    pub(crate) fn code<B: Base>(&self, base: &B, hash: B256) -> Result<Bytecode, B::Error> {
+    pub(crate) fn code<B: Base + ?Sized>(&self, base: &B, hash: B256) -> Result<Bytecode, B::Error> {
         self.codes.get_or_insert(hash, || base.code_by_hash_ref(hash))
     }
 
     /// The hash of an earlier block, from the base.
-    pub(crate) fn block_hash<B: Base>(&self, base: &B, number: u64) -> Result<B256, B::Error> {
+    pub(crate) fn block_hash<B: Base + ?Sized>(&self, base: &B, number: u64) -> Result<B256, B::Error> {
         self.block_hashes.get_or_insert(number, || base.block_hash_ref(number))
     }
 }

@@ -21,7 +21,7 @@ use crate::{
 
 /// The sources of the runs of one thread.
 #[derive(Debug)]
-pub(super) struct ReadSource<'m, B> {
+pub(super) struct ReadSource<'m, B: ?Sized> {
     pub(super) memory: &'m Memory,
     base: &'m B,
     /// Codes that this or an earlier run needed.
@@ -31,7 +31,7 @@ pub(super) struct ReadSource<'m, B> {
     coinbase: Option<AccountRead>,
 }
 
-impl<'m, B: Base> ReadSource<'m, B> {
+impl<'m, B: Base + ?Sized> ReadSource<'m, B> {
     pub(super) fn new(memory: &'m Memory, base: &'m B) -> Self {
         Self { memory, base, codes: CodeCache::default(), latency: LatencyMeter::default(), coinbase: None }
     }

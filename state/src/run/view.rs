@@ -37,7 +37,7 @@ const EXACT_TRANSFER: U256 = U256::from_limbs([0, 0, 0, 1 << 8]);
 
 /// The state as one speculative run sees it.
 #[derive(Debug)]
-pub struct View<'m, B> {
+pub struct View<'m, B: ?Sized> {
     source: ReadSource<'m, B>,
     /// Set by another thread when the run is stale. `None` before the first run.
     is_stale: Option<&'m AtomicBool>,
@@ -63,7 +63,7 @@ pub struct Sender {
     pub cost: U256,
 }
 
-impl<'m, B: Base> View<'m, B> {
+impl<'m, B: Base + ?Sized> View<'m, B> {
     /// A view for the runs of one thread. [`begin`](Self::begin) starts a run.
     pub fn new(memory: &'m Memory, base: &'m B) -> Self {
         Self {
@@ -299,7 +299,7 @@ impl<'m, B: Base> View<'m, B> {
     }
 }
 
-impl<B: Base> Database for View<'_, B> {
+impl<B: Base + ?Sized> Database for View<'_, B> {
     type Error = Interrupt<B::Error>;
 
     #[inline]

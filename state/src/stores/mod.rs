@@ -2,5 +2,6 @@
 //!
 //! May import `model`, `trie`, `keccak`, `root` and `sync`.
 
+#[cfg(feature = "disk")]
 pub(crate) mod disk;
 pub(crate) mod memory;

@@ -3,7 +3,7 @@
 //! There are two kinds of errors. Either the block is invalid: consensus forbids it. Or its execution
 //! could not be completed, because the base failed for example: the block may be valid then.
 
-use std::{error::Error, fmt, sync::Arc};
+use std::{any::Any, error::Error, fmt, sync::Arc};
 
 use alloy_primitives::{Address, B256};
 use blockloom_state::TxIndex;
@@ -22,8 +22,19 @@ use ommers::OmmerError;
 use outcome::OutcomeError;
 
 /// Why a block was not executed or not accepted. The block has no effect then.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("block {number}: {reason}")]
+///
+/// Its message is complete. [`source`](Error::source) leads to the rule that an invalid block breaks, or to the error of
+/// the base itself, which can be downcast to its type:
+///
+/// ```
+/// use blockloom_engine::{BlockError, Reason};
+/// use std::error::Error;
+///
+/// fn is_missing_code(error: &BlockError) -> bool {
+///     error.source().is_some_and(|source| source.is::<blockloom_state::MissingCode>())
+/// }
+/// ```
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct BlockError {
     /// The number of the block.
@@ -33,14 +44,12 @@ pub struct BlockError {
 }
 
 /// The reason of a [`BlockError`].
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Reason {
     /// Consensus forbids the block.
-    #[error(transparent)]
-    Invalid(#[from] Invalid),
+    Invalid(Invalid),
     /// The base could not be read. The block may be valid.
-    #[error("{step}: reading the base failed: {source}")]
     Base {
         /// The step that was executed.
         step: BlockStep,
@@ -48,7 +57,6 @@ pub enum Reason {
         source: Arc<dyn Error + Send + Sync>,
     },
     /// A precompile, or another part of the embedder, gave up.
-    #[error("{step}: execution was abandoned: {message}")]
     Abandoned {
         /// The step that was executed.
         step: BlockStep,
@@ -56,17 +64,15 @@ pub enum Reason {
         message: String,
     },
     /// A base, a precompile, the callback, or Blockloom itself panicked.
-    #[error("{step}: a panic: {message}")]
     Panicked {
         /// The step that was executed, or passed to the callback.
         step: BlockStep,
         /// The message of the panic.
         message: String,
     },
-    /// The callback cancelled the rest of the block.
-    #[error("{step}: the caller cancelled the block")]
+    /// The callback or a [`CancelHandle`](crate::CancelHandle) cancelled the rest of the block.
     Cancelled {
-        /// The last step that was passed to the callback.
+        /// The last step that was passed to the callback, or the step before which the handle was seen cancelled.
         step: BlockStep,
     },
 }
@@ -87,6 +93,7 @@ pub enum Invalid {
         /// The position among the block's ommers.
         position: usize,
         /// The reason.
+        #[source]
         reason: OmmerError,
     },
     /// A transaction is invalid at its place in the block.
@@ -97,6 +104,7 @@ pub enum Invalid {
         /// The transaction's hash.
         hash: B256,
         /// The reason.
+        #[source]
         reason: TransactionError,
     },
     /// A call to a system contract failed.
@@ -105,6 +113,7 @@ pub enum Invalid {
         /// The contract.
         contract: Address,
         /// The reason.
+        #[source]
         reason: SystemCallError,
     },
     /// A log of the deposit contract is not a deposit.
@@ -113,6 +122,7 @@ pub enum Invalid {
         /// The transaction that emitted it.
         index: TxIndex,
         /// The reason.
+        #[source]
         reason: DepositError,
     },
     /// The fork demands a parent beacon block root, and the block has none.
@@ -211,7 +221,56 @@ impl fmt::Display for BlockStep {
     }
 }
 
+impl fmt::Display for BlockError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { number, reason } = self;
+        write!(f, "block {number}: {reason}")
+    }
+}
+
+impl Error for BlockError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.reason.source()
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Invalid(invalid) => invalid.fmt(f),
+            Self::Base { step, source } => write!(f, "{step}: reading the base failed: {source}"),
+            Self::Abandoned { step, message } => write!(f, "{step}: execution was abandoned: {message}"),
+            Self::Panicked { step, message } => write!(f, "{step}: a panic: {message}"),
+            Self::Cancelled { step } => write!(f, "{step}: the caller cancelled the block"),
+        }
+    }
+}
+
+impl Error for Reason {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Invalid(invalid) => invalid.source(),
+            // The error itself, not the pointer around it, which cannot be downcast.
+            Self::Base { source, .. } => Some(&**source),
+            Self::Abandoned { .. } | Self::Panicked { .. } | Self::Cancelled { .. } => None,
+        }
+    }
+}
+
+impl From<Invalid> for Reason {
+    fn from(invalid: Invalid) -> Self {
+        Self::Invalid(invalid)
+    }
+}
+
 impl Reason {
+    /// The reason of a block that panicked at `step`.
+    pub(crate) fn panicked(step: BlockStep, panic: &(dyn Any + Send)) -> Self {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let message = text.or_else(|| panic.downcast_ref::<String>().cloned());
+        Self::Panicked { step, message: message.unwrap_or_else(|| "its message is no text".to_owned()) }
+    }
+
     /// The error of block `number` with this reason.
     pub(crate) fn of(self, number: u64) -> BlockError {
         BlockError { number, reason: self }

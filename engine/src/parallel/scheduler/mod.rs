@@ -91,6 +91,11 @@ impl Scheduler {
         self.shared.lock().schedule().window.widest()
     }
 
+    /// The longest distance between the frontier and a batch that was handed out.
+    pub(crate) fn farthest_batch(&self) -> usize {
+        self.shared.lock().schedule().farthest
+    }
+
     /// The next batch for a worker. Waits until there is one; returns `None` once the block is over.
     pub(crate) fn next(&self, waits: &mut u64) -> Option<Attempt> {
         self.shared.find(Claimant::Worker, waits, |schedule| {

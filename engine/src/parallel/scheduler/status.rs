@@ -112,6 +112,8 @@ pub(super) struct Schedule {
     /// Pairs of an awaited batch and the batch that waits for it.
     waiting: Vec<(BatchIndex, BatchIndex)>,
     pub(super) window: Window,
+    /// The longest distance between the frontier and a batch that was handed out.
+    pub(super) farthest: usize,
     /// Whether a worker has asked for work.
     has_workers: bool,
     /// Whether the gate came to the frontier while a worker ran it.
@@ -134,6 +136,7 @@ impl Schedule {
             queue: ReadyQueue::new(batches, threads),
             waiting: Vec::new(),
             window: Window::new(threads),
+            farthest: 0,
             has_workers: false,
             is_gate_early: false,
             is_stopped: false,
@@ -172,6 +175,7 @@ impl Schedule {
     pub(super) fn claim(&mut self, claimant: Claimant) -> Option<Attempt> {
         let candidate = self.next_ready(claimant)?;
         let position = self.queue.take(candidate);
+        self.farthest = self.farthest.max(position.saturating_sub(self.frontier));
         Some(self.start(position, Status::Running))
     }
 
@@ -412,6 +416,21 @@ mod tests {
         }
         assert_eq!(schedule.at_gate(), GateStep::RunsElsewhere);
         assert!(!schedule.is_over());
+    }
+
+    #[test]
+    fn the_farthest_batch_is_counted_from_the_frontier_of_its_time() {
+        let mut schedule = heavy(400);
+        let claim_all =
+            |schedule: &mut Schedule| std::iter::from_fn(|| schedule.claim(Claimant::Worker)).last();
+        let last = claim_all(&mut schedule).unwrap().batch.get();
+        assert_eq!(schedule.farthest, last);
+        run(&mut schedule, attempt(0, 0));
+        assert_eq!(schedule.at_gate(), GateStep::Commit(attempt(0, 1)));
+        schedule.committed(CommittedBy::Records);
+        let last = claim_all(&mut schedule).unwrap().batch.get();
+        assert!(last < 399, "the window ends before the block");
+        assert_eq!(schedule.farthest, last - 1);
     }
 
     #[test]
