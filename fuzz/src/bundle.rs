@@ -32,6 +32,9 @@ use crate::oracle::cfg;
 /// The message of the step that failed.
 pub fn bundle_of_revm(base: &MemoryStore, block: &Block) -> Result<BundleState, String> {
     let mut state = State::builder().with_database(WrapDatabaseRef(base)).with_bundle_update().build();
+    if block.frame == Frame::Full && block.rules.dao_block == Some(block.number()) {
+        move_dao(&mut state)?;
+    }
     let env = EvmEnv { cfg_env: cfg(block), block_env: block.env.clone() };
     let mut evm = EthEvmFactory::default().create_evm(&mut state, env);
     let mut caller = SystemCaller::new(&block.rules);
@@ -67,19 +70,22 @@ pub fn bundle_of_commits(base: &MemoryStore, changes: Changes) -> BundleState {
     state.take_bundle()
 }
 
-/// Pays withdrawals and rewards, and moves the balances of the DAO where the block does that.
+/// Pays withdrawals and rewards.
 fn pay(state: &mut State<WrapDatabaseRef<&MemoryStore>>, block: &Block) -> Result<(), String> {
     let Block { rules, env, ommers, withdrawals, .. } = block;
-    let mut increments = post_block_balance_increments(rules, env, ommers, withdrawals.as_deref());
-    if rules.dao_block == Some(block.number()) {
-        // revm's `drain_balances` also removes the accounts, as from EIP-161 on: the block's state root says no.
-        let mut drained = U256::ZERO;
-        for address in DAO_HARDFORK_ACCOUNTS {
-            drained += drain(state, address)?;
-        }
-        *increments.entry(DAO_HARDFORK_BENEFICIARY).or_default() += drained.to::<u128>();
-    }
+    let increments = post_block_balance_increments(rules, env, ommers, withdrawals.as_deref());
     state.increment_balances(increments).map_err(|error| error.to_string())
+}
+
+/// Moves the balances of the DAO, before everything else. alloy-evm does that last, and with a function that also removes
+/// the accounts, as from EIP-161 on: the roots in the headers tell otherwise.
+fn move_dao(state: &mut State<WrapDatabaseRef<&MemoryStore>>) -> Result<(), String> {
+    let mut drained = U256::ZERO;
+    for address in DAO_HARDFORK_ACCOUNTS {
+        drained += drain(state, address)?;
+    }
+    let increment = [(DAO_HARDFORK_BENEFICIARY, drained.to::<u128>())];
+    state.increment_balances(increment).map_err(|error| error.to_string())
 }
 
 /// Takes the balance of an account, which exists from then on.
