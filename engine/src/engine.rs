@@ -1,5 +1,8 @@
 //! The engine: decides how a block is executed, and executes it.
 
+mod plan;
+mod pools;
+
 use std::{
     cell::{Cell, OnceCell},
     num::NonZeroUsize,
@@ -9,16 +12,14 @@ use std::{
     time::Duration,
 };
 
-use blockloom_state::{
-    AccessListIndex, Base, CachedBase, Memory, MemoryStore, Visibility, has_high_latency, sync::Mutex,
-};
+use blockloom_state::{AccessListIndex, Base, CachedBase, Memory, MemoryStore, Visibility, sync::Mutex};
 
 use crate::{
     analysis::dependencies::{Dependencies, block_dependencies},
     block::{
-        block::{Block, Transaction},
+        block::Block,
         cancel::CancelHandle,
-        config::{BaseLatency, Config, TestMode, Use},
+        config::{Config, TestMode, Use},
         error::{BlockError, BlockStep, Reason},
         outcome::Outcome,
     },
@@ -28,11 +29,9 @@ use crate::{
         parallel::{self, Resources, Rest},
         sequential,
     },
+    engine::plan::{Latency, Plan},
     evm::handling::{Handling, Mainnet},
-    policy::{
-        batching::{Batch, Batching, test_batches},
-        cost_model::{CostModel, Decision, PoolState, Switch},
-    },
+    policy::{batching::Batch, cost_model::Switch},
     prefetch::Prefetcher,
     threads::{
         job_queue::JobPriority,
@@ -297,9 +296,8 @@ impl<H: Handling> Engine<H> {
             return execute();
         }
         let prefetcher = Prefetcher::new(block, hints);
-        let start = || Workers::start(threads, Duration::ZERO);
-        let workers = || self.shared.prefetch_workers.get_or_init(start).as_ref();
-        let Some(workers) = (!prefetcher.is_empty()).then(workers).flatten() else { return execute() };
+        let workers = (!prefetcher.is_empty()).then(|| self.prefetch_workers()).flatten();
+        let Some(workers) = workers else { return execute() };
         let lead = || {
             let _cancel = prefetcher.cancel_on_drop();
             execute()
@@ -313,63 +311,6 @@ impl<H: Handling> Engine<H> {
     fn list_of<'b>(&self, block: &'b Block) -> Option<&'b Arc<AccessListIndex>> {
         block.list.index().filter(|_| self.shared.config.hints.given_lists == Use::On)
     }
-
-    /// The latency of the base: as configured, or measured with a few reads that the block needs anyway. A
-    /// base that panics does so again when the block is executed, and is reported then.
-    fn latency_of<B: Base + ?Sized>(&self, base: &B, block: &Block) -> Latency {
-        match self.shared.config.base_latency {
-            BaseLatency::High if self.threads() > 1 => return Latency::High,
-            BaseLatency::Measured if self.threads() > 1 => {}
-            _ => return Latency::Low,
-        }
-        let transactions = &block.transactions;
-        let parties = transactions.iter().rev().flat_map(Transaction::parties);
-        let accounts = [block.env.beneficiary].into_iter().chain(parties);
-        let is_high = catch_unwind(AssertUnwindSafe(|| has_high_latency(base, accounts))).unwrap_or(false);
-        if is_high { Latency::High } else { Latency::Low }
-    }
-
-    fn batches_of(&self, block: &Block) -> Vec<Batch> {
-        match self.shared.test_mode {
-            _ if self.threads() < 2 => Vec::new(),
-            TestMode::Off => Batching::of(&block.transactions).collect(),
-            _ => test_batches(block.transactions.len()),
-        }
-    }
-
-    /// Decides how a block is executed.
-    fn plan(&self, block: &Block, batches: &[Batch], latency: Latency) -> Plan<'_> {
-        if self.threads() < 2 {
-            return Plan::Sequential;
-        }
-        let decision = match (self.shared.test_mode, latency) {
-            (TestMode::ParallelAfter(transactions), _) => Decision::Measured(Switch::After(transactions)),
-            (TestMode::Off, Latency::Low) => {
-                let pool = if self.is_pool_awake() { PoolState::Awake } else { PoolState::Asleep };
-                CostModel::new(&block.transactions, batches, pool).decision()
-            }
-            _ => Decision::Parallel,
-        };
-        // The pool is started when a block first needs it.
-        let workers = if matches!(decision, Decision::Sequential) { None } else { self.workers() };
-        match (decision, workers) {
-            (Decision::Sequential, _) | (_, None) => Plan::Sequential,
-            (Decision::Measured(switch), Some(workers)) => Plan::Measured(workers, switch),
-            (Decision::Parallel, Some(workers)) => Plan::Parallel(workers),
-        }
-    }
-
-    fn is_pool_awake(&self) -> bool {
-        let Shared { config, workers, .. } = self.shared.as_ref();
-        let started = config.workers.as_ref().or_else(|| workers.get()?.as_ref());
-        started.is_some_and(Workers::are_awake)
-    }
-
-    fn workers(&self) -> Option<&Workers> {
-        let Config { workers, idle_timeout, .. } = &self.shared.config;
-        let own = || Workers::start(self.threads() - 1, *idle_timeout);
-        workers.as_ref().or_else(|| self.shared.workers.get_or_init(own).as_ref())
-    }
 }
 
 /// What a block is executed with.
@@ -380,20 +321,4 @@ struct Input<'s, B: ?Sized> {
     batches: &'s [Batch],
     workers: &'s Workers,
     latency: Latency,
-}
-
-/// How long the base takes to answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Latency {
-    /// As long as a read of memory.
-    Low,
-    /// Longer: many reads are to be under way at once, and none is repeated.
-    High,
-}
-
-/// A decision, with the pool that it needs.
-enum Plan<'w> {
-    Sequential,
-    Measured(&'w Workers, Switch),
-    Parallel(&'w Workers),
 }

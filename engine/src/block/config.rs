@@ -15,7 +15,8 @@ pub struct Config {
     /// The most threads that execute a block, with the calling one; by default as many as the machine has. More than
     /// that help only while they wait for a base with high latency. With one, every block is executed sequentially.
     pub threads: Option<NonZeroUsize>,
-    /// The pool of the other threads; by default the engine makes its own when it first needs one.
+    /// The pool of the other threads; by default the engine makes its own when it first needs one. With it,
+    /// [`Engine::install`](crate::Engine::install) reaches everything else that computes.
     pub workers: Option<Workers>,
     /// The longest time that a thread of the engine's own pool waits for the next block before it sleeps; by default
     /// 5 ms. It uses its core meanwhile, and yields it to other threads. After several waits in vain it waits for a
@@ -29,9 +30,12 @@ pub struct Config {
     pub lists: Lists,
     /// Which hints about reads and writes are used.
     pub hints: Hints,
-    /// The number of threads that prefetch what hints name from a base with high latency, by default 16. They mostly
-    /// wait for it. They are started when they are first needed.
+    /// The most threads that prefetch at once what hints name from a base with high latency, by default 16. They mostly
+    /// wait for it, so more of them than cores pay. With zero nothing is prefetched.
     pub prefetch_threads: usize,
+    /// The pool of the threads that prefetch; by default the engine makes its own when it first needs one. A pool that
+    /// also executes blocks is the wrong one: a thread that waits for the base would be missing there.
+    pub prefetch_workers: Option<Workers>,
 }
 
 /// The latency of the base.
@@ -116,6 +120,7 @@ impl Default for Config {
             lists: Lists::default(),
             hints: Hints::default(),
             prefetch_threads: PREFETCH_THREADS,
+            prefetch_workers: None,
         }
     }
 }

@@ -15,6 +15,26 @@ use crate::threads::{
 };
 
 /// A pool of threads that execute blocks. It outlives blocks and engines, and many may share it.
+///
+/// With the pools of an embedder no thread of the engine's own is started, and none of rayon's global pool:
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use blockloom_engine::{Config, Engine, Workers};
+/// use blockloom_state::MemoryStore;
+///
+/// let pool = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().map(Arc::new);
+/// let engine = Engine::new(Config {
+///     workers: Some(Workers::from(pool(3)?)),
+///     prefetch_workers: Some(Workers::from(pool(16)?)),
+///     ..Config::with_threads(4)
+/// });
+/// let store = MemoryStore::new();
+/// let root = engine.install(|| store.root());
+/// assert_eq!(root, store.root());
+/// # Ok::<(), rayon::ThreadPoolBuildError>(())
+/// ```
 #[derive(Clone)]
 pub struct Workers(Arc<SharedPool>);
 
@@ -63,6 +83,12 @@ impl Workers {
         let name = |number| format!("blockloom-{number}");
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(name).build();
         pool.ok().map(|pool| Self::with_idle_timeout(Arc::new(pool), idle_timeout))
+    }
+
+    /// Runs `work` on a thread of the pool and waits for it, unless the calling thread executes a block: then it runs here,
+    /// because all threads of the pool may be waiting for that block.
+    pub(crate) fn install<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
+        if is_busy() { work() } else { self.0.pool.install(work) }
     }
 
     /// The number of threads.

@@ -1,14 +1,18 @@
 //! The engine in a thread pool of the embedder: it does not deadlock, and blocks do not nest on one stack.
 
+#[cfg(target_os = "linux")]
+use std::{env, fs, process::Command};
 use std::{ops::ControlFlow, sync::Arc, sync::mpsc, thread, time::Duration};
 
 use alloy_consensus::Header;
 use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::{Address, TxKind, U256, bytes, keccak256};
-use blockloom_engine::{Block, Config, Engine, Outcome, Rules, TestMode, Transaction, Workers};
+use blockloom_engine::{BaseLatency, Block, Config, Engine, Outcome, Rules, TestMode, Transaction, Workers};
 use blockloom_state::{Allocation, MemoryStore};
 use rayon::prelude::*;
 use revm::context::TxEnv;
+
+use crate::ways_out::blocks;
 
 const TIMEOUT: Duration = Duration::from_secs(120);
 
@@ -166,6 +170,74 @@ fn a_callback_can_execute_another_block() {
         });
         assert_eq!(outcome.unwrap(), expected);
     });
+}
+
+#[test]
+fn a_callback_can_install_work_while_the_pool_is_busy_with_its_block() {
+    in_time(|| {
+        let (base, block) = block(100);
+        let expected = expected(&base, &block);
+        let pool = pool(1);
+        let engine = engine_in(&pool, 2);
+        for _ in 0..20 {
+            let outcome = engine.execute_with(&base, &block, |_| {
+                assert_eq!(engine.install(|| 7), 7);
+                ControlFlow::Continue(())
+            });
+            assert_eq!(outcome.unwrap(), expected);
+        }
+    });
+}
+
+/// The names of the threads of this process that are not the embedder's.
+#[cfg(target_os = "linux")]
+fn other_threads() -> Vec<String> {
+    let threads = fs::read_dir("/proc/self/task").unwrap();
+    let name = |entry: fs::DirEntry| fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
+    let names = threads.map(|entry| name(entry.unwrap()));
+    let mut others: Vec<_> = names.filter(|name| !name.starts_with("embedder")).collect();
+    others.sort();
+    others
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn with_pools_of_the_embedder_no_other_thread_is_started() {
+    // In a process of its own: other tests start threads.
+    const IS_CHILD: &str = "BLOCKLOOM_TEST_IS_CHILD";
+    if env::var_os(IS_CHILD).is_none() {
+        let name = "thread_pools::with_pools_of_the_embedder_no_other_thread_is_started";
+        let mut child = Command::new(env::current_exe().unwrap());
+        let output = child.args(["--exact", name, "--nocapture"]).env(IS_CHILD, "").output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        return;
+    }
+    let before = other_threads();
+    let named = |name: &'static str| {
+        let builder = rayon::ThreadPoolBuilder::new().num_threads(2).thread_name(move |_| name.to_owned());
+        Workers::from(Arc::new(builder.build().unwrap()))
+    };
+    let (hostile, expected) = blocks(1).remove(0);
+    let engine = Engine::new(Config {
+        workers: Some(named("embedder")),
+        prefetch_workers: Some(named("embedder-reads")),
+        base_latency: BaseLatency::High,
+        ..Config::with_threads(3)
+    });
+    let (mut helpers, mut prefetched) = (0, 0);
+    while helpers == 0 || prefetched == 0 {
+        let rules = hostile.block.rules.clone();
+        let block = engine.recover(rules, hostile.signed.clone()).unwrap();
+        let outcome = engine.execute(&hostile.base, &block).unwrap();
+        assert_eq!(outcome.changes, expected.changes);
+        let mut store = hostile.base.clone();
+        store.apply(&outcome.changes).unwrap();
+        engine.install(|| store.root());
+        helpers += outcome.statistics.threads_used - 1;
+        prefetched += outcome.statistics.prefetched;
+        // Threads that were started for the block are still there.
+        assert_eq!(other_threads(), before);
+    }
 }
 
 #[test]

@@ -28,7 +28,7 @@ use revm::{
 use crate::faults::{Failing, Fault, Occurrence, ReadFailed};
 
 /// Valid blocks with their outcomes, always the same ones.
-fn blocks(count: usize) -> Vec<(HostileBlock, Outcome)> {
+pub(crate) fn blocks(count: usize) -> Vec<(HostileBlock, Outcome)> {
     let config = proptest::test_runner::Config { rng_seed: RngSeed::Fixed(19), ..Default::default() };
     let mut runner = TestRunner::new(config);
     let blocks = hostile_block(vec![Cancun, Prague, Osaka]);

@@ -1,0 +1,83 @@
+//! Decides how a block is executed: with which threads, and in which batches.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use blockloom_state::{Base, has_high_latency};
+
+use crate::{
+    block::{
+        block::{Block, Transaction},
+        config::{BaseLatency, TestMode},
+    },
+    engine::Engine,
+    evm::handling::Handling,
+    policy::{
+        batching::{Batch, Batching, test_batches},
+        cost_model::{CostModel, Decision, PoolState, Switch},
+    },
+    threads::pool::Workers,
+};
+
+/// How long the base takes to answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Latency {
+    /// As long as a read of memory.
+    Low,
+    /// Longer: many reads are to be under way at once, and none is repeated.
+    High,
+}
+
+/// A decision, with the pool that it needs.
+pub(super) enum Plan<'w> {
+    Sequential,
+    Measured(&'w Workers, Switch),
+    Parallel(&'w Workers),
+}
+
+impl<H: Handling> Engine<H> {
+    /// The latency of the base: as configured, or measured with a few reads that the block needs anyway. A
+    /// base that panics does so again when the block is executed, and is reported then.
+    pub(super) fn latency_of<B: Base + ?Sized>(&self, base: &B, block: &Block) -> Latency {
+        match self.shared.config.base_latency {
+            BaseLatency::High if self.threads() > 1 => return Latency::High,
+            BaseLatency::Measured if self.threads() > 1 => {}
+            _ => return Latency::Low,
+        }
+        let transactions = &block.transactions;
+        let parties = transactions.iter().rev().flat_map(Transaction::parties);
+        let accounts = [block.env.beneficiary].into_iter().chain(parties);
+        let is_high = catch_unwind(AssertUnwindSafe(|| has_high_latency(base, accounts))).unwrap_or(false);
+        if is_high { Latency::High } else { Latency::Low }
+    }
+
+    /// The batches that threads take; none if there is one thread.
+    pub(super) fn batches_of(&self, block: &Block) -> Vec<Batch> {
+        match self.shared.test_mode {
+            _ if self.threads() < 2 => Vec::new(),
+            TestMode::Off => Batching::of(&block.transactions).collect(),
+            _ => test_batches(block.transactions.len()),
+        }
+    }
+
+    /// Decides how a block is executed.
+    pub(super) fn plan(&self, block: &Block, batches: &[Batch], latency: Latency) -> Plan<'_> {
+        if self.threads() < 2 {
+            return Plan::Sequential;
+        }
+        let decision = match (self.shared.test_mode, latency) {
+            (TestMode::ParallelAfter(transactions), _) => Decision::Measured(Switch::After(transactions)),
+            (TestMode::Off, Latency::Low) => {
+                let pool = if self.is_pool_awake() { PoolState::Awake } else { PoolState::Asleep };
+                CostModel::new(&block.transactions, batches, pool).decision()
+            }
+            _ => Decision::Parallel,
+        };
+        // The pool is started when a block first needs it.
+        let workers = if matches!(decision, Decision::Sequential) { None } else { self.workers() };
+        match (decision, workers) {
+            (Decision::Sequential, _) | (_, None) => Plan::Sequential,
+            (Decision::Measured(switch), Some(workers)) => Plan::Measured(workers, switch),
+            (Decision::Parallel, Some(workers)) => Plan::Parallel(workers),
+        }
+    }
+}
