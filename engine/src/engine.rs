@@ -1,5 +1,6 @@
 //! The engine: decides how a block is executed, and executes it.
 
+mod inspect;
 mod plan;
 mod pools;
 
@@ -155,7 +156,7 @@ impl<H: Handling> Engine<H> {
         block: &Block,
         mut on_commit: impl FnMut(CommittedStep<'_>) -> ControlFlow<()>,
     ) -> Result<Outcome, BlockError> {
-        self.run_block(base, block, Observer::Callback(&mut on_commit))
+        self.run_block(base, block, Observer::Callback(&mut |(), step| on_commit(step)))
     }
 
     /// Measures how long each transaction of a block takes on one thread, and finds which earlier ones it depends on.
@@ -200,15 +201,15 @@ impl<H: Handling> Engine<H> {
         result.map_err(|reason| reason.of(block.number()))
     }
 
-    fn committer<'a, 'o, B: Base + ?Sized>(
-        &'a self,
+    fn committer<'a, 's, 'o: 's, B: Base + ?Sized>(
+        &'s self,
         base: &'a B,
         block: &'a Block,
         observer: Observer<'o>,
-        step: &'a Cell<BlockStep>,
-    ) -> BlockCommitter<'a, 'o, CachedBase<'a, B>, H> {
-        let committer =
-            BlockCommitter::new(block, CachedBase::alone(base), self.handling.clone(), observer, step);
+        step: &'s Cell<BlockStep>,
+    ) -> BlockCommitter<'a, 's, CachedBase<'a, B>, H> {
+        let (base, observer) = (CachedBase::alone(base), observer.shorten());
+        let committer = BlockCommitter::new(block, base, self.handling.clone(), observer, step);
         committer.with_access_list(self.shared.config.lists).cancelled_by(&self.cancel)
     }
 

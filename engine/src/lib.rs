@@ -49,7 +49,10 @@ pub use block::{
 };
 pub use commit::committer::CommittedStep;
 pub use engine::Engine;
-pub use evm::handling::{Handling, HandlingError, HandlingEvm, Mainnet};
+pub use evm::{
+    InspectedState,
+    handling::{Handling, HandlingError, HandlingEvm, Mainnet},
+};
 pub use rules::{
     before::check_block,
     body::check_body,

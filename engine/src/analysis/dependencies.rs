@@ -86,7 +86,7 @@ fn find_dependencies<H: Handling>(
 ) -> Result<Vec<Vec<TxIndex>>, Reason> {
     let mut steps = Vec::with_capacity(block.transactions.len() + 2);
     let step = Cell::new(BlockStep::Opening);
-    let mut keep = |committed: CommittedStep<'_>| {
+    let mut keep = |(): &mut (), committed: CommittedStep<'_>| {
         steps.push((committed.step, committed.changes));
         ControlFlow::Continue(())
     };

@@ -24,7 +24,7 @@ use crate::{
         statistics::Statistics,
         transaction_result::TransactionResult,
     },
-    evm::{CommittedMachine, handling::Handling, machine::MachineFailure},
+    evm::{CommittedMachine, handling::Handling, machine::MachineFailure, watch::Watch},
     parallel::traits::Committer,
     policy::tuning::ACCOUNTS_PER_TRANSACTION,
     rules::{
@@ -53,25 +53,38 @@ pub struct CommittedStep<'a> {
 }
 
 /// The observer of a block's steps. It receives each step in order, once it is committed.
-pub(crate) enum Observer<'o> {
+pub(crate) enum Observer<'o, W = ()> {
     /// No observer: the changes of single steps are not recorded.
     None,
-    /// A callback.
-    Callback(&'o mut dyn FnMut(CommittedStep<'_>) -> ControlFlow<()>),
+    /// A callback, which also receives what watches the runs.
+    Callback(&'o mut dyn FnMut(&mut W, CommittedStep<'_>) -> ControlFlow<()>),
+}
+
+impl<'o, W> Observer<'o, W> {
+    /// The same observer for a shorter time.
+    pub(crate) fn shorten<'s>(self) -> Observer<'s, W>
+    where
+        'o: 's,
+    {
+        match self {
+            Self::None => Observer::None,
+            Self::Callback(callback) => Observer::Callback(callback),
+        }
+    }
 }
 
 /// A block, its committed state, and the results so far.
-pub(crate) struct BlockCommitter<'a, 'o, B: Base, H> {
+pub(crate) struct BlockCommitter<'a, 'o, B: Base, H, W: Watch<'a, Overlay<B>> = ()> {
     block: &'a Block,
-    machine: CommittedMachine<'a, B, H>,
+    machine: CommittedMachine<'a, B, H, W>,
     budgets: Budgets,
     receipts: Vec<Receipt>,
-    observer: Observer<'o>,
+    observer: Observer<'o, W>,
     /// The check of the block's claimed access list, if it has one.
     claimed_reads: Option<ClaimedReads>,
     /// The current step, for the error report of a panic.
-    step: &'a std::cell::Cell<BlockStep>,
-    cancel: Option<&'a CancelHandle>,
+    step: &'o std::cell::Cell<BlockStep>,
+    cancel: Option<&'o CancelHandle>,
 }
 
 impl<'a, 'o, B: Base, H: Handling> BlockCommitter<'a, 'o, B, H> {
@@ -81,7 +94,20 @@ impl<'a, 'o, B: Base, H: Handling> BlockCommitter<'a, 'o, B, H> {
         base: B,
         handling: H,
         observer: Observer<'o>,
-        step: &'a std::cell::Cell<BlockStep>,
+        step: &'o std::cell::Cell<BlockStep>,
+    ) -> Self {
+        Self::watched((block, base), handling, observer, step, ())
+    }
+}
+
+impl<'a, 'o, B: Base, H: Handling, W: Watch<'a, Overlay<B>>> BlockCommitter<'a, 'o, B, H, W> {
+    /// A committer of a block on a base, whose transactions are watched. It keeps the current step in `step`.
+    pub(crate) fn watched(
+        (block, base): (&'a Block, B),
+        handling: H,
+        observer: Observer<'o, W>,
+        step: &'o std::cell::Cell<BlockStep>,
+        watch: W,
     ) -> Self {
         let capacity = ACCOUNTS_PER_TRANSACTION * block.transactions.len();
         let overlay = Overlay::with_capacity(base, capacity);
@@ -91,7 +117,7 @@ impl<'a, 'o, B: Base, H: Handling> BlockCommitter<'a, 'o, B, H> {
         };
         Self {
             block,
-            machine: CommittedMachine::new(block, overlay, handling),
+            machine: CommittedMachine::new(block, overlay, handling, watch),
             budgets: Budgets::new(block),
             receipts: Vec::with_capacity(block.transactions.len()),
             observer,
@@ -105,7 +131,7 @@ impl<'a, 'o, B: Base, H: Handling> BlockCommitter<'a, 'o, B, H> {
     }
 
     /// The same committer, which begins no step after `handle` has cancelled.
-    pub(crate) fn cancelled_by(self, handle: &'a CancelHandle) -> Self {
+    pub(crate) fn cancelled_by(self, handle: &'o CancelHandle) -> Self {
         Self { cancel: Some(handle), ..self }
     }
 
@@ -226,7 +252,8 @@ impl<'a, 'o, B: Base, H: Handling> BlockCommitter<'a, 'o, B, H> {
             BlockStep::Opening | BlockStep::Closing => None,
         };
         let changes = self.machine.overlay().take_step_changes();
-        match callback(CommittedStep { step, receipt, result, gas, changes }) {
+        let committed = CommittedStep { step, receipt, result, gas, changes };
+        match callback(self.machine.watch(), committed) {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(()) => Err(Reason::Cancelled { step }),
         }
@@ -241,7 +268,7 @@ impl<'m, B: Base + ?Sized, H: Handling> BlockCommitter<'_, '_, CachedBase<'m, B>
     }
 }
 
-impl<B: Base, H: Handling> Committer for BlockCommitter<'_, '_, B, H> {
+impl<'a, B: Base, H: Handling, W: Watch<'a, Overlay<B>>> Committer for BlockCommitter<'a, '_, B, H, W> {
     type Yield = ExecutionResult;
     type Error = Reason;
 

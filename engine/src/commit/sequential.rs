@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use blockloom_state::{Base, TxIndex};
+use blockloom_state::{Base, Overlay, TxIndex};
 
 use crate::{
     block::{
@@ -11,13 +11,13 @@ use crate::{
         statistics::{Phases, Statistics},
     },
     commit::committer::BlockCommitter,
-    evm::handling::Handling,
+    evm::{handling::Handling, watch::Watch},
     threads::clock::Stopwatch,
 };
 
 /// Executes a block on the calling thread.
-pub(crate) fn execute<B: Base, H: Handling>(
-    mut committer: BlockCommitter<'_, '_, B, H>,
+pub(crate) fn execute<'a, B: Base, H: Handling, W: Watch<'a, Overlay<B>>>(
+    mut committer: BlockCommitter<'a, '_, B, H, W>,
     transactions: usize,
 ) -> Result<Outcome, Reason> {
     let mut watch = Stopwatch::start();
@@ -30,8 +30,8 @@ pub(crate) fn execute<B: Base, H: Handling>(
 }
 
 /// Closes a block whose transactions were all executed on the calling thread. The `watch` was started before them.
-pub(crate) fn close<B: Base, H: Handling>(
-    committer: BlockCommitter<'_, '_, B, H>,
+pub(crate) fn close<'a, B: Base, H: Handling, W: Watch<'a, Overlay<B>>>(
+    committer: BlockCommitter<'a, '_, B, H, W>,
     transactions: usize,
     opening: Duration,
     mut watch: Stopwatch,

@@ -22,21 +22,22 @@ use revm::{
 use crate::evm::{
     tracked_db::{TrackedDb, Tracking},
     transaction::Input,
+    watch::Watch,
 };
 
 /// The context of revm's EVM.
-pub(crate) type MachineContext<'a, D> = Context<BlockEnv, Input<'a>, CfgEnv, D>;
+pub(crate) type MachineContext<'a, D, T = Input<'a>> = Context<BlockEnv, T, CfgEnv, D>;
 
 /// The greatest call depth at which a contract can be created.
 const CALL_STACK_LIMIT: usize = 1024;
 
 /// revm's EVM, and the addresses of accounts with nothing but storage in the base.
-pub(super) struct Eip7610Evm<'a, D: TrackedDb> {
-    pub(super) inner: MainnetEvm<MachineContext<'a, D>>,
+pub(crate) struct Eip7610Evm<'a, D: TrackedDb, W: Watch<'a, D>> {
+    pub(super) inner: MainnetEvm<MachineContext<'a, D, W::Tx>, W>,
     pub(super) storage_only: Option<Arc<AddressSet>>,
 }
 
-impl<D: TrackedDb> Eip7610Evm<'_, D> {
+impl<'a, D: TrackedDb, W: Watch<'a, D>> Eip7610Evm<'a, D, W> {
     /// The address that the frame creates, if it has nothing but storage; `None` as well if revm
     /// refuses the creation for an earlier reason.
     fn storage_only_address(&mut self, init: &FrameInit) -> Result<Option<Address>, D::Error> {
@@ -88,8 +89,8 @@ impl<D: TrackedDb> Eip7610Evm<'_, D> {
     }
 }
 
-impl<'a, D: TrackedDb> EvmTr for Eip7610Evm<'a, D> {
-    type Context = MachineContext<'a, D>;
+impl<'a, D: TrackedDb, W: Watch<'a, D>> EvmTr for Eip7610Evm<'a, D, W> {
+    type Context = MachineContext<'a, D, W::Tx>;
     type Instructions = EthInstructions<EthInterpreter, Self::Context>;
     type Precompiles = EthPrecompiles;
     type Frame = EthFrame<EthInterpreter>;

@@ -21,7 +21,7 @@ use revm::{
 
 use crate::{
     block::{block::Block, rules::CustomPrecompiles},
-    evm::{eip7610::Eip7610Evm, handling::Handling, tracked_db::TrackedDb, transaction::Input},
+    evm::{eip7610::Eip7610Evm, handling::Handling, tracked_db::TrackedDb, transaction::Input, watch::Watch},
 };
 
 type MachineError<D> = EVMError<<D as Database>::Error>;
@@ -30,8 +30,8 @@ type MachineError<D> = EVMError<<D as Database>::Error>;
 const SYSTEM_CALL_GAS_LIMIT: u64 = 30_000_000;
 
 /// Runs the transactions of one block on a database.
-pub(crate) struct Machine<'a, D: TrackedDb, H> {
-    evm: Eip7610Evm<'a, D>,
+pub(crate) struct Machine<'a, D: TrackedDb, H, W: Watch<'a, D> = ()> {
+    evm: Eip7610Evm<'a, D, W>,
     handling: H,
     /// The error of the base that made a system call fail. alloy-evm turns the errors of system calls
     /// into text.
@@ -51,16 +51,16 @@ pub(crate) enum MachineFailure<E> {
     Abandoned(String),
 }
 
-impl<'a, D: TrackedDb, H: Handling> Machine<'a, D, H> {
-    /// A machine for `block` on `database`.
-    pub(crate) fn new(block: &Block, database: D, handling: H) -> Self {
+impl<'a, D: TrackedDb, H: Handling, W: Watch<'a, D>> Machine<'a, D, H, W> {
+    /// A machine for `block` on `database`, watched by `watch`.
+    pub(crate) fn new(block: &Block, database: D, handling: H, watch: W) -> Self {
         let context = Context::mainnet()
             .with_cfg(block.rules.cfg_env())
             .with_block(block.env.clone())
-            .with_tx(Input::System(Box::default()))
+            .with_tx(W::Tx::from(Input::System(Box::default())))
             .with_db(database);
-        let mut inner = context.build_mainnet();
-        D::hook(&mut inner.instruction);
+        let mut inner = context.build_mainnet_with_inspector(watch);
+        W::hook(&mut inner.instruction);
         if let Some(CustomPrecompiles(precompiles)) = block.rules.precompiles {
             inner.precompiles = EthPrecompiles { precompiles, spec: inner.ctx.cfg.spec };
         }
@@ -81,15 +81,15 @@ impl<'a, D: TrackedDb, H: Handling> Machine<'a, D, H> {
     /// Runs a transaction.
     #[inline]
     pub(super) fn run_raw(&mut self, transaction: &'a TxEnv) -> Result<ExecutionResult, MachineError<D>> {
-        self.execute(Input::InBlock(transaction))
+        self.execute(Input::InBlock(transaction).into())
     }
 
     #[inline]
-    fn execute(&mut self, input: Input<'a>) -> Result<ExecutionResult, MachineError<D>> {
-        self.evm.inner.ctx.tx = input;
+    fn execute(&mut self, transaction: W::Tx) -> Result<ExecutionResult, MachineError<D>> {
+        self.evm.inner.ctx.tx = transaction;
         // If the database failed twice in the last run, its first error is still here.
         self.evm.inner.ctx.error = Ok(());
-        let result = self.handling.run(&mut self.evm);
+        let result = W::run(&self.handling, &mut self.evm);
         if result.is_err() {
             // The handler of another chain may not have cleared them.
             LocalContextTr::clear(&mut self.evm.inner.ctx.local);
@@ -112,7 +112,7 @@ impl<'a, D: TrackedDb, H: Handling> Machine<'a, D, H> {
     }
 }
 
-impl<'a, B: Base, H: Handling> Machine<'a, Overlay<B>, H> {
+impl<'a, B: Base, H: Handling, W: Watch<'a, Overlay<B>>> Machine<'a, Overlay<B>, H, W> {
     /// Runs a transaction on the committed state. [`commit`](Self::commit) must follow; without it, or
     /// after a failure, the machine must not be used again.
     #[inline]
@@ -129,6 +129,11 @@ impl<'a, B: Base, H: Handling> Machine<'a, Overlay<B>, H> {
         let mut touched = self.take_touched();
         self.overlay().commit_touched(&mut touched);
         self.give_back(touched);
+    }
+
+    /// What watches the runs.
+    pub(crate) fn watch(&mut self) -> &mut W {
+        &mut self.evm.inner.inspector
     }
 
     /// The overlay.
@@ -159,15 +164,15 @@ impl<E> From<EVMError<E>> for MachineFailure<E> {
     }
 }
 
-impl<'a, B: Base, H: Handling> AlloyEvm for Machine<'a, Overlay<B>, H> {
+impl<'a, B: Base, H: Handling, W: Watch<'a, Overlay<B>>> AlloyEvm for Machine<'a, Overlay<B>, H, W> {
     type DB = Overlay<B>;
-    type Tx = Input<'a>;
+    type Tx = W::Tx;
     type Error = MachineError<Overlay<B>>;
     type HaltReason = HaltReason;
     type Spec = SpecId;
     type BlockEnv = BlockEnv;
     type Precompiles = EthPrecompiles;
-    type Inspector = ();
+    type Inspector = W;
 
     fn block(&self) -> &BlockEnv {
         &self.evm.inner.ctx.block
@@ -181,7 +186,7 @@ impl<'a, B: Base, H: Handling> AlloyEvm for Machine<'a, Overlay<B>, H> {
         self.evm.inner.ctx.cfg.chain_id
     }
 
-    fn transact_raw(&mut self, tx: Input<'a>) -> Result<ResultAndState, MachineError<Overlay<B>>> {
+    fn transact_raw(&mut self, tx: W::Tx) -> Result<ResultAndState, MachineError<Overlay<B>>> {
         let result = self.execute(tx);
         let state = self.evm.inner.finalize();
         Ok(ResultAndState::new(result?, state))
@@ -198,7 +203,7 @@ impl<'a, B: Base, H: Handling> AlloyEvm for Machine<'a, Overlay<B>, H> {
             // revm uses Amsterdam's limit under every fork.
             call.gas_limit = SYSTEM_CALL_GAS_LIMIT;
         }
-        self.evm.inner.ctx.tx = Input::System(Box::new(call));
+        self.evm.inner.ctx.tx = Input::System(Box::new(call)).into();
         let result = MainnetHandler::default().run_system_call(&mut self.evm);
         let state = self.evm.inner.finalize();
         match result {
@@ -217,15 +222,15 @@ impl<'a, B: Base, H: Handling> AlloyEvm for Machine<'a, Overlay<B>, H> {
         (journaled_state.database, EvmEnv::new(cfg, block))
     }
 
-    /// There is no inspector to enable.
+    /// An inspector is always enabled, and watches no system call.
     fn set_inspector_enabled(&mut self, _enabled: bool) {}
 
-    fn components(&self) -> (&Overlay<B>, &(), &EthPrecompiles) {
+    fn components(&self) -> (&Overlay<B>, &W, &EthPrecompiles) {
         let evm = &self.evm.inner;
         (&evm.ctx.journaled_state.database, &evm.inspector, &evm.precompiles)
     }
 
-    fn components_mut(&mut self) -> (&mut Overlay<B>, &mut (), &mut EthPrecompiles) {
+    fn components_mut(&mut self) -> (&mut Overlay<B>, &mut W, &mut EthPrecompiles) {
         let evm = &mut self.evm.inner;
         (&mut evm.ctx.journaled_state.database, &mut evm.inspector, &mut evm.precompiles)
     }
@@ -245,7 +250,7 @@ mod tests {
         let rules = Rules { chain_id: 7, ..Rules::mainnet(EthereumHardfork::Cancun) };
         let header = Header { number: 10, ..Header::default() };
         let (block, base) = (Block::without_body(rules, &header), MemoryStore::new());
-        let machine = Machine::new(&block, Overlay::new(&base), Mainnet);
+        let machine = Machine::new(&block, Overlay::new(&base), Mainnet, ());
         assert_eq!((machine.chain_id(), machine.cfg_env().chain_id), (7, 7));
         assert_eq!(machine.cfg_env().spec, SpecId::CANCUN);
         assert_eq!(machine.block().number, alloy_primitives::U256::from(10));

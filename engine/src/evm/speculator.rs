@@ -27,7 +27,7 @@ pub(crate) struct EvmSpeculator<'m, B: Base + ?Sized, H> {
 impl<'m, B: Base + ?Sized, H: Handling> EvmSpeculator<'m, B, H> {
     /// An EVM for transactions of `block`.
     pub(crate) fn new(block: &'m Block, memory: &'m Memory, base: &'m B, handling: H) -> Self {
-        let machine = Machine::new(block, View::new(memory, base), handling.clone());
+        let machine = Machine::new(block, View::new(memory, base), handling.clone(), ());
         Self { block, machine, handling }
     }
 

@@ -28,6 +28,15 @@ impl Input<'_> {
     }
 }
 
+impl From<Input<'_>> for TxEnv {
+    fn from(input: Input<'_>) -> Self {
+        match input {
+            Input::InBlock(env) => env.clone(),
+            Input::System(env) => *env,
+        }
+    }
+}
+
 impl IntoTxEnv<Self> for Input<'_> {
     fn into_tx_env(self) -> Self {
         self

@@ -7,7 +7,7 @@ use alloy_eips::{
 };
 use alloy_evm::block::{SystemCaller, state_changes::post_block_balance_increments};
 use alloy_hardforks::EthereumHardfork;
-use blockloom_state::{Account, Base};
+use blockloom_state::{Account, Base, Overlay};
 use revm::{Database, database::DatabaseCommitExt};
 
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
         error::{BlockStep, Invalid, Reason, SystemCallError, ommers::OmmerError},
         outcome::Receipt,
     },
-    evm::{CommittedMachine, handling::Handling},
+    evm::{CommittedMachine, handling::Handling, watch::Watch},
     rules::{
         deposits::deposits,
         opening::{base_error, system_call_error},
@@ -43,8 +43,8 @@ fn check_rewarded(block: &Block) -> Result<(), Invalid> {
 }
 
 /// Pays withdrawals and rewards, and collects the requests to the consensus layer.
-pub(crate) fn close<B: Base, H: Handling>(
-    machine: &mut CommittedMachine<'_, B, H>,
+pub(crate) fn close<'a, B: Base, H: Handling, W: Watch<'a, Overlay<B>>>(
+    machine: &mut CommittedMachine<'a, B, H, W>,
     block: &Block,
     receipts: &[Receipt],
 ) -> Result<Option<Requests>, Reason> {

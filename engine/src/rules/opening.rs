@@ -6,7 +6,7 @@ use alloy_evm::{
     eth::dao_fork::{DAO_HARDFORK_ACCOUNTS, DAO_HARDFORK_BENEFICIARY},
 };
 use alloy_primitives::{Address, U256};
-use blockloom_state::Base;
+use blockloom_state::{Base, Overlay};
 use revm::{
     Database, DatabaseCommit,
     state::{Account as EvmAccount, TransactionId},
@@ -17,13 +17,13 @@ use crate::{
         block::{Block, Frame},
         error::{BlockStep, Invalid, Reason, SystemCallError},
     },
-    evm::{CommittedMachine, handling::Handling},
+    evm::{CommittedMachine, handling::Handling, watch::Watch},
 };
 
 /// Makes the DAO's irregular state change and the system calls of EIP-2935 and EIP-4788, where the
 /// rules have them.
-pub(crate) fn open<B: Base, H: Handling>(
-    machine: &mut CommittedMachine<'_, B, H>,
+pub(crate) fn open<'a, B: Base, H: Handling, W: Watch<'a, Overlay<B>>>(
+    machine: &mut CommittedMachine<'a, B, H, W>,
     block: &Block,
 ) -> Result<(), Reason> {
     if block.frame == Frame::TransactionsOnly {
@@ -40,7 +40,9 @@ pub(crate) fn open<B: Base, H: Handling>(
 }
 
 /// Moves the balances of the DAO and its children to the refund contract.
-fn drain_dao<B: Base, H: Handling>(machine: &mut CommittedMachine<'_, B, H>) -> Result<(), B::Error> {
+fn drain_dao<'a, B: Base, H: Handling, W: Watch<'a, Overlay<B>>>(
+    machine: &mut CommittedMachine<'a, B, H, W>,
+) -> Result<(), B::Error> {
     let mut total = U256::ZERO;
     for address in DAO_HARDFORK_ACCOUNTS {
         total += set_balance(machine, address, |_| U256::ZERO)?;
@@ -50,8 +52,8 @@ fn drain_dao<B: Base, H: Handling>(machine: &mut CommittedMachine<'_, B, H>) -> 
 }
 
 /// Sets the balance of an account, and returns the old balance.
-fn set_balance<B: Base, H: Handling>(
-    machine: &mut CommittedMachine<'_, B, H>,
+fn set_balance<'a, B: Base, H: Handling, W: Watch<'a, Overlay<B>>>(
+    machine: &mut CommittedMachine<'a, B, H, W>,
     address: Address,
     balance: impl FnOnce(U256) -> U256,
 ) -> Result<U256, B::Error> {
@@ -77,8 +79,8 @@ pub(super) fn base_error(step: BlockStep, error: impl std::error::Error + Send +
 }
 
 /// The reason behind alloy-evm's error of a system call.
-pub(super) fn system_call_error<B: Base, H: Handling>(
-    machine: &mut CommittedMachine<'_, B, H>,
+pub(super) fn system_call_error<'a, B: Base, H: Handling, W: Watch<'a, Overlay<B>>>(
+    machine: &mut CommittedMachine<'a, B, H, W>,
     step: BlockStep,
     error: BlockExecutionError,
 ) -> Reason {

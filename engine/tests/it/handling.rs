@@ -1,5 +1,7 @@
 //! A chain with its own transaction handler: each transaction pays a toll, unless the patron is rich.
 
+use std::ops::ControlFlow;
+
 use alloy_consensus::Header;
 use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::{Address, TxKind, U256, hex, keccak256};
@@ -9,6 +11,7 @@ use blockloom_engine::{
 use blockloom_fuzz::JitteryBase;
 use blockloom_state::{Allocation, MemoryStore};
 use revm::{
+    Inspector,
     context::TxEnv,
     context_interface::{
         ContextTr, JournalTr, Transaction as _,
@@ -19,7 +22,7 @@ use revm::{
         FrameResult, Handler, post_execution::reward_beneficiary,
         pre_execution::validate_against_state_and_deduct_caller,
     },
-    interpreter::InitialAndFloorGas,
+    interpreter::{CallInputs, CallOutcome, InitialAndFloorGas},
 };
 
 const PATRON: Address = Address::repeat_byte(0xaa);
@@ -138,6 +141,32 @@ fn a_handler_of_the_embedder_decides_what_a_transaction_costs() {
             assert_eq!(outcome.statistics.threads, threads);
         }
     }
+}
+
+#[test]
+fn a_handler_of_the_embedder_is_inspected() {
+    /// Counts the calls of a transaction.
+    struct Calls(u64);
+
+    impl<CTX> Inspector<CTX> for Calls {
+        fn call(&mut self, _: &mut CTX, _: &mut CallInputs) -> Option<CallOutcome> {
+            self.0 += 1;
+            None
+        }
+    }
+
+    let (base, block) = block();
+    let engine = Engine::with_handling(Config::sequential(), Toll);
+    let mut inspected = 0;
+    let outcome = engine.inspect(&base, &block, &mut Calls(0), |Calls(calls), step| {
+        if step.receipt.is_some() {
+            assert!(std::mem::take(calls) > 0, "{:?} has no call", step.step);
+            inspected += 1;
+        }
+        ControlFlow::Continue(())
+    });
+    assert_eq!(outcome.unwrap(), engine.execute(&base, &block).unwrap());
+    assert_eq!(inspected, SENDERS);
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod execution;
 mod faults;
 mod handling;
 mod house;
+mod inspection;
 mod revm_parts;
 mod slow_base;
 mod statistics;
