@@ -2,7 +2,8 @@
 //! multi-version memory, the committed state inside a block, block-level access lists, stores in memory
 //! and on disk, state roots and witnesses.
 //!
-//! Executes no code and knows no schedule of threads. The lists below are the table of contents.
+//! Executes no code and knows no schedule of threads. The multi-version memory, its records and the committed state are
+//! shared with the engine only, and hidden from this documentation: they may change in any version.
 
 mod bal;
 mod commit;
@@ -13,6 +14,7 @@ mod record;
 mod root;
 mod run;
 mod stores;
+#[doc(hidden)]
 pub mod sync;
 #[cfg_attr(
     not(feature = "disk"),
@@ -24,31 +26,13 @@ pub use bal::{
     diff::{ListDifference, ListItem, ListValue, list_differences},
     index::{AccessListIndex, Delegations},
 };
-pub use commit::overlay::Overlay;
 pub use model::{
     account::Account,
     allocation::{Allocation, StoredAccount},
     base::{Base, MissingCode},
     changes::{AccountChange, Change, Changes, Life},
-    index::{AccessIndex, BaseAccountId, Incarnation, MemoryAccountId, TxIndex, Version},
+    index::{AccessIndex, TxIndex},
     mismatch::{Location, Mismatch, Value},
-};
-pub use mv::{
-    cached_base::CachedBase,
-    latency::has_high_latency,
-    memory::{AccountRead, CachedAccounts, Memory, SlotRead, Visibility},
-    publish::Writer,
-};
-pub use record::{
-    effect::{AccountEffect, BalanceEffect, LifeChange},
-    observation::{AccountObservation, Bounds, Conflict, Existence, Origin},
-    payment::Payment,
-    publication::{Portion, Publication, Published},
-    record::{AccountRecord, CreatedSlot, Record, SlotObservation, SlotRecord},
-};
-pub use run::{
-    interrupt::Interrupt,
-    view::{Sender, View},
 };
 #[cfg(feature = "disk")]
 pub use stores::disk::{
@@ -67,4 +51,30 @@ pub use trie::{
     error::{TrieError, WitnessError},
     memory_trie::MemoryTrie,
     witness::Witness,
+};
+
+// What the engine needs beside that. It may change in any version.
+#[doc(hidden)]
+pub use commit::overlay::Overlay;
+#[doc(hidden)]
+pub use model::index::{BaseAccountId, Incarnation, MemoryAccountId, Version};
+#[doc(hidden)]
+pub use mv::{
+    cached_base::CachedBase,
+    latency::has_high_latency,
+    memory::{AccountRead, CachedAccounts, Memory, SlotRead, Visibility},
+    publish::Writer,
+};
+#[doc(hidden)]
+pub use record::{
+    effect::{AccountEffect, BalanceEffect, LifeChange},
+    observation::{AccountObservation, Bounds, Conflict, Existence, Origin},
+    payment::Payment,
+    publication::{Portion, Publication, Published},
+    record::{AccountRecord, CreatedSlot, Record, SlotObservation, SlotRecord},
+};
+#[doc(hidden)]
+pub use run::{
+    interrupt::Interrupt,
+    view::{Sender, View},
 };
