@@ -124,7 +124,7 @@ proptest! {
         let block = Block { frame: Frame::TransactionsOnly, ..block };
         let expected = seen_by_alloy(&base, &block);
         let mut committed = 0;
-        let _ = engine().inspect(&base, &block, &mut Witness::default(), |witness, step| {
+        let inspected = engine().inspect(&base, &block, &mut Witness::default(), |witness, step| {
             if let (Some(receipt), Some(result)) = (step.receipt, &step.result) {
                 let (events, expected) = &expected[committed];
                 assert_eq!(&mem::take(&mut witness.0), events, "transaction {committed}");
@@ -134,8 +134,13 @@ proptest! {
             }
             ControlFlow::Continue(())
         });
-        // A block has limits that its transactions alone do not know.
-        prop_assert!(committed <= expected.len());
+        // A failed assertion of the callback is an error of the block.
+        let [inspected, executed] = [inspected, engine().execute(&base, &block)]
+            .map(|result| result.map(drop).map_err(|error| error.to_string()));
+        prop_assert_eq!(&inspected, &executed);
+        if executed.is_ok() {
+            prop_assert_eq!(committed, block.transactions.len());
+        }
     }
 
     #[test]
