@@ -75,3 +75,7 @@ pub mod reexport {
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct TheReadme;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct TheReadmeOfTheCrate;

@@ -55,13 +55,33 @@ pub struct Rules {
 /// object.
 ///
 /// ```
-/// use blockloom_engine::{CustomPrecompiles, Rules};
-/// use alloy_hardforks::EthereumHardfork;
-/// use revm::precompile::{PrecompileSpecId, Precompiles};
+/// use std::sync::LazyLock;
 ///
-/// let osaka_early = CustomPrecompiles(Precompiles::new(PrecompileSpecId::OSAKA));
-/// let rules = Rules { precompiles: Some(osaka_early), ..Rules::mainnet(EthereumHardfork::Cancun) };
-/// # let _ = rules;
+/// use alloy_primitives::{Address, Bytes};
+/// use blockloom_engine::{ChainSpec, CustomPrecompiles};
+/// use revm::precompile::{
+///     Precompile, PrecompileHalt, PrecompileId, PrecompileOutput, PrecompileResult, PrecompileSpecId, Precompiles,
+/// };
+///
+/// /// Returns its input backwards.
+/// fn reverse(input: &[u8], gas_limit: u64, reservoir: u64) -> PrecompileResult {
+///     let gas = 15 + input.len() as u64;
+///     if gas > gas_limit {
+///         return Ok(PrecompileOutput::halt(PrecompileHalt::OutOfGas, reservoir));
+///     }
+///     let output: Bytes = input.iter().rev().copied().collect();
+///     Ok(PrecompileOutput::new(gas, output, reservoir))
+/// }
+///
+/// static WITH_REVERSE: LazyLock<Precompiles> = LazyLock::new(|| {
+///     let id = PrecompileId::Custom("reverse".into());
+///     let mut precompiles = Precompiles::new(PrecompileSpecId::OSAKA).clone();
+///     precompiles.extend([Precompile::new(id, Address::with_last_byte(0x42), reverse)]);
+///     precompiles
+/// });
+///
+/// let chain = ChainSpec::mainnet().with_precompiles(|_fork| CustomPrecompiles(&WITH_REVERSE));
+/// # let _ = chain;
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct CustomPrecompiles(pub &'static Precompiles);
