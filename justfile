@@ -63,7 +63,7 @@ bench *args:
 
 # Runs one benchmark of `bench/benches`: `just criterion parts`.
 criterion name *args:
-    cargo bench --locked -p blockloom-bench --bench "$@"
+    cargo bench --locked -p blockloom --bench "$@"
 
 # Builds the documentation and opens it.
 docs:

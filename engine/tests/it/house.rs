@@ -264,6 +264,17 @@ fn every_file_starts_with_what_it_is_and_is_short() {
     }
 }
 
+#[test]
+fn the_package_with_the_command_has_the_name_of_the_command() {
+    let manifest = fs::read_to_string(root().join("bench/Cargo.toml")).unwrap();
+    let section =
+        |header: &str| manifest.split("\n[").find(|part| part.trim_start_matches('[').starts_with(header));
+    for header in ["package]", "bin]]"] {
+        let section = section(header).unwrap();
+        assert!(section.contains("\nname = \"blockloom\"\n"), "{section}");
+    }
+}
+
 /// The code spans of a document.
 fn code_spans(text: &str) -> impl Iterator<Item = &str> {
     let prose = text.split("```").step_by(2);

@@ -26,7 +26,8 @@ pub(super) fn root() -> PathBuf {
 
 /// The folder of a package, below the root of a workspace.
 pub(super) fn folder_of(root: &Path, package: &str) -> PathBuf {
-    root.join(package.strip_prefix("blockloom-").unwrap_or(package))
+    // The package of the command has the command's name.
+    root.join(if package == "blockloom" { "bench" } else { package.trim_start_matches("blockloom-") })
 }
 
 /// A copy of the workspace without its target folder.
