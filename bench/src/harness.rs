@@ -19,6 +19,7 @@ use crate::{
     list_source::{ListSource, Lookup, without_list},
     ratios::micros,
     report::Counts,
+    transaction_lines::TransactionLines,
 };
 
 /// How each block is executed, and when to stop.
@@ -116,6 +117,7 @@ pub(crate) struct Replay<'a> {
     measured: Measured,
     /// The first outcome of the last block that differs from that of its first execution, and the place.
     unstable: Option<String>,
+    pub(crate) transactions: TransactionLines,
     pub(crate) counts: Counts,
     pub(crate) failures: Vec<Failure>,
     pub(crate) json_error: Option<io::Error>,
@@ -133,6 +135,7 @@ impl<'a> Replay<'a> {
             case: String::new(),
             measured: Measured::default(),
             unstable: None,
+            transactions: TransactionLines::default(),
             counts: Counts::default(),
             failures: Vec::new(),
             json_error: None,
@@ -167,6 +170,7 @@ impl Executor for Replay<'_> {
         let name = || BlockName::new(&self.fixture, &self.case, block);
         let listed = self.lists.as_mut().map_or(Lookup::Nothing, |lists| lists.find(block, name));
         let bare = without_list(block);
+        self.transactions.execute(base, &bare);
         let result = match (self.reference.clone(), &listed) {
             (None, Lookup::Found(listed)) => self.repeat(base, listed, on_step),
             (None, Lookup::Missing(_) | Lookup::Nothing) => self.repeat(base, &bare, on_step),
@@ -264,6 +268,7 @@ impl Replay<'_> {
             incarnations: measured.incarnations,
             ok: error.is_none(),
             error,
+            transactions: self.transactions.lines(),
         })
     }
 }

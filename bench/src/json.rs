@@ -10,7 +10,7 @@ use std::{
 use blockloom_bench::{comparison::Comparison, limit::Limits};
 use serde::Serialize;
 
-use crate::ratios::micros;
+use crate::{ratios::micros, transaction_lines::TransactionLine};
 
 /// One block of `replay`.
 #[derive(Debug, Serialize)]
@@ -28,6 +28,9 @@ pub(crate) struct BlockLine<'a> {
     pub(crate) incarnations: u64,
     pub(crate) ok: bool,
     pub(crate) error: Option<&'a str>,
+    /// Absent unless they are asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) transactions: Option<&'a [TransactionLine]>,
 }
 
 /// The comparison of one block; all null without a comparison.

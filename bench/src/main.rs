@@ -21,6 +21,7 @@ mod replay;
 mod report;
 mod row;
 mod table;
+mod transaction_lines;
 
 use std::{
     io::{self, Write},

@@ -20,6 +20,7 @@ use crate::{
     output::{check_outside_inputs, is_reportable},
     progress,
     report::{Counts, Report},
+    transaction_lines::TransactionLines,
 };
 
 /// Execute blocks, and verify the results against their fixtures.
@@ -64,6 +65,10 @@ pub(crate) struct Arguments {
     /// report then goes to standard error.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Add the results of the transactions to the lines of JSON: status, reason of a halt, gas, output and logs. Each block
+    /// is executed once more for them.
+    #[arg(long, requires = "json")]
+    transactions: bool,
 }
 
 fn at_least_one<N: std::str::FromStr>(text: &str) -> Result<N, String> {
@@ -96,6 +101,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitStatus, Box<dyn Error>> {
         sets: Vec::new(),
         unusable: 0,
     };
+    if arguments.transactions {
+        session.replay.transactions = TransactionLines::Written(Vec::new());
+    }
     session.run();
     session.progress.finish_and_clear();
     let ReplayRun { replay, sets, unusable, .. } = session;

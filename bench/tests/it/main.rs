@@ -10,4 +10,5 @@ mod generate;
 mod list;
 mod publication;
 mod replay;
+mod transactions;
 mod workloads;
