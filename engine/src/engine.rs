@@ -31,7 +31,10 @@ use crate::{
         sequential,
     },
     engine::plan::{Latency, Plan},
-    evm::handling::{Handling, Mainnet},
+    evm::{
+        handling::{Handling, Mainnet},
+        warm_up,
+    },
     policy::{batching::Batch, cost_model::Switch},
     prefetch::Prefetcher,
     threads::{
@@ -67,7 +70,7 @@ struct Shared {
     config: Config,
     test_mode: TestMode,
     /// The engine's own pool, once it was needed; `None` in it if the system gave no threads.
-    workers: OnceLock<Option<Workers>>,
+    workers: Arc<OnceLock<Option<Workers>>>,
     /// The threads that prefetch, in the same way.
     prefetch_workers: OnceLock<Option<Workers>>,
     /// Memories that no block uses at the moment.
@@ -90,7 +93,8 @@ impl Engine {
 impl<H: Handling> Engine<H> {
     /// An engine for a chain that handles transactions in its own way.
     pub fn with_handling(config: Config, handling: H) -> Self {
-        let shared = Arc::new(Shared { config, ..Shared::default() });
+        let workers = warm_up::start(&config);
+        let shared = Arc::new(Shared { config, workers, ..Shared::default() });
         Self { shared, handling, cancel: CancelHandle::new() }
     }
 

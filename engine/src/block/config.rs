@@ -15,7 +15,8 @@ pub struct Config {
     /// The most threads that execute a block, with the calling one; by default as many as the machine has. More than
     /// that help only while they wait for a base with high latency. With one, every block is executed sequentially.
     pub threads: Option<NonZeroUsize>,
-    /// The pool of the other threads; by default the engine makes its own when it first needs one. With it,
+    /// The pool of the other threads; by default the engine makes its own when it first needs one, or, if that takes
+    /// long because it has more than 20 threads, on a thread of its own when the engine is made. With it,
     /// [`Engine::install`](crate::Engine::install) reaches everything else that computes.
     pub workers: Option<Workers>,
     /// The longest time that a thread of the engine's own pool waits for the next block before it sleeps; by default

@@ -8,6 +8,7 @@ pub(crate) mod machine;
 pub(crate) mod speculator;
 pub(crate) mod tracked_db;
 pub(crate) mod transaction;
+pub(crate) mod warm_up;
 pub(crate) mod watch;
 
 /// An EVM on the committed state inside a block.
