@@ -1,17 +1,19 @@
 //! `blockloom bench`: measures parallel against sequential execution, on generated blocks and on fixtures.
 
 use std::{
+    collections::BTreeMap,
     error::Error,
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
     num::NonZeroUsize,
     ops::ControlFlow,
     path::{Path, PathBuf},
-    str::FromStr,
     time::Duration,
 };
 
 use blockloom_bench::{
+    calibration::Calibration,
     core_latency::CoreLatency,
+    rounds::Rounds,
     workloads::{Kind, Recipe, Shape, Workload},
 };
 use blockloom_engine::{Block, BlockError, CommittedStep, Config, Engine, Outcome};
@@ -20,13 +22,16 @@ use blockloom_state::MemoryStore;
 
 use crate::{
     ExitStatus,
-    interrupt::{self, is_interrupted, print_message},
+    bench_values::{What, gas, shape, share, threads},
+    input::print_skipped,
+    interrupt::{self, is_interrupted},
     json::{JsonLines, json_failure},
-    output::check_outside_inputs,
-    quantity::quantity,
-    ratios::Ratios,
-    row::{HEADER, ListUse, Method, Row},
+    output::{check_outside_inputs, is_reportable},
+    quantity::counted,
+    ratios::{Excess, Ratios, remarks},
+    row::{LEGEND, ListUse, Method, Row, header, usual_widths},
     table::Table,
+    terminal::{is_quiet, painted, print_detail, print_message},
 };
 
 /// Measure parallel against sequential execution.
@@ -59,11 +64,12 @@ pub(crate) struct Arguments {
     seed: u64,
     /// The number of threads of the parallel side; or several numbers, separated by commas. Default: the number
     /// of cores.
-    #[arg(long, value_name = "N", value_delimiter = ',')]
+    #[arg(long, value_name = "N", value_delimiter = ',', value_parser = threads)]
     threads: Vec<NonZeroUsize>,
-    /// The number of executions of each block on each side.
-    #[arg(long, value_name = "N", default_value = "20")]
-    rounds: NonZeroUsize,
+    /// The number of measured executions of each block on each side. Default: ten, or more if the block is short, or
+    /// fewer if it takes long.
+    #[arg(long, value_name = "N")]
+    rounds: Option<NonZeroUsize>,
     /// Delay each read of the base by U microseconds, to simulate a disk.
     #[arg(long, value_name = "U", default_value = "0")]
     read_latency_us: u64,
@@ -80,51 +86,6 @@ pub(crate) struct Arguments {
     json: Option<PathBuf>,
 }
 
-/// A workload or fixtures.
-#[derive(Clone, Debug)]
-enum What {
-    Workload(Kind),
-    Fixtures(PathBuf),
-}
-
-impl FromStr for What {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let kind = Kind::ALL.into_iter().find(|kind| kind.name() == text);
-        match kind {
-            Some(kind) => Ok(Self::Workload(kind)),
-            None if Path::new(text).exists() => Ok(Self::Fixtures(text.into())),
-            None => {
-                let names = Kind::ALL.map(Kind::name).join(", ");
-                Err(format!("neither a workload ({names}) nor a path that exists"))
-            }
-        }
-    }
-}
-
-fn shape(text: &str) -> Result<Shape, String> {
-    let names = || Shape::ALL.map(Shape::name).join(", ");
-    Shape::ALL
-        .into_iter()
-        .find(|shape| shape.name() == text)
-        .ok_or_else(|| format!("expected one of {}", names()))
-}
-
-fn share(text: &str) -> Result<f64, String> {
-    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
-    share.ok_or_else(|| "expected a number from 0 to 1".to_owned())
-}
-
-/// More gas than this is taken for a typing error, and would not fit into memory.
-const MOST_GAS: u64 = 100_000_000_000;
-
-fn gas(text: &str) -> Result<u64, String> {
-    quantity(text)
-        .filter(|gas| (1..=MOST_GAS).contains(gas))
-        .ok_or_else(|| format!("expected an amount of gas such as 500k, 30M or 1G, at most {MOST_GAS}"))
-}
-
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitStatus, Box<dyn Error>> {
     interrupt::listen()?;
     let json_path = arguments.json.as_deref();
@@ -138,11 +99,24 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitStatus, Box<dyn Error>> {
     let json = JsonLines::to(json_path).map_err(|error| json_failure(json_path, &error))?;
     let output: Box<dyn Write> =
         if json_path == Some(Path::new("-")) { Box::new(io::stderr()) } else { Box::new(io::stdout()) };
-    let (table, counts) = (Table::default(), BenchCounts::default());
-    let mut session = BenchRun { arguments, json, output, table, counts };
-    session.run()?;
-    session.json.flush().map_err(|error| json_failure(json_path, &error))?;
-    Ok(session.status())
+    let is_terminal = if json_path == Some(Path::new("-")) {
+        io::stderr().is_terminal()
+    } else {
+        io::stdout().is_terminal()
+    };
+    let counts = BenchCounts::default();
+    let mut session = BenchRun { arguments, json, output, is_terminal, table: None, counts };
+    let written = session.run();
+    let flushed = session.json.flush();
+    if let Err(error) = &flushed
+        && is_reportable(error)
+    {
+        return Err(json_failure(json_path, error).into());
+    }
+    match written {
+        Err(error) if is_reportable(&error) => Err(error.into()),
+        _ => Ok(session.status()),
+    }
 }
 
 /// One run of the command.
@@ -150,7 +124,10 @@ struct BenchRun<'a> {
     arguments: &'a Arguments,
     json: JsonLines,
     output: Box<dyn Write>,
-    table: Table<{ HEADER.len() }>,
+    /// Whether `output` is a terminal.
+    is_terminal: bool,
+    /// The table, from the first row on.
+    table: Option<Table>,
     counts: BenchCounts,
 }
 
@@ -158,29 +135,48 @@ struct BenchRun<'a> {
 #[derive(Debug, Default)]
 struct BenchCounts {
     measured: usize,
+    /// Rows of workloads above their limits, with how far.
+    above: BTreeMap<Excess, usize>,
+    /// Rows of workloads whose ratios are uncertain.
+    uncertain: usize,
     failed: usize,
     unusable: usize,
 }
 
 impl BenchRun<'_> {
     fn run(&mut self) -> io::Result<()> {
-        // Rows are written one by one, so the widths are guessed from typical cells.
-        let typical = ["transfers", "independent", "1000000000", "100000"].map(str::to_owned);
-        let mut widths = HEADER.map(str::to_owned);
-        widths[..typical.len()].clone_from_slice(&typical);
-        self.table.widen(&widths);
-        self.table.write(&mut self.output, &HEADER.map(str::to_owned))?;
         let all = Kind::ALL.map(What::Workload);
         let what = if self.arguments.what.is_empty() { &all[..] } else { &self.arguments.what };
         let methods = self.methods();
-        let before = CoreLatency::measure();
+        let threads = methods.iter().map(|method| method.threads.get()).max().unwrap_or(1);
+        let (calibration, before) = (Calibration::of(threads), CoreLatency::measure());
         for (what, method) in what.iter().flat_map(|what| methods.iter().map(move |method| (what, *method))) {
+            if is_interrupted() {
+                break;
+            }
             match what {
                 What::Workload(kind) => self.run_workload(*kind, method)?,
                 What::Fixtures(path) => self.run_fixtures(path, method)?,
             }
         }
-        CoreLatency::before_and_after(before).map_or(Ok(()), |line| writeln!(self.output, "{line}"))
+        if self.counts.measured == 0 {
+            return Ok(());
+        }
+        for remark in remarks(&self.counts.above, self.counts.uncertain, "row") {
+            self.write_line(&remark)?;
+        }
+        if let Some(line) = CoreLatency::before_and_after(before) {
+            self.write_line(&line)?;
+        }
+        calibration
+            .again()
+            .warning()
+            .map_or(Ok(()), |warning| self.write_line(&format!("warning: {warning}")))
+    }
+
+    /// Writes a line to where the table is.
+    fn write_line(&mut self, line: &str) -> io::Result<()> {
+        if is_quiet() { Ok(()) } else { writeln!(self.output, "{}", painted(line, self.is_terminal)) }
     }
 
     /// One method for each number of threads.
@@ -192,7 +188,8 @@ impl BenchRun<'_> {
         }
         let latency = Duration::from_micros(read_latency_us);
         let lists = if with_lists { ListUse::Lists } else { ListUse::Nothing };
-        let method = |threads| Method { threads, rounds: rounds.get(), latency, lists };
+        let rounds = rounds.map_or(Rounds::Automatic, Rounds::Exactly);
+        let method = |threads| Method { threads, rounds, latency, lists };
         threads.into_iter().map(method).collect()
     }
 
@@ -200,13 +197,13 @@ impl BenchRun<'_> {
         let Arguments { shape: shapes, gas, seed, hot, senders, .. } = self.arguments;
         for (shape, gas) in shapes.iter().flat_map(|shape| gas.iter().map(move |gas| (*shape, *gas))) {
             if is_interrupted() {
-                return Ok(());
+                break;
             }
             let senders = senders.get() as u64;
             let Workload { base, block } =
                 Recipe { kind, shape, gas, seed: *seed, hot: *hot, senders }.prepare();
             match method.measure(&base, &block) {
-                Ok((_, row)) => self.write_row(&row, kind.name(), shape.name())?,
+                Ok((_, row)) => self.write_workload(&row, kind, shape)?,
                 Err(error) => self.fail(kind.name(), &error.to_string()),
             }
         }
@@ -216,9 +213,11 @@ impl BenchRun<'_> {
     fn run_fixtures(&mut self, path: &Path, method: Method) -> io::Result<()> {
         let (ratios, listed) = Default::default();
         let mut blocks = BlockMeasurements { session: self, method, ratios, listed, row: None, error: None };
-        for source in Sources::new([path]) {
+        let mut sources = Sources::new([path]);
+        for source in sources.by_ref() {
             let cases = source.and_then(|source| read(&source)).map(|fixture| fixture.cases);
             let flow = match cases {
+                _ if is_interrupted() => ControlFlow::Break(()),
                 Ok(cases) => cases.iter().try_for_each(|case| check(case, &mut blocks)),
                 Err(error) => {
                     blocks.session.counts.unusable += 1;
@@ -232,23 +231,58 @@ impl BenchRun<'_> {
         }
         let BlockMeasurements { ratios, listed, error, .. } = blocks;
         error.map_or(Ok(()), Err)?;
+        print_skipped(sources.skipped());
         if ratios.blocks > 0 {
-            writeln!(self.output, "{}, {} threads: {ratios}", path.display(), method.threads)?;
+            let threads = counted(method.threads.get(), "thread");
+            self.write_line(&format!("{}, {threads}, {ratios}", path.display()))?;
         }
         if listed.blocks > 0 {
-            writeln!(self.output, "with access lists, {listed}")?;
+            self.write_line(&format!("with access lists, {listed}"))?;
         }
         Ok(())
     }
 
     /// Writes a row to the table and as JSON.
-    fn write_row(&mut self, row: &Row, workload: &str, shape: &str) -> io::Result<()> {
-        self.counts.measured += 1;
-        self.table.write(&mut self.output, &row.columns(workload, shape))?;
-        self.json.write(&row.line(workload, shape))?;
+    fn write_row(&mut self, row: &Row, workload: &str, shape: Option<&str>) -> io::Result<()> {
         if let Some(place) = &row.comparison.difference {
             self.fail(workload, &format!("the outcomes differ: {place}"));
         }
+        if row.comparison.rounds == 0 {
+            // An interrupt came before the first round.
+            return Ok(());
+        }
+        self.counts.measured += 1;
+        if !is_quiet() {
+            self.write_cells(row, workload, shape)?;
+        }
+        self.json.write(&row.line(workload, shape.unwrap_or("fixture")))
+    }
+
+    /// Writes the row of a workload, and counts what its ratio is worth.
+    fn write_workload(&mut self, row: &Row, kind: Kind, shape: Shape) -> io::Result<()> {
+        if let Some(excess) = row.excess() {
+            *self.counts.above.entry(excess).or_default() += 1;
+        }
+        self.counts.uncertain += usize::from(row.is_uncertain());
+        self.write_row(row, kind.name(), Some(shape.name()))
+    }
+
+    /// Writes a row to the table, which starts with the first row.
+    fn write_cells(&mut self, row: &Row, workload: &str, shape: Option<&str>) -> io::Result<()> {
+        let mut table = match self.table.take() {
+            Some(table) => table,
+            None => {
+                let lists = if self.arguments.with_lists { ListUse::Lists } else { ListUse::Nothing };
+                let mut table = Table::new(1);
+                // Rows are written one by one, so the widths are guessed.
+                table.widen(&usual_widths());
+                writeln!(self.output, "{LEGEND}")?;
+                table.write(&mut self.output, &header(lists))?;
+                table
+            }
+        };
+        table.write(&mut self.output, &row.columns(workload, shape))?;
+        self.table = Some(table);
         Ok(())
     }
 
@@ -258,12 +292,12 @@ impl BenchRun<'_> {
     }
 
     fn status(&self) -> ExitStatus {
-        let BenchCounts { measured, failed, unusable } = self.counts;
-        if failed > 0 {
+        let BenchCounts { measured, failed, unusable, .. } = &self.counts;
+        if *failed > 0 {
             ExitStatus::Failed
         } else if is_interrupted() {
             ExitStatus::Interrupted
-        } else if unusable > 0 || measured == 0 {
+        } else if *unusable > 0 || *measured == 0 {
             ExitStatus::Unusable
         } else {
             ExitStatus::Verified
@@ -306,13 +340,14 @@ impl Executor for BlockMeasurements<'_, '_> {
 impl Harness for BlockMeasurements<'_, '_> {
     fn report(&mut self, report: BlockReport) -> ControlFlow<()> {
         let name = format!("{}, block {}", report.case, report.number);
+        let row = self.row.take();
         if let Err(error) = &report.result {
             self.session.fail(&name, &error.to_string());
-        } else if let Some(row) = self.row.take() {
+        } else if let Some(row) = row {
             let limit = row.limits.as_ref().map_or(f64::NAN, |limits| limits.at_threads);
             self.ratios.add_block(&row.comparison, limit, || name.clone());
             self.listed.add_listed(&row.comparison, || name.clone());
-            if let Err(error) = self.session.write_row(&row, &name, "fixture") {
+            if let Err(error) = self.session.write_row(&row, &name, None) {
                 self.error = Some(error);
                 return ControlFlow::Break(());
             }
@@ -320,5 +355,7 @@ impl Harness for BlockMeasurements<'_, '_> {
         if is_interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
-    fn left_out(&mut self, _case: &str, _reason: &str) {}
+    fn left_out(&mut self, case: &str, reason: &str) {
+        print_detail(|| format!("left out: {case}: {reason}"));
+    }
 }

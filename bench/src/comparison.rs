@@ -1,15 +1,21 @@
 //! Compares sequential with parallel execution of a block, in one process, round by round.
 //!
 //! The sequential side is the sequential executor; the benchmark `sequential` compares that with a bare revm loop.
-//! Times are medians over the rounds. If the block has an access list, parallel execution with the list
-//! is measured as well, on the threads of the parallel side.
+//! Rounds that warm up are not measured. The order of the sides alternates, so that what a side leaves behind (caches,
+//! awake threads) is to the advantage of each. Times are medians. If the block has an access list, parallel execution
+//! with the list is measured as well, on the threads of the parallel side.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use blockloom_engine::{Block, BlockError, Engine, Invalid, Outcome, Reason};
 use blockloom_state::{Base, list_differences};
 
-use crate::{cpu_time::CpuTime, times::Times};
+use crate::{
+    cpu_time::CpuTime,
+    resampling::{Interval, Resampling},
+    rounds::Rounds,
+    times::Times,
+};
 
 /// The engines that are compared.
 #[derive(Clone, Copy, Debug)]
@@ -25,10 +31,16 @@ pub struct Sides<'e> {
 /// The measurements of one block.
 #[derive(Clone, Debug, Default)]
 pub struct Comparison {
+    /// The number of measured rounds; zero if the first one was prevented.
+    pub rounds: usize,
     /// The median time of the sequential side.
     pub sequential: Duration,
     /// The median time of the parallel side.
     pub parallel: Duration,
+    /// The median distances from the median times: sequential, parallel.
+    pub deviation: [Duration; 2],
+    /// How the ratio varies with the rounds.
+    pub resampling: Resampling,
     /// The shortest times: sequential, parallel. Other programs disturb them least.
     pub best: [Duration; 2],
     /// The runs of transactions in the last parallel round.
@@ -42,10 +54,12 @@ pub struct Comparison {
 }
 
 /// The measurements of parallel execution with the access list.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct WithList {
     /// The median time.
     pub time: Duration,
+    /// How the ratio varies with the rounds.
+    pub resampling: Resampling,
     /// The runs of transactions in the last round.
     pub incarnations: u64,
 }
@@ -56,9 +70,14 @@ impl Comparison {
         self.ratio_to(self.parallel)
     }
 
+    /// The 95 % interval of the ratio; `None` after fewer than three rounds.
+    pub fn interval(&self) -> Option<Interval> {
+        self.resampling.interval()
+    }
+
     /// Sequential time / parallel time with the access list.
     pub fn with_list_ratio(&self) -> Option<f64> {
-        self.with_list.and_then(|with_list| self.ratio_to(with_list.time))
+        self.with_list.as_ref().and_then(|with_list| self.ratio_to(with_list.time))
     }
 
     fn ratio_to(&self, time: Duration) -> Option<f64> {
@@ -68,48 +87,55 @@ impl Comparison {
 }
 
 impl Sides<'_> {
-    /// Executes a block once on each side in each of `rounds` rounds, and compares every outcome with the first.
-    /// Stops before the next round if `go_on` returns false. Returns the outcome of the first execution.
+    /// Executes a block sequentially, warms up, measures each side in as many rounds as are enough, and compares
+    /// every outcome with the first. Stops before the next round if `go_on` returns false. Returns the outcome of
+    /// the first execution.
     pub fn compare<B: Base>(
         &self,
         base: &B,
         block: &Block,
-        rounds: usize,
+        rounds: Rounds,
         go_on: impl Fn() -> bool,
     ) -> (Result<Outcome, BlockError>, Comparison) {
-        let mut session = MeasuredRun::new(self, base, block);
-        let first = session.execute_sequentially();
-        for round in 0..rounds.max(1) {
-            if round > 0 {
-                if !go_on() {
-                    break;
-                }
-                let again = session.execute_sequentially();
-                session.check(&first, &again, "sequentially", round);
-            }
-            // The second one finds the worker threads awake, so the order alternates.
-            if round.is_multiple_of(2) {
-                session.execute_in_parallel(&first, round);
-                session.execute_with_list(&first, round);
-            } else {
-                session.execute_with_list(&first, round);
-                session.execute_in_parallel(&first, round);
-            }
-        }
-        (first, session.comparison())
+        let first = self.sequential.execute(base, block);
+        let mut warm_up = MeasuredRun::new(self, base, block, &first);
+        warm_up.repeat(|rounds, time| Rounds::are_warm(rounds, time) || !go_on());
+        let difference = warm_up.difference;
+        let mut run = MeasuredRun { difference, ..MeasuredRun::new(self, base, block, &first) };
+        run.repeat(|done, time| rounds.are_enough(done, time) || !go_on());
+        let comparison = run.comparison();
+        (first, comparison)
     }
 }
 
-/// A comparison in progress.
+/// One of the sides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    Sequential,
+    Parallel,
+    /// In parallel with the access list.
+    Listed,
+}
+
+/// The order of the sides: there and back again.
+fn order(round: usize) -> [Side; 3] {
+    let order = [Side::Sequential, Side::Parallel, Side::Listed];
+    let [first, second, third] = order;
+    if round.is_multiple_of(2) { order } else { [third, second, first] }
+}
+
+/// The rounds of a comparison.
 #[derive(Debug)]
 struct MeasuredRun<'s, B> {
     sides: &'s Sides<'s>,
     base: &'s B,
     block: &'s Block,
+    /// The outcome of the first execution.
+    first: &'s Result<Outcome, BlockError>,
     cpu_time: CpuTime,
+    rounds: usize,
     sequential: Times,
     parallel: Times,
-    /// In parallel with the access list.
     listed: Times,
     incarnations: u64,
     listed_incarnations: u64,
@@ -117,12 +143,19 @@ struct MeasuredRun<'s, B> {
 }
 
 impl<'s, B: Base> MeasuredRun<'s, B> {
-    fn new(sides: &'s Sides<'s>, base: &'s B, block: &'s Block) -> Self {
+    fn new(
+        sides: &'s Sides<'s>,
+        base: &'s B,
+        block: &'s Block,
+        first: &'s Result<Outcome, BlockError>,
+    ) -> Self {
         Self {
             sides,
             base,
             block,
+            first,
             cpu_time: CpuTime::start(),
+            rounds: 0,
             sequential: Times::default(),
             parallel: Times::default(),
             listed: Times::default(),
@@ -132,54 +165,74 @@ impl<'s, B: Base> MeasuredRun<'s, B> {
         }
     }
 
-    fn execute_sequentially(&mut self) -> Result<Outcome, BlockError> {
-        let Self { sides, base, block, .. } = *self;
-        self.cpu_time.sequential(|| self.sequential.take(|| sides.sequential.execute(base, block)))
+    /// Executes rounds until `is_done`, which gets the number and the time of the rounds so far.
+    fn repeat(&mut self, is_done: impl Fn(usize, Duration) -> bool) {
+        let start = Instant::now();
+        while !is_done(self.rounds, start.elapsed()) {
+            let order = order(self.rounds);
+            self.rounds += 1;
+            order.into_iter().for_each(|side| self.execute(side));
+        }
     }
 
-    fn execute_in_parallel(&mut self, first: &Result<Outcome, BlockError>, round: usize) {
+    fn execute(&mut self, side: Side) {
         let Self { sides, base, block, .. } = *self;
-        let again = self.cpu_time.parallel(|| self.parallel.take(|| sides.parallel.execute(base, block)));
-        self.incarnations = again.as_ref().map_or(0, |outcome| outcome.statistics.incarnations);
-        self.check(first, &again, "in parallel", round);
-    }
-
-    fn execute_with_list(&mut self, first: &Result<Outcome, BlockError>, round: usize) {
-        let Self { sides, base, .. } = *self;
-        let Some(block) = sides.listed else { return };
-        let again = self.cpu_time.uncounted(|| self.listed.take(|| sides.parallel.execute(base, block)));
-        self.listed_incarnations = again.as_ref().map_or(0, |outcome| outcome.statistics.incarnations);
-        // A wrong list that the header commits to makes the block invalid. Executions without the list cannot
-        // see that: there, only the hash of the list differs.
-        if !has_wrong_list(&again) {
-            self.check(first, &again, "with the access list", round);
+        match side {
+            Side::Sequential => {
+                let work = || self.sequential.take(|| sides.sequential.execute(base, block));
+                let again = self.cpu_time.sequential(work);
+                self.check(&again, "sequentially");
+            }
+            Side::Parallel => {
+                let work = || self.parallel.take(|| sides.parallel.execute(base, block));
+                let again = self.cpu_time.parallel(work);
+                self.incarnations = incarnations(&again);
+                self.check(&again, "in parallel");
+            }
+            Side::Listed => {
+                let Some(block) = sides.listed else { return };
+                let work = || self.listed.take(|| sides.parallel.execute(base, block));
+                let again = self.cpu_time.uncounted(work);
+                self.listed_incarnations = incarnations(&again);
+                // A wrong list that the header commits to makes the block invalid. Executions without the list
+                // cannot see that: there, only the hash of the list differs.
+                if !has_wrong_list(&again) {
+                    self.check(&again, "with the access list");
+                }
+            }
         }
     }
 
     /// Records how an outcome differs from the first one, unless there was a difference before.
-    fn check(
-        &mut self,
-        first: &Result<Outcome, BlockError>,
-        again: &Result<Outcome, BlockError>,
-        how: &str,
-        round: usize,
-    ) {
-        self.difference = self.difference.take().or_else(|| difference(first, again, how, round));
+    fn check(&mut self, again: &Result<Outcome, BlockError>, how: &str) {
+        self.difference = self.difference.take().or_else(|| difference(self.first, again, how, self.rounds));
     }
 
     fn comparison(self) -> Comparison {
-        let Self { sides, cpu_time, sequential, parallel, listed, .. } = self;
-        let with_list = WithList { time: listed.median(), incarnations: self.listed_incarnations };
+        let Self { sides, cpu_time, rounds, sequential, parallel, listed, .. } = self;
+        let with_list = sides.listed.map(|_| WithList {
+            time: listed.median(),
+            resampling: Resampling::of(&sequential, &listed),
+            incarnations: self.listed_incarnations,
+        });
         Comparison {
+            rounds,
             sequential: sequential.median(),
             parallel: parallel.median(),
+            deviation: [sequential.deviation(), parallel.deviation()],
+            resampling: Resampling::of(&sequential, &parallel),
             best: [sequential.best(), parallel.best()],
             incarnations: self.incarnations,
             cpu_ratio: cpu_time.ratio(),
-            with_list: sides.listed.map(|_| with_list),
+            with_list,
             difference: self.difference,
         }
     }
+}
+
+/// The runs of transactions in an execution.
+fn incarnations(result: &Result<Outcome, BlockError>) -> u64 {
+    result.as_ref().map_or(0, |outcome| outcome.statistics.incarnations)
 }
 
 /// The first difference between the access lists of two executions.
@@ -211,4 +264,18 @@ pub fn difference(
 /// Whether a block was rejected because of its access list.
 fn has_wrong_list(result: &Result<Outcome, BlockError>) -> bool {
     matches!(result, Err(BlockError { reason: Reason::Invalid(Invalid::List(_)), .. }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_side_comes_first_as_often_as_last() {
+        let firsts = |side| (0..10).filter(|round| order(*round)[0] == side).count();
+        let lasts = |side| (0..10).filter(|round| order(*round)[2] == side).count();
+        for side in [Side::Sequential, Side::Listed] {
+            assert_eq!((firsts(side), lasts(side)), (5, 5), "{side:?}");
+        }
+    }
 }

@@ -13,7 +13,13 @@ use alloy_primitives::Address;
 use blockloom_fixtures::read_list;
 use blockloom_state::{ListDifference, ListItem, ListValue, list_differences};
 
-use crate::{ExitStatus, output::is_reportable};
+use crate::{
+    ExitStatus,
+    input::input_path,
+    interrupt,
+    output::is_reportable,
+    terminal::{is_quiet, print_detail},
+};
 
 /// Compare two access lists (EIP-7928).
 ///
@@ -21,12 +27,15 @@ use crate::{ExitStatus, output::is_reportable};
 /// in which one block has a list. The format is recognised from the content. The first difference in the
 /// order of execution is printed first.
 ///
-/// Exit status: 0 if the lists are equal, 1 if they differ, 2 if one of them cannot be read.
+/// Exit status: 0 if the lists are equal, 1 if they differ, 2 if one of them cannot be read, 130 if it was
+/// interrupted.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// The first list.
+    #[arg(value_parser = input_path())]
     first: PathBuf,
     /// The second list.
+    #[arg(value_parser = input_path())]
     second: PathBuf,
     /// Group the differences by index or by account.
     #[arg(long, value_name = "WHAT", value_enum, default_value = "index")]
@@ -47,11 +56,22 @@ enum Grouping {
 const SHOWN: usize = 20;
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitStatus, Box<dyn Error>> {
-    let (first, second) = (read_list(&arguments.first)?, read_list(&arguments.second)?);
+    interrupt::listen()?;
+    interrupt::ending_at_once(|| compare(arguments))
+}
+
+fn compare(arguments: &Arguments) -> Result<ExitStatus, Box<dyn Error>> {
+    let [first, second] = [&arguments.first, &arguments.second].map(|path| {
+        print_detail(|| format!("reading {}", path.display()));
+        read_list(path)
+    });
+    let (first, second) = (first?, second?);
     let last = last_index(&first).max(last_index(&second));
     let differences = list_differences(&first, &second);
     let comparison = ListComparison { arguments, lists: [first, second], differences, last };
-    match comparison.write(&mut BufWriter::new(io::stdout().lock())) {
+    let written =
+        if is_quiet() { Ok(()) } else { comparison.write(&mut BufWriter::new(io::stdout().lock())) };
+    match written {
         Err(error) if is_reportable(&error) => Err(error.into()),
         _ if comparison.lists[0] == comparison.lists[1] => Ok(ExitStatus::Verified),
         _ => Ok(ExitStatus::Failed),

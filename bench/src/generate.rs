@@ -2,8 +2,7 @@
 
 use std::{
     error::Error,
-    fs,
-    io::{self, Write},
+    fs, io,
     num::NonZeroU64,
     path::{Path, PathBuf},
 };
@@ -21,8 +20,9 @@ use crate::{
     ExitStatus,
     interrupt::{self, is_interrupted},
     new_file::NewFile,
+    output::print_line,
     progress,
-    quantity::quantity,
+    quantity::{counted, quantity},
 };
 
 /// Write a chain of generated blocks as a blockchain test, in the standard JSON format.
@@ -108,9 +108,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitStatus, Box<dyn Error>> {
     }
     file.keep().map_err(failure)?;
     let (last, hash) = (chain.last(), chain.last().hash_slow());
-    let mut output = io::stdout();
-    writeln!(output, "wrote {} blocks to {}", arguments.blocks, path.display())?;
-    writeln!(output, "block {}: hash {hash}, state root {}", last.number, last.state_root)?;
+    print_line(&format!("wrote {} to {}", counted(arguments.blocks, "block"), path.display()))?;
+    print_line(&format!("block {}: hash {hash}, state root {}", last.number, last.state_root))?;
     Ok(ExitStatus::Verified)
 }
 

@@ -5,6 +5,7 @@ use std::{io, num::NonZeroUsize, ops::ControlFlow, time::Duration};
 use blockloom_bench::{
     comparison::{self, Comparison, difference},
     limit::Limits,
+    rounds::Rounds,
     times::Times,
 };
 use blockloom_engine::{Block, BlockError, CommittedStep, Config, Engine, Outcome};
@@ -12,13 +13,16 @@ use blockloom_fixtures::{BlockReport, Compared, Executor, Harness};
 use blockloom_state::MemoryStore;
 
 use crate::{
+    burnt_gas::burnt_gas,
     failure::Failure,
     interrupt::is_interrupted,
     json::{BlockLine, ComparedLine, JsonLines, rounded},
     list_files::BlockName,
     list_source::{ListSource, Lookup, without_list},
+    quantity::counted,
     ratios::micros,
     report::Counts,
+    terminal::print_detail,
     transaction_lines::TransactionLines,
 };
 
@@ -27,7 +31,6 @@ use crate::{
 pub(crate) struct RoundPlan {
     pub(crate) threads: Threads,
     pub(crate) mode: Mode,
-    pub(crate) rounds: usize,
     pub(crate) failures: OnFailure,
 }
 
@@ -54,6 +57,11 @@ impl Threads {
             Self::Sequential => 0,
             Self::Parallel(threads) => threads.get(),
         }
+    }
+
+    /// The number of threads that are busy while a block is executed.
+    pub(crate) fn busy(self) -> usize {
+        self.number().max(1)
     }
 
     pub(crate) fn config(self) -> Config {
@@ -83,13 +91,15 @@ pub(crate) fn machine_threads() -> Threads {
     Threads::Parallel(std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))
 }
 
-/// Whether a block is executed by one executor or by both.
+/// How often a block is executed, and by which executors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// By the chosen executor.
-    Single,
+    /// Once, cold, by the chosen executor.
+    Once,
+    /// So often by the chosen executor, after a round that warms up.
+    Repeated(NonZeroUsize),
     /// In turn: sequentially, by the chosen executor, and by that with an access list if there is one.
-    Compared,
+    Compared(Rounds),
 }
 
 /// The measurements of one block.
@@ -97,7 +107,12 @@ pub(crate) enum Mode {
 struct Measured {
     /// The median time.
     time: Duration,
+    /// The number of measured executions on each side.
+    rounds: usize,
+    /// Whether the time is that of one execution with cold caches.
+    is_cold: bool,
     incarnations: u64,
+    burnt_gas: u64,
     /// The comparison and the limits, if the block was executed by both.
     compared: Option<(Comparison, Limits)>,
 }
@@ -105,8 +120,8 @@ struct Measured {
 /// Executes and counts the blocks of one fixture after the other.
 pub(crate) struct Replay<'a> {
     engine: Engine,
-    /// The sequential executor, if blocks are executed by both.
-    reference: Option<Engine>,
+    /// The sequential executor and the number of rounds, if blocks are executed by both executors.
+    reference: Option<(Engine, Rounds)>,
     plan: RoundPlan,
     /// The access lists that blocks are executed with, if any.
     pub(crate) lists: Option<ListSource>,
@@ -127,7 +142,10 @@ impl<'a> Replay<'a> {
     pub(crate) fn new(plan: RoundPlan, lists: Option<ListSource>, json: &'a mut JsonLines) -> Self {
         Self {
             engine: Engine::new(plan.threads.config()),
-            reference: (plan.mode == Mode::Compared).then(|| Engine::new(Config::sequential())),
+            reference: match plan.mode {
+                Mode::Compared(rounds) => Some((Engine::new(Config::sequential()), rounds)),
+                Mode::Once | Mode::Repeated(_) => None,
+            },
             plan,
             lists,
             json,
@@ -184,31 +202,42 @@ impl Executor for Replay<'_> {
 }
 
 impl Replay<'_> {
-    /// Executes a block by the chosen executor, in every round.
+    /// Executes a block by the chosen executor: once, or to warm up and in every round.
     fn repeat(
         &mut self,
         base: &MemoryStore,
         block: &Block,
         on_step: Option<OnStep<'_>>,
     ) -> Result<Outcome, BlockError> {
-        let mut times = Times::default();
+        let (mut is_cold, mut times) = (true, Times::default());
         let first = times.take(|| Executor::execute(&mut self.engine.clone(), base, block, on_step));
-        for round in 1..self.plan.rounds {
-            if is_interrupted() {
-                break;
+        if let Mode::Repeated(rounds) = self.plan.mode {
+            let mut warm = Times::default();
+            for round in 1..=rounds.get() {
+                if is_interrupted() {
+                    break;
+                }
+                let again = warm.take(|| self.engine.execute(base, block));
+                self.unstable = self.unstable.take().or_else(|| difference(&first, &again, "again", round));
             }
-            let again = times.take(|| self.engine.execute(base, block));
-            self.unstable = self.unstable.take().or_else(|| difference(&first, &again, "again", round));
+            // An interrupt before the first warm round leaves the cold one.
+            (is_cold, times) = if warm.of_rounds().is_empty() { (true, times) } else { (false, warm) };
         }
-        let incarnations = first.as_ref().map_or(0, |outcome| outcome.statistics.incarnations);
-        self.measured = Measured { time: times.median(), incarnations, compared: None };
+        self.measured = Measured {
+            time: times.median(),
+            rounds: times.of_rounds().len(),
+            is_cold,
+            incarnations: first.as_ref().map_or(0, |outcome| outcome.statistics.incarnations),
+            burnt_gas: first.as_ref().map_or(0, |outcome| burnt_gas(block, outcome)),
+            compared: None,
+        };
         first
     }
 
     /// Executes a block by both executors, and with its access list if it has one, in every round.
     fn compare(
         &mut self,
-        reference: &Engine,
+        (reference, rounds): &(Engine, Rounds),
         base: &MemoryStore,
         block: &Block,
         listed: Option<&Block>,
@@ -217,14 +246,18 @@ impl Replay<'_> {
         let with_steps =
             on_step.map(|on_step| Executor::execute(&mut reference.clone(), base, block, Some(on_step)));
         let sides = comparison::Sides { sequential: reference, parallel: &self.engine, listed };
-        let (first, comparison) = sides.compare(base, block, self.plan.rounds, || !is_interrupted());
+        let (first, comparison) = sides.compare(base, block, *rounds, || !is_interrupted());
         self.unstable = comparison.difference.clone();
-        // An invalid block has no limit.
-        let limits = Limits::of(&self.engine, base, block, self.plan.rounds);
+        // An invalid block has no limit, and after an interrupt there is no time for it.
+        let is_measured = comparison.rounds > 0 && first.is_ok() && !is_interrupted();
+        let limits = is_measured.then(|| Limits::of(&self.engine, base, block, comparison.rounds));
         self.measured = Measured {
             time: comparison.parallel,
+            rounds: comparison.rounds,
+            is_cold: false,
             incarnations: comparison.incarnations,
-            compared: limits.ok().map(|limits| (comparison, limits)),
+            burnt_gas: first.as_ref().map_or(0, |outcome| burnt_gas(block, outcome)),
+            compared: limits.and_then(Result::ok).map(|limits| (comparison, limits)),
         };
         with_steps.unwrap_or(first)
     }
@@ -232,7 +265,7 @@ impl Replay<'_> {
     fn count(&mut self, report: &BlockReport, measured: &Measured) {
         self.counts.blocks += 1;
         self.counts.transactions += report.transactions;
-        self.counts.gas += u128::from(report.gas);
+        self.counts.add_gas(report.gas, measured.burnt_gas, measured.rounds);
         match report.compared {
             Compared::Everything => {}
             Compared::AllButStateRoot => self.counts.without_state_root += 1,
@@ -244,6 +277,15 @@ impl Replay<'_> {
                 format!("{}: {}, block {}", self.fixture, report.case, report.number)
             });
         }
+    }
+
+    /// The line of a block for `--verbose`.
+    fn detail(&self, report: &BlockReport, measured: &Measured, error: Option<&str>) -> String {
+        let BlockReport { case, number, transactions, .. } = report;
+        let verdict = if error.is_none() { "passed" } else { "failed" };
+        let (fixture, time) = (&self.fixture, micros(measured.time) / 1000.0);
+        let transactions = counted(*transactions, "transaction");
+        format!("{verdict}: {fixture}: {case}, block {number}, {transactions}, {time:.3} ms")
     }
 
     fn write_line(
@@ -260,7 +302,10 @@ impl Replay<'_> {
             fork: &report.fork,
             txs: report.transactions,
             gas: report.gas,
+            burnt_gas: measured.burnt_gas.min(report.gas),
             threads: self.plan.threads.number(),
+            rounds: measured.rounds,
+            cold: measured.is_cold,
             micros: rounded(micros(measured.time)),
             compared: compared
                 .map(|(comparison, limits)| ComparedLine::new(comparison, Some(limits)))
@@ -284,6 +329,7 @@ impl Harness for Replay<'_> {
             (None, Ok(())) => None,
         };
         self.count(&report, &measured);
+        print_detail(|| self.detail(&report, &measured, error.as_deref()));
         let written = self.write_line(&report, &measured, error.as_deref());
         let is_failure = error.is_some();
         if let Some(error) = error {
@@ -301,7 +347,8 @@ impl Harness for Replay<'_> {
         ControlFlow::Continue(())
     }
 
-    fn left_out(&mut self, _case: &str, reason: &str) {
+    fn left_out(&mut self, case: &str, reason: &str) {
+        print_detail(|| format!("left out: {}: {case}: {reason}", self.fixture));
         self.counts.left_out += 1;
         *self.counts.reasons.entry(reason.to_owned()).or_default() += 1;
     }

@@ -21,7 +21,10 @@ pub(crate) struct BlockLine<'a> {
     pub(crate) fork: &'a str,
     pub(crate) txs: usize,
     pub(crate) gas: u64,
+    pub(crate) burnt_gas: u64,
     pub(crate) threads: usize,
+    pub(crate) rounds: usize,
+    pub(crate) cold: bool,
     pub(crate) micros: f64,
     #[serde(flatten)]
     pub(crate) compared: ComparedLine,
@@ -38,9 +41,15 @@ pub(crate) struct BlockLine<'a> {
 pub(crate) struct ComparedLine {
     sequential_micros: Option<f64>,
     parallel_micros: Option<f64>,
+    sequential_deviation_micros: Option<f64>,
+    parallel_deviation_micros: Option<f64>,
     ratio: Option<f64>,
+    ratio_low: Option<f64>,
+    ratio_high: Option<f64>,
     with_list_micros: Option<f64>,
     with_list_ratio: Option<f64>,
+    with_list_ratio_low: Option<f64>,
+    with_list_ratio_high: Option<f64>,
     with_list_incarnations: Option<u64>,
     limit: Option<f64>,
     limits: Option<BTreeMap<&'static str, f64>>,
@@ -48,13 +57,23 @@ pub(crate) struct ComparedLine {
 
 impl ComparedLine {
     pub(crate) fn new(comparison: &Comparison, limits: Option<&Limits>) -> Self {
+        let [sequential_deviation, parallel_deviation] = comparison.deviation;
+        let interval = comparison.interval();
+        let with_list = comparison.with_list.as_ref();
+        let with_list_interval = with_list.and_then(|with_list| with_list.resampling.interval());
         Self {
             sequential_micros: Some(rounded(micros(comparison.sequential))),
             parallel_micros: Some(rounded(micros(comparison.parallel))),
+            sequential_deviation_micros: Some(rounded(micros(sequential_deviation))),
+            parallel_deviation_micros: Some(rounded(micros(parallel_deviation))),
             ratio: comparison.ratio().map(rounded),
-            with_list_micros: comparison.with_list.map(|with_list| rounded(micros(with_list.time))),
+            ratio_low: interval.map(|interval| rounded(interval.low)),
+            ratio_high: interval.map(|interval| rounded(interval.high)),
+            with_list_micros: with_list.map(|with_list| rounded(micros(with_list.time))),
             with_list_ratio: comparison.with_list_ratio().map(rounded),
-            with_list_incarnations: comparison.with_list.map(|with_list| with_list.incarnations),
+            with_list_ratio_low: with_list_interval.map(|interval| rounded(interval.low)),
+            with_list_ratio_high: with_list_interval.map(|interval| rounded(interval.high)),
+            with_list_incarnations: with_list.map(|with_list| with_list.incarnations),
             limit: limits.map(|limits| rounded(limits.at_threads)),
             limits: limits.map(|limits| {
                 limits.at_counts.iter().map(|(name, limit)| (*name, rounded(*limit))).collect()
@@ -77,15 +96,20 @@ pub(crate) struct Summary {
     pub(crate) blocks: usize,
     pub(crate) txs: usize,
     pub(crate) gas: u128,
+    pub(crate) burnt_gas: u128,
     pub(crate) failed: usize,
     pub(crate) left_out: usize,
     pub(crate) micros: f64,
     pub(crate) sequential_micros: Option<f64>,
     pub(crate) parallel_micros: Option<f64>,
     pub(crate) ratio: Option<f64>,
+    pub(crate) ratio_low: Option<f64>,
+    pub(crate) ratio_high: Option<f64>,
+    pub(crate) largest_share: Option<f64>,
     pub(crate) with_list_micros: Option<f64>,
     pub(crate) with_list_ratio: Option<f64>,
     pub(crate) limit: Option<f64>,
+    pub(crate) busy_slowdown: Option<f64>,
 }
 
 /// The destination of the lines.

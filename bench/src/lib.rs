@@ -1,9 +1,12 @@
 //! Generated blocks, measurements of sequential against parallel execution, and the limit of a block's parallelism.
 
+pub mod calibration;
 pub mod comparison;
 pub mod core_latency;
 pub mod cpu_time;
 pub mod delayed_base;
 pub mod limit;
+pub mod resampling;
+pub mod rounds;
 pub mod times;
 pub mod workloads;

@@ -2,7 +2,7 @@
 
 use std::{
     error::Error,
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
     ops::ControlFlow,
     path::PathBuf,
 };
@@ -18,10 +18,14 @@ use crate::{
     ExitStatus,
     failure::Failure,
     harness::{Threads, machine_threads, threads},
-    interrupt::{self, is_interrupted, print_message},
+    input::{input_path, print_skipped},
+    interrupt::{self, is_interrupted},
     list_files::{BlockName, ListFolder},
     list_source::without_list,
-    output::{check_outside_inputs, is_reportable},
+    output::{check_outside_inputs, is_reportable, print_line},
+    quantity::counted,
+    table::{WIDTH, end_of, start_of},
+    terminal::{is_quiet, print_message, print_remark},
 };
 
 /// Execute blocks, and write their access lists (EIP-7928).
@@ -35,6 +39,7 @@ use crate::{
 pub(crate) struct Arguments {
     /// Files and folders with fixtures, as for `replay`. Default: the sample blocks that are part of the
     /// program.
+    #[arg(value_parser = input_path())]
     paths: Vec<PathBuf>,
     /// Write each list to two files in DIR: RLP (.rlp) and JSON (.json). Without this option, print a line for
     /// each block with the hash and the size of its list.
@@ -60,20 +65,20 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitStatus, Box<dyn Error>> {
     let mut lister = Lister {
         engine: Engine::new(config),
         folder,
-        output: io::stdout(),
+        is_terminal: io::stdout().is_terminal(),
         fixture: String::new(),
         case: String::new(),
         latest: None,
         counts: ListCounts::default(),
         error: None,
     };
-    lister.write_header()?;
     let only = arguments.only.as_deref();
     if arguments.paths.is_empty() {
         lister.list_all(samples(), only);
     } else {
-        let sources = Sources::new(&arguments.paths);
-        lister.list_all(sources.map(|source| source.and_then(|source| read(&source))), only);
+        let mut sources = Sources::new(&arguments.paths);
+        lister.list_all(sources.by_ref().map(|source| source.and_then(|source| read(&source))), only);
+        print_skipped(sources.skipped());
     }
     lister.finish()
 }
@@ -83,7 +88,8 @@ struct Lister {
     engine: Engine,
     /// The folder that lists are written to, if any.
     folder: Option<ListFolder>,
-    output: io::Stdout,
+    /// Whether lines are printed to a terminal.
+    is_terminal: bool,
     fixture: String,
     case: String,
     /// The name and the list of the last block.
@@ -110,6 +116,7 @@ impl Lister {
     ) {
         // A break has been reported already.
         let _ = fixtures.try_for_each(|fixture| match fixture {
+            _ if is_interrupted() => ControlFlow::Break(()),
             Ok(fixture) => self.list_fixture(&fixture, only),
             Err(error) => {
                 self.counts.unusable += 1;
@@ -131,12 +138,21 @@ impl Lister {
         ControlFlow::Continue(())
     }
 
-    fn write_header(&mut self) -> io::Result<()> {
-        if self.folder.is_some() {
+    /// Prints the names of the columns.
+    fn print_header(&self) -> Result<(), String> {
+        let sizes = ["accounts", "slots", "items"].map(str::to_owned);
+        let line =
+            ListLine { block: "block".to_owned(), hash: "hash of the list".to_owned(), sizes, place: "case" };
+        self.print(&line)
+    }
+
+    /// Prints a line of the table. The message of an error is empty if the reader has read enough.
+    fn print(&self, line: &ListLine<'_>) -> Result<(), String> {
+        if is_quiet() {
             return Ok(());
         }
-        let hash = format!("{:66}", "hash of the list");
-        writeln!(self.output, "   block  {hash}  accounts   slots   items  case")
+        writeln!(io::stdout(), "{}", line.text(self.is_terminal))
+            .map_err(|error| if is_reportable(&error) { error.to_string() } else { String::new() })
     }
 
     /// Writes the list of a block to files, or a line about it.
@@ -148,16 +164,21 @@ impl Lister {
         let (hash, accounts, items) =
             (compute_block_access_list_hash(list), list.len(), total_bal_items(list));
         let slots = items - accounts as u64;
-        let place = format!("{}: {}", self.fixture, report.case);
-        writeln!(self.output, "{:>8}  {hash}  {accounts:>8}  {slots:>6}  {items:>6}  {place}", report.number)
-            .map_err(|error| if is_reportable(&error) { error.to_string() } else { String::new() })
+        let place = &format!("{}: {}", self.fixture, report.case);
+        let sizes = [accounts as u64, slots, items].map(|size| size.to_string());
+        let line = ListLine { block: report.number.to_string(), hash: hash.to_string(), sizes, place };
+        if self.counts.lists == 1 {
+            self.print_header()?;
+        }
+        self.print(&line)
     }
 
-    fn finish(mut self) -> Result<ExitStatus, Box<dyn Error>> {
+    fn finish(self) -> Result<ExitStatus, Box<dyn Error>> {
         let ListCounts { blocks, lists, failed, unusable } = self.counts;
         if let Some(folder) = &self.folder {
             let place = folder.path().display();
-            writeln!(self.output, "wrote {lists} lists of {blocks} blocks to {place}")?;
+            let (lists, blocks) = (counted(lists, "list"), counted(blocks, "block"));
+            print_line(&format!("wrote {lists} of {blocks} to {place}"))?;
         }
         let error = self.error.filter(|error| !error.is_empty());
         if let Some(error) = &error {
@@ -172,6 +193,26 @@ impl Lister {
         } else {
             ExitStatus::Verified
         })
+    }
+}
+
+/// A line of the table: a block and its list.
+struct ListLine<'a> {
+    block: String,
+    hash: String,
+    /// The numbers of accounts, slots and items.
+    sizes: [String; 3],
+    place: &'a str,
+}
+
+impl ListLine<'_> {
+    /// The line; shortened so that it fits, if it is for a terminal.
+    fn text(&self, is_terminal: bool) -> String {
+        let Self { block, hash, sizes: [accounts, slots, items], place } = self;
+        let hash = if is_terminal { start_of(hash, 11) } else { format!("{hash:66}") };
+        let line = format!("{block:>8}  {hash}  {accounts:>8}  {slots:>6}  {items:>6}  ");
+        let width = WIDTH.saturating_sub(line.chars().count());
+        if is_terminal { line + &end_of(place, width) } else { line + place }
     }
 }
 
@@ -210,6 +251,24 @@ impl Harness for Lister {
     }
 
     fn left_out(&mut self, case: &str, reason: &str) {
-        print_message(&format!("left out: {case}: {reason}"));
+        print_remark(&format!("left out: {case}: {reason}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_fits_a_terminal_and_is_whole_elsewhere() {
+        let hash = format!("0x{}", "ab".repeat(32));
+        let place = "folder/".repeat(30) + "the-end";
+        let sizes = ["100", "20", "300"].map(str::to_owned);
+        let line = ListLine { block: "23879620".to_owned(), hash: hash.clone(), sizes, place: &place };
+        let short = line.text(true);
+        assert_eq!(short.chars().count(), WIDTH, "{short}");
+        assert!(short.contains("  0xabababab…  ") && short.ends_with("the-end"), "{short}");
+        let whole = line.text(false);
+        assert!(whole.contains(&hash) && whole.ends_with(&place), "{whole}");
     }
 }

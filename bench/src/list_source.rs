@@ -9,7 +9,10 @@ use std::{
 use blockloom_engine::{Block, BlockError, Config, Engine, GivenList, Lists};
 use blockloom_state::MemoryStore;
 
-use crate::list_files::{BlockName, Found, ListFolder};
+use crate::{
+    list_files::{BlockName, Found, ListFolder},
+    quantity::counted,
+};
 
 /// The block without its access list.
 pub(crate) fn without_list(block: &Block) -> Cow<'_, Block> {
@@ -127,8 +130,9 @@ impl ListSource {
 /// The numbers of blocks with and without a list.
 impl fmt::Display for ListSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} blocks were executed with an access list", self.found)?;
+        writeln!(f, "{} executed with an access list", counted(self.found, "block"))?;
         let Some(first) = &self.first_missing else { return Ok(()) };
-        writeln!(f, "{} blocks have no list; the first missing file is {}", self.missing, first.display())
+        let missing = counted(self.missing, "block");
+        writeln!(f, "{missing} without a list; the first missing file is {}", first.display())
     }
 }

@@ -2,11 +2,14 @@
 
 mod allocator;
 mod bench;
+mod bench_values;
+mod burnt_gas;
 mod chain;
 mod diff;
 mod failure;
 mod generate;
 mod harness;
+mod input;
 mod interrupt;
 mod json;
 mod list;
@@ -21,12 +24,10 @@ mod replay;
 mod report;
 mod row;
 mod table;
+mod terminal;
 mod transaction_lines;
 
-use std::{
-    io::{self, Write},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -34,6 +35,8 @@ use clap::{Parser, Subcommand};
 #[derive(Debug, Parser)]
 #[command(name = "blockloom", version, arg_required_else_help = true)]
 struct Arguments {
+    #[command(flatten)]
+    terminal: terminal::TerminalOptions,
     #[command(subcommand)]
     command: Command,
 }
@@ -49,7 +52,8 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let Arguments { command } = Arguments::parse();
+    let Arguments { terminal, command } = Arguments::parse();
+    terminal::set(terminal);
     let result = match command {
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
@@ -61,7 +65,7 @@ fn main() -> ExitCode {
     match result {
         Ok(status) => ExitCode::from(status as u8),
         Err(error) => {
-            let _ = writeln!(io::stderr(), "blockloom: {error}");
+            terminal::print_message(&error.to_string());
             ExitCode::from(ExitStatus::Unusable as u8)
         }
     }
@@ -78,4 +82,16 @@ enum ExitStatus {
     Unusable = 2,
     /// Nothing failed before an interrupt (Ctrl-C) ended the command.
     Interrupted = 130,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_options_of_all_commands_are_consistent() {
+        Arguments::command().debug_assert();
+    }
 }

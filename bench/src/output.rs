@@ -1,17 +1,30 @@
 //! Checks around the files and pipes that the command writes to.
 
 use std::{
-    io,
+    io::{self, Write},
     path::{Path, PathBuf},
 };
+
+use crate::terminal::is_quiet;
+
+/// Prints a line of results to standard output; nothing with `--quiet`. A closed pipe is no error.
+pub(crate) fn print_line(line: &str) -> io::Result<()> {
+    if is_quiet() {
+        return Ok(());
+    }
+    writeln!(io::stdout(), "{line}").or_else(|error| if is_reportable(&error) { Err(error) } else { Ok(()) })
+}
 
 /// Whether to report an error of writing. A closed pipe is no error: the reader has read enough.
 pub(crate) fn is_reportable(error: &io::Error) -> bool {
     error.kind() != io::ErrorKind::BrokenPipe
 }
 
-/// Rejects an output path inside an input: writing would overwrite a fixture, or be read as one.
+/// Rejects an output path inside an input: writing would overwrite a fixture, or be read as one. `-` is no path.
 pub(crate) fn check_outside_inputs(option: &str, output: &Path, inputs: &[PathBuf]) -> Result<(), String> {
+    if output == Path::new("-") {
+        return Ok(());
+    }
     let folder = output.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let (Ok(folder), Some(name)) = (folder.canonicalize(), output.file_name()) else { return Ok(()) };
     let target = folder.join(name);

@@ -8,18 +8,21 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use blockloom_bench::{calibration::Calibration, rounds::Rounds};
 use blockloom_fixtures::{Fixture, FixtureError, Source, Sources, check, read, samples};
 use indicatif::ProgressBar;
 
 use crate::{
     ExitStatus,
     harness::{Mode, OnFailure, Replay, RoundPlan, Threads, machine_threads, threads},
-    interrupt::{self, is_interrupted, print_message},
+    input::{input_path, name_skipped},
+    interrupt::{self, is_interrupted},
     json::{JsonLines, SummaryLine, json_failure},
     list_source::ListSource,
     output::{check_outside_inputs, is_reportable},
     progress,
-    report::{Counts, Report},
+    report::{Counts, Report, Warmth},
+    terminal::print_message,
     transaction_lines::TransactionLines,
 };
 
@@ -34,24 +37,26 @@ use crate::{
 pub(crate) struct Arguments {
     /// Files and folders with fixtures; folders are searched recursively. Default: the sample blocks that are
     /// part of the program.
+    #[arg(value_parser = input_path())]
     paths: Vec<PathBuf>,
     /// The number of threads that execute a block; 0 selects the sequential executor. Default: the number of
     /// cores.
     #[arg(long, value_name = "N", value_parser = threads, allow_negative_numbers = true)]
     threads: Option<Threads>,
-    /// Execute each block sequentially and in parallel, compare the outcomes, and print sequential time /
-    /// parallel time.
+    /// Execute each block sequentially and in parallel, in turn, compare the outcomes, and print sequential time /
+    /// parallel time. After rounds that warm up, ten rounds are measured, more of a short block, and fewer of a long
+    /// one; or as many as `--rounds` says.
     #[arg(long)]
     compare: bool,
     /// Execute blocks with their access lists (EIP-7928). DIR has lists for blocks that come without one, as
     /// `blockloom list --out DIR` writes them. With `--compare`, each block is executed a third time: in
     /// parallel, with its list.
-    #[arg(long, value_name = "DIR", num_args = 0..=1)]
+    #[arg(long, value_name = "DIR", num_args = 0..=1, value_parser = input_path())]
     with_lists: Option<Option<PathBuf>>,
-    /// Execute each block N times, compare the outcomes, and report the median time. The first round is the
-    /// slowest, because caches are cold.
-    #[arg(long, value_name = "N", default_value = "1", value_parser = at_least_one::<NonZeroU32>, allow_negative_numbers = true)]
-    rounds: NonZeroU32,
+    /// Execute each block once to warm up and then N times, compare the outcomes, and report the median time.
+    /// Without this option and `--compare`, each block is executed once, with cold caches.
+    #[arg(long, value_name = "N", value_parser = at_least_one::<NonZeroU32>, allow_negative_numbers = true)]
+    rounds: Option<NonZeroU32>,
     /// Only cases with TEXT in path or name.
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
@@ -90,9 +95,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitStatus, Box<dyn Error>> {
     let mut json = JsonLines::to(json_path).map_err(|error| json_failure(json_path, &error))?;
     let failures = if arguments.fail_fast { OnFailure::Stop } else { OnFailure::GoOn };
     let threads = arguments.threads.unwrap_or_else(machine_threads);
-    let mode = if arguments.compare { Mode::Compared } else { Mode::Single };
-    let plan = RoundPlan { threads, mode, rounds: arguments.rounds.get() as usize, failures };
+    let plan = RoundPlan { threads, mode: arguments.mode(), failures };
     let lists = arguments.with_lists.as_ref().map(|folder| ListSource::new(folder.as_deref())).transpose()?;
+    let calibration = arguments.compare.then(|| Calibration::of(threads.busy()));
     let mut session = ReplayRun {
         arguments,
         progress: ProgressBar::hidden(),
@@ -100,19 +105,33 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitStatus, Box<dyn Error>> {
         cases_left: arguments.limit.map_or(usize::MAX, NonZeroUsize::get),
         sets: Vec::new(),
         unusable: 0,
+        skipped: 0,
     };
     if arguments.transactions {
         session.replay.transactions = TransactionLines::Written(Vec::new());
     }
     session.run();
     session.progress.finish_and_clear();
-    let ReplayRun { replay, sets, unusable, .. } = session;
+    let ReplayRun { replay, sets, unusable, skipped, .. } = session;
     let Replay { failures, lists, json_error, .. } = replay;
     let mut total = Counts::default();
     sets.iter().for_each(|(_, counts)| total.add(counts));
-    let lists = lists.as_ref();
-    let report = Report { sets: &sets, total: &total, failures: &failures, lists, unusable };
+    let (failures, lists, calibration) = (&failures[..], lists.as_ref(), calibration.map(Calibration::again));
+    let warmth = if plan.mode == Mode::Once { Warmth::Cold } else { Warmth::Warm };
+    let report =
+        Report { sets: &sets, total: &total, failures, lists, unusable, skipped, warmth, calibration };
     finish(&report, &mut json, json_path, json_error)
+}
+
+impl Arguments {
+    fn mode(&self) -> Mode {
+        let rounds = self.rounds.and_then(|rounds| NonZeroUsize::try_from(rounds).ok());
+        match rounds {
+            _ if self.compare => Mode::Compared(rounds.map_or(Rounds::Automatic, Rounds::Exactly)),
+            None => Mode::Once,
+            Some(rounds) => Mode::Repeated(rounds),
+        }
+    }
 }
 
 /// Writes the summary as JSON, and the report. The report is written even if the JSON file is lost.
@@ -123,12 +142,12 @@ fn finish(
     json_error: Option<io::Error>,
 ) -> Result<ExitStatus, Box<dyn Error>> {
     let is_interrupted = is_interrupted();
-    let summary = SummaryLine { summary: report.total.summary() };
+    let summary = SummaryLine { summary: report.total.summary(report.calibration.as_ref()) };
     let json_error = json_error.or_else(|| json.write(&summary).and_then(|()| json.flush()).err());
     let written = if json_path == Some(Path::new("-")) {
-        report.write(&mut io::stderr())
+        report.write(&mut io::stderr(), io::stderr().is_terminal())
     } else {
-        report.write(&mut io::stdout())
+        report.write(&mut io::stdout(), io::stdout().is_terminal())
     };
     let json_error = json_error.filter(is_reportable).map(|error| json_failure(json_path, &error));
     let report_error = written.err().filter(is_reportable).map(|error| error.to_string());
@@ -159,6 +178,8 @@ struct ReplayRun<'a> {
     /// The counts of each set so far.
     sets: Vec<(String, Counts)>,
     unusable: usize,
+    /// Files in folders that are no fixtures.
+    skipped: usize,
 }
 
 impl ReplayRun<'_> {
@@ -168,7 +189,13 @@ impl ReplayRun<'_> {
             let _ = self.run_samples();
             return;
         }
-        let sets: Vec<_> = self.arguments.paths.iter().flat_map(|path| sets(path)).collect();
+        let mut sets = Vec::new();
+        for path in &self.arguments.paths {
+            let (found, skipped) = find_sets(path);
+            sets.extend(found);
+            name_skipped(&skipped);
+            self.skipped += skipped.len();
+        }
         self.progress =
             progress_bar(sets.iter().map(|set| set.sources.len()).sum(), self.arguments.json.as_deref());
         for set in sets {
@@ -250,10 +277,12 @@ impl ReplayRun<'_> {
     }
 }
 
-/// The sets under a path: one for each subfolder, and one for the fixtures directly in it.
-fn sets(path: &Path) -> Vec<Set> {
+/// The sets under a path: one for each subfolder, and one for the fixtures directly in it; and the files that are no
+/// fixtures.
+fn find_sets(path: &Path) -> (Vec<Set>, Vec<PathBuf>) {
     let mut sets: Vec<Set> = Vec::new();
-    for source in Sources::new([path]) {
+    let mut sources = Sources::new([path]);
+    for source in sources.by_ref() {
         if is_interrupted() {
             break;
         }
@@ -263,7 +292,7 @@ fn sets(path: &Path) -> Vec<Set> {
             None => sets.push(Set { name, sources: vec![source] }),
         }
     }
-    sets
+    (sets, sources.skipped().to_vec())
 }
 
 /// The name of the path, and of the subfolder that holds the source if it is not directly in the path.

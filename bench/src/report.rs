@@ -5,14 +5,18 @@ use std::{
     io::{self, Write},
 };
 
-use blockloom_bench::comparison::Comparison;
+use blockloom_bench::{calibration::Calibration, comparison::Comparison};
 
 use crate::{
+    burnt_gas::speed,
     failure::Failure,
+    input::skipped,
     json::{Summary, rounded},
     list_source::ListSource,
+    quantity::{counted, short},
     ratios::Ratios,
     table::Table,
+    terminal::{is_quiet, painted},
 };
 
 /// The counts of a set of fixtures.
@@ -23,6 +27,10 @@ pub(crate) struct Counts {
     pub(crate) blocks: usize,
     pub(crate) transactions: usize,
     pub(crate) gas: u128,
+    /// Gas that was paid for but not executed.
+    pub(crate) burnt_gas: u128,
+    /// Gas that was executed in `micros`.
+    pub(crate) timed_gas: u128,
     pub(crate) failed: usize,
     pub(crate) left_out: usize,
     /// Blocks without a witness: the state root could not be compared.
@@ -45,6 +53,8 @@ impl Counts {
         self.blocks += other.blocks;
         self.transactions += other.transactions;
         self.gas += other.gas;
+        self.burnt_gas += other.burnt_gas;
+        self.timed_gas += other.timed_gas;
         self.failed += other.failed;
         self.left_out += other.left_out;
         self.without_state_root += other.without_state_root;
@@ -57,6 +67,18 @@ impl Counts {
         }
     }
 
+    /// Adds the gas of a block, with the part of it that was not executed. A block without a round has no time:
+    /// an interrupt came before.
+    pub(crate) fn add_gas(&mut self, gas: u64, burnt_gas: u64, rounds: usize) {
+        // The receipts of an invalid block are not known, and its gas is zero.
+        let burnt_gas = burnt_gas.min(gas);
+        self.gas += u128::from(gas);
+        self.burnt_gas += u128::from(burnt_gas);
+        if rounds > 0 {
+            self.timed_gas += u128::from(gas - burnt_gas);
+        }
+    }
+
     /// Adds the measurements of a block. Its dependencies limit its ratio to `limit`.
     pub(crate) fn add_comparison(&mut self, comparison: &Comparison, limit: f64, name: impl Fn() -> String) {
         self.compared.add_block(comparison, limit, &name);
@@ -64,7 +86,7 @@ impl Counts {
     }
 
     /// The sums for a program.
-    pub(crate) fn summary(&self) -> Summary {
+    pub(crate) fn summary(&self, calibration: Option<&Calibration>) -> Summary {
         let (is_compared, is_listed) = (self.compared.blocks > 0, self.listed.blocks > 0);
         Summary {
             fixtures: self.fixtures,
@@ -72,22 +94,37 @@ impl Counts {
             blocks: self.blocks,
             txs: self.transactions,
             gas: self.gas,
+            burnt_gas: self.burnt_gas,
             failed: self.failed,
             left_out: self.left_out,
             micros: rounded(self.micros),
             sequential_micros: is_compared.then(|| rounded(self.compared.sequential)),
             parallel_micros: is_compared.then(|| rounded(self.compared.parallel)),
             ratio: is_compared.then(|| rounded(self.compared.total())),
+            ratio_low: self.compared.interval().map(|interval| rounded(interval.low)),
+            ratio_high: self.compared.interval().map(|interval| rounded(interval.high)),
+            largest_share: is_compared.then(|| rounded(self.compared.largest_share())),
             with_list_micros: is_listed.then(|| rounded(self.listed.parallel)),
             with_list_ratio: is_listed.then(|| rounded(self.listed.total())),
             limit: is_compared.then(|| rounded(self.compared.limit())),
+            busy_slowdown: calibration.map(|calibration| rounded(calibration.slowdown)),
         }
     }
 
-    /// Gas per microsecond is Mgas per second.
-    fn mgas_per_second(&self) -> f64 {
-        if self.micros > 0.0 { self.gas as f64 / self.micros } else { 0.0 }
+    /// Millions of gas per second, without burnt gas.
+    fn speed(&self) -> String {
+        let speed = speed(self.timed_gas, self.micros);
+        speed.map_or("-".to_owned(), |speed| format!("{speed:.0}"))
     }
+}
+
+/// What the times of a report are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Warmth {
+    /// Of one execution each, with cold caches.
+    Cold,
+    /// Medians after a round that warms up.
+    Warm,
 }
 
 /// The report of a whole replay.
@@ -99,27 +136,46 @@ pub(crate) struct Report<'a> {
     pub(crate) failures: &'a [Failure],
     pub(crate) lists: Option<&'a ListSource>,
     pub(crate) unusable: usize,
+    /// Files in folders that are no fixtures.
+    pub(crate) skipped: usize,
+    pub(crate) warmth: Warmth,
+    /// Whether the machine was quiet, if blocks were compared.
+    pub(crate) calibration: Option<Calibration>,
 }
 
 impl Report<'_> {
-    pub(crate) fn write(&self, output: &mut dyn Write) -> io::Result<()> {
-        self.write_sets(output)?;
-        self.write_sides(output)?;
-        for failure in self.failures {
-            writeln!(output, "{failure}")?;
+    /// Writes the report. `is_terminal`: whether `output` is one.
+    pub(crate) fn write(&self, output: &mut dyn Write, is_terminal: bool) -> io::Result<()> {
+        if !is_quiet() && self.total.cases > 0 {
+            self.write_sets(output)?;
+            self.write_sides(output)?;
         }
-        if self.total.cases == 0 && self.unusable == 0 {
+        for failure in self.failures {
+            writeln!(output, "{}", painted(&failure.to_string(), is_terminal))?;
+        }
+        if is_quiet() {
+            return Ok(());
+        }
+        if self.total.cases > 0 {
+            self.write_summary(output)?;
+        } else if self.unusable == 0 {
             writeln!(output, "no case matches")?;
         }
-        self.write_summary(output)?;
+        self.write_remarks(output)?;
+        if let Some(warning) = self.calibration.and_then(|calibration| calibration.warning()) {
+            writeln!(output, "{}", painted(&format!("warning: {warning}"), is_terminal))?;
+        }
         self.lists.map_or(Ok(()), |lists| write!(output, "{lists}"))
     }
 
     /// Writes the table of all sets, with their sum if there are several.
     fn write_sets(&self, output: &mut dyn Write) -> io::Result<()> {
-        let header =
-            ["set", "cases", "blocks", "transactions", "gas", "Mgas/s", "ratio", "failed", "left out"];
-        Table::write_all(output, &self.rows(header, set_row))
+        let is_compared = self.total.compared.blocks > 0;
+        let speed = if self.warmth == Warmth::Cold { "cold Mgas/s" } else { "Mgas/s" };
+        let mut header = vec!["set", "cases", "blocks", "txs", "gas", speed];
+        header.extend(is_compared.then_some("ratio"));
+        header.extend(["failed", "left out"]);
+        Table::write_all(output, &self.rows(&header, |name, counts| set_row(name, counts, is_compared)))
     }
 
     /// Writes the times of all three sides, if blocks were executed with access lists.
@@ -127,77 +183,82 @@ impl Report<'_> {
         if self.total.listed.blocks == 0 {
             return Ok(());
         }
-        let header = [
-            "set",
-            "blocks with lists",
-            "sequential ms",
-            "parallel ms",
-            "with lists ms",
-            "ratio",
-            "with lists",
-        ];
+        let header = ["set", "blocks", "seq ms", "par ms", "list ms", "ratio", "with lists"];
         writeln!(output)?;
-        Table::write_all(output, &self.rows(header, sides_row))?;
+        Table::write_all(output, &self.rows(&header, sides_row))?;
         writeln!(output)
     }
 
-    fn rows<const N: usize>(
-        &self,
-        header: [&str; N],
-        row: fn(&str, &Counts) -> [String; N],
-    ) -> Vec<[String; N]> {
-        let mut rows = vec![header.map(str::to_owned)];
-        rows.extend(self.sets.iter().map(|(name, counts)| row(name, counts)));
-        if self.sets.len() > 1 {
+    fn rows(&self, header: &[&str], row: impl Fn(&str, &Counts) -> Vec<String>) -> Vec<Vec<String>> {
+        let mut rows = vec![header.iter().map(|cell| (*cell).to_owned()).collect()];
+        let sets = self.sets.iter().filter(|(_, counts)| counts.cases > 0);
+        rows.extend(sets.map(|(name, counts)| row(name, counts)));
+        if rows.len() > 2 {
             rows.push(row("all", self.total));
         }
         rows
     }
 
-    /// Writes how many blocks were verified, how fast they were, and what was not verified.
+    /// Writes how many blocks were verified, and how fast they were.
     fn write_summary(&self, output: &mut dyn Write) -> io::Result<()> {
-        let Counts { cases, blocks, failed, left_out, without_state_root, only_executed, .. } = self.total;
-        writeln!(output, "{} of {blocks} blocks in {cases} cases passed", blocks - failed)?;
-        if self.total.compared.blocks > 0 {
-            writeln!(output, "{}", self.total.compared)?;
+        let Counts { cases, blocks, failed, compared, listed, .. } = self.total;
+        let (passed, blocks) = (blocks - failed, counted(*blocks, "block"));
+        writeln!(output, "{passed} of {blocks} in {} passed", counted(*cases, "case"))?;
+        if compared.blocks > 0 {
+            writeln!(output, "{compared}")?;
         }
-        if self.total.listed.blocks > 0 {
-            writeln!(output, "with access lists, {}", self.total.listed)?;
-        }
-        for (reason, count) in &self.total.reasons {
-            writeln!(output, "{count} of {left_out} cases left out: {reason}")?;
-        }
-        let remarks = [
-            (*without_state_root, "blocks have no witness: their state root was not compared"),
-            (*only_executed, "blocks were executed only: their fixtures have nothing to compare with"),
-            (self.unusable, "inputs were unusable"),
-        ];
-        for (count, remark) in remarks.into_iter().filter(|(count, _)| *count > 0) {
-            writeln!(output, "{count} {remark}")?;
+        if listed.blocks > 0 {
+            writeln!(output, "with access lists, {listed}")?;
         }
         Ok(())
     }
+
+    /// Writes what was not verified, not executed, or not read.
+    fn write_remarks(&self, output: &mut dyn Write) -> io::Result<()> {
+        let Counts { left_out, without_state_root, only_executed, .. } = *self.total;
+        for (reason, count) in &self.total.reasons {
+            writeln!(output, "{count} of {} left out: {reason}", counted(left_out, "case"))?;
+        }
+        let blocks = |count| counted(count, "block");
+        let remarks = [
+            (
+                without_state_root,
+                format!("{} without a witness: no state root to compare with", blocks(without_state_root)),
+            ),
+            (
+                only_executed,
+                format!("{} only executed: their fixtures have no results", blocks(only_executed)),
+            ),
+            (self.unusable, format!("{} unusable", counted(self.unusable, "input"))),
+            (self.skipped, skipped(self.skipped)),
+        ];
+        let mut remarks = remarks.into_iter().filter(|(count, _)| *count > 0);
+        remarks.try_for_each(|(_, remark)| writeln!(output, "{remark}"))
+    }
 }
 
-fn set_row(name: &str, counts: &Counts) -> [String; 9] {
-    [
+fn set_row(name: &str, counts: &Counts, is_compared: bool) -> Vec<String> {
+    let mut row = vec![
         name.to_owned(),
         counts.cases.to_string(),
         counts.blocks.to_string(),
         counts.transactions.to_string(),
-        counts.gas.to_string(),
-        format!("{:.0}", counts.mgas_per_second()),
-        if counts.compared.blocks > 0 { format!("{:.2}", counts.compared.total()) } else { "-".to_owned() },
-        counts.failed.to_string(),
-        counts.left_out.to_string(),
-    ]
+        short(counts.gas),
+        counts.speed(),
+    ];
+    let ratio = || {
+        if counts.compared.blocks > 0 { format!("{:.2}", counts.compared.total()) } else { "-".to_owned() }
+    };
+    row.extend(is_compared.then(ratio));
+    row.extend([counts.failed.to_string(), counts.left_out.to_string()]);
+    row
 }
 
-fn sides_row(name: &str, counts: &Counts) -> [String; 7] {
+fn sides_row(name: &str, counts: &Counts) -> Vec<String> {
     let Counts { compared, listed, .. } = counts;
     let millis = |micros: f64| format!("{:.1}", micros / 1000.0);
     let decimal = |number: f64| if number.is_finite() { format!("{number:.2}") } else { "-".to_owned() };
-    [
+    vec![
         name.to_owned(),
         listed.blocks.to_string(),
         millis(compared.sequential),
@@ -213,22 +274,75 @@ mod tests {
     use super::*;
 
     fn counts(blocks: usize) -> Counts {
-        Counts { blocks, gas: 5_000_000, micros: 100_000.0, ..Counts::default() }
+        Counts {
+            cases: 1,
+            blocks,
+            gas: 5_000_000,
+            timed_gas: 5_000_000,
+            micros: 100_000.0,
+            ..Counts::default()
+        }
+    }
+
+    /// The report of some sets.
+    fn report(sets: &[(String, Counts)], unusable: usize) -> String {
+        let mut total = Counts::default();
+        sets.iter().for_each(|(_, counts)| total.add(counts));
+        let (failures, lists, skipped) = (&[], None, 0);
+        let (warmth, calibration) = (Warmth::Cold, None);
+        let report = Report { sets, total: &total, failures, lists, unusable, skipped, warmth, calibration };
+        let mut output = Vec::new();
+        report.write(&mut output, false).unwrap();
+        String::from_utf8(output).unwrap()
     }
 
     #[test]
     fn several_sets_have_a_sum() {
-        let mut output = Vec::new();
-        let sets = [("one".to_owned(), counts(1)), ("two".to_owned(), counts(2))];
-        let mut total = counts(1);
-        total.add(&counts(2));
-        let report = Report { sets: &sets, total: &total, failures: &[], lists: None, unusable: 0 };
-        report.write_sets(&mut output).unwrap();
-        let text = String::from_utf8(output).unwrap();
+        let text = report(&[("one".to_owned(), counts(1)), ("two".to_owned(), counts(2))], 0);
         let lines: Vec<_> = text.lines().collect();
-        assert_eq!(lines.len(), 4);
-        assert!(lines[3].starts_with("all"), "{text}");
-        assert_eq!(lines[3].split_whitespace().nth(2), Some("3"), "{text}");
-        assert_eq!(lines[3].split_whitespace().nth(5), Some("50"), "{text}");
+        let sum: Vec<_> = lines[3].split_whitespace().collect();
+        assert_eq!(sum, ["all", "2", "3", "0", "10M", "50", "0", "0"], "{text}");
+        assert_eq!(lines[4..], ["3 of 3 blocks in 2 cases passed"], "{text}");
+    }
+
+    #[test]
+    fn where_nothing_was_read_there_is_no_table() {
+        assert_eq!(report(&[("one".to_owned(), Counts::default())], 1), "1 input unusable\n");
+        assert_eq!(report(&[], 0), "no case matches\n");
+    }
+
+    #[test]
+    fn one_block_is_singular() {
+        let alone = Counts { without_state_root: 1, ..counts(1) };
+        let text = report(&[("one".to_owned(), alone)], 0);
+        assert!(text.contains("1 of 1 block in 1 case passed\n1 block without a witness"), "{text}");
+    }
+
+    #[test]
+    fn burnt_gas_and_gas_without_a_time_are_no_speed() {
+        let speed_of = |burnt_gas, rounds| {
+            let mut counts = Counts { cases: 1, blocks: 1, micros: 100_000.0, ..Counts::default() };
+            counts.add_gas(5_000_000, burnt_gas, rounds);
+            let text = report(&[("one".to_owned(), counts)], 0);
+            let row: Vec<_> = text.lines().nth(1).unwrap().split_whitespace().collect();
+            assert_eq!(row[4], "5M", "{text}");
+            row[5].to_owned()
+        };
+        assert_eq!([speed_of(0, 1), speed_of(5_000_000, 1), speed_of(0, 0)], ["50", "-", "-"]);
+    }
+
+    #[test]
+    fn tables_fit_a_terminal() {
+        let huge = Counts {
+            blocks: 100_000,
+            transactions: 10_000_000,
+            failed: 99_999,
+            left_out: 99_999,
+            gas: 10_000_000_000_000,
+            timed_gas: 10_000_000_000_000,
+            ..counts(1)
+        };
+        let text = report(&[("a-name-that-is-as-long/as-file-names-can-be".to_owned(), huge)], 0);
+        assert!(text.lines().take(2).all(|line| line.chars().count() <= 80), "{text}");
     }
 }

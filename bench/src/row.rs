@@ -6,6 +6,7 @@ use blockloom_bench::{
     comparison::{Comparison, Sides},
     delayed_base::DelayedBase,
     limit::Limits,
+    rounds::Rounds,
 };
 use blockloom_engine::{Block, BlockError, Config, Engine, Outcome};
 use blockloom_state::{Base, MemoryStore};
@@ -13,17 +14,19 @@ use serde::Serialize;
 
 use crate::{
     allocator::with_peak,
+    burnt_gas::{burnt_gas, speed},
     interrupt::is_interrupted,
     json::{ComparedLine, rounded},
     list_source::{with_own_list, without_list},
-    ratios::micros,
+    quantity::short,
+    ratios::{Excess, is_uncertain, micros},
 };
 
 /// How blocks are measured.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Method {
     pub(crate) threads: NonZeroUsize,
-    pub(crate) rounds: usize,
+    pub(crate) rounds: Rounds,
     /// The latency of each read of the base.
     pub(crate) latency: Duration,
     pub(crate) lists: ListUse,
@@ -46,6 +49,7 @@ pub(crate) struct Row {
     method: Method,
     txs: usize,
     gas: u64,
+    burnt_gas: u64,
     /// The peak of memory during the first execution by an engine, its threads and the outcome included, in
     /// bytes above the use before.
     sequential_peak: usize,
@@ -86,55 +90,74 @@ impl Method {
         let sides = Sides { sequential: &sequential, parallel: &parallel, listed };
         let (outcome, comparison) = sides.compare(base, block, rounds, || !is_interrupted());
         let outcome = outcome?;
-        let limits = latency.is_zero().then(|| Limits::of(&parallel, store, block, rounds)).transpose()?;
-        let (txs, gas) = (block.transactions.len(), outcome.gas_used);
-        Ok((outcome, Row { comparison, limits, method: self, txs, gas, sequential_peak, peak }))
+        let limits = || Limits::of(&parallel, store, block, comparison.rounds);
+        // After an interrupt there is no time for the limit.
+        let limits = (latency.is_zero() && !is_interrupted()).then(limits).transpose()?;
+        let (txs, gas, burnt_gas) = (block.transactions.len(), outcome.gas_used, burnt_gas(block, &outcome));
+        let method = self;
+        Ok((outcome, Row { comparison, limits, method, txs, gas, burnt_gas, sequential_peak, peak }))
     }
 }
 
-/// The names of the columns.
-pub(crate) const HEADER: [&str; 14] = [
-    "workload",
-    "shape",
-    "gas",
-    "txs",
-    "threads",
-    "Mgas/s sequential",
-    "parallel",
-    "ratio",
-    "with list",
-    "limit",
-    "of limit",
-    "runs/tx",
-    "cpu",
-    "memory",
-];
+/// What the columns of the table are.
+pub(crate) const LEGEND: &str = "\
+seq, par: Mgas/s sequentially and in parallel; ±: half of the ratio's interval;
+runs: executions per transaction; cpu, mem: parallel / sequential";
+
+/// The names of the columns. The last one depends on the use of lists.
+const COLUMNS: [&str; 11] =
+    ["workload", "gas", "txs", "thr", "seq", "par", "ratio", "±", "limit", "runs", "cpu"];
+
+/// The first row of the table.
+pub(crate) fn header(lists: ListUse) -> Vec<String> {
+    let last = if lists == ListUse::Lists { "list" } else { "mem" };
+    COLUMNS.into_iter().chain([last]).map(str::to_owned).collect()
+}
+
+/// A row with the widths that usual cells have.
+pub(crate) fn usual_widths() -> Vec<String> {
+    ["transfers independent", "30.1M", "47619", "16", "16000", "30000", "10.00", "0.01", "16.00", "1.00"]
+        .map(str::to_owned)
+        .into()
+}
 
 impl Row {
+    /// How far the ratio is above the limit, if it is.
+    pub(crate) fn excess(&self) -> Option<Excess> {
+        let limit = self.limits.as_ref()?.at_threads;
+        Excess::of(self.comparison.ratio()?, self.comparison.interval(), limit)
+    }
+
+    /// Whether the interval is too wide to rely on the ratio.
+    pub(crate) fn is_uncertain(&self) -> bool {
+        self.comparison.ratio().is_some_and(|ratio| is_uncertain(ratio, self.comparison.interval()))
+    }
+
     /// The cells of the table.
-    pub(crate) fn columns(&self, workload: &str, shape: &str) -> [String; HEADER.len()] {
-        let Self { comparison, limits, .. } = self;
-        let ratio = comparison.ratio();
+    pub(crate) fn columns(&self, workload: &str, shape: Option<&str>) -> Vec<String> {
+        let Self { comparison, limits, method, .. } = self;
         let decimal = |number: Option<f64>| number.map_or("-".to_owned(), |number| format!("{number:.2}"));
-        // Gas per microsecond is Mgas per second.
-        let speed = |time: Duration| format!("{:.0}", self.gas as f64 / micros(time));
-        let limit = limits.as_ref().map(|limits| limits.at_threads);
-        let of_limit = ratio.zip(limit).map(|(ratio, limit)| format!("{:.0} %", 100.0 * ratio / limit));
-        [
-            workload.to_owned(),
-            shape.to_owned(),
-            self.gas.to_string(),
+        let speed = |time: Duration| {
+            let executed = u128::from(self.gas.saturating_sub(self.burnt_gas));
+            speed(executed, micros(time)).map_or("-".to_owned(), |speed| format!("{speed:.0}"))
+        };
+        let last = match method.lists {
+            ListUse::Lists => decimal(comparison.with_list_ratio()),
+            ListUse::Nothing => format!("{:.1}", self.peak as f64 / self.sequential_peak.max(1) as f64),
+        };
+        vec![
+            shape.map_or(workload.to_owned(), |shape| format!("{workload} {shape}")),
+            short(u128::from(self.gas)),
             self.txs.to_string(),
-            self.method.threads.to_string(),
+            method.threads.to_string(),
             speed(comparison.sequential),
             speed(comparison.parallel),
-            decimal(ratio),
-            decimal(comparison.with_list_ratio()),
-            decimal(limit),
-            of_limit.unwrap_or("-".to_owned()),
+            decimal(comparison.ratio()),
+            decimal(comparison.interval().map(|interval| interval.half_width())),
+            decimal(limits.as_ref().map(|limits| limits.at_threads)),
             decimal(Some(comparison.incarnations as f64 / self.txs as f64)),
-            decimal(Some(comparison.cpu_ratio)),
-            decimal(Some(self.peak as f64 / self.sequential_peak.max(1) as f64)),
+            format!("{:.1}", comparison.cpu_ratio),
+            last,
         ]
     }
 
@@ -144,8 +167,10 @@ impl Row {
             workload,
             shape,
             gas: self.gas,
+            burnt_gas: self.burnt_gas,
             txs: self.txs,
             threads: self.method.threads.get(),
+            rounds: self.comparison.rounds,
             compared: ComparedLine::new(&self.comparison, self.limits.as_ref()),
             sequential_best_micros: rounded(micros(self.comparison.best[0])),
             parallel_best_micros: rounded(micros(self.comparison.best[1])),
@@ -163,8 +188,10 @@ pub(crate) struct BenchLine<'a> {
     workload: &'a str,
     shape: &'a str,
     gas: u64,
+    burnt_gas: u64,
     txs: usize,
     threads: usize,
+    rounds: usize,
     #[serde(flatten)]
     compared: ComparedLine,
     sequential_best_micros: f64,

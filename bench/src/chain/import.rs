@@ -14,7 +14,7 @@ use blockloom_fixtures::{
 use blockloom_state::{DiskConfig, DiskError, DiskStore};
 
 use super::throughput::Throughput;
-use crate::{ExitStatus, interrupt::is_interrupted, progress};
+use crate::{ExitStatus, input::print_skipped, interrupt::is_interrupted, progress};
 
 /// Why an import failed.
 #[derive(Debug, thiserror::Error)]
@@ -101,7 +101,8 @@ impl<'a> Import<'a> {
 
     /// Imports all files, up to the first failure. Writes the imported blocks to disk in any case.
     pub(super) fn run(&mut self, paths: &[PathBuf]) -> Result<ExitStatus, ImportFailure> {
-        let result = Sources::new(paths).try_for_each(|source| match self.import(source) {
+        let mut sources = Sources::new(paths);
+        let result = sources.try_for_each(|source| match self.import(source) {
             Ok(ControlFlow::Continue(())) => ControlFlow::Continue(()),
             Ok(ControlFlow::Break(())) => ControlFlow::Break(Ok(ExitStatus::Interrupted)),
             Err(failure) => ControlFlow::Break(Err(failure)),
@@ -109,6 +110,7 @@ impl<'a> Import<'a> {
         if let Some(store) = &mut self.store {
             store.flush()?;
         }
+        print_skipped(sources.skipped());
         result.break_value().unwrap_or(Ok(ExitStatus::Verified))
     }
 

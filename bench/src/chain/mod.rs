@@ -3,12 +3,7 @@
 mod import;
 mod throughput;
 
-use std::{
-    error::Error,
-    io::{self, Write},
-    num::NonZeroU64,
-    path::PathBuf,
-};
+use std::{error::Error, io, num::NonZeroU64, path::PathBuf};
 
 use blockloom_engine::Engine;
 use blockloom_state::{BlockMetadata, CacheStatistics, DiskConfig, DiskError, DiskStore};
@@ -16,8 +11,12 @@ use blockloom_state::{BlockMetadata, CacheStatistics, DiskConfig, DiskError, Dis
 use crate::{
     ExitStatus,
     harness::{Threads, machine_threads, threads},
-    interrupt::{self, print_message},
-    quantity::quantity,
+    input::input_path,
+    interrupt::{self, is_interrupted},
+    output::print_line,
+    progress,
+    quantity::{counted, quantity},
+    terminal::print_message,
 };
 use import::{Import, ImportFailure};
 
@@ -38,7 +37,7 @@ pub(crate) struct Arguments {
     revert: Option<u64>,
     /// Import the blocks of blockchain tests, from files or folders. Each file continues the chain of the files
     /// before it. Blocks that are stored already are skipped.
-    #[arg(long, value_name = "PATH", num_args = 1..)]
+    #[arg(long, value_name = "PATH", num_args = 1.., value_parser = input_path())]
     import: Vec<PathBuf>,
     /// Import the case called NAME. Default: the first case of each file.
     #[arg(long, value_name = "NAME", requires = "import")]
@@ -112,10 +111,10 @@ fn open(arguments: &Arguments) -> Result<Option<DiskStore>, DiskError> {
 fn revert(store: &mut DiskStore, blocks: u64) -> Result<(), Box<dyn Error>> {
     let head = store.head().number;
     let Some(number) = head.checked_sub(blocks) else {
-        return Err(format!("cannot undo {blocks} blocks: the last block is {head}").into());
+        return Err(format!("cannot undo {}: the last block is {head}", counted(blocks, "block")).into());
     };
     store.revert_to(number)?;
-    Ok(writeln!(io::stdout(), "undid {blocks} blocks")?)
+    Ok(print_line(&format!("undid {}", counted(blocks, "block")))?)
 }
 
 /// Imports the files, and reports the result even if the import fails.
@@ -127,7 +126,7 @@ fn import(
         Import::new(&arguments.folder, arguments.config(), arguments.case.clone(), arguments.engine(), store);
     let result = import.run(&arguments.import);
     let Import { store, throughput, .. } = import;
-    write!(io::stdout(), "{throughput}")?;
+    print_line(&throughput.to_string())?;
     if let Some(store) = &store {
         print_cache(&store.cache())?;
     }
@@ -141,12 +140,22 @@ fn import(
     Ok((store, status))
 }
 
+/// Verifies the state. An interrupt ends that at once: it changes nothing.
 fn verify(store: &DiskStore) -> Result<ExitStatus, Box<dyn Error>> {
-    match store.verify() {
+    if is_interrupted() {
+        return Ok(ExitStatus::Interrupted);
+    }
+    let bar = progress::clock("verifying the state");
+    let result = interrupt::ending_at_once(|| store.verify());
+    bar.finish_and_clear();
+    match result {
         Ok(verified) => {
             let blockloom_state::Verified { accounts, slots, nodes, codes } = verified;
-            let state = format!("{accounts} accounts, {slots} slots, {nodes} trie nodes, {codes} codes");
-            writeln!(io::stdout(), "verified: {state}")?;
+            let [accounts, slots] =
+                [(accounts, "account"), (slots, "slot")].map(|(number, name)| counted(number, name));
+            let [nodes, codes] =
+                [(nodes, "trie node"), (codes, "code")].map(|(number, name)| counted(number, name));
+            print_line(&format!("verified: {accounts}, {slots}, {nodes}, {codes}"))?;
             Ok(ExitStatus::Verified)
         }
         Err(error) => {
@@ -159,9 +168,10 @@ fn verify(store: &DiskStore) -> Result<ExitStatus, Box<dyn Error>> {
 fn print_cache(cache: &CacheStatistics) -> io::Result<()> {
     let (reads, rate) = (cache.hits + cache.misses, 100.0 * cache.hit_rate());
     let [bytes, capacity] = [cache.bytes, cache.capacity].map(|bytes| bytes as f64 / 1e6);
-    writeln!(io::stdout(), "cache: {rate:.1} % of {reads} reads hit, {bytes:.0} of {capacity:.0} MB used")
+    let reads = counted(reads, "read");
+    print_line(&format!("cache: {rate:.1} % of {reads} hit, {bytes:.0} of {capacity:.0} MB used"))
 }
 
 fn print_head(BlockMetadata { number, hash, root, .. }: &BlockMetadata) -> io::Result<()> {
-    writeln!(io::stdout(), "block {number}: hash {hash}, state root {root}")
+    print_line(&format!("block {number}: hash {hash}, state root {root}"))
 }

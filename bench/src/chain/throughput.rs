@@ -8,7 +8,7 @@ use std::{
 use blockloom_fixtures::Summary;
 use indicatif::ProgressBar;
 
-use crate::{interrupt::print_message, progress};
+use crate::{progress, quantity::counted, terminal::print_remark};
 
 /// The time between messages if there is no terminal for a bar.
 const MESSAGE_INTERVAL: Duration = Duration::from_secs(10);
@@ -96,7 +96,7 @@ impl Throughput {
             let (blocks, gas) = self.rates();
             let left = self.expected.saturating_sub(self.read) as f64 / blocks;
             let place = format!("{} of {} blocks", self.read, self.expected);
-            print_message(&format!("{place}, {blocks:.1} blocks/s, {gas:.1} Mgas/s, {left:.0} s left"));
+            print_remark(&format!("{place}, {blocks:.1} blocks/s, {gas:.1} Mgas/s, {left:.0} s left"));
         }
     }
 
@@ -115,17 +115,18 @@ impl fmt::Display for Throughput {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { blocks, transactions, skipped, left_out, .. } = self;
         let (gas, seconds) = (self.gas as f64 / 1e6, self.elapsed().as_secs_f64());
-        write!(f, "imported {blocks} blocks with {transactions} transactions and {gas:.1} Mgas")?;
+        let transactions = counted(*transactions, "transaction");
+        write!(f, "imported {} with {transactions} and {gas:.1} Mgas", counted(*blocks, "block"))?;
         if *blocks > 0 {
             let (blocks, gas) = self.rates();
             write!(f, " in {seconds:.1} s: {blocks:.1} blocks/s, {gas:.1} Mgas/s")?;
         }
-        writeln!(f)?;
         if *skipped > 0 {
-            writeln!(f, "skipped {skipped} blocks that are stored already")?;
+            write!(f, "\nskipped {}: stored already", counted(*skipped, "block"))?;
         }
         if *left_out > 0 {
-            writeln!(f, "left out {left_out} blocks that are invalid on purpose: `replay` verifies those")?;
+            let blocks = counted(*left_out, "block");
+            write!(f, "\nleft out {blocks}, invalid on purpose: `replay` verifies those")?;
         }
         Ok(())
     }

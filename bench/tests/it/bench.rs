@@ -16,17 +16,23 @@ fn rows(output: &Output) -> Vec<Value> {
 }
 
 /// The keys of a line of JSON. The README of this crate describes each.
-const KEYS: [&str; 19] = [
+const KEYS: [&str; 27] = [
+    "burnt_gas",
     "cpu_ratio",
     "gas",
     "incarnations",
     "limit",
     "limits",
     "parallel_best_micros",
+    "parallel_deviation_micros",
     "parallel_micros",
     "peak_bytes",
     "ratio",
+    "ratio_high",
+    "ratio_low",
+    "rounds",
     "sequential_best_micros",
+    "sequential_deviation_micros",
     "sequential_micros",
     "sequential_peak_bytes",
     "shape",
@@ -35,6 +41,8 @@ const KEYS: [&str; 19] = [
     "with_list_incarnations",
     "with_list_micros",
     "with_list_ratio",
+    "with_list_ratio_high",
+    "with_list_ratio_low",
     "workload",
 ];
 
@@ -68,10 +76,10 @@ fn fixtures_have_a_row_for_each_block_and_a_sum() {
     let output = bench(&[samples.to_str().unwrap(), "--rounds", "2", "--threads", "2"]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let table = text(&output.stdout);
-    let fixtures = table.lines().filter(|line| line.contains(" fixture ")).count();
+    let fixtures = table.lines().filter(|line| line.contains(", block ")).count();
     let (latencies, others): (Vec<_>, Vec<_>) =
         table.lines().partition(|line| line.starts_with("core-to-core latency: "));
-    assert!(fixtures > 0 && others.last().unwrap().contains("geometric mean"), "{table}");
+    assert!(fixtures > 0 && others.iter().any(|line| line.contains("geometric mean")), "{table}");
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     assert_eq!(latencies.len(), usize::from(cores > 1), "{table}");
 }
@@ -102,6 +110,36 @@ fn read_latency_delays_every_read_of_the_base() {
     assert!(slow["sequential_micros"].as_f64().unwrap() > least, "{slow}");
     assert!(fast["sequential_micros"].as_f64().unwrap() < least, "{fast}");
     assert_eq!(slow["limit"], Value::Null);
+}
+
+#[test]
+fn tables_fit_a_terminal() {
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/blocks");
+    for lists in [&[][..], &["--with-lists"]] {
+        let arguments =
+            ["mixed", samples.to_str().unwrap(), "--gas", "1M", "--rounds", "1", "--threads", "2"];
+        let output = bench(&[&arguments[..], lists].concat());
+        let table = text(&output.stdout);
+        let rows = table.lines().take_while(|line| !line.contains("sequential time /"));
+        assert!(rows.clone().count() > 4 && rows.clone().all(|row| row.chars().count() <= 80), "{table}");
+    }
+}
+
+#[test]
+fn where_nothing_was_measured_there_is_no_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = bench(&[folder.path().to_str().unwrap()]);
+    assert_eq!((output.status.code(), text(&output.stdout)), (Some(2), String::new()));
+}
+
+#[test]
+fn zero_threads_are_refused_with_advice() {
+    let output = bench(&["--threads", "0"]);
+    assert!(
+        text(&output.stderr).contains("the sequential side is always measured"),
+        "{}",
+        text(&output.stderr)
+    );
 }
 
 #[test]

@@ -70,7 +70,7 @@ fn every_kind_of_chain_replays() {
         let output = blockloom(&["replay", &folder.path().display().to_string()]);
         let report = text(&output.stdout);
         assert_eq!(output.status.code(), Some(0), "{report}");
-        assert!(report.contains("12 of 12 blocks in 1 cases passed"), "{report}");
+        assert!(report.contains("12 of 12 blocks in 1 case passed"), "{report}");
     }
 }
 

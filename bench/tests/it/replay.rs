@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::command::{blockloom, text};
+use crate::command::{blockloom, command, text};
 
 fn replay(arguments: &[&str]) -> Output {
     blockloom(&[&["replay"], arguments].concat())
@@ -33,14 +33,20 @@ fn without_a_path_the_samples_are_verified() {
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let table = text(&output.stdout);
     let row: Vec<_> = table.lines().nth(1).unwrap().split_whitespace().collect();
-    assert_eq!((row[0], row[1], row[6], row[7], row[8]), ("samples", "5", "-", "0", "0"), "{table}");
+    assert_eq!((row[0], row[1], row[6], row[7]), ("samples", "5", "0", "0"), "{table}");
+    assert!(
+        table.lines().next().unwrap().contains("cold Mgas/s"),
+        "one cold execution is no measurement: {table}"
+    );
     assert_eq!(text(&output.stderr), "", "no progress bar where there is no terminal");
 }
 
 /// The keys of a line of JSON. The README of this crate describes each.
-const KEYS: [&str; 19] = [
+const KEYS: [&str; 28] = [
     "block",
+    "burnt_gas",
     "case",
+    "cold",
     "error",
     "fixture",
     "fork",
@@ -50,15 +56,25 @@ const KEYS: [&str; 19] = [
     "limits",
     "micros",
     "ok",
+    "parallel_deviation_micros",
     "parallel_micros",
     "ratio",
+    "ratio_high",
+    "ratio_low",
+    "rounds",
+    "sequential_deviation_micros",
     "sequential_micros",
     "threads",
     "txs",
     "with_list_incarnations",
     "with_list_micros",
     "with_list_ratio",
+    "with_list_ratio_high",
+    "with_list_ratio_low",
 ];
+
+/// The keys of the sums that the README of this crate describes.
+const SUMMARY_KEYS: [&str; 4] = ["busy_slowdown", "largest_share", "ratio_high", "ratio_low"];
 
 #[test]
 fn a_comparison_reports_the_ratio_of_each_block_and_in_total() {
@@ -79,7 +95,31 @@ fn a_comparison_reports_the_ratio_of_each_block_and_in_total() {
         assert!((number("ratio") - number("sequential_micros") / number("parallel_micros")).abs() < 0.01);
     }
     assert!(summary["summary"]["ratio"].as_f64().unwrap() > 0.0);
-    assert!(text(&output.stderr).contains("geometric mean"), "{}", text(&output.stderr));
+    assert!(summary["summary"]["busy_slowdown"].as_f64().unwrap() > 0.5, "{summary}");
+    let share = summary["summary"]["largest_share"].as_f64().unwrap();
+    assert!(share > 0.0 && share < 1.0, "{summary}");
+    let report = text(&output.stderr);
+    assert!(report.contains("geometric mean") && report.contains("one block is"), "{report}");
+    assert_eq!(summary["summary"]["ratio_low"], Value::Null, "two rounds have no interval");
+}
+
+#[test]
+fn without_a_number_of_rounds_a_comparison_has_at_least_ten_and_an_interval() {
+    let output = replay(&["--compare", "--threads", "2", "--only", "transfers", "--json", "-"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let lines: Vec<Value> =
+        text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let (summary, blocks) = lines.split_last().unwrap();
+    for block in blocks {
+        let number = |key: &str| block[key].as_f64().unwrap();
+        assert!(number("rounds") >= 10.0 && block["cold"] == Value::Bool(false), "{block}");
+        assert!(number("ratio_low") <= number("ratio") && number("ratio") <= number("ratio_high"), "{block}");
+        assert!(number("parallel_deviation_micros") < number("parallel_micros"), "{block}");
+    }
+    let number = |key: &str| summary["summary"][key].as_f64().unwrap();
+    assert!(number("ratio_low") <= number("ratio") && number("ratio") <= number("ratio_high"), "{summary}");
+    let manual = include_str!("../../README.md");
+    assert!(SUMMARY_KEYS.iter().all(|key| manual.contains(&format!("`{key}`"))), "the manual lacks a key");
 }
 
 #[test]
@@ -104,6 +144,7 @@ fn json_has_a_line_for_each_block_and_one_for_the_sums() {
         keys.sort_unstable();
         assert_eq!(keys, KEYS);
         assert_eq!(block["ratio"], Value::Null, "nothing was compared");
+        assert_eq!((&block["cold"], block["rounds"].as_u64()), (&Value::Bool(false), Some(3)));
         assert_eq!((&block["ok"], &block["error"]), (&Value::Bool(true), &Value::Null));
     }
     let manual = include_str!("../../README.md");
@@ -129,7 +170,7 @@ fn a_block_that_fails_verification_is_named_in_two_lines() {
     let lines = text(&output.stdout);
     let failure: Vec<_> = lines.lines().skip(2).collect();
     assert_eq!(failure.len(), 3, "{lines}");
-    assert_eq!(failure[2], "2 of 3 blocks in 1 cases passed");
+    assert_eq!(failure[2], "2 of 3 blocks in 1 case passed");
     assert_eq!(failure[0], format!("failed: {path}: transfers, block 3"));
     assert!(failure[1].contains("balance of 0x") && failure[1].contains("0x1234"), "{lines}");
 }
@@ -161,6 +202,60 @@ fn unusable_input_is_named_and_the_rest_still_runs() {
     let missing = replay(&["there/is/no/such/path"]);
     assert_eq!(missing.status.code(), Some(2));
     assert!(text(&missing.stderr).contains("there/is/no/such/path"));
+    assert_eq!(text(&missing.stdout), "1 input unusable\n", "no table where nothing was read");
+}
+
+#[test]
+fn a_url_is_refused_with_advice() {
+    for arguments in [
+        &["replay", "https://example.org/blocks.json"][..],
+        &["replay", "--with-lists", "https://example.org/lists"],
+        &["list", "https://example.org/blocks.json"],
+        &["bench", "https://example.org/blocks.json"],
+        &["diff", "a.rlp", "https://example.org/b.rlp"],
+        &["chain", "kept", "--import", "https://example.org/chain.json"],
+    ] {
+        let output = blockloom(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(text(&output.stderr).contains("download it first"), "{}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn skipped_files_are_counted_and_named_if_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    damaged(folder.path(), "transfers.json", |_| ());
+    fs::write(folder.path().join("notes.txt"), "text").unwrap();
+    let path = folder.path().display().to_string();
+    let output = replay(&[&path]);
+    assert!(text(&output.stdout).contains("1 file skipped"), "{}", text(&output.stdout));
+    assert!(!text(&output.stderr).contains("notes.txt"), "{}", text(&output.stderr));
+    let verbose = text(&replay(&[&path, "-v"]).stderr);
+    assert!(verbose.contains("skipped: ") && verbose.contains("notes.txt"), "{verbose}");
+    assert_eq!(verbose.matches("passed: ").count(), 3, "{verbose}");
+}
+
+#[test]
+fn quiet_prints_failures_only_and_colours_come_when_asked_for() {
+    assert_eq!(text(&replay(&["-q"]).stdout), "");
+    let folder = tempfile::tempdir().unwrap();
+    let path = damaged(folder.path(), "transfers.json", |fixture| {
+        fixture["transfers"]["lastblockhash"] = format!("0x{}", "00".repeat(32)).into();
+    });
+    let plain = text(&replay(&["--quiet", &path]).stdout);
+    assert_eq!((plain.lines().count(), plain.starts_with("failed: ")), (2, true), "{plain}");
+    let painted = text(&replay(&["-q", "--color", "always", &path]).stdout);
+    assert!(painted.starts_with("\u{1b}[31mfailed:\u{1b}[0m "), "{painted}");
+    assert_eq!(replay(&["-q", "-v"]).status.code(), Some(2));
+}
+
+#[test]
+fn json_goes_to_standard_output_wherever_the_input_lies() {
+    let folder = tempfile::tempdir().unwrap();
+    damaged(folder.path(), "transfers.json", |_| ());
+    let output = command().args(["replay", ".", "--json", "-"]).current_dir(folder.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stdout).lines().count(), 4);
 }
 
 #[test]
