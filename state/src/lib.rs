@@ -18,7 +18,7 @@ mod stores;
 pub mod sync;
 #[cfg_attr(
     not(feature = "disk"),
-    expect(dead_code, unused_imports, reason = "only the store on disk keeps the nodes of tries")
+    expect(dead_code, reason = "only the store on disk keeps the nodes of tries")
 )]
 mod trie;
 

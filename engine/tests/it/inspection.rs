@@ -18,7 +18,7 @@ use proptest::prelude::*;
 use revm::{
     Database, Inspector,
     context_interface::result::{ExecutionResult, Output},
-    database::CacheDB,
+    database::{State, WrapDatabaseRef},
     interpreter::{
         CallInputs, CallOutcome, CreateInputs, CreateOutcome, InstructionResult, Interpreter,
         interpreter_types::Jumps,
@@ -85,8 +85,9 @@ fn seen_by_alloy(base: &MemoryStore, block: &Block) -> Vec<(Vec<Event>, Executio
     let rules = &block.rules;
     let cfg_env = EvmEnv::for_eth_block(Header::default(), rules, rules.chain_id, rules.blobs).cfg_env;
     let env = EvmEnv { cfg_env, block_env: block.env.clone() };
-    let mut evm =
-        EthEvmFactory::default().create_evm_with_inspector(CacheDB::new(base), env, Witness::default());
+    // A `CacheDB` keeps touched accounts that are empty, which changes the gas of authorizations from Amsterdam on.
+    let state = State::builder().with_database(WrapDatabaseRef(base)).build();
+    let mut evm = EthEvmFactory::default().create_evm_with_inspector(state, env, Witness::default());
     let transactions = block.transactions.iter();
     transactions
         .map_while(|transaction| {
