@@ -94,6 +94,7 @@ fn the_source_of_an_invalid_transaction_is_the_rule_that_it_breaks() {
 
 #[test]
 fn an_outcome_becomes_alloys_result_and_revms_bundle() {
+    let mut compared = 0;
     for (HostileBlock { base, block, .. }, outcome) in blocks(20) {
         let (result, bundle) = outcome.clone().into_execution::<ReceiptEnvelope>();
         let BlockExecutionResult { receipts, requests, gas_used, blob_gas_used } = result;
@@ -101,9 +102,14 @@ fn an_outcome_becomes_alloys_result_and_revms_bundle() {
         assert_eq!(receipts, expected);
         assert_eq!(requests, outcome.requests.unwrap_or_default());
         assert_eq!((gas_used, blob_gas_used), (outcome.gas_used, outcome.blob_gas_used));
-        let of_revm = bundle_of_revm(&base, &block).unwrap();
-        assert_eq!(bundle_difference(&of_revm, &bundle), None);
+        // revm lets contracts be created at accounts that have nothing but storage (EIP-7610).
+        if block.rules.storage_only.is_none() {
+            let of_revm = bundle_of_revm(&base, &block).unwrap();
+            assert_eq!(bundle_difference(&of_revm, &bundle), None);
+            compared += 1;
+        }
     }
+    assert!(compared >= 10, "only {compared} bundles were compared");
 }
 
 #[test]
