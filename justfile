@@ -46,8 +46,7 @@ sweep:
 
 # Runs the tests that guard what a block yields, without the suites: after a change in `state` or `engine`.
 quick:
-    cargo test --locked -p blockloom-state -p blockloom-engine --lib --test it
-    cargo test --locked -p blockloom-fuzz --test it
+    cargo test --locked -p blockloom-state -p blockloom-engine -p blockloom-fuzz --lib --test it
 
 # Runs mutation tests on the files that decide what a block yields, or on some: `just mutants FILE...`.
 mutants *files:
