@@ -10,6 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::times::Times;
+
 /// One piece of work takes about 2 ms.
 const STEPS: u64 = 2_000_000;
 /// The pieces of one calibration. The best time of one thread is what the machine can do; the median time of all
@@ -32,8 +34,8 @@ impl Calibration {
     pub fn of(threads: usize) -> Self {
         let threads = threads.min(thread::available_parallelism().map_or(1, usize::from)).max(1);
         let (alone, together): (Vec<_>, Vec<_>) = (0..PIECES).map(|_| (run(1), run(threads))).unzip();
-        let best = alone.into_iter().min().unwrap_or_default();
-        let slowdown = median(together).as_secs_f64() / best.as_secs_f64();
+        let [alone, together] = [alone, together].map(Times::from);
+        let slowdown = together.median().as_secs_f64() / alone.best().as_secs_f64();
         Self { threads, slowdown }
     }
 
@@ -72,11 +74,6 @@ fn run(threads: usize) -> Duration {
             |other: thread::ScopedJoinHandle<'_, Duration>| other.join().expect("nothing in it panics");
         others.into_iter().map(join).fold(own, Duration::max)
     })
-}
-
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort_unstable();
-    times[times.len() / 2]
 }
 
 #[cfg(test)]

@@ -3,6 +3,10 @@
 //!
 //! The random numbers are a function of the times, so the same times always have the same interval.
 
+use std::time::Duration;
+
+use blockloom_fixtures::Random;
+
 use crate::times::Times;
 
 /// The number of drawings.
@@ -38,16 +42,19 @@ impl Resampling {
     /// Draws from the rounds of both sides. A drawing has the same rounds of both, because neighbours share what
     /// disturbed them.
     pub fn of(sequential: &Times, parallel: &Times) -> Self {
-        let sides = [sequential, parallel].map(seconds);
+        let sides = [sequential, parallel].map(Times::of_rounds);
         let rounds = sides[0].len().min(sides[1].len());
         if rounds < LEAST_ROUNDS {
             return Self::default();
         }
-        let mut random = Random::of(&sides);
+        let mut random = random(sides);
         let mut drawn: Vec<usize> = vec![0; rounds];
         let drawings = (0..DRAWINGS).map(|_| {
-            drawn.fill_with(|| random.below(rounds));
-            sides.each_ref().map(|times| median(drawn.iter().map(|round| times[*round]).collect()))
+            drawn.fill_with(|| random.below(rounds as u64) as usize);
+            sides.map(|times| {
+                let times: Vec<_> = drawn.iter().map(|round| times[*round]).collect();
+                Times::from(times).median().as_secs_f64()
+            })
         });
         Self(drawings.collect())
     }
@@ -71,47 +78,14 @@ impl Resampling {
     }
 }
 
-fn seconds(times: &Times) -> Vec<f64> {
-    times.of_rounds().iter().map(|time| time.as_secs_f64()).collect()
-}
-
-fn median(mut times: Vec<f64>) -> f64 {
-    times.sort_unstable_by(f64::total_cmp);
-    let middle = times.len() / 2;
-    if times.len().is_multiple_of(2) { (times[middle] + times[middle - 1]) / 2.0 } else { times[middle] }
-}
-
-/// A generator of random numbers (`SplitMix64`).
-struct Random(u64);
-
-impl Random {
-    /// Seeded with the times.
-    fn of(sides: &[Vec<f64>; 2]) -> Self {
-        let mut random = Self(0);
-        for time in sides.iter().flatten() {
-            random.0 ^= time.to_bits();
-            random.next();
-        }
-        random
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// A number below `end`, which is small.
-    fn below(&mut self, end: usize) -> usize {
-        ((u128::from(self.next()) * end as u128) >> 64) as usize
-    }
+/// Random numbers that the times choose.
+fn random(sides: [&[Duration]; 2]) -> Random {
+    let times = sides.into_iter().flatten().map(|time| time.as_nanos() as u64);
+    Random::new(times.fold(0, |seed, time| Random::new(seed ^ time).next_number()))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn times(micros: impl IntoIterator<Item = u64>) -> Times {
@@ -135,10 +109,11 @@ mod tests {
     #[test]
     fn the_true_ratio_is_in_about_as_many_intervals_as_promised() {
         // Rounds of both sides scatter uniformly by 20 %, around a ratio of 2.
-        let mut random = Random(1);
+        let mut random = Random::new(1);
         let inside = (0..400).filter(|_| {
-            let mut rounds =
-                |middle: u64| times((0..15).map(|_| middle * 4 / 5 + random.next() % (middle * 2 / 5)));
+            let mut rounds = |middle: u64| {
+                times((0..15).map(|_| middle * 4 / 5 + random.next_number() % (middle * 2 / 5)))
+            };
             let (sequential, parallel) = (rounds(20_000), rounds(10_000));
             let interval = Resampling::of(&sequential, &parallel).interval().unwrap();
             interval.low <= 2.0 && 2.0 <= interval.high
@@ -149,8 +124,8 @@ mod tests {
 
     #[test]
     fn a_sum_is_more_certain_than_its_parts() {
-        let mut random = Random(2);
-        let mut rounds = || times((0..15).map(|_| 10_000 + random.next() % 2000));
+        let mut random = Random::new(2);
+        let mut rounds = || times((0..15).map(|_| 10_000 + random.next_number() % 2000));
         let parts: Vec<_> = (0..20).map(|_| Resampling::of(&rounds(), &rounds())).collect();
         let mut sum = parts[0].clone();
         parts[1..].iter().for_each(|part| sum.add(part));
