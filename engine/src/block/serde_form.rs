@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use alloy_consensus::Header;
 use alloy_eips::{eip4895::Withdrawal, eip7928::BlockAccessList};
-use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::B256;
-use blockloom_state::{AccessListIndex, Delegations};
 use revm::context::BlockEnv;
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -53,22 +51,9 @@ impl TryFrom<UncheckedBlock> for Block {
     type Error = ListError;
 
     fn try_from(read: UncheckedBlock) -> Result<Self, ListError> {
-        let index = |list| -> Result<_, ListError> {
-            let delegations = if read.rules.is_active(EthereumHardfork::Prague) {
-                Delegations::Known
-            } else {
-                Delegations::Unknown
-            };
-            Ok(Arc::new(AccessListIndex::new(list, read.transactions.len(), delegations)?))
-        };
-        let list = match read.list {
-            ListForm::Nothing => GivenList::Nothing,
-            ListForm::Hint(list) => GivenList::Hint(index(list)?),
-            ListForm::Claim(list) => GivenList::Claim(index(list)?),
-        };
         let UncheckedBlock { rules, env, parent_hash, parent_beacon_root, transactions, .. } = read;
-        let UncheckedBlock { ommers, withdrawals, frame, .. } = read;
-        Ok(Self {
+        let UncheckedBlock { ommers, withdrawals, frame, list, .. } = read;
+        let block = Self {
             rules,
             env,
             parent_hash,
@@ -77,8 +62,14 @@ impl TryFrom<UncheckedBlock> for Block {
             ommers,
             withdrawals,
             frame,
-            list,
-        })
+            list: GivenList::Nothing,
+        };
+        let list = match list {
+            ListForm::Nothing => GivenList::Nothing,
+            ListForm::Hint(list) => GivenList::Hint(Arc::new(block.index_list(list)?)),
+            ListForm::Claim(list) => GivenList::Claim(Arc::new(block.index_list(list)?)),
+        };
+        Ok(Self { list, ..block })
     }
 }
 

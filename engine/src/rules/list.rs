@@ -62,7 +62,8 @@ impl Block {
         Ok(Self { list: GivenList::Claim(Arc::new(index)), ..self })
     }
 
-    fn index_list(&self, list: BlockAccessList) -> Result<AccessListIndex, ListError> {
+    /// The index of a list that comes with the block.
+    pub(crate) fn index_list(&self, list: BlockAccessList) -> Result<AccessListIndex, ListError> {
         let has_delegations = self.rules.is_active(EthereumHardfork::Prague);
         let delegations = if has_delegations { Delegations::Known } else { Delegations::Unknown };
         Ok(AccessListIndex::new(list, self.transactions.len(), delegations)?)
