@@ -1,4 +1,5 @@
-//! Prepares what would be set up at its first use inside a block, on threads of its own, which end when that is done.
+//! Prepares what would be set up at its first use inside a block: in the pool of the embedder, or else on threads of its
+//! own, which end when that is done.
 //!
 //! A point evaluation (EIP-4844) needs points of the trusted setup. With blst, as here, that is two points. If
 //! another crate of the program turns on revm's feature `c-kzg`, it is a table whose computation takes seconds.
@@ -15,7 +16,10 @@ use revm::precompile::kzg_point_evaluation::verify_kzg_proof;
 
 use crate::{
     block::config::Config,
-    threads::pool::{Workers, machine_threads},
+    threads::{
+        job_queue::JobPriority,
+        pool::{Workers, machine_threads},
+    },
 };
 
 /// An engine's own pool of more threads than this is started with the engine: that may take over a millisecond.
@@ -31,10 +35,9 @@ const INFINITY: [u8; 48] = {
 /// Starts to prepare what an engine needs, and does not wait for it. Returns the place of the engine's own pool.
 pub(crate) fn start(config: &Config) -> Arc<OnceLock<Option<Workers>>> {
     static STARTED: Once = Once::new();
-    STARTED.call_once(|| {
-        beside(|| {
-            evaluate_point();
-        });
+    STARTED.call_once(|| match &config.workers {
+        Some(workers) => workers.spawn(JobPriority::Background, evaluate_point),
+        None => beside(evaluate_point),
     });
     let pool: Arc<OnceLock<Option<Workers>>> = Arc::default();
     let threads = config.threads.map_or_else(machine_threads, usize::from) - 1;
@@ -52,8 +55,12 @@ fn beside(work: impl FnOnce() + Send + 'static) {
     let _ = thread::Builder::new().name("blockloom-warm-up".to_owned()).spawn(work);
 }
 
-/// The polynomial zero is zero at zero.
-fn evaluate_point() -> bool {
+fn evaluate_point() {
+    is_zero_at_zero();
+}
+
+/// Whether the polynomial zero is zero at zero.
+fn is_zero_at_zero() -> bool {
     verify_kzg_proof(&INFINITY, &[0; 32], &[0; 32], &INFINITY)
 }
 
@@ -63,6 +70,6 @@ mod tests {
 
     #[test]
     fn the_evaluation_passes_every_check() {
-        assert!(evaluate_point(), "an early rejection might set up nothing");
+        assert!(is_zero_at_zero(), "an early rejection might set up nothing");
     }
 }
