@@ -326,8 +326,8 @@ where
     }
 }
 
-#[cfg(test)]
 #[cfg(not(feature = "shuttle"))]
+#[cfg(test)]
 mod tests {
     use std::cell::Cell;
 

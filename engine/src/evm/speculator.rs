@@ -95,8 +95,8 @@ fn interrupted<Y, E>(interrupt: &Interrupt<E>) -> Run<Y> {
     }
 }
 
-#[cfg(test)]
 #[cfg(not(feature = "shuttle"))]
+#[cfg(test)]
 mod tests {
     use alloy_consensus::Header;
     use alloy_hardforks::EthereumHardfork;

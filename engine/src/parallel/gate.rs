@@ -304,6 +304,6 @@ fn weight_of<Y: Weigh>(ran: &RunRecord<Y>) -> u64 {
     ran.yielded.as_ref().map_or(0, Weigh::weight)
 }
 
-#[cfg(test)]
 #[cfg(not(feature = "shuttle"))]
+#[cfg(test)]
 mod tests;

@@ -188,8 +188,8 @@ impl<Y> Records<Y> {
     }
 }
 
-#[cfg(test)]
 #[cfg(not(feature = "shuttle"))]
+#[cfg(test)]
 mod tests {
     use std::convert::Infallible;
 

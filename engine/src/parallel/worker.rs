@@ -141,8 +141,8 @@ enum Interruption {
     Panicked,
 }
 
-#[cfg(test)]
 #[cfg(not(feature = "shuttle"))]
+#[cfg(test)]
 mod tests {
     use std::panic::resume_unwind;
 

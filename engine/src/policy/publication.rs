@@ -95,8 +95,8 @@ impl PublicationPolicy {
     }
 }
 
-#[cfg(test)]
 #[cfg(not(feature = "shuttle"))]
+#[cfg(test)]
 mod tests {
     use super::*;
 

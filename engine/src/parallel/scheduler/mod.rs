@@ -107,8 +107,8 @@ impl Scheduler {
     }
 
     /// The next batch for a worker, if there is one now.
-    #[cfg(test)]
     #[cfg(not(feature = "shuttle"))]
+    #[cfg(test)]
     pub(crate) fn try_next(&self) -> Option<Attempt> {
         let mut locked = self.shared.lock();
         locked.schedule().note_worker();
@@ -219,8 +219,8 @@ impl Scheduler {
     }
 }
 
-#[cfg(test)]
 #[cfg(not(feature = "shuttle"))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::policy::batching::Effort;

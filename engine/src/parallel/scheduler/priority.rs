@@ -157,8 +157,8 @@ fn huge(efforts: &[Effort], position: usize) -> Option<(Reverse<u64>, usize)> {
     }
 }
 
-#[cfg(test)]
 #[cfg(not(feature = "shuttle"))]
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -202,8 +202,8 @@ impl WaitState {
     }
 }
 
-#[cfg(test)]
 #[cfg(not(feature = "shuttle"))]
+#[cfg(test)]
 mod tests {
     use std::cell::Cell;
 
