@@ -5,6 +5,8 @@ use std::path::Path;
 use blockloom_engine::ChainSpec;
 use blockloom_fixtures::{Fixture, FixtureError, Genesis, Note, Problem, Source, read_on};
 
+use serde_json::Value;
+
 use crate::{input::refuse_url, terminal::print_remark};
 
 /// The chain of blocks in folders of their own.
@@ -18,10 +20,40 @@ pub(crate) struct ChainOption {
 }
 
 impl ChainOption {
+    /// The chain that is named.
+    pub(crate) fn chain(&self) -> Option<&ChainSpec> {
+        self.chain.as_ref()
+    }
+
     /// Reads a source that was found.
     pub(crate) fn read(&self, source: Result<Source, FixtureError>) -> Result<Fixture, FixtureError> {
         source.and_then(|source| read_on(&source, self.chain.as_ref()))
     }
+}
+
+/// A chain that was named on the command line, and its configuration if it comes from a `genesis.json`.
+#[derive(Clone, Debug)]
+pub(crate) struct Given {
+    pub(crate) chain: ChainSpec,
+    pub(crate) config: Option<Value>,
+}
+
+/// Parses the name of a network, or reads the chain and the configuration in a `genesis.json`.
+pub(crate) fn given_chain(text: &str) -> Result<Given, String> {
+    let chain = chain(text)?;
+    if ChainSpec::named(text).is_some() {
+        return Ok(Given { chain, config: None });
+    }
+    let unreadable = |error: &dyn std::fmt::Display| format!("{text}: {error}");
+    let genesis = std::fs::read_to_string(text).map_err(|error| unreadable(&error))?;
+    let ConfigOnly { config } = serde_json::from_str(&genesis).map_err(|error| unreadable(&error))?;
+    Ok(Given { chain, config: Some(config) })
+}
+
+/// The part of a `genesis.json` that has the rules.
+#[derive(Debug, serde::Deserialize)]
+struct ConfigOnly {
+    config: Value,
 }
 
 /// Parses the name of a network, or reads the chain in a `genesis.json`.

@@ -8,6 +8,7 @@ mod chain;
 mod chain_option;
 mod diff;
 mod failure;
+mod fetch;
 mod generate;
 mod harness;
 mod input;
@@ -50,6 +51,7 @@ enum Command {
     Diff(diff::Arguments),
     Generate(generate::Arguments),
     Chain(chain::Arguments),
+    Fetch(fetch::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -62,6 +64,7 @@ fn main() -> ExitCode {
         Command::Diff(arguments) => diff::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),
         Command::Chain(arguments) => chain::run(&arguments),
+        Command::Fetch(arguments) => fetch::run(&arguments),
     };
     match result {
         Ok(status) => ExitCode::from(status as u8),

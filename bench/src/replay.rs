@@ -15,6 +15,7 @@ use indicatif::ProgressBar;
 use crate::{
     ExitStatus,
     chain_option::ChainOption,
+    fetch::{BlockRange, Connection, Job, Secret, fetch, node_name},
     harness::{Mode, OnFailure, Replay, RoundPlan, Threads, machine_threads, threads},
     input::{input_path, name_skipped},
     interrupt::{self, is_interrupted},
@@ -37,9 +38,15 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Files and folders with fixtures; folders are searched recursively. Default: the sample blocks that are
-    /// part of the program.
+    /// part of the program. With `--rpc`: numbers of blocks, `latest`, or ranges with both ends such as 7..9.
     #[arg(value_parser = input_path())]
     paths: Vec<PathBuf>,
+    /// Fetch the blocks from the node at http://HOST:PORT or https://HOST/PATH, as `blockloom fetch` does, and keep
+    /// nothing of them.
+    #[arg(long, value_name = "URL", help_heading = "Node")]
+    rpc: Option<Secret>,
+    #[command(flatten)]
+    connection: Connection,
     #[command(flatten)]
     chain: ChainOption,
     /// The number of threads that execute a block; 0 selects the sequential executor. Default: the number of
@@ -91,9 +98,41 @@ struct Set {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitStatus, Box<dyn Error>> {
     interrupt::listen()?;
+    match &arguments.rpc {
+        Some(rpc) => fetch_and_replay(arguments, rpc),
+        None => replay(arguments, &arguments.paths),
+    }
+}
+
+/// Fetches blocks into a folder that is removed afterwards, and replays them.
+fn fetch_and_replay(arguments: &Arguments, rpc: &Secret) -> Result<ExitStatus, Box<dyn Error>> {
+    let blocks = arguments.paths.iter().map(|path| {
+        let text = path.to_str().ok_or("expected the number of a block")?;
+        text.parse::<BlockRange>().map_err(|error| format!("{text}: {error}"))
+    });
+    let blocks = blocks.collect::<Result<Vec<_>, _>>()?;
+    if blocks.is_empty() {
+        return Err("--rpc: name the blocks, for example `latest`".into());
+    }
+    let folder = tempfile::tempdir()?;
+    // The report names the folder.
+    let out = folder.path().join(node_name(rpc)?);
+    let (connection, chain) = (&arguments.connection, arguments.chain.chain());
+    let fetched = fetch(&Job { rpc, connection, blocks: &blocks, chain, config: None }, &out)?;
+    if fetched.is_empty() {
+        return Ok(fetched.status());
+    }
+    let replayed = replay(arguments, &[out])?;
+    // A block that failed counts most, as in the status of each command.
+    let order = [ExitStatus::Failed, ExitStatus::Interrupted, ExitStatus::Unusable];
+    let statuses = [fetched.status(), replayed];
+    Ok(order.into_iter().find(|status| statuses.contains(status)).unwrap_or(ExitStatus::Verified))
+}
+
+fn replay(arguments: &Arguments, paths: &[PathBuf]) -> Result<ExitStatus, Box<dyn Error>> {
     let json_path = arguments.json.as_deref();
     if let Some(path) = json_path {
-        check_outside_inputs("--json", path, &arguments.paths)?;
+        check_outside_inputs("--json", path, paths)?;
     }
     let mut json = JsonLines::to(json_path).map_err(|error| json_failure(json_path, &error))?;
     let failures = if arguments.fail_fast { OnFailure::Stop } else { OnFailure::GoOn };
@@ -103,6 +142,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitStatus, Box<dyn Error>> {
     let calibration = arguments.compare.then(|| Calibration::of(threads.busy()));
     let mut session = ReplayRun {
         arguments,
+        paths,
         progress: ProgressBar::hidden(),
         replay: Replay::new(plan, lists, &mut json),
         cases_left: arguments.limit.map_or(usize::MAX, NonZeroUsize::get),
@@ -176,6 +216,7 @@ fn finish(
 /// One run of the command.
 struct ReplayRun<'a> {
     arguments: &'a Arguments,
+    paths: &'a [PathBuf],
     progress: ProgressBar,
     replay: Replay<'a>,
     cases_left: usize,
@@ -188,13 +229,13 @@ struct ReplayRun<'a> {
 
 impl ReplayRun<'_> {
     fn run(&mut self) {
-        if self.arguments.paths.is_empty() {
+        if self.paths.is_empty() {
             self.progress = progress_bar(samples().len(), self.arguments.json.as_deref());
             let _ = self.run_samples();
             return;
         }
         let mut sets = Vec::new();
-        for path in &self.arguments.paths {
+        for path in self.paths {
             let (found, skipped) = find_sets(path);
             sets.extend(found);
             name_skipped(&skipped);

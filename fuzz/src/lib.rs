@@ -10,6 +10,7 @@ mod actors;
 mod assemble;
 mod block;
 mod bundle;
+mod chain_node;
 mod choices;
 mod comparison;
 mod dry_run;
@@ -31,6 +32,7 @@ mod theme;
 
 pub use block::{FORKS, HostileBlock, hostile_block, hostile_block_of};
 pub use bundle::{bundle_difference, bundle_of_commits, bundle_of_revm};
+pub use chain_node::{ChainNode, Refusal};
 pub use comparison::{
     deferred_engine_on, difference, disagreement, engine_on, engines, execute_with_delayed_commits,
     isolated_engine_on, late_engine_on,

@@ -1,0 +1,357 @@
+//! A node that plays a chain: it answers the requests of a fetch from blocks that it executed itself.
+//!
+//! The proofs are made by alloy-trie from the whole state, and not by the tries of this project.
+
+use std::{collections::BTreeSet, ops::ControlFlow};
+
+use alloy_consensus::{BlockBody, Header, TxLegacy};
+use alloy_hardforks::EthereumHardfork;
+use alloy_primitives::{Address, B256, Bytes, U256, hex, keccak256};
+use alloy_trie::{HashBuilder, Nibbles, TrieAccount, proof::ProofRetainer};
+use blockloom_engine::{
+    Block, BlockError, BlockStep, ChainSpec, Config, Engine, Invalid, Receipt, SignedBlock,
+    SignedTransaction, check_outcome,
+};
+use blockloom_fixtures::{
+    State,
+    compose::{Composer, Signer, system_contracts},
+    node::{Node, Request, RequestError},
+};
+use blockloom_state::{Allocation, MemoryStore, StoredAccount};
+use serde_json::{Map, Value, json};
+
+/// A node and its chain.
+#[derive(Clone, Debug)]
+pub struct ChainNode {
+    spec: ChainSpec,
+    /// From block 0 on.
+    blocks: Vec<Played>,
+    /// The methods that it does not know.
+    unknown: BTreeSet<&'static str>,
+}
+
+/// A block, and the state after it.
+#[derive(Clone, Debug)]
+struct Played {
+    block: SignedBlock,
+    receipts: Vec<Receipt>,
+    state: MemoryStore,
+}
+
+/// The id of the sample chain.
+const SAMPLE_ID: u64 = 31_337;
+
+/// The contract of the sample chain. It writes the second word of its input to the slot named by the first.
+const WRITER: Address = Address::repeat_byte(0xa1);
+
+/// The error of JSON-RPC for a request: its code and its message.
+pub type Refusal = (i64, String);
+
+impl ChainNode {
+    /// A node whose chain has the genesis only: its header, and the state after it.
+    pub fn new(spec: ChainSpec, genesis: Header, state: MemoryStore) -> Self {
+        let withdrawals = genesis.withdrawals_root.map(|_| Default::default());
+        let body = BlockBody { withdrawals, ..BlockBody::default() };
+        let genesis = Played { block: SignedBlock { header: genesis, body }, receipts: Vec::new(), state };
+        Self { spec, blocks: vec![genesis], unknown: BTreeSet::new() }
+    }
+
+    /// A local chain under Prague: each of its blocks writes a slot and clears another. Its id is that of an anvil.
+    pub fn sample(blocks: u64) -> Self {
+        let spec = ChainSpec::always(EthereumHardfork::Prague).with_chain_id(SAMPLE_ID);
+        let code = Bytes::from_static(&hex!("6020356000355500"));
+        let storage = (1..40).map(|slot| (U256::from(slot), U256::from(slot))).collect();
+        let writer = Allocation { nonce: 1, code, storage, ..Allocation::default() };
+        let rich = Allocation { balance: U256::from(10).pow(U256::from(21)), ..Allocation::default() };
+        let mut pre = State::from([(WRITER, writer), (Signer::new(1).address(), rich)]);
+        pre.extend(system_contracts());
+        let mut composer = Composer::new(spec.clone(), pre.clone(), 30_000_000);
+        let mut node = Self::new(spec, composer.genesis().clone(), MemoryStore::from_genesis(pre));
+        for number in 1..=blocks {
+            let writes = [(100 + number, number), (number, 0)].into_iter().zip((number - 1) * 2..);
+            let transactions = writes.map(|((slot, value), nonce)| write(nonce, slot, value)).collect();
+            let composed = composer.compose(transactions, Vec::new());
+            let (block, changes) = composed.expect("the transactions are valid");
+            composer.add(&block, &changes);
+            node.import(block).expect("the block was composed after the last one");
+        }
+        node
+    }
+
+    /// The same node, which does not know these methods.
+    #[must_use]
+    pub fn without(mut self, methods: impl IntoIterator<Item = &'static str>) -> Self {
+        self.unknown.extend(methods);
+        self
+    }
+
+    /// Executes the next block of the chain, and adds it.
+    ///
+    /// # Errors
+    ///
+    /// If the block is not valid on the last one.
+    pub fn import(&mut self, block: SignedBlock) -> Result<(), BlockError> {
+        let mut state = self.blocks.last().expect("there is a genesis").state.clone();
+        let recovered = Block::recover(self.spec.rules(&block.header), block.clone())?;
+        let (mut step_state, mut roots) = (state.clone(), Vec::new());
+        let has_post_states = !recovered.rules.is_active(EthereumHardfork::Byzantium);
+        let outcome = Engine::new(Config::sequential()).execute_with(&state, &recovered, |committed| {
+            if has_post_states {
+                step_state.apply(&committed.changes).expect("a step fits the state before it");
+                if let BlockStep::Transaction(..) = committed.step {
+                    roots.push(step_state.root());
+                }
+            }
+            ControlFlow::Continue(())
+        })?;
+        let outcome = if has_post_states { outcome.with_post_states(&roots) } else { outcome };
+        state.apply(&outcome.changes).expect("the outcome fits the state before it");
+        state.set_block_hash(block.header.number, Some(block.header.hash_slow()));
+        check_outcome(&recovered.rules, &block.header, &outcome, Some(state.root()))
+            .map_err(|error| Invalid::from(error).of(block.header.number))?;
+        self.blocks.push(Played { block, receipts: outcome.receipts, state });
+        Ok(())
+    }
+
+    /// The chain.
+    pub fn chain(&self) -> &ChainSpec {
+        &self.spec
+    }
+
+    /// The header of a block.
+    pub fn header(&self, number: u64) -> &Header {
+        &self.blocks[usize::try_from(number).expect("it is a small number")].block.header
+    }
+
+    /// The number of the latest block.
+    pub fn latest(&self) -> u64 {
+        self.blocks.len() as u64 - 1
+    }
+
+    /// The answer to a request.
+    ///
+    /// # Errors
+    ///
+    /// If the node does not know the method, or the parameters are wrong.
+    pub fn answer(&self, method: &str, params: &Value) -> Result<Value, Refusal> {
+        if self.unknown.contains(method) {
+            return Err(unknown(method));
+        }
+        let text = |position: usize| params[position].as_str().unwrap_or_default();
+        let address = || text(0).parse::<Address>().map_err(|_| wrong("an address"));
+        match method {
+            "eth_chainId" => Ok(json!(format!("{:#x}", self.spec.chain_id()))),
+            "eth_blockNumber" => Ok(json!(format!("{:#x}", self.latest()))),
+            "eth_getBlockByNumber" => {
+                let block = self.at(text(0))?.map(|played| block_json(played, params[1] == true));
+                Ok(block.unwrap_or_default())
+            }
+            "eth_getBlockReceipts" => {
+                let played = self.at(text(0))?;
+                Ok(played
+                    .map(|played| played.receipts.iter().map(receipt_json).collect())
+                    .unwrap_or_default())
+            }
+            "eth_getTransactionReceipt" => Ok(self.receipt(text(0)).unwrap_or_default()),
+            "eth_getProof" => {
+                let keys = params[1].as_array().ok_or_else(|| wrong("a list of keys"))?;
+                let keys =
+                    keys.iter().map(|key| key.as_str()?.parse::<U256>().ok()).collect::<Option<Vec<_>>>();
+                let keys = keys.ok_or_else(|| wrong("a key"))?;
+                Ok(proof_json(self.state(text(2))?, address()?, &keys))
+            }
+            "eth_getBalance" => Ok(json!(account(self.state(text(1))?, address()?).account.balance)),
+            "eth_getTransactionCount" => {
+                let nonce = account(self.state(text(1))?, address()?).account.nonce;
+                Ok(json!(format!("{nonce:#x}")))
+            }
+            "eth_getCode" => {
+                let state = self.state(text(1))?;
+                Ok(json!(code(state, &account(state, address()?))))
+            }
+            "eth_getStorageAt" => {
+                let key: U256 = text(1).parse().map_err(|_| wrong("a key"))?;
+                let slots = account(self.state(text(2))?, address()?).slots;
+                Ok(json!(B256::from(slots.get(&key).copied().unwrap_or_default())))
+            }
+            "debug_traceBlockByNumber" => {
+                let number = self.at(text(0))?.ok_or_else(|| wrong("a block"))?.block.header.number;
+                let before = self.state(&format!("{:#x}", number.saturating_sub(1)))?;
+                Ok(json!([{ "result": trace_json(before) }]))
+            }
+            other => Err(unknown(other)),
+        }
+    }
+
+    fn at(&self, number: &str) -> Result<Option<&Played>, Refusal> {
+        let number: u64 = number
+            .parse::<U256>()
+            .ok()
+            .and_then(|number| number.try_into().ok())
+            .ok_or_else(|| wrong("a number"))?;
+        Ok(usize::try_from(number).ok().and_then(|number| self.blocks.get(number)))
+    }
+
+    fn state(&self, number: &str) -> Result<&MemoryStore, Refusal> {
+        Ok(&self.at(number)?.ok_or_else(|| wrong("a block"))?.state)
+    }
+
+    fn receipt(&self, hash: &str) -> Option<Value> {
+        self.blocks.iter().find_map(|played| {
+            let mut transactions = played.block.body.transactions.iter();
+            let index = transactions.position(|transaction| transaction.tx_hash().to_string() == hash)?;
+            Some(receipt_json(&played.receipts[index]))
+        })
+    }
+}
+
+impl Node for ChainNode {
+    fn send(&self, requests: &[Request]) -> Vec<Result<String, RequestError>> {
+        let answer = |request: &Request| {
+            let answer = self.answer(request.method(), request.params());
+            answer
+                .map(|value| value.to_string())
+                .map_err(|(code, message)| RequestError::Refused { code, message })
+        };
+        requests.iter().map(answer).collect()
+    }
+}
+
+/// A transaction that writes a slot of the sample's contract.
+fn write(nonce: u64, slot: u64, value: u64) -> SignedTransaction {
+    let words = [slot, value].map(|word| B256::from(U256::from(word)));
+    Signer::new(1).sign(TxLegacy {
+        chain_id: Some(SAMPLE_ID),
+        nonce,
+        gas_price: 100_000_000_000,
+        gas_limit: 100_000,
+        to: WRITER.into(),
+        input: words.concat().into(),
+        ..TxLegacy::default()
+    })
+}
+
+fn unknown(method: &str) -> Refusal {
+    (-32601, format!("the method {method} does not exist"))
+}
+
+fn wrong(expected: &str) -> Refusal {
+    (-32602, format!("expected {expected}"))
+}
+
+fn account(state: &MemoryStore, address: Address) -> StoredAccount {
+    state.account(&address).cloned().unwrap_or_default()
+}
+
+fn code(state: &MemoryStore, stored: &StoredAccount) -> Bytes {
+    state.code(&stored.account.code_hash).map(|code| code.original_bytes()).unwrap_or_default()
+}
+
+fn block_json(played: &Played, with_transactions: bool) -> Value {
+    let SignedBlock { header, body } = &played.block;
+    let mut json = serde_json::to_value(header).expect("a header has a JSON form");
+    let transactions = body.transactions.iter().map(|transaction| {
+        if !with_transactions {
+            return json!(transaction.tx_hash());
+        }
+        let mut json = serde_json::to_value(transaction).expect("a transaction has a JSON form");
+        json["from"] = json!(transaction.recover_signer_unchecked().expect("it is signed"));
+        json["hash"] = json!(transaction.tx_hash());
+        json
+    });
+    json["transactions"] = transactions.collect();
+    json["hash"] = json!(header.hash_slow());
+    json["uncles"] = body.ommers.iter().map(|ommer| json!(ommer.hash_slow())).collect();
+    // What a node says beyond the block itself.
+    json["size"] = json!("0x123");
+    if let Some(withdrawals) = &body.withdrawals {
+        json["withdrawals"] = serde_json::to_value(withdrawals).expect("withdrawals have a JSON form");
+    }
+    json
+}
+
+fn receipt_json(receipt: &Receipt) -> Value {
+    let logs = receipt.logs.iter().map(|log| {
+        json!({ "address": log.address, "topics": log.topics(), "data": hex::encode_prefixed(&log.data.data) })
+    });
+    let mut json = json!({
+        "type": format!("{:#x}", receipt.tx_type as u8),
+        "cumulativeGasUsed": format!("{:#x}", receipt.cumulative_gas_used),
+        "logs": Value::from_iter(logs),
+    });
+    match receipt.status.as_eip658() {
+        Some(succeeded) => json["status"] = json!(format!("{:#x}", u8::from(succeeded))),
+        None => json["root"] = json!(receipt.status.as_post_state()),
+    }
+    json
+}
+
+/// Everything in the state, without the fields that are zero: more than a tracer says, and in its form.
+fn trace_json(state: &MemoryStore) -> Value {
+    let accounts = state.accounts().map(|(address, stored)| {
+        let mut json = Map::new();
+        if !stored.account.balance.is_zero() {
+            json.insert("balance".to_owned(), json!(stored.account.balance));
+        }
+        if stored.account.has_code() {
+            json.insert("code".to_owned(), json!(code(state, stored)));
+        }
+        if !stored.slots.is_empty() {
+            let slots = stored
+                .slots
+                .iter()
+                .map(|(key, value)| (B256::from(*key).to_string(), json!(B256::from(*value))));
+            json.insert("storage".to_owned(), Value::Object(slots.collect()));
+        }
+        (address.to_string(), Value::Object(json))
+    });
+    Value::Object(accounts.collect())
+}
+
+fn proof_json(state: &MemoryStore, address: Address, keys: &[U256]) -> Value {
+    let leaf = |(address, stored): (&Address, &StoredAccount)| {
+        let (_, storage_root) = storage_proof(stored, None);
+        let account = stored.account;
+        let leaf = TrieAccount {
+            nonce: account.nonce,
+            balance: account.balance,
+            storage_root,
+            code_hash: account.code_hash,
+        };
+        (keccak256(address), alloy_rlp::encode(leaf))
+    };
+    let (nodes, _) = prove(state.accounts().map(leaf).collect(), Some(keccak256(address)));
+    let stored = account(state, address);
+    let slots = keys.iter().map(|key| {
+        let (nodes, _) = storage_proof(&stored, Some(*key));
+        let value = stored.slots.get(key).copied().unwrap_or_default();
+        json!({ "key": B256::from(*key), "value": value, "proof": nodes })
+    });
+    json!({
+        "address": address,
+        "balance": stored.account.balance,
+        "nonce": format!("{:#x}", stored.account.nonce),
+        "codeHash": stored.account.code_hash,
+        "accountProof": nodes,
+        "storageProof": Value::from_iter(slots),
+    })
+}
+
+fn storage_proof(stored: &StoredAccount, key: Option<U256>) -> (Vec<Bytes>, B256) {
+    let hashed = |key: &U256| keccak256(key.to_be_bytes::<32>());
+    let leaves = stored.slots.iter().map(|(key, value)| (hashed(key), alloy_rlp::encode(value)));
+    prove(leaves.collect(), key.as_ref().map(hashed))
+}
+
+/// The nodes on the path to a key of a trie, and the root.
+fn prove(mut leaves: Vec<(B256, Vec<u8>)>, key: Option<B256>) -> (Vec<Bytes>, B256) {
+    leaves.sort_unstable();
+    let retained = ProofRetainer::new(key.into_iter().map(Nibbles::unpack).collect());
+    let mut builder = HashBuilder::default().with_proof_retainer(retained);
+    for (key, value) in leaves {
+        builder.add_leaf(Nibbles::unpack(key), &value);
+    }
+    let root = builder.root();
+    let nodes = builder.take_proof_nodes().into_nodes_sorted().into_iter().map(|(_, node)| node);
+    (nodes.collect(), root)
+}
