@@ -14,7 +14,7 @@ use std::{
 use alloy_primitives::{Address, Bytes, U256, hex};
 use serde_json::{Value, json};
 
-use super::{check_replay, fetch, names, printed};
+use super::{check_replay, fetch, isolated, names, printed};
 
 /// The longest time until anvil listens.
 const START: Duration = Duration::from_secs(20);
@@ -228,6 +228,29 @@ fn every_block_of_an_anvil_is_fetched_proven_and_replayed() {
     let reverted =
         (2..2 + BLOCKS).flat_map(|number| read(&out, number, "receipts.json").as_array().unwrap().clone());
     assert_eq!(reverted.filter(|receipt| receipt["status"] == "0x0").count(), 50);
+}
+
+/// A newcomer has an anvil, and the README.
+#[test]
+fn the_commands_of_the_readme_work_on_an_anvil() {
+    let Some(mut anvil) = Anvil::start("shanghai") else { return };
+    for number in 0..3 {
+        let pay = anvil.transaction(1, 2, Some(Address::ZERO), number, &[]);
+        anvil.mine(vec![pay]);
+    }
+    let section = include_str!("../../../../README.md").split("## Fetch blocks from a node").nth(1).unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let commands: Vec<_> = section.lines().filter_map(|line| line.strip_prefix("$ blockloom ")).collect();
+    assert!(commands.len() == 2 && commands[0].contains("http://localhost:8545"), "{commands:?}");
+    let folder = tempfile::tempdir().unwrap();
+    for command in commands {
+        let command = command.replace("http://localhost:8545", &anvil.url);
+        let arguments: Vec<_> = command.split_whitespace().collect();
+        let output = isolated(&arguments).current_dir(folder.path()).output().unwrap();
+        let (text, status) = printed(&output);
+        assert_eq!(status, Some(0), "{command}: {text}");
+    }
+    assert_eq!(names(&folder.path().join("blocks")), ["2", "3"]);
 }
 
 #[test]
