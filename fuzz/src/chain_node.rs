@@ -146,6 +146,12 @@ impl ChainNode {
                 let block = self.at(text(0))?.map(|played| block_json(played, params[1] == true));
                 Ok(block.unwrap_or_default())
             }
+            "eth_getUncleByBlockNumberAndIndex" => {
+                let position: usize =
+                    text(1).parse::<U256>().map_or(usize::MAX, |position| position.saturating_to());
+                let ommer = self.at(text(0))?.and_then(|played| played.block.body.ommers.get(position));
+                Ok(json!(ommer))
+            }
             "eth_getBlockReceipts" => {
                 let played = self.at(text(0))?;
                 Ok(played
@@ -219,7 +225,7 @@ impl Node for ChainNode {
 
 /// A transaction that writes a slot of the sample's contract.
 fn write(nonce: u64, slot: u64, value: u64) -> SignedTransaction {
-    let words = [slot, value].map(|word| B256::from(U256::from(word)));
+    let words = [slot, value].map(|word| U256::from(word).to_be_bytes::<32>());
     Signer::new(1).sign(TxLegacy {
         chain_id: Some(SAMPLE_ID),
         nonce,
