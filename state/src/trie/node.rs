@@ -52,24 +52,11 @@ pub(crate) struct NodeIndex(B256Map<Bytes>);
 
 impl FromIterator<Bytes> for NodeIndex {
     fn from_iter<I: IntoIterator<Item = Bytes>>(nodes: I) -> Self {
-        let mut index = Self::default();
-        index.extend(nodes);
-        index
-    }
-}
-
-impl Extend<Bytes> for NodeIndex {
-    fn extend<I: IntoIterator<Item = Bytes>>(&mut self, nodes: I) {
-        self.0.extend(nodes.into_iter().map(|node| (keccak256(&node), node)));
+        Self(nodes.into_iter().map(|node| (keccak256(&node), node)).collect())
     }
 }
 
 impl NodeIndex {
-    /// The nodes, in no order.
-    pub(super) fn into_nodes(self) -> impl Iterator<Item = Bytes> {
-        self.0.into_values()
-    }
-
     /// Nodes under hashes that need not be theirs.
     #[cfg(test)]
     pub(super) fn forged(nodes: impl IntoIterator<Item = (B256, Bytes)>) -> Self {

@@ -47,16 +47,6 @@ impl Witness {
         Self { nodes: nodes.into_iter().collect() }
     }
 
-    /// Adds nodes, each as its RLP encoding.
-    pub fn add(&mut self, nodes: impl IntoIterator<Item = Bytes>) {
-        self.nodes.extend(nodes);
-    }
-
-    /// The nodes, each once, in no order.
-    pub fn into_nodes(self) -> impl Iterator<Item = Bytes> {
-        self.nodes.into_nodes()
-    }
-
     /// The account at `address` in the state with this root, and its storage root. `None` if the witness proves
     /// that the account does not exist.
     ///
