@@ -17,8 +17,7 @@ use blockloom_bench::{
     workloads::{Kind, Recipe, Shape, Workload},
 };
 use blockloom_engine::{Block, BlockError, CommittedStep, Config, Engine, Outcome};
-use blockloom_fixtures::{BlockReport, Executor, Harness, Sources, check, read};
-use blockloom_state::MemoryStore;
+use blockloom_fixtures::{BlockReport, CaseBase, Executor, Harness, Sources, check, read};
 
 use crate::{
     ExitStatus,
@@ -320,7 +319,7 @@ struct BlockMeasurements<'s, 'a> {
 impl Executor for BlockMeasurements<'_, '_> {
     fn execute(
         &mut self,
-        base: &MemoryStore,
+        base: CaseBase<'_>,
         block: &Block,
         on_step: Option<&mut dyn FnMut(CommittedStep<'_>)>,
     ) -> Result<Outcome, BlockError> {

@@ -10,9 +10,8 @@ use std::{
 use alloy_eips::eip7928::{BlockAccessList, compute_block_access_list_hash, total_bal_items};
 use blockloom_engine::{Block, BlockError, CommittedStep, Config, Engine, Lists, Outcome};
 use blockloom_fixtures::{
-    BlockReport, Executor, Fixture, FixtureError, Harness, Sources, check, read, samples,
+    BlockReport, CaseBase, Executor, Fixture, FixtureError, Harness, Sources, check, read, samples,
 };
-use blockloom_state::MemoryStore;
 
 use crate::{
     ExitStatus,
@@ -219,7 +218,7 @@ impl ListLine<'_> {
 impl Executor for Lister {
     fn execute(
         &mut self,
-        base: &MemoryStore,
+        base: CaseBase<'_>,
         block: &Block,
         on_step: Option<&mut dyn FnMut(CommittedStep<'_>)>,
     ) -> Result<Outcome, BlockError> {

@@ -26,6 +26,7 @@ mod row;
 mod table;
 mod terminal;
 mod transaction_lines;
+mod witness;
 
 use std::process::ExitCode;
 
@@ -49,6 +50,7 @@ enum Command {
     Diff(diff::Arguments),
     Generate(generate::Arguments),
     Chain(chain::Arguments),
+    Witness(witness::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -61,6 +63,7 @@ fn main() -> ExitCode {
         Command::Diff(arguments) => diff::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),
         Command::Chain(arguments) => chain::run(&arguments),
+        Command::Witness(arguments) => witness::run(&arguments),
     };
     match result {
         Ok(status) => ExitCode::from(status as u8),

@@ -14,8 +14,10 @@ pub(crate) mod expected_leaves;
 pub(crate) mod hashing;
 pub(crate) mod memory_trie;
 pub(crate) mod node;
+pub(crate) mod node_index;
 pub(crate) mod node_record;
 pub(crate) mod sparse;
+pub(crate) mod state_tries;
 pub(crate) mod walk;
 pub(crate) mod witness;
 

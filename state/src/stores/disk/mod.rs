@@ -28,6 +28,7 @@ pub(crate) mod tables;
 pub(crate) mod undo;
 pub(crate) mod upper_trie;
 pub(crate) mod verify;
+pub(crate) mod witness;
 
 use std::{
     num::NonZeroU64,
