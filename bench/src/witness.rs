@@ -210,7 +210,7 @@ impl Making<'_> {
             .map_err(|error: DiskChainError| self.failure(&number, &error))?;
         let folder = WitnessFolder::begin(&self.arguments.out, number)?;
         folder.write(&self.spec, block, &witness)?;
-        proof::prove(folder.path(), &self.spec, &self.engine)?;
+        proof::prove(folder.path(), &self.engine)?;
         folder.keep()?;
         self.made += 1;
         let [nodes, codes, headers] =

@@ -8,7 +8,7 @@ use std::{
 
 use alloy_consensus::transaction::SignerRecoverable;
 use blockloom_engine::{ChainSpec, SignedBlock};
-use blockloom_fixtures::{ExecutionWitness, rpc_block_json};
+use blockloom_fixtures::{ExecutionWitness, rpc_block_json, rules_json};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -61,7 +61,15 @@ impl WitnessFolder {
             block.body.transactions.iter().map(|tx| tx.recover_signer()).collect();
         self.write_json("block.json", &rpc_block_json(block, &senders?))?;
         self.write_json("execution_witness.json", &witness.json())?;
-        self.write_json("chain.json", &json!({ "chainId": spec.rules(&block.header).chain_id }))?;
+        if !block.body.ommers.is_empty() {
+            self.write_json("ommers.json", &json!(block.body.ommers))?;
+        }
+        self.write_json("chain.json", &json!({ "chainId": spec.chain_id() }))?;
+        let rules = spec.rules(&block.header);
+        let known = ChainSpec::known(spec.chain_id()).map(|known| known.rules(&block.header));
+        if known.is_none_or(|known| known != rules) {
+            self.write_json("genesis.json", &rules_json(&rules))?;
+        }
         Ok(())
     }
 

@@ -17,4 +17,5 @@ mod readme;
 mod replay;
 mod tables;
 mod transactions;
+mod witness;
 mod workloads;
