@@ -17,7 +17,7 @@ use blockloom_bench::{
     workloads::{Kind, Recipe, Shape, Workload},
 };
 use blockloom_engine::{Block, BlockError, CommittedStep, Config, Engine, Outcome};
-use blockloom_fixtures::{BlockReport, Executor, Harness, Sources, check, read};
+use blockloom_fixtures::{BlockReport, Executor, FixtureError, Harness, Sources, check, read};
 use blockloom_state::MemoryStore;
 
 use crate::{
@@ -357,5 +357,11 @@ impl Harness for BlockMeasurements<'_, '_> {
 
     fn left_out(&mut self, case: &str, reason: &str) {
         print_detail(|| format!("left out: {case}: {reason}"));
+    }
+
+    fn unusable(&mut self, error: FixtureError) -> ControlFlow<()> {
+        self.session.counts.unusable += 1;
+        print_message(&format!("unusable: {error}"));
+        ControlFlow::Continue(())
     }
 }

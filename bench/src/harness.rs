@@ -9,7 +9,7 @@ use blockloom_bench::{
     times::Times,
 };
 use blockloom_engine::{Block, BlockError, CommittedStep, Config, Engine, Outcome};
-use blockloom_fixtures::{BlockReport, Compared, Executor, Harness};
+use blockloom_fixtures::{BlockReport, Compared, Executor, FixtureError, Harness};
 use blockloom_state::MemoryStore;
 
 use crate::{
@@ -133,6 +133,8 @@ pub(crate) struct Replay<'a> {
     /// The first outcome of the last block that differs from that of its first execution, and the place.
     unstable: Option<String>,
     pub(crate) transactions: TransactionLines,
+    /// The damage that ended the reading of the last case.
+    pub(crate) unusable: Option<FixtureError>,
     pub(crate) counts: Counts,
     pub(crate) failures: Vec<Failure>,
     pub(crate) json_error: Option<io::Error>,
@@ -154,6 +156,7 @@ impl<'a> Replay<'a> {
             measured: Measured::default(),
             unstable: None,
             transactions: TransactionLines::default(),
+            unusable: None,
             counts: Counts::default(),
             failures: Vec::new(),
             json_error: None,
@@ -351,5 +354,10 @@ impl Harness for Replay<'_> {
         print_detail(|| format!("left out: {}: {case}: {reason}", self.fixture));
         self.counts.left_out += 1;
         *self.counts.reasons.entry(reason.to_owned()).or_default() += 1;
+    }
+
+    fn unusable(&mut self, error: FixtureError) -> ControlFlow<()> {
+        self.unusable = Some(error);
+        ControlFlow::Continue(())
     }
 }
