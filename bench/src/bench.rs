@@ -17,7 +17,7 @@ use blockloom_bench::{
     workloads::{Kind, Recipe, Shape, Workload},
 };
 use blockloom_engine::{Block, BlockError, CommittedStep, Config, Engine, Outcome};
-use blockloom_fixtures::{BlockReport, CaseBase, Executor, Harness, Sources, check};
+use blockloom_fixtures::{BlockReport, CaseBase, Executor, FixtureError, Harness, Sources, check};
 
 use crate::{
     ExitStatus,
@@ -364,5 +364,11 @@ impl Harness for BlockMeasurements<'_, '_> {
 
     fn left_out(&mut self, case: &str, reason: &str) {
         print_detail(|| format!("left out: {case}: {reason}"));
+    }
+
+    fn unusable(&mut self, error: FixtureError) -> ControlFlow<()> {
+        self.session.counts.unusable += 1;
+        print_message(&format!("unusable: {error}"));
+        ControlFlow::Continue(())
     }
 }

@@ -10,7 +10,7 @@ use blockloom_bench::{
     times::Times,
 };
 use blockloom_engine::{Block, BlockError, CommittedStep, Config, Engine, Outcome};
-use blockloom_fixtures::{BlockReport, CaseBase, Compared, Executor, Harness, Note};
+use blockloom_fixtures::{BlockReport, CaseBase, Compared, Executor, FixtureError, Harness, Note};
 
 use crate::{
     burnt_gas::burnt_gas,
@@ -136,6 +136,8 @@ pub(crate) struct Replay<'a> {
     /// The first outcome of the last block that differs from that of its first execution, and the place.
     unstable: Option<String>,
     pub(crate) transactions: TransactionLines,
+    /// The damage that ended the reading of the last case.
+    pub(crate) unusable: Option<FixtureError>,
     pub(crate) counts: Counts,
     pub(crate) failures: Vec<Failure>,
     /// Lines about files that contradict themselves.
@@ -160,6 +162,7 @@ impl<'a> Replay<'a> {
             measured: Measured::default(),
             unstable: None,
             transactions: TransactionLines::default(),
+            unusable: None,
             counts: Counts::default(),
             failures: Vec::new(),
             notes: Vec::new(),
@@ -382,5 +385,10 @@ impl Harness for Replay<'_> {
         print_detail(|| format!("left out: {}: {case}: {reason}", self.fixture));
         self.counts.left_out += 1;
         *self.counts.reasons.entry(reason.to_owned()).or_default() += 1;
+    }
+
+    fn unusable(&mut self, error: FixtureError) -> ControlFlow<()> {
+        self.unusable = Some(error);
+        ControlFlow::Continue(())
     }
 }

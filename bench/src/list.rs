@@ -256,6 +256,12 @@ impl Harness for Lister {
     fn left_out(&mut self, case: &str, reason: &str) {
         print_remark(&format!("left out: {case}: {reason}"));
     }
+
+    fn unusable(&mut self, error: FixtureError) -> ControlFlow<()> {
+        self.counts.unusable += 1;
+        print_message(&format!("unusable: {error}"));
+        ControlFlow::Continue(())
+    }
 }
 
 #[cfg(test)]

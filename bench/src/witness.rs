@@ -13,7 +13,7 @@ use std::{
 
 use blockloom_engine::{ChainSpec, Engine, SignedBlock};
 use blockloom_fixtures::{
-    Arrival, Chain, DiskChain, DiskChainError, DiskGenesis, LongChain, Outline, WireBlock,
+    Arrival, Chain, DiskChain, DiskChainError, DiskGenesis, LongChain, Outline, Source, Sources, WireBlock,
 };
 use blockloom_state::{DiskConfig, DiskStore};
 use indicatif::ProgressBar;
@@ -40,9 +40,13 @@ use folder::WitnessFolder;
 /// unusable, or no block was chosen; otherwise 0.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// The file with the blocks: a blockchain test. The state before the first block is that of its genesis.
+    /// The file with the blocks: a blockchain test, or encoded blocks with their genesis beside them; or a folder with
+    /// one such file. The state before the first block is that of the genesis.
     #[arg(value_name = "PATH", value_parser = input_path())]
     path: PathBuf,
+    /// The genesis of encoded blocks, as geth reads it. Default: the file `genesis.json` beside them.
+    #[arg(long, value_name = "FILE", value_parser = input_path())]
+    genesis: Option<PathBuf>,
     /// The folder for the witnesses. It may exist; the folder of a block in it must not.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -93,7 +97,8 @@ impl fmt::Display for BlockRange {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitStatus, Box<dyn Error>> {
     interrupt::listen()?;
-    let file = LongChain::new(&arguments.path, arguments.case.clone());
+    let file = LongChain::new(only_file(&arguments.path)?, arguments.case.clone())
+        .with_genesis(arguments.genesis.clone());
     let scratch = tempfile::tempdir()?;
     let Some((chain, outline)) = open(arguments, &file, scratch.path())? else {
         return Ok(ExitStatus::Interrupted);
@@ -113,6 +118,24 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitStatus, Box<dyn Error>> {
     making.bar.finish_and_clear();
     result?;
     making.end()
+}
+
+/// The only file of blocks at a path.
+fn only_file(path: &Path) -> Result<PathBuf, Box<dyn Error>> {
+    let mut files = Vec::new();
+    for source in Sources::new([path]) {
+        match source? {
+            Source::File(file) => files.push(file),
+            Source::Folder(folder) => {
+                let message = "this folder has a single block: the whole state before it is not known";
+                return Err(format!("{}: {message}", folder.display()).into());
+            }
+        }
+    }
+    match <[PathBuf; 1]>::try_from(files) {
+        Ok([file]) => Ok(file),
+        Err(files) => Err(format!("{}: {} files have blocks: name one", path.display(), files.len()).into()),
+    }
 }
 
 /// Opens the chain with the state before the first block: the store that is named, or a new one of the genesis of the

@@ -4,7 +4,7 @@ use std::{error::Error, ops::ControlFlow, path::Path};
 
 use blockloom_engine::{Block, BlockError, CommittedStep, Engine, Outcome};
 use blockloom_fixtures::{
-    BlockReport, Case, CaseBase, CheckError, Compared, Executor, Harness, Source, check, read,
+    BlockReport, Case, CaseBase, CheckError, Compared, Executor, FixtureError, Harness, Source, check, read,
 };
 
 /// Executes the block in `folder` and compares everything that its header says.
@@ -48,4 +48,8 @@ impl Harness for Proof<'_> {
     }
 
     fn left_out(&mut self, _case: &str, _reason: &str) {}
+
+    fn unusable(&mut self, error: FixtureError) -> ControlFlow<()> {
+        unreachable!("a folder is read before it is checked: {error}")
+    }
 }

@@ -12,7 +12,7 @@ use alloy_primitives::{U256, keccak256};
 use blockloom_engine::{
     Block, BlockError, CommittedStep, Engine, GivenList, Invalid, ListError, Outcome, Reason, decode_list,
 };
-use blockloom_fixtures::{BlockReport, CaseBase, Executor, Harness, Sources, check, read};
+use blockloom_fixtures::{BlockReport, CaseBase, Executor, FixtureError, Harness, Sources, check, read};
 use blockloom_fuzz::{
     FORKS, HostileBlock, difference, engine_on, engines, execute_with_delayed_commits, hostile_block_of,
     mutated, suites::Suites,
@@ -240,6 +240,10 @@ impl Harness for Collector<'_> {
     }
 
     fn left_out(&mut self, _case: &str, _reason: &str) {}
+
+    fn unusable(&mut self, error: FixtureError) -> ControlFlow<()> {
+        panic!("{error}")
+    }
 }
 
 /// Some blocks of the suite with their lists.

@@ -46,6 +46,7 @@ pub(crate) fn config(blocks_per_write: u64) -> DiskConfig {
     DiskConfig {
         cache_bytes: 1 << 16,
         undo_blocks: 256,
+        kept_blocks: None,
         blocks_per_write: NonZeroU64::new(blocks_per_write).unwrap(),
     }
 }
@@ -62,7 +63,8 @@ pub(crate) fn allocations() -> Vec<(Address, Allocation)> {
 }
 
 pub(crate) fn block(number: u64) -> NewBlock {
-    NewBlock { number, hash: keccak256(number.to_be_bytes()), note: Bytes::from(vec![7; 3]) }
+    let encoded = Bytes::from(vec![number as u8; 40]);
+    NewBlock { number, hash: keccak256(number.to_be_bytes()), note: Bytes::from(vec![7; 3]), encoded }
 }
 
 impl StorePair {
