@@ -73,7 +73,8 @@ fn many_accounts(path: &std::path::Path, config: DiskConfig, accounts: u64) -> D
                 Allocation { balance: U256::from(number), nonce: number % 7, ..Allocation::default() };
             genesis.add(address(number), allocation).expect("each account is another");
         }
-        let first = NewBlock { number: 0, hash: B256::ZERO, note: Default::default() };
+        let first =
+            NewBlock { number: 0, hash: B256::ZERO, note: Default::default(), encoded: Default::default() };
         genesis.finish(first).expect("it can be written")
     });
     println!("creating a store with {accounts} accounts takes {:.1} s", times.median().as_secs_f64());
@@ -98,7 +99,12 @@ fn update_against_rebuild(store: &mut DiskStore, accounts: u64, rounds: usize) -
     for round in 1..=rounds as u64 {
         let changes = block(store, round, accounts);
         let staged = update.take(|| store.stage(&changes)).expect("it can be read");
-        let new = NewBlock { number: round, hash: B256::with_last_byte(1), note: Default::default() };
+        let new = NewBlock {
+            number: round,
+            hash: B256::with_last_byte(1),
+            note: Default::default(),
+            encoded: Default::default(),
+        };
         commit.take(|| store.commit(staged, new)).expect("it can be written");
         if round % 4 == 1 {
             let root = rebuild.take(|| store.rebuild_root()).expect("it can be read");
@@ -198,7 +204,8 @@ fn copy(base: &MemoryStore, path: &std::path::Path, config: DiskConfig) -> DiskS
         let storage = stored.slots.iter().map(|(key, value)| (*key, *value)).collect();
         genesis.add(*address, Allocation { balance, nonce, code, storage }).expect("each account is another");
     }
-    let first = NewBlock { number: 0, hash: B256::ZERO, note: Default::default() };
+    let first =
+        NewBlock { number: 0, hash: B256::ZERO, note: Default::default(), encoded: Default::default() };
     genesis.finish(first).expect("it can be written")
 }
 

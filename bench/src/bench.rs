@@ -17,8 +17,7 @@ use blockloom_bench::{
     workloads::{Kind, Recipe, Shape, Workload},
 };
 use blockloom_engine::{Block, BlockError, CommittedStep, Config, Engine, Outcome};
-use blockloom_fixtures::{BlockReport, Executor, Harness, Sources, check};
-use blockloom_state::MemoryStore;
+use blockloom_fixtures::{BlockReport, CaseBase, Executor, FixtureError, Harness, Sources, check};
 
 use crate::{
     ExitStatus,
@@ -327,7 +326,7 @@ struct BlockMeasurements<'s, 'a> {
 impl Executor for BlockMeasurements<'_, '_> {
     fn execute(
         &mut self,
-        base: &MemoryStore,
+        base: CaseBase<'_>,
         block: &Block,
         on_step: Option<&mut dyn FnMut(CommittedStep<'_>)>,
     ) -> Result<Outcome, BlockError> {
@@ -365,5 +364,11 @@ impl Harness for BlockMeasurements<'_, '_> {
 
     fn left_out(&mut self, case: &str, reason: &str) {
         print_detail(|| format!("left out: {case}: {reason}"));
+    }
+
+    fn unusable(&mut self, error: FixtureError) -> ControlFlow<()> {
+        self.session.counts.unusable += 1;
+        print_message(&format!("unusable: {error}"));
+        ControlFlow::Continue(())
     }
 }

@@ -1,4 +1,6 @@
-//! `blockloom generate`: writes a chain of generated blocks as a blockchain test.
+//! `blockloom generate`: writes a chain of generated blocks, as a blockchain test or as encoded blocks.
+
+mod chain_output;
 
 use std::{
     error::Error,
@@ -12,24 +14,24 @@ use blockloom_bench::workloads::{
     Kind,
     chain::{ChainRecipe, GeneratedChain, Ledger},
 };
-use blockloom_fixtures::ChainWriter;
 use blockloom_state::{DiskConfig, DiskError, DiskStore, Genesis, NewBlock};
 use indicatif::ProgressBar;
 
 use crate::{
     ExitStatus,
     interrupt::{self, is_interrupted},
-    new_file::NewFile,
     output::print_line,
     progress,
     quantity::{counted, quantity},
 };
+use chain_output::{ChainOutput, Format, NewFiles, OutputError};
 
-/// Write a chain of generated blocks as a blockchain test, in the standard JSON format.
+/// Write a chain of generated blocks, as a blockchain test in the standard JSON format, or as encoded blocks with a
+/// `genesis.json`, as geth exports and reads them.
 ///
 /// The blocks are valid Osaka blocks with signed transactions. `replay` verifies them, and so can every client
-/// that reads blockchain tests. The same arguments yield the same bytes on every machine. The file is written
-/// block by block, so it can be larger than memory.
+/// that reads blockchain tests or geth's files. The same arguments yield the same bytes on every machine. The file
+/// is written block by block, so it can be larger than memory.
 ///
 /// Exit status: 130 if it was interrupted, 2 if the chain could not be generated or written; otherwise 0.
 /// If the status is not 0, there is no file.
@@ -52,7 +54,10 @@ pub(crate) struct Arguments {
     /// The workload of the transactions: transfers, erc20, swaps or mixed.
     #[arg(long, value_name = "KIND", default_value = "mixed", value_parser = kind)]
     workload: Kind,
-    /// The folder for the file `chain.json`. It is created if necessary; an existing file is not overwritten.
+    /// What is written: a blockchain test (`chain.json`), or encoded blocks (`chain.rlp` and `genesis.json`).
+    #[arg(long, value_enum, default_value = "json")]
+    format: Format,
+    /// The folder for the files. It is created if necessary; an existing file is not overwritten.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 }
@@ -73,6 +78,7 @@ fn gas(text: &str) -> Result<u64, String> {
 const LEDGER_CONFIG: DiskConfig = DiskConfig {
     cache_bytes: DiskConfig::CACHE_BYTES,
     undo_blocks: 0,
+    kept_blocks: Some(0),
     blocks_per_write: NonZeroU64::new(64).expect("64 is not zero"),
 };
 
@@ -94,19 +100,18 @@ fn kind(text: &str) -> Result<Kind, String> {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitStatus, Box<dyn Error>> {
     interrupt::listen()?;
-    let path = arguments.out.join("chain.json");
-    let failure = |error: io::Error| format!("{}: {error}", path.display());
+    let failure = |error: io::Error| format!("{}: {error}", arguments.out.display());
     fs::create_dir_all(&arguments.out).map_err(failure)?;
-    let file = NewFile::create(&path).map_err(failure)?;
+    let files = NewFiles::create(arguments.format, &arguments.out)?;
     // Next to the file, because the state needs about as much room as the file.
     let folder = tempfile::Builder::new().prefix(".state").tempdir_in(&arguments.out).map_err(failure)?;
     let mut chain = begin(arguments, folder.path())?;
-    let writer = begin_file(arguments, &chain, file).map_err(failure)?;
-    let file = grow(arguments.blocks, &mut chain, writer, failure)?;
+    let mut output = begin_files(arguments, &chain, files)?;
+    grow(arguments.blocks, &mut chain, &mut output)?;
     if is_interrupted() {
         return Ok(ExitStatus::Interrupted);
     }
-    file.keep().map_err(failure)?;
+    let path = output.finish(chain.last())?;
     let (last, hash) = (chain.last(), chain.last().hash_slow());
     print_line(&format!("wrote {} to {}", counted(arguments.blocks, "block"), path.display()))?;
     print_line(&format!("block {}: hash {hash}, state root {}", last.number, last.state_root))?;
@@ -125,38 +130,38 @@ fn begin(arguments: &Arguments, folder: &Path) -> Result<GeneratedChain<DiskStor
     }
     bar.finish_and_clear();
     let root = state.root()?;
-    let store = state.finish(NewBlock { number: 0, hash: root, note: Bytes::new() })?;
+    let store =
+        state.finish(NewBlock { number: 0, hash: root, note: Bytes::new(), encoded: Bytes::new() })?;
     Ok(GeneratedChain::new(&recipe, genesis, store, root))
 }
 
-/// Starts the file: everything before the blocks.
-fn begin_file<L: Ledger>(
+/// Starts the files: everything before the blocks.
+fn begin_files<L: Ledger>(
     arguments: &Arguments,
     chain: &GeneratedChain<L>,
-    file: NewFile,
-) -> io::Result<ChainWriter<NewFile>> {
+    files: NewFiles,
+) -> Result<ChainOutput, OutputError> {
     let Arguments { workload, gas, accounts, seed, .. } = arguments;
     let name = format!("{workload}, {gas} gas, {accounts} accounts, seed {seed}");
     let bar = progress::bar(*accounts, "accounts written");
     let pre = chain.genesis().accounts().take_while(|_| advance(&bar));
-    let writer = ChainWriter::begin(file, &chain.head(&name), pre);
+    let output = files.begin(&chain.head(&name), pre);
     bar.finish_and_clear();
-    writer
+    output
 }
 
-/// Generates and writes the blocks, and ends the file. After an interrupt the file is incomplete.
+/// Generates and writes the blocks. After an interrupt some are missing.
 fn grow<L: Ledger>(
     blocks: u64,
     chain: &mut GeneratedChain<L>,
-    mut writer: ChainWriter<NewFile>,
-    failure: impl Fn(io::Error) -> String,
-) -> Result<NewFile, Box<dyn Error>> {
+    output: &mut ChainOutput,
+) -> Result<(), Box<dyn Error>> {
     let bar = progress::bar(blocks, "blocks");
     for _ in (0..blocks).take_while(|_| advance(&bar)) {
-        writer.block(&chain.grow()?).map_err(&failure)?;
+        output.block(&chain.grow()?)?;
     }
     bar.finish_and_clear();
-    Ok(writer.finish(chain.last()).map_err(&failure)?)
+    Ok(())
 }
 
 /// Advances the bar. Returns false after an interrupt.

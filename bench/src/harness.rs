@@ -2,6 +2,7 @@
 
 use std::{io, num::NonZeroUsize, ops::ControlFlow, time::Duration};
 
+use alloy_primitives::B256;
 use blockloom_bench::{
     comparison::{self, Comparison, difference},
     limit::Limits,
@@ -9,8 +10,7 @@ use blockloom_bench::{
     times::Times,
 };
 use blockloom_engine::{Block, BlockError, CommittedStep, Config, Engine, Outcome};
-use blockloom_fixtures::{BlockReport, Compared, Executor, Harness, Note};
-use blockloom_state::MemoryStore;
+use blockloom_fixtures::{BlockReport, CaseBase, Compared, Executor, FixtureError, Harness, Note};
 
 use crate::{
     burnt_gas::burnt_gas,
@@ -129,11 +129,15 @@ pub(crate) struct Replay<'a> {
     json: &'a mut JsonLines,
     fixture: String,
     case: String,
+    /// The block that was verified last: its hash, and the root of the state after it.
+    verified: Option<(B256, B256)>,
     /// The measurements of the last block.
     measured: Measured,
     /// The first outcome of the last block that differs from that of its first execution, and the place.
     unstable: Option<String>,
     pub(crate) transactions: TransactionLines,
+    /// The damage that ended the reading of the last case.
+    pub(crate) unusable: Option<FixtureError>,
     pub(crate) counts: Counts,
     pub(crate) failures: Vec<Failure>,
     /// Lines about files that contradict themselves.
@@ -154,9 +158,11 @@ impl<'a> Replay<'a> {
             json,
             fixture: String::new(),
             case: String::new(),
+            verified: None,
             measured: Measured::default(),
             unstable: None,
             transactions: TransactionLines::default(),
+            unusable: None,
             counts: Counts::default(),
             failures: Vec::new(),
             notes: Vec::new(),
@@ -185,7 +191,7 @@ impl<'a> Replay<'a> {
 impl Executor for Replay<'_> {
     fn execute(
         &mut self,
-        base: &MemoryStore,
+        base: CaseBase<'_>,
         block: &Block,
         on_step: Option<OnStep<'_>>,
     ) -> Result<Outcome, BlockError> {
@@ -209,7 +215,7 @@ impl Replay<'_> {
     /// Executes a block by the chosen executor: once, or to warm up and in every round.
     fn repeat(
         &mut self,
-        base: &MemoryStore,
+        base: CaseBase<'_>,
         block: &Block,
         on_step: Option<OnStep<'_>>,
     ) -> Result<Outcome, BlockError> {
@@ -221,7 +227,7 @@ impl Replay<'_> {
                 if is_interrupted() {
                     break;
                 }
-                let again = warm.take(|| self.engine.execute(base, block));
+                let again = warm.take(|| self.engine.execute(&base, block));
                 self.unstable = self.unstable.take().or_else(|| difference(&first, &again, "again", round));
             }
             // An interrupt before the first warm round leaves the cold one.
@@ -242,7 +248,7 @@ impl Replay<'_> {
     fn compare(
         &mut self,
         (reference, rounds): &(Engine, Rounds),
-        base: &MemoryStore,
+        base: CaseBase<'_>,
         block: &Block,
         listed: Option<&Block>,
         on_step: Option<OnStep<'_>>,
@@ -250,11 +256,13 @@ impl Replay<'_> {
         let with_steps =
             on_step.map(|on_step| Executor::execute(&mut reference.clone(), base, block, Some(on_step)));
         let sides = comparison::Sides { sequential: reference, parallel: &self.engine, listed };
-        let (first, comparison) = sides.compare(base, block, *rounds, || !is_interrupted());
+        let (first, comparison) = sides.compare(&base, block, *rounds, || !is_interrupted());
         self.unstable = comparison.difference.clone();
         // An invalid block has no limit, and after an interrupt there is no time for it.
         let is_measured = comparison.rounds > 0 && first.is_ok() && !is_interrupted();
-        let limits = is_measured.then(|| Limits::of(&self.engine, base, block, comparison.rounds));
+        // Dependencies are only found on a state that is known account by account.
+        let known = base.known().filter(|_| is_measured);
+        let limits = known.map(|base| Limits::of(&self.engine, base, block, comparison.rounds));
         self.measured = Measured {
             time: comparison.parallel,
             rounds: comparison.rounds,
@@ -365,9 +373,22 @@ impl Harness for Replay<'_> {
         ControlFlow::Continue(())
     }
 
+    fn verified(&mut self, hash: B256, state_root: B256) {
+        self.verified = Some((hash, state_root));
+    }
+
+    fn verified_root(&self, hash: B256) -> Option<B256> {
+        self.verified.filter(|(verified, _)| *verified == hash).map(|(_, root)| root)
+    }
+
     fn left_out(&mut self, case: &str, reason: &str) {
         print_detail(|| format!("left out: {}: {case}: {reason}", self.fixture));
         self.counts.left_out += 1;
         *self.counts.reasons.entry(reason.to_owned()).or_default() += 1;
+    }
+
+    fn unusable(&mut self, error: FixtureError) -> ControlFlow<()> {
+        self.unusable = Some(error);
+        ControlFlow::Continue(())
     }
 }

@@ -9,8 +9,9 @@ use std::{
 
 use alloy_eips::eip7928::{BlockAccessList, compute_block_access_list_hash, total_bal_items};
 use blockloom_engine::{Block, BlockError, CommittedStep, Config, Engine, Lists, Outcome};
-use blockloom_fixtures::{BlockReport, Executor, Fixture, FixtureError, Harness, Sources, check, samples};
-use blockloom_state::MemoryStore;
+use blockloom_fixtures::{
+    BlockReport, CaseBase, Executor, Fixture, FixtureError, Harness, Sources, check, samples,
+};
 
 use crate::{
     ExitStatus,
@@ -220,7 +221,7 @@ impl ListLine<'_> {
 impl Executor for Lister {
     fn execute(
         &mut self,
-        base: &MemoryStore,
+        base: CaseBase<'_>,
         block: &Block,
         on_step: Option<&mut dyn FnMut(CommittedStep<'_>)>,
     ) -> Result<Outcome, BlockError> {
@@ -254,6 +255,12 @@ impl Harness for Lister {
 
     fn left_out(&mut self, case: &str, reason: &str) {
         print_remark(&format!("left out: {case}: {reason}"));
+    }
+
+    fn unusable(&mut self, error: FixtureError) -> ControlFlow<()> {
+        self.counts.unusable += 1;
+        print_message(&format!("unusable: {error}"));
+        ControlFlow::Continue(())
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use blockloom_engine::{Block, BlockError, Config, Engine, GivenList, Lists};
-use blockloom_state::MemoryStore;
+use blockloom_state::Base;
 
 use crate::{
     list_files::{BlockName, Found, ListFolder},
@@ -29,7 +29,7 @@ pub(crate) fn without_list(block: &Block) -> Cow<'_, Block> {
 /// # Errors
 ///
 /// If the block is invalid.
-pub(crate) fn with_own_list(base: &MemoryStore, block: &Block) -> Result<Block, BlockError> {
+pub(crate) fn with_own_list(base: &impl Base, block: &Block) -> Result<Block, BlockError> {
     let config = Config { lists: Lists::Always, ..Config::sequential() };
     let list = Engine::new(config).execute(base, block)?.access_list;
     let list = list.expect("`Lists::Always` produces a list");

@@ -28,6 +28,7 @@ mod row;
 mod table;
 mod terminal;
 mod transaction_lines;
+mod witness;
 
 use std::process::ExitCode;
 
@@ -52,6 +53,7 @@ enum Command {
     Generate(generate::Arguments),
     Chain(chain::Arguments),
     Fetch(fetch::Arguments),
+    Witness(witness::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -65,6 +67,7 @@ fn main() -> ExitCode {
         Command::Generate(arguments) => generate::run(&arguments),
         Command::Chain(arguments) => chain::run(&arguments),
         Command::Fetch(arguments) => fetch::run(&arguments),
+        Command::Witness(arguments) => witness::run(&arguments),
     };
     match result {
         Ok(status) => ExitCode::from(status as u8),

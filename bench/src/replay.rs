@@ -9,7 +9,7 @@ use std::{
 };
 
 use blockloom_bench::{calibration::Calibration, rounds::Rounds};
-use blockloom_fixtures::{Fixture, FixtureError, Source, Sources, check, samples};
+use blockloom_fixtures::{Fixture, FixtureError, Source, Sources, check, read_encoded, samples};
 use indicatif::ProgressBar;
 
 use crate::{
@@ -30,8 +30,9 @@ use crate::{
 
 /// Execute blocks, and verify the results against their fixtures.
 ///
-/// Reads blockchain tests and state tests, folders with a block and its prestate as a node returns them, and
-/// folders with a block's environment. The format is recognised from the content.
+/// Reads blockchain tests and state tests, folders with a block and its prestate as a node returns them,
+/// folders with a block's environment, and files of encoded blocks as geth's `export` writes them, plain or in
+/// gzip. The format is recognised from the content.
 ///
 /// Exit status: 1 if a block failed; otherwise 130 if it was interrupted; otherwise 2 if some input or
 /// argument was unusable, or nothing was executed; otherwise 0.
@@ -49,6 +50,9 @@ pub(crate) struct Arguments {
     connection: Connection,
     #[command(flatten)]
     chain: ChainOption,
+    /// The genesis of encoded blocks, as geth reads it. Default: the file `genesis.json` beside them.
+    #[arg(long, value_name = "FILE", value_parser = input_path())]
+    genesis: Option<PathBuf>,
     /// The number of threads that execute a block; 0 selects the sequential executor. Default: the number of
     /// cores.
     #[arg(long, value_name = "N", value_parser = threads, allow_negative_numbers = true)]
@@ -265,13 +269,22 @@ impl ReplayRun<'_> {
     fn run_set(&mut self, set: Set) -> ControlFlow<()> {
         let mut flow = ControlFlow::Continue(());
         for source in set.sources {
-            flow = self.run_fixture(self.arguments.chain.read(source));
+            flow = self.run_fixture(self.read(source));
             if flow.is_break() {
                 break;
             }
         }
         self.sets.push((set.name, self.replay.take_counts()));
         flow
+    }
+
+    fn read(&self, source: Result<Source, FixtureError>) -> Result<Fixture, FixtureError> {
+        if let (Ok(Source::File(path)), Some(genesis)) = (&source, &self.arguments.genesis)
+            && let Some(fixture) = read_encoded(path, Some(genesis))?
+        {
+            return Ok(fixture);
+        }
+        self.arguments.chain.read(source)
     }
 
     fn run_fixture(&mut self, fixture: Result<Fixture, FixtureError>) -> ControlFlow<()> {
@@ -304,15 +317,17 @@ impl ReplayRun<'_> {
             }
             self.replay.begin_case(case.name());
             let flow = check(case, &mut self.replay);
-            self.report_unusable_lists()?;
+            self.report_unusable()?;
             flow?;
         }
         ControlFlow::Continue(())
     }
 
-    /// Reports the unusable access lists that the last case needed.
-    fn report_unusable_lists(&mut self) -> ControlFlow<()> {
-        let errors = self.replay.lists.as_mut().map(ListSource::take_unusable).unwrap_or_default();
+    /// Reports the damage that the last case met: of its file, and of the access lists that it needed.
+    fn report_unusable(&mut self) -> ControlFlow<()> {
+        let mut errors: Vec<_> =
+            self.replay.unusable.take().map(|error| error.to_string()).into_iter().collect();
+        errors.extend(self.replay.lists.as_mut().map(ListSource::take_unusable).unwrap_or_default());
         for error in &errors {
             self.unusable += 1;
             self.progress.suspend(|| print_message(&format!("unusable: {error}")));

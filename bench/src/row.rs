@@ -9,7 +9,8 @@ use blockloom_bench::{
     rounds::Rounds,
 };
 use blockloom_engine::{Block, BlockError, Config, Engine, Outcome};
-use blockloom_state::{Base, MemoryStore};
+use blockloom_fixtures::CaseBase;
+use blockloom_state::Base;
 use serde::Serialize;
 
 use crate::{
@@ -62,22 +63,22 @@ impl Method {
     /// # Errors
     ///
     /// If the block is invalid.
-    pub(crate) fn measure(self, base: &MemoryStore, block: &Block) -> Result<(Outcome, Row), BlockError> {
+    pub(crate) fn measure(self, base: CaseBase<'_>, block: &Block) -> Result<(Outcome, Row), BlockError> {
         // With the list of the block, all sides would be the same.
         let bare = without_list(block);
-        let listed = (self.lists == ListUse::Lists).then(|| with_own_list(base, &bare)).transpose()?;
+        let listed = (self.lists == ListUse::Lists).then(|| with_own_list(&base, &bare)).transpose()?;
         let listed = listed.as_ref();
         if self.latency.is_zero() {
-            self.measure_on(base, base, &bare, listed)
+            self.measure_on(&base, base, &bare, listed)
         } else {
-            self.measure_on(&DelayedBase::new(base, self.latency), base, &bare, listed)
+            self.measure_on(&DelayedBase::new(&base, self.latency), base, &bare, listed)
         }
     }
 
     fn measure_on<B: Base>(
         self,
         base: &B,
-        store: &MemoryStore,
+        state: CaseBase<'_>,
         block: &Block,
         listed: Option<&Block>,
     ) -> Result<(Outcome, Row), BlockError> {
@@ -90,9 +91,10 @@ impl Method {
         let sides = Sides { sequential: &sequential, parallel: &parallel, listed };
         let (outcome, comparison) = sides.compare(base, block, rounds, || !is_interrupted());
         let outcome = outcome?;
-        let limits = || Limits::of(&parallel, store, block, comparison.rounds);
-        // After an interrupt there is no time for the limit.
-        let limits = (latency.is_zero() && !is_interrupted()).then(limits).transpose()?;
+        // After an interrupt there is no time for the limit. Dependencies are only found on a state that is known
+        // account by account.
+        let state = state.known().filter(|_| latency.is_zero() && !is_interrupted());
+        let limits = state.map(|state| Limits::of(&parallel, state, block, comparison.rounds)).transpose()?;
         let (txs, gas, burnt_gas) = (block.transactions.len(), outcome.gas_used, burnt_gas(block, &outcome));
         let method = self;
         Ok((outcome, Row { comparison, limits, method, txs, gas, burnt_gas, sequential_peak, peak }))

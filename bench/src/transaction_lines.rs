@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use alloy_primitives::{Address, B256, Bytes, Log};
 use blockloom_engine::{Block, BlockStep, CommittedStep, Config, Engine, TransactionEnd};
-use blockloom_state::MemoryStore;
+use blockloom_fixtures::CaseBase;
 use serde::Serialize;
 
 /// The results of the last block's transactions.
@@ -35,11 +35,11 @@ pub(crate) struct TransactionLine {
 impl TransactionLines {
     /// Executes a block once more, sequentially, and keeps the results if they are asked for. So the measured executions
     /// take no longer.
-    pub(crate) fn execute(&mut self, base: &MemoryStore, block: &Block) {
+    pub(crate) fn execute(&mut self, base: CaseBase<'_>, block: &Block) {
         let Self::Written(lines) = self else { return };
         lines.clear();
         // An error of the block is reported by the measured execution.
-        let _ = Engine::new(Config::sequential()).execute_with(base, block, |step| {
+        let _ = Engine::new(Config::sequential()).execute_with(&base, block, |step| {
             lines.extend(TransactionLine::of(step));
             ControlFlow::Continue(())
         });

@@ -30,6 +30,9 @@ pub struct ChainNode {
     unknown: BTreeSet<&'static str>,
 }
 
+/// The method that only some nodes have.
+const WITNESS: &str = "debug_executionWitness";
+
 /// A block, and the state after it.
 #[derive(Clone, Debug)]
 struct Played {
@@ -53,7 +56,7 @@ impl ChainNode {
         let withdrawals = genesis.withdrawals_root.map(|_| Default::default());
         let body = BlockBody { withdrawals, ..BlockBody::default() };
         let genesis = Played { block: SignedBlock { header: genesis, body }, receipts: Vec::new(), state };
-        Self { spec, blocks: vec![genesis], unknown: BTreeSet::new() }
+        Self { spec, blocks: vec![genesis], unknown: BTreeSet::from([WITNESS]) }
     }
 
     /// A local chain under Prague: each of its blocks writes a slot and clears another. Its id is that of an anvil.
@@ -111,6 +114,13 @@ impl ChainNode {
             .map_err(|error| Invalid::from(error).of(block.header.number))?;
         self.blocks.push(Played { block, receipts: outcome.receipts, state });
         Ok(())
+    }
+
+    /// The same node, which makes witnesses as well.
+    #[must_use]
+    pub fn with_witnesses(mut self) -> Self {
+        self.unknown.remove(WITNESS);
+        self
     }
 
     /// The chain.
@@ -179,6 +189,12 @@ impl ChainNode {
                 let key: U256 = text(1).parse().map_err(|_| wrong("a key"))?;
                 let slots = account(self.state(text(2))?, address()?).slots;
                 Ok(json!(B256::from(slots.get(&key).copied().unwrap_or_default())))
+            }
+            WITNESS => {
+                let number = self.at(text(0))?.ok_or_else(|| wrong("a block"))?.block.header.number;
+                let parent =
+                    self.at(&format!("{:#x}", number.saturating_sub(1)))?.ok_or_else(|| wrong("a block"))?;
+                Ok(witness_json(parent))
             }
             "debug_traceBlockByNumber" => {
                 let number = self.at(text(0))?.ok_or_else(|| wrong("a block"))?.block.header.number;
@@ -314,22 +330,50 @@ fn trace_json(state: &MemoryStore) -> Value {
     Value::Object(accounts.collect())
 }
 
-fn proof_json(state: &MemoryStore, address: Address, keys: &[U256]) -> Value {
+/// The whole state as a witness.
+fn witness_json(parent: &Played) -> Value {
+    let Played { block, state, .. } = parent;
+    let storages = state.accounts().flat_map(|(_, stored)| prove(slot_leaves(stored), Retained::All).0);
+    let nodes = prove(account_leaves(state), Retained::All).0.into_iter().chain(storages);
+    let codes = state
+        .accounts()
+        .filter(|(_, stored)| stored.account.has_code())
+        .map(|(_, stored)| code(state, stored));
+    json!({
+        "state": nodes.collect::<Vec<_>>(),
+        "codes": codes.collect::<Vec<_>>(),
+        "keys": null,
+        "headers": [hex::encode_prefixed(alloy_rlp::encode(&block.header))],
+    })
+}
+
+fn account_leaves(state: &MemoryStore) -> Vec<(B256, Vec<u8>)> {
     let leaf = |(address, stored): (&Address, &StoredAccount)| {
-        let (_, storage_root) = storage_proof(stored, None);
         let account = stored.account;
         let leaf = TrieAccount {
             nonce: account.nonce,
             balance: account.balance,
-            storage_root,
+            storage_root: prove(slot_leaves(stored), Retained::Nothing).1,
             code_hash: account.code_hash,
         };
         (keccak256(address), alloy_rlp::encode(leaf))
     };
-    let (nodes, _) = prove(state.accounts().map(leaf).collect(), Some(keccak256(address)));
+    state.accounts().map(leaf).collect()
+}
+
+fn slot_leaves(stored: &StoredAccount) -> Vec<(B256, Vec<u8>)> {
+    stored.slots.iter().map(|(key, value)| (slot_hash(key), alloy_rlp::encode(value))).collect()
+}
+
+fn slot_hash(key: &U256) -> B256 {
+    keccak256(key.to_be_bytes::<32>())
+}
+
+fn proof_json(state: &MemoryStore, address: Address, keys: &[U256]) -> Value {
+    let (nodes, _) = prove(account_leaves(state), Retained::Path(keccak256(address)));
     let stored = account(state, address);
     let slots = keys.iter().map(|key| {
-        let (nodes, _) = storage_proof(&stored, Some(*key));
+        let (nodes, _) = prove(slot_leaves(&stored), Retained::Path(slot_hash(key)));
         let value = stored.slots.get(key).copied().unwrap_or_default();
         json!({ "key": B256::from(*key), "value": value, "proof": nodes })
     });
@@ -343,17 +387,23 @@ fn proof_json(state: &MemoryStore, address: Address, keys: &[U256]) -> Value {
     })
 }
 
-fn storage_proof(stored: &StoredAccount, key: Option<U256>) -> (Vec<Bytes>, B256) {
-    let hashed = |key: &U256| keccak256(key.to_be_bytes::<32>());
-    let leaves = stored.slots.iter().map(|(key, value)| (hashed(key), alloy_rlp::encode(value)));
-    prove(leaves.collect(), key.as_ref().map(hashed))
+/// Which nodes of a trie are kept.
+enum Retained {
+    Nothing,
+    /// Those on the path to a key.
+    Path(B256),
+    All,
 }
 
-/// The nodes on the path to a key of a trie, and the root.
-fn prove(mut leaves: Vec<(B256, Vec<u8>)>, key: Option<B256>) -> (Vec<Bytes>, B256) {
+/// Nodes of the trie with these leaves, and its root.
+fn prove(mut leaves: Vec<(B256, Vec<u8>)>, retained: Retained) -> (Vec<Bytes>, B256) {
     leaves.sort_unstable();
-    let retained = ProofRetainer::new(key.into_iter().map(Nibbles::unpack).collect());
-    let mut builder = HashBuilder::default().with_proof_retainer(retained);
+    let keys = match retained {
+        Retained::Nothing => Vec::new(),
+        Retained::Path(key) => vec![Nibbles::unpack(key)],
+        Retained::All => leaves.iter().map(|(key, _)| Nibbles::unpack(key)).collect(),
+    };
+    let mut builder = HashBuilder::default().with_proof_retainer(ProofRetainer::new(keys));
     for (key, value) in leaves {
         builder.add_leaf(Nibbles::unpack(key), &value);
     }

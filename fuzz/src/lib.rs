@@ -16,6 +16,7 @@ mod comparison;
 mod dry_run;
 mod init_code;
 mod jittery_base;
+mod made_witness;
 mod message;
 mod mutation;
 mod occupant;
@@ -38,6 +39,7 @@ pub use comparison::{
     isolated_engine_on, late_engine_on,
 };
 pub use jittery_base::JitteryBase;
+pub use made_witness::{MadeWitness, WitnessFailure};
 pub use mutation::mutated;
 pub use oracle::bare_loop;
 pub use run_counts::RunCounts;

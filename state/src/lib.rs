@@ -27,6 +27,7 @@ pub use bal::{
     index::{AccessListIndex, Delegations},
 };
 pub use model::{
+    accesses::{Accesses, NotingBase},
     account::Account,
     allocation::{Allocation, StoredAccount},
     base::{Base, MissingCode},
@@ -46,7 +47,7 @@ pub use stores::disk::{
     streaming_root::{StepSender, StreamingRoot},
     verify::Verified,
 };
-pub use stores::memory::MemoryStore;
+pub use stores::{memory::MemoryStore, witness::WitnessStore};
 pub use trie::{
     error::{TrieError, WitnessError},
     memory_trie::MemoryTrie,

@@ -11,9 +11,9 @@ use blockloom_fixtures::{
     Arrival, BlockPosition, Chain, DiskChain, DiskChainError, DiskGenesis, FixtureError, ImportError,
     LongChain, Outline, Source, Sources, Summary, Unsupported, WireBlock,
 };
-use blockloom_state::{DiskConfig, DiskError, DiskStore};
+use blockloom_state::{DiskError, DiskStore};
 
-use super::throughput::Throughput;
+use super::{Arguments, throughput::Throughput};
 use crate::{ExitStatus, input::print_skipped, interrupt::is_interrupted, progress};
 
 /// Why an import failed.
@@ -29,7 +29,7 @@ pub(super) enum ImportFailure {
     #[error("{}: {reason}", .path.display())]
     Unsupported { path: PathBuf, reason: Unsupported },
     /// A block does not decode.
-    #[error("{}: blocks[{position}]: {error}", .path.display())]
+    #[error("{}: {position}: {error}", .path.display())]
     NoBlock { path: PathBuf, position: BlockPosition, error: Box<ImportError> },
     /// The file has a chain with another genesis.
     #[error(
@@ -79,9 +79,7 @@ impl ImportFailure {
 /// An import into a chain.
 #[derive(Debug)]
 pub(super) struct Import<'a> {
-    folder: &'a Path,
-    config: DiskConfig,
-    case: Option<String>,
+    arguments: &'a Arguments,
     engine: Engine,
     /// The store of the chain, once it exists.
     pub(super) store: Option<DiskStore>,
@@ -89,19 +87,14 @@ pub(super) struct Import<'a> {
 }
 
 impl<'a> Import<'a> {
-    pub(super) fn new(
-        folder: &'a Path,
-        config: DiskConfig,
-        case: Option<String>,
-        engine: Engine,
-        store: Option<DiskStore>,
-    ) -> Self {
-        Self { folder, config, case, engine, store, throughput: Throughput::new() }
+    /// An import with the options of the command into `store`, or into a new store.
+    pub(super) fn new(arguments: &'a Arguments, store: Option<DiskStore>) -> Self {
+        Self { arguments, engine: arguments.engine(), store, throughput: Throughput::new() }
     }
 
     /// Imports all files, up to the first failure. Writes the imported blocks to disk in any case.
-    pub(super) fn run(&mut self, paths: &[PathBuf]) -> Result<ExitStatus, ImportFailure> {
-        let mut sources = Sources::new(paths);
+    pub(super) fn run(&mut self) -> Result<ExitStatus, ImportFailure> {
+        let mut sources = Sources::new(&self.arguments.import);
         let result = sources.try_for_each(|source| match self.import(source) {
             Ok(ControlFlow::Continue(())) => ControlFlow::Continue(()),
             Ok(ControlFlow::Break(())) => ControlFlow::Break(Ok(ExitStatus::Interrupted)),
@@ -120,7 +113,8 @@ impl<'a> Import<'a> {
             Source::File(path) => path,
             Source::Folder(path) => return Err(ImportFailure::NoChain(path)),
         };
-        let file = LongChain::new(path, self.case.clone());
+        let Arguments { case, genesis, .. } = self.arguments;
+        let file = LongChain::new(path, case.clone()).with_genesis(genesis.clone());
         let Some((mut chain, outline)) = self.open_chain(&file)? else { return Ok(ControlFlow::Break(())) };
         self.throughput.begin(outline.blocks);
         let imported = self.import_blocks(&file, &outline, &mut chain);
@@ -138,7 +132,7 @@ impl<'a> Import<'a> {
         let Some(outline) = file.outline(None)? else { return Ok(None) };
         let (found, spec) = (outline.genesis.hash_slow(), spec(file, &outline)?);
         if stored != found {
-            let (path, folder) = (file.path().to_owned(), self.folder.to_owned());
+            let (path, folder) = (file.path().to_owned(), self.arguments.folder.clone());
             return Err(ImportFailure::OtherGenesis { path, folder, stored, found });
         }
         let chain = self.store.take().map(|store| DiskChain::open(store, spec));
@@ -154,8 +148,7 @@ impl<'a> Import<'a> {
             bar.inc(1);
             let added = match &mut begun {
                 Some(genesis) => DiskGenesis::add(genesis, address, allocation),
-                none => DiskGenesis::begin(self.folder, self.config)
-                    .and_then(|genesis| none.insert(genesis).add(address, allocation)),
+                none => self.begin().and_then(|genesis| none.insert(genesis).add(address, allocation)),
             };
             let flow = flow_after(&added);
             failure = added.err();
@@ -164,9 +157,13 @@ impl<'a> Import<'a> {
         bar.finish_and_clear();
         let Some(outline) = outline else { return failure.map_or(Ok(None), |error| Err(error.into())) };
         let spec = spec(file, &outline)?;
-        let genesis = begun.map_or_else(|| DiskGenesis::begin(self.folder, self.config), Ok)?;
+        let genesis = begun.map_or_else(|| self.begin(), Ok)?;
         let chain = genesis.finish(spec, outline.genesis.clone());
         Ok(Some((chain.map_err(|error| ImportFailure::of(file.path(), error))?, outline)))
+    }
+
+    fn begin(&self) -> Result<DiskGenesis, DiskError> {
+        DiskGenesis::begin(&self.arguments.folder, self.arguments.config())
     }
 
     fn import_blocks(
@@ -184,12 +181,13 @@ impl<'a> Import<'a> {
             last = self.import_block(file.path(), block, chain);
             flow_after(&last)
         })?;
-        let (path, expected) = (file.path().to_owned(), outline.last_block_hash);
-        match last? {
-            Arrival::Added(Summary { hash: found, .. }) if flow.is_continue() && found != expected => {
-                Err(ImportFailure::End { path, expected, found })
+        match (last?, outline.last_block_hash) {
+            (Arrival::Added(Summary { hash: found, .. }), Some(expected))
+                if flow.is_continue() && found != expected =>
+            {
+                Err(ImportFailure::End { path: file.path().to_owned(), expected, found })
             }
-            Arrival::Added(_) | Arrival::Known => Ok(flow),
+            (Arrival::Added(_) | Arrival::Known, _) => Ok(flow),
         }
     }
 

@@ -1,5 +1,6 @@
-//! `blockloom chain`: keeps a chain in a folder; imports blocks, undoes blocks, and verifies the state.
+//! `blockloom chain`: keeps a chain in a folder; imports, exports and undoes blocks, and verifies the state.
 
+mod export;
 mod import;
 mod throughput;
 
@@ -22,7 +23,7 @@ use import::{Import, ImportFailure};
 
 /// Keep a chain in a folder: execute and verify consecutive blocks, and store the state after them.
 ///
-/// The order is: undo blocks, import blocks, verify the state. The last line has the number, the hash and the
+/// The order is: undo blocks, import blocks, verify the state, export blocks. The last line has the number, the hash and the
 /// state root of the last block. An import that was interrupted or killed continues when it is started again.
 ///
 /// Exit status: 1 if a block failed or the state is damaged; otherwise 130 if it was interrupted; otherwise 2
@@ -35,13 +36,21 @@ pub(crate) struct Arguments {
     /// Undo the last N blocks.
     #[arg(long, value_name = "N")]
     revert: Option<u64>,
-    /// Import the blocks of blockchain tests, from files or folders. Each file continues the chain of the files
-    /// before it. Blocks that are stored already are skipped.
+    /// Import the blocks of blockchain tests, or encoded blocks as geth's `export` writes them (plain or in gzip), from
+    /// files or folders. Each file continues the chain of the files before it. Blocks that are stored already are
+    /// skipped.
     #[arg(long, value_name = "PATH", num_args = 1.., value_parser = input_path())]
     import: Vec<PathBuf>,
     /// Import the case called NAME. Default: the first case of each file.
     #[arg(long, value_name = "NAME", requires = "import")]
     case: Option<String>,
+    /// The genesis of encoded blocks, as geth reads it. Default: the file `genesis.json` beside them.
+    #[arg(long, value_name = "FILE", requires = "import", value_parser = input_path())]
+    genesis: Option<PathBuf>,
+    /// Write the kept blocks to FILE, one after the other as geth's `export` does; in gzip if its name ends in `.gz`. The
+    /// genesis is not among them. An existing file is not overwritten.
+    #[arg(long, value_name = "FILE")]
+    export: Option<PathBuf>,
     /// Compute the state root from all accounts and slots, and compare it and every trie node with the store.
     #[arg(long)]
     verify: bool,
@@ -60,6 +69,9 @@ pub(crate) struct Arguments {
     /// The number of blocks that can be undone.
     #[arg(long, value_name = "N", default_value = "256")]
     undo: u64,
+    /// The number of the last blocks that are kept for `--export`. Default: all.
+    #[arg(long, value_name = "N")]
+    keep_blocks: Option<u64>,
 }
 
 fn size(text: &str) -> Result<u64, String> {
@@ -71,6 +83,7 @@ impl Arguments {
         DiskConfig {
             cache_bytes: self.cache,
             undo_blocks: self.undo,
+            kept_blocks: self.keep_blocks,
             blocks_per_write: self.blocks_per_write,
         }
     }
@@ -93,6 +106,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitStatus, Box<dyn Error>> {
     let Some(store) = store else { return Ok(status) };
     if arguments.verify && status == ExitStatus::Verified {
         status = verify(&store)?;
+    }
+    if let (Some(path), ExitStatus::Verified) = (&arguments.export, status) {
+        status = export::export(&store, path)?;
     }
     print_head(store.head())?;
     Ok(status)
@@ -122,9 +138,8 @@ fn import(
     arguments: &Arguments,
     store: Option<DiskStore>,
 ) -> Result<(Option<DiskStore>, ExitStatus), Box<dyn Error>> {
-    let mut import =
-        Import::new(&arguments.folder, arguments.config(), arguments.case.clone(), arguments.engine(), store);
-    let result = import.run(&arguments.import);
+    let mut import = Import::new(arguments, store);
+    let result = import.run();
     let Import { store, throughput, .. } = import;
     print_line(&throughput.to_string())?;
     if let Some(store) = &store {

@@ -102,22 +102,26 @@ pub(crate) fn fetch(job: &Job<'_>, out: &Path) -> Result<FetchReport, String> {
     });
     fetch.progress.finish_and_clear();
     for (method, said) in fetcher.refused() {
-        print_remark(&format!("note: {method}: {said}{}", consequence(method)));
+        if let Some(consequence) = consequence(method) {
+            print_remark(&format!("note: {method}: {said}: {consequence}"));
+        }
     }
     let mut report = fetch.report.into_inner().unwrap_or_else(PoisonError::into_inner);
     report.is_interrupted = is_interrupted();
     Ok(report)
 }
 
-/// What it means that a node lacks a method.
-fn consequence(method: &str) -> &'static str {
+/// What it means that a node lacks a method; `None` if another one replaces it.
+fn consequence(method: &str) -> Option<&'static str> {
     match method {
         "eth_getProof" => {
-            ": the states before some blocks are not proven, and their state roots not compared"
+            Some("the states before some blocks are not proven, and their state roots not compared")
         }
-        "debug_traceBlockByNumber" => ": what blocks read was asked for piece by piece, which takes longer",
-        "eth_getTransactionReceipt" => ": blocks have no receipts.json",
-        _ => "",
+        "debug_traceBlockByNumber" => {
+            Some("what blocks read was asked for piece by piece, which takes longer")
+        }
+        "eth_getTransactionReceipt" => Some("blocks have no receipts.json"),
+        _ => None,
     }
 }
 

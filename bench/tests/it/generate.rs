@@ -11,7 +11,7 @@ use blockloom_bench::workloads::{
     chain::{ChainRecipe, GeneratedChain, Ledger},
 };
 use blockloom_engine::{Block, BlockError, ChainSpec, CommittedStep, Config, Engine, Outcome, SignedBlock};
-use blockloom_fixtures::{Chain, Executor};
+use blockloom_fixtures::{CaseBase, Chain, Executor};
 use blockloom_state::{AccountChange, Changes, MemoryStore, Mismatch};
 
 use crate::command::{blockloom, command, text};
@@ -124,7 +124,7 @@ struct Strict(Engine);
 impl Executor for Strict {
     fn execute(
         &mut self,
-        base: &MemoryStore,
+        base: CaseBase<'_>,
         block: &Block,
         on_step: Option<&mut dyn FnMut(CommittedStep<'_>)>,
     ) -> Result<Outcome, BlockError> {

@@ -18,4 +18,5 @@ mod readme;
 mod replay;
 mod tables;
 mod transactions;
+mod witness;
 mod workloads;

@@ -12,7 +12,7 @@ use alloy_primitives::{U256, keccak256};
 use blockloom_engine::{
     Block, BlockError, CommittedStep, Engine, GivenList, Invalid, ListError, Outcome, Reason, decode_list,
 };
-use blockloom_fixtures::{BlockReport, Executor, Harness, Sources, check, read};
+use blockloom_fixtures::{BlockReport, CaseBase, Executor, FixtureError, Harness, Sources, check, read};
 use blockloom_fuzz::{
     FORKS, HostileBlock, difference, engine_on, engines, execute_with_delayed_commits, hostile_block_of,
     mutated, suites::Suites,
@@ -219,14 +219,16 @@ struct Collector<'e> {
 impl Executor for Collector<'_> {
     fn execute(
         &mut self,
-        base: &MemoryStore,
+        base: CaseBase<'_>,
         block: &Block,
         on_step: Option<&mut dyn FnMut(CommittedStep<'_>)>,
     ) -> Result<Outcome, BlockError> {
-        if let (GivenList::Claim(_), Some(left)) = (&block.list, self.left.checked_sub(1)) {
+        if let (GivenList::Claim(_), Some(left), Some(known)) =
+            (&block.list, self.left.checked_sub(1), base.known())
+        {
             self.left = left;
             let block = Block { list: GivenList::Nothing, ..block.clone() };
-            self.subjects.push(Subject::new(self.sequential, base.clone(), block));
+            self.subjects.push(Subject::new(self.sequential, known.clone(), block));
         }
         Executor::execute(&mut self.sequential.clone(), base, block, on_step)
     }
@@ -238,6 +240,10 @@ impl Harness for Collector<'_> {
     }
 
     fn left_out(&mut self, _case: &str, _reason: &str) {}
+
+    fn unusable(&mut self, error: FixtureError) -> ControlFlow<()> {
+        panic!("{error}")
+    }
 }
 
 /// Some blocks of the suite with their lists.

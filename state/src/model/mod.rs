@@ -2,6 +2,7 @@
 //!
 //! Imports nothing of the other folders.
 
+pub(crate) mod accesses;
 pub(crate) mod account;
 pub(crate) mod allocation;
 pub(crate) mod base;

@@ -1,7 +1,7 @@
 //! The in-memory store: a full state in memory. Changes can be applied and reverted.
 
 use alloy_primitives::{
-    Address, B256, Bytes, U256,
+    Address, B256, Bytes, U256, keccak256,
     map::{AddressMap, B256Map, HashMap, U256Map},
 };
 use revm_database_interface::DatabaseRef;
@@ -9,6 +9,7 @@ use revm_state::{AccountInfo, Bytecode};
 
 use crate::{
     model::{
+        accesses::Accesses,
         account::Account,
         allocation::{Allocation, StoredAccount, bytecode_of},
         base::MissingCode,
@@ -16,6 +17,10 @@ use crate::{
         mismatch::Mismatch,
     },
     root::state_root,
+    trie::{
+        error::WitnessError, memory_trie::MemoryTrie, slot_key, state_tries::witness_nodes,
+        witness::WitnessTries,
+    },
 };
 
 /// A state held in memory.
@@ -156,6 +161,28 @@ impl MemoryStore {
         Ok(Changes { accounts, codes: B256Map::default() })
     }
 
+    /// The nodes of the tries that prove `accesses` and the root after `changes`, in the order of their hashes: each of
+    /// them is needed. Builds all tries, which takes long for a large state.
+    ///
+    /// # Errors
+    ///
+    /// The first location, in order of addresses, that differs from the value that the changes started from.
+    pub fn witness(&self, accesses: &Accesses, changes: &Changes) -> Result<Vec<Bytes>, Box<Mismatch>> {
+        let mut nodes = Vec::new();
+        let leaves = self.accounts.iter().map(|(address, StoredAccount { account, slots })| {
+            let slots = slots.iter().map(|(key, value)| (slot_key(key), alloy_rlp::encode(value)));
+            let storage_root = all_nodes(slots, &mut nodes);
+            (keccak256(address), alloy_rlp::encode(account.into_leaf(storage_root)))
+        });
+        let leaves: Vec<_> = leaves.collect();
+        let root = all_nodes(leaves, &mut nodes);
+        let nodes = nodes.into_iter().collect();
+        witness_nodes(&WitnessTries { nodes: &nodes, root }, accesses, changes).map_err(|error| match error {
+            WitnessError::Mismatch(mismatch) => mismatch,
+            error => unreachable!("every node is there: {error}"),
+        })
+    }
+
     fn check_fits(&self, changes: &Changes) -> Result<(), Box<Mismatch>> {
         let mismatches = changes.accounts.iter().filter_map(|(address, change)| {
             let stored = self.accounts.get(address);
@@ -194,6 +221,15 @@ impl MemoryStore {
         }
         undo
     }
+}
+
+/// Builds the trie with these leaves, adds all of its nodes to `nodes`, and returns its root.
+fn all_nodes(leaves: impl IntoIterator<Item = (B256, Vec<u8>)>, nodes: &mut Vec<Bytes>) -> B256 {
+    let mut trie = MemoryTrie::new();
+    leaves.into_iter().for_each(|(key, value)| trie.insert(key, value));
+    let root = trie.root();
+    trie.add_nodes(nodes);
+    root
 }
 
 /// The lowest slot that differs from the value that the change started from. A new life starts with empty slots.

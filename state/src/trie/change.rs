@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use crate::trie::{
     branch::Branch,
     error::TrieError,
-    node::{Extension, Leaf, Node, NodeKind, NodeLink, Nodes, below},
+    node::{Extension, Leaf, Node, NodeKind, NodeLink, Nodes, UnknownSibling, below},
     walk::{Cursor, nibble_at},
 };
 
@@ -325,9 +325,10 @@ fn collapse<N: Nodes>(
     let Some((nibble, child)) = branch.only_child_mut() else { return Ok(None) };
     let child_path = below(path, nibble);
     child.reveal(removal.nodes, &child_path)?;
-    // Only a missing node of unknown kind is taken for a branch.
-    if let NodeLink::Blinded(hash, NodeKind::Leaf | NodeKind::Inner) = *child {
-        return Err(TrieError::Missing { hash, path: child_path }.into());
+    if let NodeLink::Blinded(hash, kind) = *child
+        && (kind != NodeKind::Unknown || removal.nodes.unknown_sibling() == UnknownSibling::Error)
+    {
+        return Err(TrieError::MissingSibling { hash, path: child_path }.into());
     }
     if let NodeLink::Revealed(Node::Extension(_), _) = child {
         removal.deleted.push(child_path);

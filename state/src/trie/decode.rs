@@ -14,7 +14,37 @@ use alloy_trie::{
 use crate::trie::{
     branch::Branch,
     node::{HASH_CODE, KEY_NIBBLES, MAX_REFERENCE_BYTES, Node, NodeKind, NodeLink},
+    walk::Cursor,
 };
+
+/// What lies below a raw node on the path to a key.
+pub(super) enum Step {
+    /// Nothing: the key is absent.
+    Absent,
+    /// The child of a branch, by its hash, one nibble below.
+    Child(B256),
+    /// A decoded node, and its position: an embedded child, or the node itself if it is no branch.
+    Node(NodeLink, Cursor),
+}
+
+impl Step {
+    /// The step from the node that `bytes` encode, at the position of the cursor. Children of a branch that are not on
+    /// the path are not decoded.
+    pub(super) fn towards(bytes: &[u8], cursor: Cursor) -> Result<Self, RlpError> {
+        let Some(references) = branch_references(bytes)? else {
+            return Ok(Self::Node(Node::decode(bytes, cursor.depth)?.into(), cursor));
+        };
+        let (_, items) = branch_items(references, cursor.depth)?;
+        let reference = items[usize::from(cursor.nibble())];
+        if reference == [EMPTY_STRING_CODE] {
+            return Ok(Self::Absent);
+        }
+        Ok(match NodeLink::decode(reference, cursor.depth + 1)? {
+            NodeLink::Blinded(hash, _) => Self::Child(hash),
+            embedded => Self::Node(embedded, cursor.below(1)),
+        })
+    }
+}
 
 impl NodeLink {
     /// The link at `depth` that a parent's reference describes.
@@ -81,7 +111,17 @@ fn branch_references(bytes: &[u8]) -> Result<Option<&[u8]>, RlpError> {
 }
 
 /// The branch at `depth` with these child references.
-fn branch(mut references: &[u8], depth: usize) -> Result<Node, RlpError> {
+fn branch(references: &[u8], depth: usize) -> Result<Node, RlpError> {
+    let (mask, items) = branch_items(references, depth)?;
+    let mut children = Vec::with_capacity(mask.len());
+    for nibble in mask.iter() {
+        children.push(NodeLink::decode(items[usize::from(nibble)], depth + 1)?);
+    }
+    Ok(Node::Branch(Branch::of(mask, children)))
+}
+
+/// The nibbles that have a child, and the references of all 16 children, of the branch at `depth`.
+fn branch_items(mut references: &[u8], depth: usize) -> Result<(TrieMask, [&[u8]; 16]), RlpError> {
     let (mut mask, mut items) = (TrieMask::default(), [[].as_slice(); 16]);
     for (nibble, item) in CHILD_INDEX_RANGE.zip(&mut items) {
         *item = next_reference(&mut references)?;
@@ -98,11 +138,7 @@ fn branch(mut references: &[u8], depth: usize) -> Result<Node, RlpError> {
     if mask.len() < 2 || depth >= KEY_NIBBLES {
         return Err(RlpError::Custom("a branch of fewer than two children or too deep"));
     }
-    let mut children = Vec::with_capacity(mask.len());
-    for nibble in mask.iter() {
-        children.push(NodeLink::decode(items[usize::from(nibble)], depth + 1)?);
-    }
-    Ok(Node::Branch(Branch::of(mask, children)))
+    Ok((mask, items))
 }
 
 /// The next reference. Its first byte gives its length.

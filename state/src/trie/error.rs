@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use alloy_primitives::B256;
+use alloy_primitives::{Address, B256, U256};
 use alloy_trie::Nibbles;
+use revm_database_interface::DBErrorMarker;
 
 use crate::model::mismatch::Mismatch;
 
@@ -13,6 +14,15 @@ pub enum TrieError {
     /// A node on the path is not known, only its hash.
     #[error("the node {hash} at {} is missing", Digits(path))]
     Missing {
+        /// The hash of the node.
+        hash: B256,
+        /// The path from the root to it.
+        path: Nibbles,
+    },
+    /// A node beside the path of a removed key is not known, only its hash. The removal leaves it as the only child of
+    /// its branch, which then joins with it.
+    #[error("the node {hash} at {} is missing, and a removal leaves only it in its branch", Digits(path))]
+    MissingSibling {
         /// The hash of the node.
         hash: B256,
         /// The path from the root to it.
@@ -51,14 +61,49 @@ pub enum TrieError {
 /// Why a witness does not prove an answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WitnessError {
-    /// A trie cannot be read or changed.
-    #[error(transparent)]
-    Trie(#[from] TrieError),
+    /// An account cannot be looked up or changed.
+    #[error("account {address}: {reason}")]
+    Account {
+        /// The address of the account.
+        address: Address,
+        /// What is wrong with the account trie.
+        #[source]
+        reason: TrieError,
+    },
+    /// A slot cannot be looked up or changed.
+    #[error("slot {key:#x} of {address}: {reason}")]
+    Slot {
+        /// The address of the account.
+        address: Address,
+        /// The key of the slot.
+        key: U256,
+        /// What is wrong with the storage trie of the account.
+        #[source]
+        reason: TrieError,
+    },
+    /// The witness lacks a code.
+    #[error("the code with hash {0} is missing")]
+    Code(B256),
+    /// The witness lacks the hash of an earlier block.
+    #[error("the hash of block {0} is missing")]
+    BlockHash(u64),
     /// The changes started from another state than the one that the witness proves. `expected` comes from
     /// the changes, `found` from the trie. Boxed, because it is large and rare.
     #[error("the changes do not fit the trie: {0}")]
     Mismatch(Box<Mismatch>),
 }
+
+impl WitnessError {
+    /// What is wrong with a trie, if that is the reason.
+    pub const fn of_trie(&self) -> Option<&TrieError> {
+        match self {
+            Self::Account { reason, .. } | Self::Slot { reason, .. } => Some(reason),
+            Self::Code(_) | Self::BlockHash(_) | Self::Mismatch(_) => None,
+        }
+    }
+}
+
+impl DBErrorMarker for WitnessError {}
 
 impl From<Mismatch> for WitnessError {
     fn from(mismatch: Mismatch) -> Self {

@@ -1,9 +1,9 @@
 //! A full trie in memory.
 
-use alloy_primitives::B256;
+use alloy_primitives::{B256, Bytes};
 use alloy_trie::EMPTY_ROOT_HASH;
 
-use crate::trie::{change::Presence, node::NodeIndex, sparse::SparseTrie};
+use crate::trie::{change::Presence, node_index::NodeIndex, sparse::SparseTrie};
 
 /// A Merkle Patricia trie in memory, with hashes as keys. Its root is updated incrementally: only changed nodes
 /// are hashed again.
@@ -48,6 +48,11 @@ impl MemoryTrie {
     /// The current root.
     pub fn root(&mut self) -> B256 {
         self.0.root()
+    }
+
+    /// Adds the encodings of all nodes that are referenced by their hash, and of the root, to `nodes`.
+    pub(crate) fn add_nodes(&mut self, nodes: &mut Vec<Bytes>) {
+        self.0.add_nodes(nodes);
     }
 }
 

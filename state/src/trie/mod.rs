@@ -1,6 +1,6 @@
 //! Sparse Merkle Patricia tries, for the witness of a block and for the store on disk.
 //!
-//! May import `model` and `keccak`.
+//! May import `model`, `keccak` and `sync`.
 //!
 //! A witness is the set of raw nodes that a block's reads and writes pass. It gives the accounts and slots
 //! before the block and the state root after it, without the rest of the state. Each node is found by the
@@ -14,8 +14,10 @@ pub(crate) mod expected_leaves;
 pub(crate) mod hashing;
 pub(crate) mod memory_trie;
 pub(crate) mod node;
+pub(crate) mod node_index;
 pub(crate) mod node_record;
 pub(crate) mod sparse;
+pub(crate) mod state_tries;
 pub(crate) mod walk;
 pub(crate) mod witness;
 

@@ -4,7 +4,7 @@
 //! a hash, the encoding itself. A node keeps its reference until it changes, so that only changed ("dirty")
 //! nodes are hashed again. A node that was not read yet is "blinded": only its hash is known.
 
-use alloy_primitives::{B256, Bytes, keccak256, map::B256Map};
+use alloy_primitives::{B256, keccak256};
 use alloy_rlp::{EMPTY_STRING_CODE, Encodable, Header};
 use alloy_trie::{
     Nibbles,
@@ -33,6 +33,21 @@ pub(crate) trait Nodes: Sync {
     ///
     /// If the node does not decode, or cannot be read.
     fn node(&self, hash: B256, kind: NodeKind, path: &Nibbles) -> Result<Option<Node>, Self::Error>;
+
+    /// What a node of unknown kind is that is not known, and that a removal leaves as the only child of its branch.
+    fn unknown_sibling(&self) -> UnknownSibling {
+        UnknownSibling::Error
+    }
+}
+
+/// What the last child of a branch is if its node is not known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum UnknownSibling {
+    /// An error: it may be a leaf or an extension, which would become longer.
+    #[default]
+    Error,
+    /// A branch. Some witnesses contain such a node only if it is a leaf or an extension.
+    Branch,
 }
 
 /// The kind of a blinded node, as far as it is known.
@@ -44,34 +59,6 @@ pub(crate) enum NodeKind {
     Leaf,
     /// A branch or an extension.
     Inner,
-}
-
-/// Nodes by the hash of their encoding.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct NodeIndex(B256Map<Bytes>);
-
-impl FromIterator<Bytes> for NodeIndex {
-    fn from_iter<I: IntoIterator<Item = Bytes>>(nodes: I) -> Self {
-        Self(nodes.into_iter().map(|node| (keccak256(&node), node)).collect())
-    }
-}
-
-impl NodeIndex {
-    /// Nodes under hashes that need not be theirs.
-    #[cfg(test)]
-    pub(super) fn forged(nodes: impl IntoIterator<Item = (B256, Bytes)>) -> Self {
-        Self(nodes.into_iter().collect())
-    }
-}
-
-impl Nodes for NodeIndex {
-    type Error = TrieError;
-
-    fn node(&self, hash: B256, _: NodeKind, path: &Nibbles) -> Result<Option<Node>, TrieError> {
-        let Some(bytes) = self.0.get(&hash) else { return Ok(None) };
-        let malformed = |reason| TrieError::Malformed { hash, path: *path, reason };
-        Node::decode(bytes, path.len()).map(Some).map_err(malformed)
-    }
 }
 
 /// A position in the trie, and its node.
@@ -126,6 +113,10 @@ impl<N: Nodes> Nodes for &N {
 
     fn node(&self, hash: B256, kind: NodeKind, path: &Nibbles) -> Result<Option<Node>, N::Error> {
         (**self).node(hash, kind, path)
+    }
+
+    fn unknown_sibling(&self) -> UnknownSibling {
+        (**self).unknown_sibling()
     }
 }
 

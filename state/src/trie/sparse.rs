@@ -160,12 +160,10 @@ impl<N: Nodes> SparseTrie<N> {
 
     /// Removes `key` and returns its value.
     ///
-    /// If a branch is left with a single child whose node is missing, that child is taken for a branch: a
-    /// witness contains it if it is a leaf or an extension.
-    ///
     /// # Errors
     ///
-    /// If a node on the path is missing, or a required node is malformed.
+    /// If a node on the path is missing, a required node is malformed, or a branch is left with a single child whose
+    /// node is missing; see [`Nodes::unknown_sibling`].
     pub(crate) fn remove(&mut self, key: B256, presence: Presence) -> Result<PreviousLeaf, N::Error> {
         let Self { nodes, root, deleted } = self;
         root.remove(&mut Removal { nodes, deleted }, Cursor::root(key), presence)
@@ -187,6 +185,12 @@ impl<N: Nodes> SparseTrie<N> {
         let mut proof = Vec::new();
         self.root.prove(&self.nodes, Cursor::root(key), &mut proof)?;
         Ok(proof)
+    }
+
+    /// Adds the encodings of the nodes in memory that are referenced by their hash, and of the root, to `nodes`.
+    pub(crate) fn add_nodes(&mut self, nodes: &mut Vec<Bytes>) {
+        self.root();
+        self.root.add_nodes(0, nodes);
     }
 
     /// Reads every branch and extension, checks that each has its hash, and counts them and their leaves.

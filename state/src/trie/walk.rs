@@ -156,6 +156,24 @@ impl NodeLink {
         }
     }
 
+    /// Adds the encodings of the nodes in memory from here on, which must be hashed, to `nodes`. An embedded node is part
+    /// of its outer node's encoding.
+    pub(super) fn add_nodes(&self, depth: usize, nodes: &mut Vec<Bytes>) {
+        let Self::Revealed(node, reference) = self else { return };
+        if depth == 0 || reference.as_ref().is_none_or(RlpNode::is_hash) {
+            let mut encoded = Vec::new();
+            node.encode(&mut encoded);
+            nodes.push(encoded.into());
+        }
+        match node {
+            Node::Leaf(_) => {}
+            Node::Extension(extension) => extension.child.add_nodes(depth + extension.segment.len(), nodes),
+            Node::Branch(branch) => {
+                branch.children().for_each(|(_, child)| child.add_nodes(depth + 1, nodes));
+            }
+        }
+    }
+
     /// Adds the encodings of the nodes on the path, which must be hashed, to `proof`. An embedded node is part
     /// of its outer node's encoding.
     pub(super) fn prove<N: Nodes>(

@@ -5,20 +5,16 @@
 //! that the answer does not need.
 
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
-use alloy_rlp::Decodable;
-use alloy_trie::{EMPTY_ROOT_HASH, TrieAccount};
+use alloy_trie::TrieAccount;
 
 use crate::{
-    model::{
-        account::Account,
-        changes::{AccountChange, Changes, Life, account_difference},
-        mismatch::Mismatch,
-    },
+    model::{account::Account, changes::Changes},
     trie::{
         error::{TrieError, WitnessError},
-        node::NodeIndex,
+        node::UnknownSibling,
+        node_index::NodeIndex,
         slot_key,
-        sparse::{SparseTrie, Update},
+        state_tries::{LeafName, StateTries, decode_value, root_after, without_root},
     },
 };
 
@@ -47,6 +43,16 @@ impl Witness {
         Self { nodes: nodes.into_iter().collect() }
     }
 
+    /// The same witness. If a removal leaves a branch with a single child whose node is missing,
+    /// [`root_after`](Self::root_after) takes that child for a branch, instead of failing.
+    ///
+    /// Some witnesses contain such a child only if it is a leaf or an extension. Without a node that is one, the
+    /// root is wrong, and there is no error.
+    #[must_use]
+    pub fn without_branches_beside(self) -> Self {
+        Self { nodes: self.nodes.with_unknown_sibling(UnknownSibling::Branch) }
+    }
+
     /// The account at `address` in the state with this root, and its storage root. `None` if the witness proves
     /// that the account does not exist.
     ///
@@ -54,106 +60,71 @@ impl Witness {
     ///
     /// If a node on its path is missing or malformed.
     pub fn account(&self, root: B256, address: Address) -> Result<Option<(Account, B256)>, WitnessError> {
-        let leaf = account(&mut SparseTrie::new(&self.nodes, root), address)?;
+        let key = keccak256(address);
+        let value = self.nodes.find(root, key);
+        let leaf = value.and_then(|value| value.map(|value| decode_value(key, &value)).transpose());
+        let leaf: Option<TrieAccount> = leaf.map_err(|reason| WitnessError::Account { address, reason })?;
         Ok(leaf.map(|leaf| (without_root(&leaf), leaf.storage_root)))
     }
 
-    /// The value of the slot `key` in the storage with this root; zero if the witness proves that the slot is
-    /// empty.
+    /// The value of the slot `key` of the account at `address`, in the storage with this root; zero if the witness
+    /// proves that the slot is empty.
     ///
     /// # Errors
     ///
     /// If a node on its path is missing or malformed.
-    pub fn slot(&self, storage_root: B256, key: U256) -> Result<U256, WitnessError> {
-        Ok(slot(&mut SparseTrie::new(&self.nodes, storage_root), key)?)
+    pub fn slot(&self, address: Address, storage_root: B256, key: U256) -> Result<U256, WitnessError> {
+        let hash = slot_key(&key);
+        let value = self.nodes.find(storage_root, hash);
+        let value = value.and_then(|value| value.map(|value| decode_value(hash, &value)).transpose());
+        value.map(Option::unwrap_or_default).map_err(|reason| WitnessError::Slot { address, key, reason })
     }
 
     /// The state root after `changes` are applied to the state with the root `parent_root`.
-    ///
-    /// If a removal leaves a branch with a single child whose node is missing, that child is taken for a branch:
-    /// the witness of a block contains it if it is a leaf or an extension. A witness without such a node yields
-    /// a wrong root, and no error.
     ///
     /// # Errors
     ///
     /// If a required node is missing or malformed; [`WitnessError::Mismatch`] for the first location, in order of
     /// addresses, that differs from the value that the changes started from.
     pub fn root_after(&self, parent_root: B256, changes: &Changes) -> Result<B256, WitnessError> {
-        let mut accounts = SparseTrie::new(&self.nodes, parent_root);
-        let mut listed: Vec<_> = changes.accounts.iter().collect();
-        listed.sort_unstable_by_key(|(address, _)| **address);
-        let mut updates = Vec::with_capacity(listed.len());
-        for (address, change) in listed {
-            let leaf = account(&mut accounts, *address)?;
-            let after = self.account_after(*address, leaf, change)?;
-            updates.push((keccak256(address), after.map(alloy_rlp::encode)));
-        }
-        accounts.update(updates)?;
-        Ok(accounts.root())
+        root_after(&WitnessTries { nodes: &self.nodes, root: parent_root }, changes)
     }
 
-    fn account_after(
-        &self,
-        address: Address,
-        before: Option<TrieAccount>,
-        change: &AccountChange,
-    ) -> Result<Option<TrieAccount>, WitnessError> {
-        let found = before.as_ref().map(without_root);
-        if let Some(mismatch) = account_difference(address, change.account.before, found) {
-            return Err(mismatch.into());
-        }
-        let storage_root = match (change.life, before) {
-            (Life::Same, Some(before)) => before.storage_root,
-            (Life::Same, None) | (Life::New, _) => EMPTY_ROOT_HASH,
-        };
-        let mut storage = SparseTrie::new(&self.nodes, storage_root);
-        let updates = slot_updates(&mut storage, address, change)?;
-        let Some(after) = change.account.after else { return Ok(None) };
-        storage.update(updates)?;
-        Ok(Some(after.into_leaf(storage.root())))
+    /// The position of the node with this hash.
+    pub(crate) fn position(&self, hash: &B256) -> Option<usize> {
+        self.nodes.position(hash)
+    }
+
+    /// The hash of the node at a position.
+    pub(crate) fn hash_at(&self, position: usize) -> Option<B256> {
+        self.nodes.hash_at(position)
     }
 }
 
-/// The updates of the slots, by hash, after a check of their values before.
-fn slot_updates(
-    storage: &mut SparseTrie<&NodeIndex>,
-    address: Address,
-    change: &AccountChange,
-) -> Result<Vec<Update>, WitnessError> {
-    let mut slots: Vec<_> = change.slots.iter().collect();
-    slots.sort_unstable_by_key(|(key, _)| **key);
-    let mut updates = Vec::with_capacity(slots.len());
-    for (key, change) in slots {
-        let found = slot(storage, *key)?;
-        if found != change.before {
-            return Err(Mismatch::of_slot(address, *key, change.before, found).into());
-        }
-        if change.is_change() {
-            let after = (!change.after.is_zero()).then(|| alloy_rlp::encode(change.after));
-            updates.push((slot_key(key), after));
+/// The tries of a state of which only some nodes are known.
+pub(crate) struct WitnessTries<'w> {
+    pub(crate) nodes: &'w NodeIndex,
+    pub(crate) root: B256,
+}
+
+impl<'w> StateTries for WitnessTries<'w> {
+    type Nodes = &'w NodeIndex;
+    type Error = WitnessError;
+
+    fn accounts(&self) -> (&'w NodeIndex, B256) {
+        (self.nodes, self.root)
+    }
+
+    fn storage(&self, _: Address) -> Result<&'w NodeIndex, WitnessError> {
+        Ok(self.nodes)
+    }
+
+    fn error(leaf: LeafName, reason: TrieError) -> WitnessError {
+        match leaf {
+            LeafName::Account(address) => WitnessError::Account { address, reason },
+            LeafName::Slot(address, key) => WitnessError::Slot { address, key, reason },
         }
     }
-    Ok(updates)
-}
-
-fn account(
-    accounts: &mut SparseTrie<&NodeIndex>,
-    address: Address,
-) -> Result<Option<TrieAccount>, TrieError> {
-    value(accounts, keccak256(address))
-}
-
-fn slot(storage: &mut SparseTrie<&NodeIndex>, key: U256) -> Result<U256, TrieError> {
-    Ok(value(storage, slot_key(&key))?.unwrap_or_default())
-}
-
-fn value<V: Decodable>(trie: &mut SparseTrie<&NodeIndex>, key: B256) -> Result<Option<V>, TrieError> {
-    let value = trie.get(key)?.map(alloy_rlp::decode_exact).transpose();
-    value.map_err(|reason| TrieError::Value { key, reason })
-}
-
-fn without_root(leaf: &TrieAccount) -> Account {
-    Account { balance: leaf.balance, nonce: leaf.nonce, code_hash: leaf.code_hash }
 }
 
 #[cfg(test)]
@@ -164,8 +135,8 @@ mod tests {
     use crate::{
         model::{
             allocation::Allocation,
-            changes::Change,
-            mismatch::{Location, Value},
+            changes::{AccountChange, Change, Life},
+            mismatch::{Location, Mismatch, Value},
         },
         stores::memory::MemoryStore,
         trie::tests::full::FullTrie,
@@ -210,8 +181,8 @@ mod tests {
         let (witness, root) = (Witness::new(nodes), store.root());
         let (account, storage_root) = witness.account(root, address(1)).unwrap().unwrap();
         assert_eq!(account, store.account(&address(1)).unwrap().account);
-        assert_eq!(witness.slot(storage_root, word(2)), Ok(word(200)));
-        assert_eq!(witness.slot(storage_root, word(4)), Ok(word(0)));
+        assert_eq!(witness.slot(address(1), storage_root, word(2)), Ok(word(200)));
+        assert_eq!(witness.slot(address(1), storage_root, word(4)), Ok(word(0)));
         assert_eq!(witness.account(root, address(99)), Ok(None));
     }
 
@@ -274,10 +245,11 @@ mod tests {
     fn the_error_of_an_incomplete_witness_is_its_first_missing_node() {
         let (store, mut nodes) = state();
         let root = store.root();
-        let missing = TrieError::Missing { hash: root, path: Nibbles::new() };
-        assert_eq!(Witness::default().account(root, address(1)), Err(missing.into()));
+        let reason = TrieError::Missing { hash: root, path: Nibbles::new() };
+        let missing = WitnessError::Account { address: address(1), reason };
+        assert_eq!(Witness::default().account(root, address(1)), Err(missing.clone()));
         nodes.retain(|node| keccak256(node) != root);
-        assert_eq!(Witness::new(nodes).account(root, address(1)), Err(missing.into()));
+        assert_eq!(Witness::new(nodes).account(root, address(1)), Err(missing));
     }
 
     #[test]
@@ -285,7 +257,7 @@ mod tests {
         let garbage = Bytes::from_static(b"this is no node");
         let root = keccak256(&garbage);
         let error = Witness::new([garbage.clone()]).account(root, address(1)).unwrap_err();
-        assert!(matches!(error, WitnessError::Trie(TrieError::Malformed { hash, .. }) if hash == root));
+        assert!(matches!(error.of_trie(), Some(TrieError::Malformed { hash, .. }) if *hash == root));
         let (store, nodes) = state();
         let witness = Witness::new(nodes.into_iter().chain([garbage, Bytes::new()]));
         assert!(witness.account(store.root(), address(1)).unwrap().is_some());
@@ -297,6 +269,6 @@ mod tests {
         let leaves = [(key, alloy_rlp::encode(word(5)))].into_iter().collect();
         let full = FullTrie::of(&leaves);
         let error = Witness::new(full.nodes()).account(full.root, address(1)).unwrap_err();
-        assert!(matches!(error, WitnessError::Trie(TrieError::Value { key: at, .. }) if at == key));
+        assert!(matches!(error.of_trie(), Some(TrieError::Value { key: at, .. }) if *at == key));
     }
 }

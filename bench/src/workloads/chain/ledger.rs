@@ -53,7 +53,7 @@ impl Ledger for DiskStore {
         let staged = self.stage(changes)?;
         let (root, number) = (staged.root(), self.head().number + 1);
         // Generated contracts never read a block hash, so any hash is valid here.
-        self.commit(staged, NewBlock { number, hash: root, note: Bytes::new() })?;
+        self.commit(staged, NewBlock { number, hash: root, note: Bytes::new(), encoded: Bytes::new() })?;
         Ok(root)
     }
 }

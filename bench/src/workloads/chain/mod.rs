@@ -123,7 +123,7 @@ impl<L: Ledger> GeneratedChain<L> {
     /// The head of a file with this chain.
     pub fn head<'c>(&'c self, name: &'c str) -> ChainHead<'c> {
         let blobs = self.spec.rules(&self.first).blobs;
-        ChainHead { name, network: NETWORK, chain_id: CHAIN_ID, blobs, genesis: &self.first }
+        ChainHead { name, network: NETWORK, fork: FORK, chain_id: CHAIN_ID, blobs, genesis: &self.first }
     }
 
     /// The header of the last block.

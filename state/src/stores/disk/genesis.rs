@@ -105,13 +105,13 @@ impl Genesis {
         Ok(root)
     }
 
-    /// Finishes the store. The state is the one after `block`.
+    /// Finishes the store. The state is the one after `block`, whose encoding is not kept: the genesis has no body.
     ///
     /// # Errors
     ///
     /// If it cannot be written.
     pub fn finish(mut self, block: NewBlock) -> Result<DiskStore, DiskError> {
-        let NewBlock { number, hash, note } = block;
+        let NewBlock { number, hash, note, encoded: _ } = block;
         let metadata = BlockMetadata { number, hash, root: self.root()?, note };
         let tables = &mut self.store.tables;
         let head = [

@@ -17,6 +17,7 @@ const CODE: u8 = 4;
 const BLOCK: u8 = 5;
 const UNDO: u8 = 6;
 const ENDED: u8 = 7;
+const ENCODED: u8 = 8;
 
 /// A key of the database.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -127,6 +128,21 @@ impl Key {
     /// The key of the undo data of a block.
     pub(super) fn undo(number: u64) -> Self {
         Self::of(UNDO, [&number.to_be_bytes()])
+    }
+
+    /// The key of an encoded block.
+    pub(super) fn encoded(number: u64) -> Self {
+        Self::of(ENCODED, [&number.to_be_bytes()])
+    }
+
+    /// The key range of all encoded blocks.
+    pub(super) fn all_encoded() -> (Self, Self) {
+        (Self::of(ENCODED, [&[]]), Self::of(ENCODED + 1, [&[]]))
+    }
+
+    /// The number in the key of an encoded block.
+    pub(super) fn parse_encoded(key: &[u8]) -> Option<u64> {
+        Some(u64::from_be_bytes(key.strip_prefix(&[ENCODED])?.try_into().ok()?))
     }
 
     /// The key of a life that ended with a block and is not pruned yet.

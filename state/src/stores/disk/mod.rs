@@ -28,6 +28,7 @@ pub(crate) mod tables;
 pub(crate) mod undo;
 pub(crate) mod upper_trie;
 pub(crate) mod verify;
+pub(crate) mod witness;
 
 use std::{
     num::NonZeroU64,
@@ -56,6 +57,8 @@ pub struct DiskConfig {
     pub cache_bytes: u64,
     /// The number of blocks that can be undone.
     pub undo_blocks: u64,
+    /// The number of the last blocks whose encoding is kept; of all blocks if `None`.
+    pub kept_blocks: Option<u64>,
     /// The number of blocks that are written to the database at once. A crash loses exactly the blocks that are not
     /// written yet.
     pub blocks_per_write: NonZeroU64,
@@ -69,7 +72,12 @@ impl DiskConfig {
 
 impl Default for DiskConfig {
     fn default() -> Self {
-        Self { cache_bytes: Self::CACHE_BYTES, undo_blocks: 256, blocks_per_write: NonZeroU64::MIN }
+        Self {
+            cache_bytes: Self::CACHE_BYTES,
+            undo_blocks: 256,
+            kept_blocks: None,
+            blocks_per_write: NonZeroU64::MIN,
+        }
     }
 }
 
@@ -94,8 +102,10 @@ pub struct NewBlock {
     pub number: u64,
     /// The hash of the block.
     pub hash: B256,
-    /// Data of the client, for example the header.
+    /// Data of the client, for example the header. It is kept as long as BLOCKHASH or an undo may need the block.
     pub note: Bytes,
+    /// The encoded block, which is kept as [`DiskConfig::kept_blocks`] says. Nothing is kept if it is empty.
+    pub encoded: Bytes,
 }
 
 impl DiskStore {
@@ -166,6 +176,28 @@ impl DiskStore {
         metadata.map(Some).map_err(|error| self.damaged(format!("block {number}"), error.to_string()))
     }
 
+    /// The number of the first block whose encoding is kept, if there is one. So are those of all later blocks that
+    /// were added with one.
+    ///
+    /// # Errors
+    ///
+    /// If the store cannot be read.
+    pub fn first_encoded_block(&self) -> Result<Option<u64>, DiskError> {
+        let (from, to) = Key::all_encoded();
+        let Some((key, _)) = self.tables.first_from(&from, &to)? else { return Ok(None) };
+        let number = Key::parse_encoded(&key);
+        number.map(Some).ok_or_else(|| self.damaged("the list of encoded blocks", "a key does not decode"))
+    }
+
+    /// The encoding of a block; `None` if it is not kept.
+    ///
+    /// # Errors
+    ///
+    /// If the store cannot be read.
+    pub fn encoded_block(&self, number: u64) -> Result<Option<Bytes>, DiskError> {
+        Ok(self.tables.get(&Key::encoded(number))?.map(Bytes::from))
+    }
+
     /// The statistics of the read cache.
     pub fn cache(&self) -> CacheStatistics {
         self.cache.statistics()
@@ -195,7 +227,7 @@ impl DiskStore {
     /// In the last case the store returns to the last block in the database, which is the new block if the database
     /// had it completely when it failed.
     pub fn commit(&mut self, staged: Staged, block: NewBlock) -> Result<(), DiskError> {
-        let NewBlock { number, hash, note } = block;
+        let NewBlock { number, hash, note, encoded } = block;
         self.tables.check_open()?;
         if staged.parent != self.head || staged.first_life != self.next_life {
             return Err(DiskError::StagedOnOtherState { number });
@@ -212,6 +244,9 @@ impl DiskStore {
         batch.insert(Key::head(), Some(number.to_be_bytes().to_vec()));
         batch.insert(Key::next_life(), Some(next_life.to_bytes().to_vec()));
         batch.insert(Key::undo(number), Some(alloy_rlp::encode(&undo)));
+        if !encoded.is_empty() && self.config.kept_blocks != Some(0) {
+            batch.insert(Key::encoded(number), Some(encoded.to_vec()));
+        }
         ended.into_iter().for_each(|life| drop(batch.insert(Key::ended(number, life), Some(Vec::new()))));
         self.tables.add(batch);
         self.cache.put_all(cached);

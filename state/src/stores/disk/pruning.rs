@@ -1,5 +1,5 @@
-//! Prunes unreachable data: undo data and metadata of old blocks, and the slots and nodes of lives that ended before
-//! them.
+//! Prunes unreachable data: undo data, metadata and encodings of old blocks, and the slots and nodes of lives that ended
+//! before them.
 
 use crate::stores::disk::{
     DiskStore, account_entry::LifeId, error::DiskError, keys::Key, tables::WriteBatch,
@@ -23,6 +23,9 @@ impl DiskStore {
         }
         if let Some(oldest) = number.checked_sub(kept.max(1).saturating_add(BLOCKHASH_BLOCKS)) {
             self.prune_up_to(oldest, Key::block, &mut batch)?;
+        }
+        if let Some(oldest) = self.config.kept_blocks.and_then(|kept| number.checked_sub(kept)) {
+            self.prune_up_to(oldest, Key::encoded, &mut batch)?;
         }
         Ok(batch)
     }

@@ -152,6 +152,7 @@ impl DiskStore {
         for block in number + 1..=self.head.number {
             batch.insert(Key::undo(block), None);
             batch.insert(Key::block(block), None);
+            batch.insert(Key::encoded(block), None);
         }
         let (from, to) = (Key::ended(number + 1, LifeId::FIRST), Key::all_ended().1);
         for pair in self.tables.range(&from, &to)? {

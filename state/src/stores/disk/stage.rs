@@ -199,7 +199,7 @@ mod tests {
                 .add(address(number), Allocation { balance, storage: storage(), ..Default::default() })
                 .unwrap();
         }
-        let block = NewBlock { number: 0, hash: B256::ZERO, note: Bytes::new() };
+        let block = NewBlock { number: 0, hash: B256::ZERO, note: Bytes::new(), encoded: Bytes::new() };
         (folder, genesis.finish(block).unwrap())
     }
 
@@ -258,7 +258,8 @@ mod tests {
         let staged = store.stage_streamed(&changes, streamed).unwrap();
         assert_eq!(staged.prefetched.len(), 1, "the streamed steps are used");
         let root = staged.root();
-        let new = NewBlock { number: 1, hash: B256::with_last_byte(1), note: Bytes::new() };
+        let new =
+            NewBlock { number: 1, hash: B256::with_last_byte(1), note: Bytes::new(), encoded: Bytes::new() };
         store.commit(staged, new).unwrap();
         assert_eq!(store.rebuild_root().unwrap(), root);
         let entry = store.entry(address(7)).unwrap().unwrap();

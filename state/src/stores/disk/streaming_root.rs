@@ -197,7 +197,7 @@ mod tests {
         let mut genesis = Genesis::begin(folder.path(), DiskConfig::default()).unwrap();
         let storage = [(U256::ONE, U256::from(7))].into();
         genesis.add(OWNER, Allocation { nonce: 1, storage, ..Allocation::default() }).unwrap();
-        let block = NewBlock { number: 0, hash: B256::ZERO, note: Bytes::new() };
+        let block = NewBlock { number: 0, hash: B256::ZERO, note: Bytes::new(), encoded: Bytes::new() };
         (folder, genesis.finish(block).unwrap())
     }
 

@@ -9,22 +9,25 @@ use alloy_trie::{
     proof::verify_proof,
 };
 use proptest::{
-    collection::{btree_map, vec},
+    collection::{btree_map, btree_set, vec},
     prelude::*,
     sample::Index,
 };
+use revm_database_interface::DatabaseRef;
 
 use crate::{
     model::{
+        accesses::Accesses,
         account::Account,
         allocation::Allocation,
         changes::{AccountChange, Change, Changes, Life},
     },
-    stores::memory::MemoryStore,
+    stores::{memory::MemoryStore, witness::WitnessStore},
     trie::{
         change::Presence,
         error::{TrieError, WitnessError},
-        node::NodeIndex,
+        node::UnknownSibling,
+        node_index::NodeIndex,
         sparse::{SparseTrie, Update},
         tests::full::{FullTrie, Leaves, Updates},
         witness::Witness,
@@ -110,6 +113,7 @@ proptest! {
         let full = FullTrie::of(&leaves);
         let listed = updates.iter().cloned().collect();
         let nodes: NodeIndex = full.witness(&listed).into_iter().collect();
+        let nodes = nodes.with_unknown_sibling(UnknownSibling::Branch);
         let expected = FullTrie::of(&full.after(&listed)).root;
 
         let mut in_any_order = SparseTrie::new(&nodes, full.root);
@@ -293,17 +297,91 @@ proptest! {
         let mut after = before.clone();
         prop_assert!(after.apply(&changes).is_ok());
         let mut nodes = witness(&before, &after, &changes);
-        let root = Witness::new(nodes.clone()).root_after(before.root(), &changes);
+        let root = Witness::new(nodes.clone()).without_branches_beside().root_after(before.root(), &changes);
         prop_assert_eq!(root, Ok(after.root()));
 
         // Without one of the nodes the result is an error, or a wrong root if a missing sibling is taken for a
         // branch, but never a panic or a mismatch.
         if !nodes.is_empty() {
             nodes.swap_remove(lost.index(nodes.len()));
-            let root = Witness::new(nodes).root_after(before.root(), &changes);
+            let root = Witness::new(nodes).without_branches_beside().root_after(before.root(), &changes);
             prop_assert!(!matches!(root, Err(WitnessError::Mismatch(_))));
         }
     }
+
+    #[test]
+    fn a_made_witness_answers_as_the_store_does_and_has_no_superfluous_node(
+        before in store(),
+        planned in planned_changes(),
+        accounts in btree_map(address(), btree_set((0u64..14).prop_map(U256::from), 0..4), 0..12),
+    ) {
+        let (changes, root) = (changes(&before, planned), before.root());
+        let accesses = Accesses { accounts, ..Accesses::default() };
+        let mut after = before.clone();
+        prop_assert!(after.apply(&changes).is_ok());
+        let nodes = before.witness(&accesses, &changes).unwrap();
+        prop_assert!(nodes.iter().map(keccak256).is_sorted());
+        let answers = |nodes: Vec<Bytes>| -> Result<_, WitnessError> {
+            let store = WitnessStore::new(Witness::new(nodes), root);
+            let read = read_all(&store, &accesses)?;
+            Ok((read, store.root_after(&changes)?))
+        };
+        let expected = (read_all(&before, &accesses).unwrap(), after.root());
+        prop_assert_eq!(answers(nodes.clone()), Ok(expected));
+        for lost in 0..nodes.len() {
+            let mut others = nodes.clone();
+            let hash = keccak256(others.remove(lost));
+            let error = answers(others).unwrap_err();
+            let named = match error.of_trie() {
+                Some(TrieError::Missing { hash, .. } | TrieError::MissingSibling { hash, .. }) => Some(*hash),
+                _ => None,
+            };
+            prop_assert_eq!(named, Some(hash), "{}", error);
+        }
+    }
+
+    #[test]
+    fn a_look_up_in_raw_nodes_finds_what_a_sparse_trie_finds(
+        (leaves, updates) in trie_and_updates(),
+        damages in vec((any::<Index>(), damage()), 0..3),
+    ) {
+        let full = FullTrie::of(&leaves);
+        let honest = full.nodes();
+        let mut nodes: Vec<_> = honest.iter().map(|node| (keccak256(node), node.clone())).collect();
+        for (at, damage) in damages.iter().filter(|_| !honest.is_empty()) {
+            let (_, node) = at.get_mut(&mut nodes);
+            *node = damaged(&honest, node, damage);
+        }
+        let nodes = NodeIndex::forged(nodes);
+        for key in leaves.keys().copied().chain(updates.into_iter().map(|(key, _)| key)) {
+            let found = nodes.find(full.root, key);
+            match SparseTrie::new(&nodes, full.root).get(key) {
+                Ok(value) => prop_assert_eq!(found, Ok(value.map(<[u8]>::to_vec))),
+                // A sparse trie decodes the nodes that are embedded beside the path as well.
+                Err(error) => prop_assert!(found.is_ok() || found == Err(error), "{error}"),
+            }
+        }
+    }
+}
+
+/// The accounts and slots that were accessed, as a store has them.
+fn read_all<S: DatabaseRef>(
+    store: &S,
+    accesses: &Accesses,
+) -> Result<(Vec<Option<Account>>, Vec<U256>), S::Error> {
+    let (mut accounts, mut slots) = (Vec::new(), Vec::new());
+    for (address, keys) in &accesses.accounts {
+        let info = store.basic_ref(*address)?;
+        accounts.push(info.as_ref().map(Account::from));
+        for key in keys {
+            let value = store.storage_ref(*address, *key)?;
+            if let Some(id) = info.as_ref().and_then(|info| info.account_id) {
+                assert_eq!(store.storage_by_account_id_ref(*address, id, *key)?, value);
+            }
+            slots.push(value);
+        }
+    }
+    Ok((accounts, slots))
 }
 
 #[test]

@@ -203,7 +203,7 @@ fn a_changed_leaf_is_reported_missing_when_its_branch_collapses() {
     stored.records.extend(changes.written);
     stored.leaves.insert(keys[1], vec![8; 40]);
     let error = SparseTrie::new(&stored, changes.root).remove(keys[0], Presence::Present).unwrap_err();
-    assert!(matches!(error, TrieError::Missing { .. }), "{error}");
+    assert!(matches!(error, TrieError::MissingSibling { .. }), "{error}");
 }
 
 #[test]

@@ -19,6 +19,32 @@ fn a_block_and_its_note_are_intact_after_reopening() {
 }
 
 #[test]
+fn the_encodings_of_blocks_are_kept_as_far_as_the_configuration_says() {
+    let kept = |pair: &StorePair| {
+        let is_kept = |number: &u64| match pair.disk.encoded_block(*number).unwrap() {
+            Some(encoded) => encoded == block(*number).encoded,
+            None => false,
+        };
+        (pair.disk.first_encoded_block().unwrap(), (0..=700).filter(is_kept).collect::<Vec<_>>())
+    };
+    for (kept_blocks, first) in [(None, 1), (Some(5), 596), (Some(1), 600)] {
+        let mut pair = StorePair::new(DiskConfig { kept_blocks, ..config(7) });
+        (1..=600).for_each(|wei| pair.add(&[Edit::Pay(1, wei)]));
+        let mut pair = pair.reopen();
+        assert_eq!(kept(&pair), (Some(first), (first..=600).collect()), "{kept_blocks:?}");
+        // An undone block is not kept.
+        pair.revert(2);
+        assert_eq!(kept(&pair).1, (first..=598).collect::<Vec<_>>(), "{kept_blocks:?}");
+    }
+    let mut pair = StorePair::new(config(1));
+    (1..=4).for_each(|wei| pair.add(&[Edit::Pay(1, wei)]));
+    pair.config.kept_blocks = Some(0);
+    let mut pair = pair.reopen();
+    pair.add(&[Edit::Pay(1, 9)]);
+    assert_eq!(kept(&pair), (None, Vec::new()), "blocks of which none shall be kept leave no gap behind");
+}
+
+#[test]
 fn a_crash_loses_only_the_blocks_that_are_not_written_yet() {
     let mut pair = StorePair::new(config(3));
     (1..=5).for_each(|wei| pair.add(&[Edit::Pay(1, wei)]));

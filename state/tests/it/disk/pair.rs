@@ -4,8 +4,8 @@ use std::num::NonZeroU64;
 
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use blockloom_state::{
-    Account, AccountChange, Allocation, Change, Changes, DiskConfig, DiskStore, Genesis, Life, MemoryStore,
-    NewBlock,
+    Accesses, Account, AccountChange, Allocation, Change, Changes, DiskConfig, DiskStore, Genesis, Life,
+    MemoryStore, NewBlock,
 };
 
 /// One edit of one account.
@@ -46,6 +46,7 @@ pub(crate) fn config(blocks_per_write: u64) -> DiskConfig {
     DiskConfig {
         cache_bytes: 1 << 16,
         undo_blocks: 256,
+        kept_blocks: None,
         blocks_per_write: NonZeroU64::new(blocks_per_write).unwrap(),
     }
 }
@@ -62,7 +63,8 @@ pub(crate) fn allocations() -> Vec<(Address, Allocation)> {
 }
 
 pub(crate) fn block(number: u64) -> NewBlock {
-    NewBlock { number, hash: keccak256(number.to_be_bytes()), note: Bytes::from(vec![7; 3]) }
+    let encoded = Bytes::from(vec![number as u8; 40]);
+    NewBlock { number, hash: keccak256(number.to_be_bytes()), note: Bytes::from(vec![7; 3]), encoded }
 }
 
 impl StorePair {
@@ -78,9 +80,26 @@ impl StorePair {
         Self { folder, config, disk, memory, history: Vec::new() }
     }
 
+    /// Compares the witnesses of a block that reads some slots of the accounts that it edits, and other accounts.
+    fn compare_witnesses(&self, edits: &[Edit], changes: &Changes) {
+        let mut accesses = Accesses::default();
+        for (number, edit) in edits.iter().enumerate() {
+            let (Edit::Pay(byte, _) | Edit::Write(byte, ..) | Edit::Destroy(byte)) = edit else { continue };
+            let slots = (0..number as u64 % 4).map(|slot| word(slot * 3));
+            accesses.accounts.entry(address(*byte)).or_default().extend(slots);
+            accesses.accounts.entry(address(byte.wrapping_add(50))).or_default();
+        }
+        let [disk, memory] = [
+            self.disk.witness(&accesses, changes).unwrap(),
+            self.memory.witness(&accesses, changes).unwrap(),
+        ];
+        assert_eq!(disk, memory, "block {}", self.history.len() + 1);
+    }
+
     /// Adds a block to both stores, and compares their roots.
     pub(crate) fn add(&mut self, edits: &[Edit]) {
         let changes = changes(&self.memory, edits);
+        self.compare_witnesses(edits, &changes);
         let staged = self.disk.stage(&changes).unwrap();
         self.history.push(self.memory.clone());
         self.memory.apply(&changes).unwrap();
