@@ -108,7 +108,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitStatus, Box<dyn Error>> {
     let engine = Engine::new(arguments.threads.unwrap_or_else(machine_threads).config());
     let mut making = Making { arguments, spec, chain, engine, bar, made: 0 };
     let mut result = Ok(ControlFlow::Continue(()));
-    file.blocks(|block| {
+    let _ = file.blocks(|block| {
         result = making.take(&block);
         match &result {
             Ok(flow) => *flow,
@@ -116,7 +116,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitStatus, Box<dyn Error>> {
         }
     })?;
     making.bar.finish_and_clear();
-    result?;
+    let _ = result?;
     making.end()
 }
 

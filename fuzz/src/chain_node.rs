@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeSet, ops::ControlFlow};
 
-use alloy_consensus::{BlockBody, Header, TxLegacy};
+use alloy_consensus::{BlockBody, Header, TxLegacy, transaction::SignerRecoverable};
 use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::{Address, B256, Bytes, U256, hex, keccak256};
 use alloy_trie::{HashBuilder, Nibbles, TrieAccount, proof::ProofRetainer};
