@@ -27,8 +27,8 @@ const LARGEST_ANSWER: u64 = 512 << 20;
 /// The longest time until a connection stands.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// The most characters of a page that is no answer in a message.
-const EXCERPT: usize = 200;
+/// The most characters of a message or a page that are printed.
+const EXCERPT: usize = 300;
 
 /// The codes of JSON-RPC errors with which nodes say that there were too many requests.
 const RATE_LIMITS: [i64; 2] = [-32005, 429];
@@ -86,6 +86,11 @@ impl HttpNode {
         }
     }
 
+    /// A message without the secrets.
+    pub(super) fn redact(&self, message: &str) -> String {
+        self.endpoint.redact(message)
+    }
+
     /// Sends a batch until each call has an answer or there is no hope.
     fn exchange(&self, calls: &[Request]) -> Vec<Answer> {
         let mut answers: Vec<Option<Answer>> = vec![None; calls.len()];
@@ -133,7 +138,7 @@ impl HttpNode {
             // ORDER: Relaxed: the flag guards no other data.
             self.is_down.store(true, Ordering::Relaxed);
             let times = if tries == 1 { String::new() } else { format!(" ({tries} tries)") };
-            RequestError::Unanswered(self.endpoint.redact(&format!("{}: {message}{times}", self.endpoint)))
+            RequestError::Unanswered(format!("{}: {}{times}", self.endpoint, self.redact(&excerpt(message))))
         };
         answers
             .iter_mut()
@@ -168,14 +173,14 @@ impl HttpNode {
             || [StatusCode::TOO_MANY_REQUESTS, StatusCode::REQUEST_TIMEOUT].contains(&status);
         let answers = decode(&text, calls);
         let message = match answers {
-            Ok(Answers::Each(each)) if !is_busy => return Reply::Answers(self.without_secrets(each)),
+            Ok(Answers::Each(each)) if !is_busy => return Reply::Answers(each),
             Ok(Answers::BatchRefused(error)) if is_rate_limit(&error) => {
-                return Reply::Again { message: self.endpoint.redact(&error.to_string()), after: None };
+                return Reply::Again { message: error.to_string(), after: None };
             }
             Ok(Answers::BatchRefused(_)) if !is_busy && calls > 1 => return Reply::TooMany,
             Ok(_) => format!("HTTP status {status}"),
             Err(error) if status.is_success() => error,
-            Err(_) => format!("HTTP status {status}: {}", excerpt(&text)),
+            Err(_) => format!("HTTP status {status}: {text}"),
         };
         if is_busy || status.is_success() {
             let after = response.headers().get(header::RETRY_AFTER);
@@ -184,25 +189,15 @@ impl HttpNode {
         }
         match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                Reply::Never(format!("{message}; a token: --header, or BLOCKLOOM_RPC_TOKEN"))
+                Reply::Never(format!("{}; a token: --header, or BLOCKLOOM_RPC_TOKEN", excerpt(&message)))
             }
             _ if status.is_redirection() => {
-                Reply::Never(format!("{message}; name the place of the redirect"))
+                Reply::Never(format!("{}; name the place of the redirect", excerpt(&message)))
             }
             // Such as "content too large", or a node that knows no batches.
             _ if calls > 1 => Reply::TooMany,
             _ => Reply::Never(message),
         }
-    }
-
-    /// The answers, with the secrets removed from the messages in them.
-    fn without_secrets(&self, mut answers: Vec<Answer>) -> Vec<Answer> {
-        for answer in &mut answers {
-            if let Err(RequestError::Refused { message, .. }) = answer {
-                *message = self.endpoint.redact(message);
-            }
-        }
-        answers
     }
 }
 
@@ -223,7 +218,7 @@ fn is_rate_limit(error: &RequestError) -> bool {
     RATE_LIMITS.contains(code) || message.to_ascii_lowercase().contains("rate limit")
 }
 
-/// The start of a page as one line.
+/// The start of a text as one line.
 fn excerpt(text: &str) -> String {
     let line: String = text.chars().take(EXCERPT).map(|c| if c.is_control() { ' ' } else { c }).collect();
     line.trim().to_owned()

@@ -65,8 +65,6 @@ impl Endpoint {
             secrets.extend(token.split_whitespace().map(str::to_owned));
         }
         secrets.retain(|secret| secret.len() >= LEAST_SECRET);
-        // The longest first: a part of a secret must not break it up.
-        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
         Ok(Self { uri, headers: parsed, secrets })
     }
 
@@ -78,10 +76,26 @@ impl Endpoint {
         &self.headers
     }
 
-    /// A message without the secrets.
+    /// A message without the secrets, and without their beginnings: a message may have been cut.
     pub(super) fn redact(&self, message: &str) -> String {
-        self.secrets.iter().fold(message.to_owned(), |text, secret| text.replace(secret, HIDDEN))
+        let mut redacted = String::with_capacity(message.len());
+        let mut rest = message;
+        while let Some(next) = rest.chars().next() {
+            let secret =
+                self.secrets.iter().map(|secret| common_start(secret, rest)).max().unwrap_or_default();
+            let (text, length) =
+                if secret >= LEAST_SECRET { (HIDDEN, secret) } else { ("", next.len_utf8()) };
+            redacted.push_str(if text.is_empty() { &rest[..length] } else { text });
+            rest = &rest[length..];
+        }
+        redacted
     }
+}
+
+/// How many bytes two texts have in common from their start.
+fn common_start(one: &str, other: &str) -> usize {
+    let same = one.chars().zip(other.chars()).take_while(|(one, other)| one == other);
+    same.map(|(c, _)| c.len_utf8()).sum()
 }
 
 fn secret_value(text: &str, source: &str) -> Result<HeaderValue, String> {
@@ -140,6 +154,7 @@ mod tests {
         assert_eq!(value("x-key").unwrap(), "sesame-open");
         assert_eq!(value("authorization").unwrap(), "Bearer tok-123456");
         assert_eq!(node.redact("bad key sesame-open, bad token tok-123456"), "bad key ***, bad token ***");
+        assert_eq!(node.redact("cut: sesame-op"), "cut: ***");
         assert_eq!(format!("{:?}", Secret("sesame-open".to_owned())), "***");
     }
 

@@ -58,6 +58,7 @@ pub(crate) struct FetchReport {
 
 /// A fetch under way.
 struct Fetch<'f> {
+    node: &'f HttpNode,
     fetcher: &'f Fetcher<'f>,
     chain: &'f NodeChain,
     folder: &'f BlockFolder,
@@ -78,13 +79,14 @@ pub(crate) fn fetch(job: &Job<'_>, out: &Path) -> Result<FetchReport, String> {
     let name = endpoint.to_string();
     let folder = BlockFolder::open(out)?;
     let node = HttpNode::new(endpoint, job.connection);
-    let named = |error: NodeError| error.to_string();
+    let named = |error: NodeError| node.redact(&error.to_string());
     let chain = NodeChain::find(&node, job.chain, job.config).map_err(named)?;
     let latest = latest(&node).map_err(named)?;
     let ranges = job.blocks.iter().map(|range| range.numbers(latest)).collect::<Result<Vec<_>, _>>()?;
     let count = ranges.iter().fold(0u64, |sum, range| sum.saturating_add(range.end() - range.start() + 1));
     let fetcher = Fetcher::new(&node, chain.clone());
     let fetch = Fetch {
+        node: &node,
         fetcher: &fetcher,
         chain: &chain,
         folder: &folder,
@@ -103,7 +105,7 @@ pub(crate) fn fetch(job: &Job<'_>, out: &Path) -> Result<FetchReport, String> {
     fetch.progress.finish_and_clear();
     for (method, said) in fetcher.refused() {
         if let Some(consequence) = consequence(method) {
-            print_remark(&format!("note: {method}: {said}: {consequence}"));
+            print_remark(&node.redact(&format!("note: {method}: {said}: {consequence}")));
         }
     }
     let mut report = fetch.report.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -190,6 +192,7 @@ impl Fetch<'_> {
             report.missing += 1;
             "unusable"
         };
+        let message = self.node.redact(message);
         self.progress.suspend(|| print_message(&format!("{verdict}: block {number}: {message}")));
     }
 

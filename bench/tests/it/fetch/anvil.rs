@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use alloy_primitives::{Address, Bytes, U256, hex};
+use alloy_primitives::{Address, B256, Bytes, U256, hex};
 use serde_json::{Value, json};
 
 use super::{check_replay, fetch, isolated, names, printed};
@@ -128,7 +128,8 @@ impl Anvil {
             0 => transaction["gasPrice"] = json!("0x174876e800"),
             1 => {
                 transaction["gasPrice"] = json!("0x174876e800");
-                transaction["accessList"] = json!([{ "address": to, "storageKeys": [U256::from(1)] }]);
+                transaction["accessList"] =
+                    json!([{ "address": to, "storageKeys": [B256::with_last_byte(1)] }]);
             }
             _ => {
                 transaction["maxFeePerGas"] = json!("0x174876e800");
