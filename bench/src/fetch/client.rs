@@ -178,9 +178,8 @@ impl HttpNode {
                 return Reply::Again { message: error.to_string(), after: None };
             }
             Ok(Answers::BatchRefused(_)) if !is_busy && calls > 1 => return Reply::TooMany,
-            Ok(_) => format!("HTTP status {status}"),
             Err(error) if status.is_success() => error,
-            Err(_) => format!("HTTP status {status}: {text}"),
+            Ok(_) | Err(_) => format!("HTTP status {status}: {text}"),
         };
         if is_busy || status.is_success() {
             let after = response.headers().get(header::RETRY_AFTER);
