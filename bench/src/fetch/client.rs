@@ -1,6 +1,6 @@
 //! A node over HTTP: batches, a bound on the requests under way, retries.
 //!
-//! A blocking client on plain threads. ureq and what it brings are 17 crates that the command does not have anyway;
+//! A blocking client on plain threads. ureq and what it brings are 13 crates that the command does not have anyway;
 //! `bench/RESULTS.md` compares that with alloy-provider.
 
 use std::{
