@@ -64,7 +64,7 @@ impl Server {
                 let (requests, heard) = (Arc::clone(&requests), Arc::clone(&heard));
                 // A connection ends when its client closes it, at the latest by the client's own time limit.
                 thread::spawn(move || {
-                    let _ = serve(stream.unwrap(), &node, &script, &requests, &heard);
+                    let _ = serve(stream.unwrap(), &node, &*script, &requests, &heard);
                 });
             }
         };
