@@ -17,12 +17,13 @@ use blockloom_bench::{
     workloads::{Kind, Recipe, Shape, Workload},
 };
 use blockloom_engine::{Block, BlockError, CommittedStep, Config, Engine, Outcome};
-use blockloom_fixtures::{BlockReport, Executor, FixtureError, Harness, Sources, check, read};
+use blockloom_fixtures::{BlockReport, Executor, FixtureError, Harness, Sources, check};
 use blockloom_state::MemoryStore;
 
 use crate::{
     ExitStatus,
     bench_values::{What, gas, shape, share, threads},
+    chain_option::{ChainOption, print_contradictions},
     input::print_skipped,
     interrupt::{self, is_interrupted},
     json::{JsonLines, json_failure},
@@ -77,6 +78,8 @@ pub(crate) struct Arguments {
     /// first round produces the list.
     #[arg(long)]
     with_lists: bool,
+    #[command(flatten)]
+    chain: ChainOption,
     /// Of fixtures, measure only blocks with at least N transactions.
     #[arg(long, value_name = "N", default_value = "2")]
     min_txs: usize,
@@ -212,10 +215,12 @@ impl BenchRun<'_> {
 
     fn run_fixtures(&mut self, path: &Path, method: Method) -> io::Result<()> {
         let (ratios, listed) = Default::default();
-        let mut blocks = BlockMeasurements { session: self, method, ratios, listed, row: None, error: None };
+        let place = path.display().to_string();
+        let mut blocks =
+            BlockMeasurements { session: self, place, method, ratios, listed, row: None, error: None };
         let mut sources = Sources::new([path]);
         for source in sources.by_ref() {
-            let cases = source.and_then(|source| read(&source)).map(|fixture| fixture.cases);
+            let cases = blocks.session.arguments.chain.read(source).map(|fixture| fixture.cases);
             let flow = match cases {
                 _ if is_interrupted() => ControlFlow::Break(()),
                 Ok(cases) => cases.iter().try_for_each(|case| check(case, &mut blocks)),
@@ -308,6 +313,8 @@ impl BenchRun<'_> {
 /// Measures the blocks of fixtures one after the other.
 struct BlockMeasurements<'s, 'a> {
     session: &'s mut BenchRun<'a>,
+    /// The path of the fixtures.
+    place: String,
     method: Method,
     ratios: Ratios,
     /// With access lists.
@@ -341,6 +348,7 @@ impl Harness for BlockMeasurements<'_, '_> {
     fn report(&mut self, report: BlockReport) -> ControlFlow<()> {
         let name = format!("{}, block {}", report.case, report.number);
         let row = self.row.take();
+        print_contradictions(&self.place, &report.case, &report.notes);
         if let Err(error) = &report.result {
             self.session.fail(&name, &error.to_string());
         } else if let Some(row) = row {

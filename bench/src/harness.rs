@@ -9,11 +9,12 @@ use blockloom_bench::{
     times::Times,
 };
 use blockloom_engine::{Block, BlockError, CommittedStep, Config, Engine, Outcome};
-use blockloom_fixtures::{BlockReport, Compared, Executor, FixtureError, Harness};
+use blockloom_fixtures::{BlockReport, Compared, Executor, FixtureError, Harness, Note};
 use blockloom_state::MemoryStore;
 
 use crate::{
     burnt_gas::burnt_gas,
+    chain_option::note_line,
     failure::Failure,
     interrupt::is_interrupted,
     json::{BlockLine, ComparedLine, JsonLines, rounded},
@@ -137,6 +138,8 @@ pub(crate) struct Replay<'a> {
     pub(crate) unusable: Option<FixtureError>,
     pub(crate) counts: Counts,
     pub(crate) failures: Vec<Failure>,
+    /// Lines about files that contradict themselves.
+    pub(crate) notes: Vec<String>,
     pub(crate) json_error: Option<io::Error>,
 }
 
@@ -159,6 +162,7 @@ impl<'a> Replay<'a> {
             unusable: None,
             counts: Counts::default(),
             failures: Vec::new(),
+            notes: Vec::new(),
             json_error: None,
         }
     }
@@ -275,10 +279,23 @@ impl Replay<'_> {
             Compared::Nothing => self.counts.only_executed += 1,
         }
         self.counts.micros += micros(measured.time);
+        self.count_notes(report);
         if let Some((comparison, limits)) = &measured.compared {
             self.counts.add_comparison(comparison, limits.at_threads, || {
                 format!("{}: {}, block {}", self.fixture, report.case, report.number)
             });
+        }
+    }
+
+    fn count_notes(&mut self, report: &BlockReport) {
+        for note in &report.notes {
+            let line = note_line(&self.fixture, &report.case, note);
+            self.counts.unnamed += usize::from(matches!(note, Note::Unnamed { .. }));
+            if note.is_contradiction() {
+                self.notes.push(line);
+            } else {
+                print_detail(|| line);
+            }
         }
     }
 
@@ -314,6 +331,7 @@ impl Replay<'_> {
                 .map(|(comparison, limits)| ComparedLine::new(comparison, Some(limits)))
                 .unwrap_or_default(),
             incarnations: measured.incarnations,
+            notes: report.notes.iter().map(Note::to_string).collect(),
             ok: error.is_none(),
             error,
             transactions: self.transactions.lines(),

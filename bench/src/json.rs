@@ -29,6 +29,8 @@ pub(crate) struct BlockLine<'a> {
     #[serde(flatten)]
     pub(crate) compared: ComparedLine,
     pub(crate) incarnations: u64,
+    /// What is worth knowing about how the block was read.
+    pub(crate) notes: Vec<String>,
     pub(crate) ok: bool,
     pub(crate) error: Option<&'a str>,
     /// Absent unless they are asked for.

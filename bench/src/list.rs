@@ -9,13 +9,12 @@ use std::{
 
 use alloy_eips::eip7928::{BlockAccessList, compute_block_access_list_hash, total_bal_items};
 use blockloom_engine::{Block, BlockError, CommittedStep, Config, Engine, Lists, Outcome};
-use blockloom_fixtures::{
-    BlockReport, Executor, Fixture, FixtureError, Harness, Sources, check, read, samples,
-};
+use blockloom_fixtures::{BlockReport, Executor, Fixture, FixtureError, Harness, Sources, check, samples};
 use blockloom_state::MemoryStore;
 
 use crate::{
     ExitStatus,
+    chain_option::{ChainOption, print_contradictions},
     failure::Failure,
     harness::{Threads, machine_threads, threads},
     input::{input_path, print_skipped},
@@ -41,6 +40,8 @@ pub(crate) struct Arguments {
     /// program.
     #[arg(value_parser = input_path())]
     paths: Vec<PathBuf>,
+    #[command(flatten)]
+    chain: ChainOption,
     /// Write each list to two files in DIR: RLP (.rlp) and JSON (.json). Without this option, print a line for
     /// each block with the hash and the size of its list.
     #[arg(long, value_name = "DIR")]
@@ -77,7 +78,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitStatus, Box<dyn Error>> {
         lister.list_all(samples(), only);
     } else {
         let mut sources = Sources::new(&arguments.paths);
-        lister.list_all(sources.by_ref().map(|source| source.and_then(|source| read(&source))), only);
+        lister.list_all(sources.by_ref().map(|source| arguments.chain.read(source)), only);
         print_skipped(sources.skipped());
     }
     lister.finish()
@@ -236,6 +237,7 @@ impl Executor for Lister {
 impl Harness for Lister {
     fn report(&mut self, report: BlockReport) -> ControlFlow<()> {
         self.counts.blocks += 1;
+        print_contradictions(&self.fixture, &report.case, &report.notes);
         let written = self.latest.take().map_or(Ok(()), |(name, list)| self.write(&report, name, &list));
         if let Err(error) = &report.result {
             self.counts.failed += 1;

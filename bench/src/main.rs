@@ -5,6 +5,7 @@ mod bench;
 mod bench_values;
 mod burnt_gas;
 mod chain;
+mod chain_option;
 mod diff;
 mod failure;
 mod generate;

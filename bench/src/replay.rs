@@ -9,11 +9,12 @@ use std::{
 };
 
 use blockloom_bench::{calibration::Calibration, rounds::Rounds};
-use blockloom_fixtures::{Fixture, FixtureError, Source, Sources, check, read, read_encoded, samples};
+use blockloom_fixtures::{Fixture, FixtureError, Source, Sources, check, samples};
 use indicatif::ProgressBar;
 
 use crate::{
     ExitStatus,
+    chain_option::ChainOption,
     harness::{Mode, OnFailure, Replay, RoundPlan, Threads, machine_threads, threads},
     input::{input_path, name_skipped},
     interrupt::{self, is_interrupted},
@@ -40,9 +41,8 @@ pub(crate) struct Arguments {
     /// part of the program.
     #[arg(value_parser = input_path())]
     paths: Vec<PathBuf>,
-    /// The genesis of encoded blocks, as geth reads it. Default: the file `genesis.json` beside them.
-    #[arg(long, value_name = "FILE", value_parser = input_path())]
-    genesis: Option<PathBuf>,
+    #[command(flatten)]
+    chain: ChainOption,
     /// The number of threads that execute a block; 0 selects the sequential executor. Default: the number of
     /// cores.
     #[arg(long, value_name = "N", value_parser = threads, allow_negative_numbers = true)]
@@ -117,13 +117,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitStatus, Box<dyn Error>> {
     session.run();
     session.progress.finish_and_clear();
     let ReplayRun { replay, sets, unusable, skipped, .. } = session;
-    let Replay { failures, lists, json_error, .. } = replay;
+    let Replay { failures, notes, lists, json_error, .. } = replay;
     let mut total = Counts::default();
     sets.iter().for_each(|(_, counts)| total.add(counts));
-    let (failures, lists, calibration) = (&failures[..], lists.as_ref(), calibration.map(Calibration::again));
+    let (failures, notes, lists, calibration) =
+        (&failures[..], &notes[..], lists.as_ref(), calibration.map(Calibration::again));
     let warmth = if plan.mode == Mode::Once { Warmth::Cold } else { Warmth::Warm };
     let report =
-        Report { sets: &sets, total: &total, failures, lists, unusable, skipped, warmth, calibration };
+        Report { sets: &sets, total: &total, failures, notes, lists, unusable, skipped, warmth, calibration };
     finish(&report, &mut json, json_path, json_error)
 }
 
@@ -224,22 +225,13 @@ impl ReplayRun<'_> {
     fn run_set(&mut self, set: Set) -> ControlFlow<()> {
         let mut flow = ControlFlow::Continue(());
         for source in set.sources {
-            flow = self.run_fixture(source.and_then(|source| self.read(&source)));
+            flow = self.run_fixture(self.arguments.chain.read(source));
             if flow.is_break() {
                 break;
             }
         }
         self.sets.push((set.name, self.replay.take_counts()));
         flow
-    }
-
-    fn read(&self, source: &Source) -> Result<Fixture, FixtureError> {
-        if let (Source::File(path), Some(genesis)) = (source, &self.arguments.genesis)
-            && let Some(fixture) = read_encoded(path, Some(genesis))?
-        {
-            return Ok(fixture);
-        }
-        read(source)
     }
 
     fn run_fixture(&mut self, fixture: Result<Fixture, FixtureError>) -> ControlFlow<()> {

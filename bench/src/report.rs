@@ -37,6 +37,8 @@ pub(crate) struct Counts {
     pub(crate) without_state_root: usize,
     /// Blocks of fixtures that have nothing to compare with.
     pub(crate) only_executed: usize,
+    /// Blocks that name no chain.
+    pub(crate) unnamed: usize,
     pub(crate) micros: f64,
     /// Blocks that were executed sequentially and in parallel.
     pub(crate) compared: Ratios,
@@ -59,6 +61,7 @@ impl Counts {
         self.left_out += other.left_out;
         self.without_state_root += other.without_state_root;
         self.only_executed += other.only_executed;
+        self.unnamed += other.unnamed;
         self.micros += other.micros;
         self.compared.add(&other.compared);
         self.listed.add(&other.listed);
@@ -134,6 +137,8 @@ pub(crate) struct Report<'a> {
     pub(crate) sets: &'a [(String, Counts)],
     pub(crate) total: &'a Counts,
     pub(crate) failures: &'a [Failure],
+    /// Lines about files that contradict themselves.
+    pub(crate) notes: &'a [String],
     pub(crate) lists: Option<&'a ListSource>,
     pub(crate) unusable: usize,
     /// Files in folders that are no fixtures.
@@ -156,6 +161,7 @@ impl Report<'_> {
         if is_quiet() {
             return Ok(());
         }
+        self.notes.iter().try_for_each(|note| writeln!(output, "{note}"))?;
         if self.total.cases > 0 {
             self.write_summary(output)?;
         } else if self.unusable == 0 {
@@ -215,7 +221,7 @@ impl Report<'_> {
 
     /// Writes what was not verified, not executed, or not read.
     fn write_remarks(&self, output: &mut dyn Write) -> io::Result<()> {
-        let Counts { left_out, without_state_root, only_executed, .. } = *self.total;
+        let Counts { left_out, without_state_root, only_executed, unnamed, .. } = *self.total;
         for (reason, count) in &self.total.reasons {
             writeln!(output, "{count} of {} left out: {reason}", counted(left_out, "case"))?;
         }
@@ -229,6 +235,7 @@ impl Report<'_> {
                 only_executed,
                 format!("{} only executed: their fixtures have no results", blocks(only_executed)),
             ),
+            (unnamed, format!("{} without a chain id: chain found by number and time (-v)", blocks(unnamed))),
             (self.unusable, format!("{} unusable", counted(self.unusable, "input"))),
             (self.skipped, skipped(self.skipped)),
         ];
@@ -288,9 +295,10 @@ mod tests {
     fn report(sets: &[(String, Counts)], unusable: usize) -> String {
         let mut total = Counts::default();
         sets.iter().for_each(|(_, counts)| total.add(counts));
-        let (failures, lists, skipped) = (&[], None, 0);
+        let (failures, notes, lists, skipped) = (&[], &[], None, 0);
         let (warmth, calibration) = (Warmth::Cold, None);
-        let report = Report { sets, total: &total, failures, lists, unusable, skipped, warmth, calibration };
+        let report =
+            Report { sets, total: &total, failures, notes, lists, unusable, skipped, warmth, calibration };
         let mut output = Vec::new();
         report.write(&mut output, false).unwrap();
         String::from_utf8(output).unwrap()

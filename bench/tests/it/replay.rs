@@ -42,7 +42,7 @@ fn without_a_path_the_samples_are_verified() {
 }
 
 /// The keys of a line of JSON. The README of this crate describes each.
-const KEYS: [&str; 28] = [
+const KEYS: [&str; 29] = [
     "block",
     "burnt_gas",
     "case",
@@ -55,6 +55,7 @@ const KEYS: [&str; 28] = [
     "limit",
     "limits",
     "micros",
+    "notes",
     "ok",
     "parallel_deviation_micros",
     "parallel_micros",

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use alloy_consensus::Header;
 use alloy_eips::{eip6110::MAINNET_DEPOSIT_CONTRACT_ADDRESS, eip7840::BlobParams};
-use alloy_hardforks::{EthereumChainHardforks, EthereumHardfork, EthereumHardforks, ForkCondition};
+use alloy_hardforks::{EthereumHardfork, ForkCondition};
 use alloy_primitives::{Address, U256, map::AddressSet};
 
 use crate::block::rules::{AccessLists, CustomPrecompiles, Rules, default_blobs};
@@ -31,14 +31,6 @@ pub struct ChainSpec {
 }
 
 impl ChainSpec {
-    /// Ethereum mainnet.
-    pub fn mainnet() -> Self {
-        let mainnet = EthereumChainHardforks::mainnet();
-        let starts =
-            EthereumHardfork::VARIANTS.iter().map(|fork| (*fork, mainnet.ethereum_fork_activation(*fork)));
-        Self { starts: starts.collect(), ..Self::always(EthereumHardfork::Frontier) }
-    }
-
     /// A chain with mainnet's parameters that is under `fork` from its first block on, without the DAO's
     /// irregular state change.
     pub fn always(fork: EthereumHardfork) -> Self {
@@ -108,6 +100,11 @@ impl ChainSpec {
         self
     }
 
+    /// The chain that its transactions are signed for.
+    pub fn chain_id(&self) -> u64 {
+        self.chain_id
+    }
+
     /// The rules for the block with this header.
     pub fn rules(&self, header: &Header) -> Rules {
         let paris = self.starts.get(&EthereumHardfork::Paris);
@@ -162,26 +159,6 @@ fn start_of_chain(fork: EthereumHardfork) -> ForkCondition {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn fork_at(number: u64, timestamp: u64) -> EthereumHardfork {
-        ChainSpec::mainnet().rules(&Header { number, timestamp, ..Header::default() }).fork
-    }
-
-    #[test]
-    fn mainnet_has_its_historical_forks() {
-        use EthereumHardfork::*;
-        assert_eq!(fork_at(0, 0), Frontier);
-        assert_eq!(fork_at(1_149_999, 0), Frontier);
-        assert_eq!(fork_at(1_150_000, 0), Homestead);
-        assert_eq!(fork_at(1_920_000, 0), Homestead);
-        assert_eq!(fork_at(2_463_000, 0), Tangerine);
-        assert_eq!(fork_at(7_280_000, 0), Petersburg);
-        assert_eq!(fork_at(15_537_393, 0), GrayGlacier);
-        assert_eq!(fork_at(15_537_394, 0), Paris);
-        assert_eq!(fork_at(19_426_587, 1_710_338_135), Cancun);
-        assert_eq!(fork_at(24_647_140, 0x69b3_c0cf), Bpo2);
-        assert_eq!(fork_at(1, u64::MAX), Frontier, "timestamps do not count before the Merge");
-    }
 
     #[test]
     fn the_blob_parameters_are_the_latest_active_ones() {

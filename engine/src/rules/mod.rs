@@ -11,6 +11,7 @@ pub(crate) mod deposits;
 pub(crate) mod difficulty;
 pub(crate) mod header;
 pub(crate) mod list;
+pub(crate) mod networks;
 pub(crate) mod ommers;
 pub(crate) mod opening;
 pub(crate) mod verify;
