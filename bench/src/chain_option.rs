@@ -13,9 +13,9 @@ use crate::{
 /// The chain of blocks in folders of their own, and the genesis of encoded blocks.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ChainOption {
-    /// The chain of blocks in folders of their own: mainnet, sepolia, holesky, hoodi, or the path of a genesis.json.
-    /// Default: the genesis.json beside a block or its folder, the chain.json beside it, or the network that its
-    /// chain id, number and time say. Files of tests name their chains themselves.
+    /// The chain of blocks in folders of their own: mainnet, sepolia, holesky, hoodi, or the path of a
+    /// genesis.json. Default: the genesis.json beside a block or its folder, the chain.json beside it, or the
+    /// network that its chain id, number and time say. Files of tests name their chains themselves.
     #[arg(long, value_name = "NAME|FILE", value_parser = chain)]
     chain: Option<ChainSpec>,
     /// The genesis of encoded blocks, as geth reads it. Default: the genesis.json beside them.
