@@ -108,11 +108,11 @@ fn a_torn_file_leaves_the_blocks_before_the_tear_and_the_whole_file_continues() 
     let chain = EncodedChain::new(6);
     let (bytes, borders) = (chain.bytes(), chain.borders());
     let genesis = ["--genesis", "generated/genesis.json"];
-    for cut in [borders[2] - 1, borders[2] + 1, borders[3] + 40] {
-        fs::write(chain.path("torn.rlp"), &bytes[..cut]).unwrap();
+    for end in [borders[2] - 1, borders[2] + 1, borders[3] + 40] {
+        fs::write(chain.path("torn.rlp"), &bytes[..end]).unwrap();
         let result = chain.chain("kept", &[&["--import", "torn.rlp"], &genesis[..]].concat());
         assert_eq!(result.status, Some(2), "{}", result.error);
-        let torn = borders.iter().filter(|border| **border < cut).count();
+        let torn = borders.iter().filter(|border| **border < end).count();
         let place = format!("torn.rlp: blocks[{torn}]: the block from byte {} on: ", borders[torn - 1]);
         assert!(result.error.contains(&place), "{place}: {}", result.error);
         assert!(result.output.contains(&format!("block {torn}: hash")), "{}", result.output);
