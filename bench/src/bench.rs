@@ -204,7 +204,7 @@ impl BenchRun<'_> {
             let senders = senders.get() as u64;
             let Workload { base, block } =
                 Recipe { kind, shape, gas, seed: *seed, hot: *hot, senders }.prepare();
-            match method.measure(&base, &block) {
+            match method.measure((&base).into(), &block) {
                 Ok((_, row)) => self.write_workload(&row, kind, shape)?,
                 Err(error) => self.fail(kind.name(), &error.to_string()),
             }

@@ -350,7 +350,9 @@ proptest! {
         let mut nodes: Vec<_> = honest.iter().map(|node| (keccak256(node), node.clone())).collect();
         for (at, damage) in damages.iter().filter(|_| !honest.is_empty()) {
             let (_, node) = at.get_mut(&mut nodes);
-            *node = damaged(&honest, node, damage);
+            if !node.is_empty() {
+                *node = damaged(&honest, node, damage);
+            }
         }
         let nodes = NodeIndex::forged(nodes);
         for key in leaves.keys().copied().chain(updates.into_iter().map(|(key, _)| key)) {
