@@ -107,16 +107,20 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitStatus, Box<dyn Error>> {
     let bar = progress::bar(outline.blocks, "blocks");
     let engine = Engine::new(arguments.threads.unwrap_or_else(machine_threads).config());
     let mut making = Making { arguments, spec, chain, engine, bar, made: 0 };
-    let mut result = Ok(ControlFlow::Continue(()));
-    let _ = file.blocks(|block| {
-        result = making.take(&block);
-        match &result {
-            Ok(flow) => *flow,
-            Err(_) => ControlFlow::Break(()),
+    let mut failure = None;
+    let flow = file.blocks(|block| match making.take(&block) {
+        Ok(flow) => flow,
+        Err(error) => {
+            failure = Some(error);
+            ControlFlow::Break(())
         }
-    })?;
+    });
     making.bar.finish_and_clear();
-    let _ = result?;
+    if let Some(error) = failure {
+        return Err(error);
+    }
+    // Whether it ends after the last chosen block or after the last block of the file makes no difference.
+    let (ControlFlow::Continue(()) | ControlFlow::Break(())) = flow?;
     making.end()
 }
 

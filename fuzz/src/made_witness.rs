@@ -1,11 +1,13 @@
 //! The witness of a block, made of a whole state, and the execution of the block on it alone.
 
 use alloy_primitives::{B256, Bytes};
-use blockloom_engine::{Block, BlockError, Config, Engine, Outcome};
+use blockloom_engine::{Block, BlockError, Engine, Outcome};
 use blockloom_state::{MemoryStore, NotingBase, Witness, WitnessStore};
 use revm::DatabaseRef;
 
-/// The witness of a valid block, with what its execution must yield.
+use crate::comparison::engine_on;
+
+/// The witness of a valid block, with what its execution on one of this crate's engines must yield.
 #[derive(Clone, Debug)]
 pub struct MadeWitness {
     /// The root of the state before the block.
@@ -45,7 +47,7 @@ impl MadeWitness {
     /// If the outcome does not fit the state, which is a bug.
     pub fn of(state: &MemoryStore, block: &Block) -> Result<Self, BlockError> {
         let noting = NotingBase::new(state);
-        let outcome = Engine::new(Config::sequential()).execute(&noting, block)?;
+        let outcome = engine_on(1).execute(&noting, block)?;
         let accesses = noting.into_accesses();
         let code = |hash: &B256| state.code_by_hash_ref(*hash).expect("it was read").original_bytes();
         let block_hash = |number: &u64| (*number, state.block_hash_ref(*number).expect("it was read"));
@@ -64,7 +66,9 @@ impl MadeWitness {
     /// The state that the witness proves.
     pub fn store(&self) -> WitnessStore {
         let mut store = WitnessStore::new(Witness::new(self.nodes.iter().cloned()), self.root);
-        self.codes.iter().for_each(|code| drop(store.insert_code(code.clone())));
+        for code in &self.codes {
+            store.insert_code(code.clone());
+        }
         self.block_hashes.iter().for_each(|(number, hash)| store.set_block_hash(*number, *hash));
         store
     }

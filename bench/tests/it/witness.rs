@@ -7,7 +7,7 @@ use crate::command::{blockloom, text};
 /// Generates a chain of six blocks in `folder`, and returns the path of its file.
 fn chain(folder: &Path, workload: &str) -> String {
     let out = folder.join("chain").display().to_string();
-    let size = ["--blocks", "6", "--gas", "1M", "--accounts", "60"];
+    let size = ["--blocks", "6", "--gas", "1M", "--accounts", "120"];
     let output = blockloom(&[&["generate", "--workload", workload, "--out", &out], &size[..]].concat());
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     format!("{out}/chain.json")

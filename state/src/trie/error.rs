@@ -68,7 +68,7 @@ pub enum WitnessError {
         address: Address,
         /// What is wrong with the account trie.
         #[source]
-        reason: TrieError,
+        reason: Box<TrieError>,
     },
     /// A slot cannot be looked up or changed.
     #[error("slot {key:#x} of {address}: {reason}")]
@@ -79,7 +79,7 @@ pub enum WitnessError {
         key: U256,
         /// What is wrong with the storage trie of the account.
         #[source]
-        reason: TrieError,
+        reason: Box<TrieError>,
     },
     /// The witness lacks a code.
     #[error("the code with hash {0} is missing")]
@@ -95,7 +95,7 @@ pub enum WitnessError {
 
 impl WitnessError {
     /// What is wrong with a trie, if that is the reason.
-    pub const fn of_trie(&self) -> Option<&TrieError> {
+    pub fn of_trie(&self) -> Option<&TrieError> {
         match self {
             Self::Account { reason, .. } | Self::Slot { reason, .. } => Some(reason),
             Self::Code(_) | Self::BlockHash(_) | Self::Mismatch(_) => None,

@@ -66,6 +66,9 @@ impl LeafName {
     }
 }
 
+/// New values of leaves; `None` removes the leaf.
+type LeafUpdates = Vec<(LeafName, Option<Vec<u8>>)>;
+
 /// A trie of a state.
 struct StateTrie<T: StateTries>(SparseTrie<T::Nodes>);
 
@@ -89,7 +92,7 @@ impl<T: StateTries> StateTrie<T> {
     /// Sets the new values of some leaves: first the insertions, then the removals. In this order a branch that
     /// loses a child and gains another never joins with a child, so that no node is read that the root does not
     /// depend on.
-    fn update(&mut self, updates: Vec<(LeafName, Option<Vec<u8>>)>) -> Result<(), T::Error> {
+    fn update(&mut self, updates: LeafUpdates) -> Result<(), T::Error> {
         let mut removed = Vec::new();
         for (leaf, value) in updates {
             let Some(value) = value else {
@@ -160,7 +163,7 @@ fn slot_updates<T: StateTries>(
     storage: &mut StateTrie<T>,
     address: Address,
     change: &AccountChange,
-) -> Result<Vec<(LeafName, Option<Vec<u8>>)>, T::Error> {
+) -> Result<LeafUpdates, T::Error> {
     let mut slots: Vec<_> = change.slots.iter().collect();
     slots.sort_unstable_by_key(|(key, _)| **key);
     let mut updates = Vec::with_capacity(slots.len());

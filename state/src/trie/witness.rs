@@ -63,7 +63,8 @@ impl Witness {
         let key = keccak256(address);
         let value = self.nodes.find(root, key);
         let leaf = value.and_then(|value| value.map(|value| decode_value(key, &value)).transpose());
-        let leaf: Option<TrieAccount> = leaf.map_err(|reason| WitnessError::Account { address, reason })?;
+        let leaf: Option<TrieAccount> =
+            leaf.map_err(|reason| WitnessTries::error(LeafName::Account(address), reason))?;
         Ok(leaf.map(|leaf| (without_root(&leaf), leaf.storage_root)))
     }
 
@@ -77,7 +78,8 @@ impl Witness {
         let hash = slot_key(&key);
         let value = self.nodes.find(storage_root, hash);
         let value = value.and_then(|value| value.map(|value| decode_value(hash, &value)).transpose());
-        value.map(Option::unwrap_or_default).map_err(|reason| WitnessError::Slot { address, key, reason })
+        let value = value.map(Option::unwrap_or_default);
+        value.map_err(|reason| WitnessTries::error(LeafName::Slot(address, key), reason))
     }
 
     /// The state root after `changes` are applied to the state with the root `parent_root`.
@@ -120,6 +122,7 @@ impl<'w> StateTries for WitnessTries<'w> {
     }
 
     fn error(leaf: LeafName, reason: TrieError) -> WitnessError {
+        let reason = Box::new(reason);
         match leaf {
             LeafName::Account(address) => WitnessError::Account { address, reason },
             LeafName::Slot(address, key) => WitnessError::Slot { address, key, reason },
@@ -245,7 +248,7 @@ mod tests {
     fn the_error_of_an_incomplete_witness_is_its_first_missing_node() {
         let (store, mut nodes) = state();
         let root = store.root();
-        let reason = TrieError::Missing { hash: root, path: Nibbles::new() };
+        let reason = Box::new(TrieError::Missing { hash: root, path: Nibbles::new() });
         let missing = WitnessError::Account { address: address(1), reason };
         assert_eq!(Witness::default().account(root, address(1)), Err(missing.clone()));
         nodes.retain(|node| keccak256(node) != root);
