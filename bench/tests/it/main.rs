@@ -6,6 +6,7 @@ mod bench;
 mod chain;
 mod command;
 mod cpu_time;
+mod ethrex;
 mod first_use;
 mod generate;
 mod interrupt;

@@ -7,6 +7,6 @@ mod faults;
 mod generator;
 mod parallel;
 mod planted;
+mod references;
 mod sequential;
-mod specification;
 mod tries;

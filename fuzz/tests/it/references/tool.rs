@@ -1,24 +1,17 @@
-//! The specification's t8n tool as a child process.
+//! A program that answers blocks, as a child process.
 
 use std::{
     collections::BTreeMap,
-    env,
     fmt::Write as _,
     io::{BufRead, BufReader, Write as _},
-    path::Path,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
 };
 
-use alloy_primitives::{Address, U256};
+use alloy_eips::eip7928::BlockAccessList;
+use alloy_primitives::{Address, Bytes, U256};
+use alloy_rlp::Decodable as _;
 use blockloom_state::{MemoryStore, StoredAccount};
 use serde_json::{Map, Value};
-
-/// The variable with the Python that has the specification.
-const PYTHON: &str = "BLOCKLOOM_PYTHON";
-
-/// The message if there is no specification.
-pub(crate) const MISSING: &str =
-    "there is no Python that has the package ethereum-execution; BLOCKLOOM_PYTHON sets the Python to use";
 
 /// A running tool.
 pub(crate) struct Tool {
@@ -34,20 +27,12 @@ pub(crate) struct Answer {
 }
 
 impl Tool {
-    /// Starts the tool, if it is installed.
-    pub(crate) fn start() -> Option<Self> {
-        let python = env::var_os(PYTHON).unwrap_or_else(|| "python3".into());
-        let mut probe = Command::new(&python);
-        probe.args(["-c", "import ethereum_spec_tools.evm_tools"]).stderr(Stdio::null());
-        if !probe.status().is_ok_and(|status| status.success()) {
-            return None;
-        }
-        let mut command = Command::new(python);
-        command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("t8n.py"));
+    /// Starts a program that answers each line of its input with one line.
+    pub(crate) fn start(mut command: Command) -> Self {
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let questions = process.stdin.take().unwrap();
         let answers = BufReader::new(process.stdout.take().unwrap());
-        Some(Self { process, questions, answers })
+        Self { process, questions, answers }
     }
 
     /// Executes a block with the tool.
@@ -81,6 +66,22 @@ impl Answer {
         self.account(address).and_then(Value::as_object).is_some_and(Map::is_empty)
     }
 
+    /// The first account of which the tool's access list and `ours` say different things, as text.
+    pub(crate) fn access_list_difference(&self, ours: Option<&BlockAccessList>) -> Option<String> {
+        let theirs = self.result["blockAccessList"].as_str().map(|text| {
+            let bytes: Bytes = text.parse().unwrap();
+            BlockAccessList::decode(&mut bytes.as_ref()).unwrap()
+        });
+        let (Some(ours), Some(theirs)) = (ours, &theirs) else {
+            let lists = (ours.is_some(), theirs.is_some());
+            return (lists.0 != lists.1).then(|| format!("(ours, the other): {lists:?}"));
+        };
+        let longest = ours.len().max(theirs.len());
+        let mut positions = 0..longest;
+        let position = positions.find(|position| ours.get(*position) != theirs.get(*position))?;
+        Some(format!("{:?}, the other {:?}", ours.get(position), theirs.get(position)))
+    }
+
     fn account(&self, address: Address) -> Option<&Value> {
         let accounts = self.accounts.as_object().unwrap();
         accounts.iter().find(|(key, _)| key.parse() == Ok(address)).map(|(_, account)| account)
@@ -98,7 +99,7 @@ impl Answer {
             let ours = state.account(&address);
             let theirs = self.account(address);
             if ours.map(facts) != theirs.map(facts_of_json) {
-                writeln!(text, "{address}: {ours:?}, the specification {theirs:?}").unwrap();
+                writeln!(text, "{address}: {ours:?}, the other {theirs:?}").unwrap();
             }
         }
         text
