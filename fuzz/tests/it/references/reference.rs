@@ -6,10 +6,12 @@ use std::{
     process::{Command, Stdio},
 };
 
+use alloy_eips::eip8282::{BUILDER_DEPOSIT_CONTRACT_ADDRESS, BUILDER_EXIT_CONTRACT_ADDRESS};
 use alloy_hardforks::EthereumHardfork::{self, *};
-use alloy_primitives::{Address, U256};
+use alloy_primitives::{Address, Bytes, U256};
 use blockloom_fuzz::HostileBlock;
 use blockloom_state::{Allocation, MemoryStore};
+use revm::bytecode::opcode::STOP;
 
 use super::tool::{Answer, Tool};
 
@@ -27,6 +29,8 @@ pub(crate) struct Reference {
     pub(crate) avoid: fn(&mut HostileBlock),
     /// Changes our state after a block where two results are accepted, to the one of the answer.
     pub(crate) accept: fn(&mut MemoryStore, &Answer),
+    /// Accounts in its access lists that it touches and does not change, and ours does not touch.
+    pub(crate) only_touched: &'static [Address],
 }
 
 impl Reference {
@@ -66,6 +70,7 @@ pub(crate) const SPECIFICATION: Reference = Reference {
         avoid_overflow(hostile);
     },
     accept: accept_disputed_account,
+    only_touched: &[],
 };
 
 /// ethrex, a client written in Rust with an EVM of its own. It has no rules before the Merge.
@@ -83,8 +88,12 @@ pub(crate) const ETHREX: Reference = Reference {
     ],
     missing: "BLOCKLOOM_ETHREX does not name the program ethrex-t8n, which fuzz/ethrex builds",
     command: || env::var_os("BLOCKLOOM_ETHREX").map(Command::new),
-    avoid: |_| {},
+    avoid: |hostile| {
+        avoid_overflow(hostile);
+        silence_builder_contracts(hostile);
+    },
     accept: |_, _| {},
+    only_touched: &BUILDER_CONTRACTS,
 };
 
 fn specification() -> Option<Command> {
@@ -97,6 +106,18 @@ fn specification() -> Option<Command> {
     let mut command = Command::new(python);
     command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("t8n.py"));
     Some(command)
+}
+
+/// The contracts of EIP-8282, a rule of Amsterdam that revm, alloy-evm and our engine do not have yet. ethrex calls
+/// both after the transactions, and refuses a block without their code.
+const BUILDER_CONTRACTS: [Address; 2] = [BUILDER_DEPOSIT_CONTRACT_ADDRESS, BUILDER_EXIT_CONTRACT_ADDRESS];
+
+/// With this code the contracts request and change nothing.
+fn silence_builder_contracts(hostile: &mut HostileBlock) {
+    if hostile.block.rules.is_active(Amsterdam) {
+        let stop = Allocation { nonce: 1, code: Bytes::from_static(&[STOP]), ..Allocation::default() };
+        BUILDER_CONTRACTS.into_iter().for_each(|address| hostile.base.insert(address, stop.clone()));
+    }
 }
 
 /// The precompile about which revm and the specification disagree.
@@ -120,7 +141,7 @@ fn avoid_disputed_account(hostile: &mut HostileBlock) {
     }
 }
 
-/// The specification has no result for a transfer that overflows a balance. Balances below this limit cannot
+/// Neither has a result for a transfer that overflows a balance. Balances below this limit cannot
 /// add up to more than one can be; a transfer of more then makes the block invalid.
 fn avoid_overflow(hostile: &mut HostileBlock) {
     let limit = U256::from(u128::MAX);

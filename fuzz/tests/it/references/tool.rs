@@ -7,11 +7,11 @@ use std::{
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
 };
 
-use alloy_eips::eip7928::BlockAccessList;
-use alloy_primitives::{Address, Bytes, U256};
+use alloy_eips::eip7928::{AccountChanges, BlockAccessList};
+use alloy_primitives::{Address, Bytes, U256, keccak256};
 use alloy_rlp::Decodable as _;
 use blockloom_state::{MemoryStore, StoredAccount};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// A running tool.
 pub(crate) struct Tool {
@@ -66,20 +66,39 @@ impl Answer {
         self.account(address).and_then(Value::as_object).is_some_and(Map::is_empty)
     }
 
-    /// The first account of which the tool's access list and `ours` say different things, as text.
-    pub(crate) fn access_list_difference(&self, ours: Option<&BlockAccessList>) -> Option<String> {
-        let theirs = self.result["blockAccessList"].as_str().map(|text| {
-            let bytes: Bytes = text.parse().unwrap();
-            BlockAccessList::decode(&mut bytes.as_ref()).unwrap()
-        });
-        let (Some(ours), Some(theirs)) = (ours, &theirs) else {
-            let lists = (ours.is_some(), theirs.is_some());
-            return (lists.0 != lists.1).then(|| format!("(ours, the other): {lists:?}"));
+    /// The first account of which the tool's access list and `ours` say different things, as text. The tool may list
+    /// `only_touched` as accounts that are touched and not changed; they are passed over.
+    pub(crate) fn access_list_difference(
+        &self,
+        ours: Option<&BlockAccessList>,
+        only_touched: &[Address],
+    ) -> Option<String> {
+        let (ours, theirs) = match (ours, self.access_list()) {
+            (None, None) => return None,
+            (Some(ours), Some(theirs)) => (ours, theirs),
+            (ours, theirs) => return Some(format!("access list {ours:?}, the other {theirs:?}")),
         };
-        let longest = ours.len().max(theirs.len());
-        let mut positions = 0..longest;
+        let theirs: Vec<_> = theirs
+            .into_iter()
+            .filter(|account| {
+                let is_expected = only_touched.contains(&account.address);
+                !is_expected || *account != AccountChanges::new(account.address)
+            })
+            .collect();
+        let mut positions = 0..ours.len().max(theirs.len());
         let position = positions.find(|position| ours.get(*position) != theirs.get(*position))?;
-        Some(format!("{:?}, the other {:?}", ours.get(position), theirs.get(position)))
+        let (ours, theirs) = (ours.get(position), theirs.get(position));
+        Some(format!("access list, entry {position}: {ours:?}, the other {theirs:?}"))
+    }
+
+    fn access_list(&self) -> Option<BlockAccessList> {
+        let bytes: Bytes = self.result["blockAccessList"].as_str()?.parse().unwrap();
+        assert_eq!(
+            self.result["blockAccessListHash"],
+            json!(keccak256(&bytes)),
+            "the tool's hash of its list"
+        );
+        Some(BlockAccessList::decode(&mut bytes.as_ref()).unwrap())
     }
 
     fn account(&self, address: Address) -> Option<&Value> {
