@@ -177,7 +177,7 @@ fn difference(
             format!("{field} {ours:?}, the other {theirs:?}\n{}", answer.account_differences(&state))
         })
     });
-    difference.or_else(|| answer.access_list_difference(list, reference.only_touched))
+    difference.or_else(|| answer.access_list_difference(list))
 }
 
 /// Prints a line past the capture of the test harness.

@@ -6,12 +6,10 @@ use std::{
     process::{Command, Stdio},
 };
 
-use alloy_eips::eip8282::{BUILDER_DEPOSIT_CONTRACT_ADDRESS, BUILDER_EXIT_CONTRACT_ADDRESS};
 use alloy_hardforks::EthereumHardfork::{self, *};
-use alloy_primitives::{Address, Bytes, U256};
+use alloy_primitives::{Address, U256};
 use blockloom_fuzz::HostileBlock;
 use blockloom_state::{Allocation, MemoryStore};
-use revm::bytecode::opcode::STOP;
 
 use super::tool::{Answer, Tool};
 
@@ -29,8 +27,6 @@ pub(crate) struct Reference {
     pub(crate) avoid: fn(&mut HostileBlock),
     /// Changes our state after a block where two results are accepted, to the one of the answer.
     pub(crate) accept: fn(&mut MemoryStore, &Answer),
-    /// Accounts in its access lists that it touches and does not change, and ours does not touch.
-    pub(crate) only_touched: &'static [Address],
 }
 
 impl Reference {
@@ -70,7 +66,6 @@ pub(crate) const SPECIFICATION: Reference = Reference {
         avoid_overflow(hostile);
     },
     accept: accept_disputed_account,
-    only_touched: &[],
 };
 
 /// ethrex, a client written in Rust with an EVM of its own. It has no rules before the Merge.
@@ -88,12 +83,8 @@ pub(crate) const ETHREX: Reference = Reference {
     ],
     missing: "BLOCKLOOM_ETHREX does not name the program ethrex-t8n, which fuzz/ethrex builds",
     command: || env::var_os("BLOCKLOOM_ETHREX").map(Command::new),
-    avoid: |hostile| {
-        avoid_overflow(hostile);
-        silence_builder_contracts(hostile);
-    },
+    avoid: avoid_overflow,
     accept: |_, _| {},
-    only_touched: &BUILDER_CONTRACTS,
 };
 
 fn specification() -> Option<Command> {
@@ -106,18 +97,6 @@ fn specification() -> Option<Command> {
     let mut command = Command::new(python);
     command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("t8n.py"));
     Some(command)
-}
-
-/// The contracts of EIP-8282, a rule of Amsterdam that revm, alloy-evm and our engine do not have yet. ethrex calls
-/// both after the transactions, and refuses a block without their code.
-const BUILDER_CONTRACTS: [Address; 2] = [BUILDER_DEPOSIT_CONTRACT_ADDRESS, BUILDER_EXIT_CONTRACT_ADDRESS];
-
-/// With this code the contracts request and change nothing.
-fn silence_builder_contracts(hostile: &mut HostileBlock) {
-    if hostile.block.rules.is_active(Amsterdam) {
-        let stop = Allocation { nonce: 1, code: Bytes::from_static(&[STOP]), ..Allocation::default() };
-        BUILDER_CONTRACTS.into_iter().for_each(|address| hostile.base.insert(address, stop.clone()));
-    }
 }
 
 /// The precompile about which revm and the specification disagree.

@@ -7,7 +7,7 @@ use std::{
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
 };
 
-use alloy_eips::eip7928::{AccountChanges, BlockAccessList};
+use alloy_eips::eip7928::BlockAccessList;
 use alloy_primitives::{Address, Bytes, U256, keccak256};
 use alloy_rlp::Decodable as _;
 use blockloom_state::{MemoryStore, StoredAccount};
@@ -66,25 +66,13 @@ impl Answer {
         self.account(address).and_then(Value::as_object).is_some_and(Map::is_empty)
     }
 
-    /// The first account of which the tool's access list and `ours` say different things, as text. The tool may list
-    /// `only_touched` as accounts that are touched and not changed; they are passed over.
-    pub(crate) fn access_list_difference(
-        &self,
-        ours: Option<&BlockAccessList>,
-        only_touched: &[Address],
-    ) -> Option<String> {
+    /// The first entry in which the tool's access list and `ours` differ, as text.
+    pub(crate) fn access_list_difference(&self, ours: Option<&BlockAccessList>) -> Option<String> {
         let (ours, theirs) = match (ours, self.access_list()) {
             (None, None) => return None,
             (Some(ours), Some(theirs)) => (ours, theirs),
             (ours, theirs) => return Some(format!("access list {ours:?}, the other {theirs:?}")),
         };
-        let theirs: Vec<_> = theirs
-            .into_iter()
-            .filter(|account| {
-                let is_expected = only_touched.contains(&account.address);
-                !is_expected || *account != AccountChanges::new(account.address)
-            })
-            .collect();
         let mut positions = 0..ours.len().max(theirs.len());
         let position = positions.find(|position| ours.get(*position) != theirs.get(*position))?;
         let (ours, theirs) = (ours.get(position), theirs.get(position));
