@@ -5,6 +5,7 @@
 //! executes it as ethrex executes any block, and makes it the head.
 
 mod chain;
+mod receipts;
 mod server;
 
 use std::{env, fs, io};

@@ -10,7 +10,7 @@ use ethrex_rpc_24::{RpcApiContext, RpcRequestWrapper, map_http_requests, rpc_res
 use serde_json::Value;
 use tokio::net::TcpListener;
 
-use crate::chain;
+use crate::{chain, receipts};
 
 /// Answers on loopback until the process ends. Port 0 takes a free one.
 pub(crate) async fn serve(context: RpcApiContext, port: u16) -> io::Result<()> {
@@ -39,6 +39,8 @@ async fn handle(State(context): State<RpcApiContext>, body: String) -> Result<Js
 async fn answer(context: &RpcApiContext, request: RpcRequest) -> Result<Value, StatusCode> {
     let result = match request.method.as_str() {
         "node_mineBlock" => chain::mine(context, request.params).await,
+        "eth_getBlockReceipts" => receipts::of_block(context, request.params).await,
+        "eth_getTransactionReceipt" => receipts::of_transaction(context, request.params).await,
         _ => map_http_requests(&request, context.clone()).await,
     };
     rpc_response(request.id, result).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)

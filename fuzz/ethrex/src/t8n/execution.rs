@@ -11,7 +11,7 @@ use ethrex_common_31::{
     validate_block_pre_execution,
 };
 use ethrex_rlp_31::{decode::RLPDecode, encode::RLPEncode};
-use ethrex_vm_31::{BlockExecutionResult, Evm};
+use ethrex_vm_31::{BlockExecutionResult, Evm, EvmError};
 use serde_json::{Value, json};
 
 use crate::{
@@ -27,6 +27,14 @@ struct Execution {
     updates: Vec<AccountUpdate>,
 }
 
+/// Why there is no execution.
+enum Refusal {
+    /// The block is invalid.
+    Invalid(String),
+    /// ethrex has no result for a block that it did not find invalid.
+    Failure(String),
+}
+
 /// A line of output: the block with all transactions, or with those before the first that makes it invalid.
 pub(crate) fn answer(question: &Question) -> Result<Value, String> {
     let config = question.chain_config()?;
@@ -34,28 +42,43 @@ pub(crate) fn answer(question: &Question) -> Result<Value, String> {
     let mut state = State::new(question);
     let base = base(question, config, &state)?;
     let run = |count: usize| execute(question, &base, &transactions[..count]);
-    let (execution, rejected) = match run(transactions.len()) {
-        Ok(execution) => (execution, Vec::new()),
-        Err(_) => match run(0) {
-            Ok(_) => {
-                let index = first_invalid(transactions.len(), |count| run(count).is_ok());
-                let error = run(index + 1).err().unwrap_or_default();
-                (run(index)?, vec![json!({ "index": index, "error": error })])
-            }
-            // Not even a block without transactions is valid.
-            Err(error) => {
-                return Ok(json!({
-                    "alloc": state.to_json(),
-                    "result": { "rejected": [], "blockException": error },
-                }));
-            }
-        },
+    let error = match run(transactions.len()) {
+        Ok(execution) => return Ok(result(question, &config, state, execution, Vec::new())),
+        Err(Refusal::Failure(failure)) => return Ok(without_result(&state, "failure", failure)),
+        Err(Refusal::Invalid(error)) => error,
     };
+    if let Err(Refusal::Invalid(error)) = run(0) {
+        return Ok(without_result(&state, "blockException", error));
+    }
+    let index = first_invalid(transactions.len(), |count| !matches!(run(count), Err(Refusal::Invalid(_))));
+    let error = match run(index + 1) {
+        Err(Refusal::Invalid(error)) => error,
+        _ => error,
+    };
+    Ok(match run(index) {
+        Ok(execution) => {
+            let rejected = vec![json!({ "index": index, "error": error })];
+            result(question, &config, state, execution, rejected)
+        }
+        Err(Refusal::Invalid(failure) | Refusal::Failure(failure)) => {
+            without_result(&state, "failure", failure)
+        }
+    })
+}
+
+/// The line for a valid block. `rejected` is the transaction after it that is invalid.
+fn result(
+    question: &Question,
+    config: &ChainConfig,
+    mut state: State,
+    execution: Execution,
+    rejected: Vec<Value>,
+) -> Value {
     state.apply(execution.updates);
     let is_prague = config.is_prague_activated(question.env.current_timestamp);
     let requests: Vec<_> = execution.result.requests.iter().map(|request| request.encode()).collect();
     let list = execution.access_list;
-    Ok(json!({
+    json!({
         "alloc": state.to_json(),
         "result": {
             "stateRoot": state.root(),
@@ -66,7 +89,12 @@ pub(crate) fn answer(question: &Question) -> Result<Value, String> {
             "blockAccessList": list.map(|list| format!("0x{}", hex::encode(list.encode_to_vec()))),
             "rejected": rejected,
         },
-    }))
+    })
+}
+
+/// The line for a block that not even begins with a valid one, or for which ethrex has no result.
+fn without_result(state: &State, key: &str, error: String) -> Value {
+    json!({ "alloc": state.to_json(), "result": { "rejected": [], key: error } })
 }
 
 fn base(question: &Question, config: ChainConfig, state: &State) -> Result<Base, String> {
@@ -94,13 +122,16 @@ fn first_invalid(count: usize, is_valid: impl Fn(usize) -> bool) -> usize {
 }
 
 /// Checks and executes a block, on one thread.
-fn execute(question: &Question, base: &Base, transactions: &[Transaction]) -> Result<Execution, String> {
+fn execute(question: &Question, base: &Base, transactions: &[Transaction]) -> Result<Execution, Refusal> {
     let block = block(question, &base.config, transactions);
     let parent = parent(&block.header, &base.config);
     validate_block_pre_execution(&block, &parent, &base.config, ELASTICITY_MULTIPLIER)
-        .map_err(|error| error.to_string())?;
+        .map_err(|error| Refusal::Invalid(error.to_string()))?;
     let mut evm = Evm::new_for_l1(base.clone(), Arc::new(NativeCrypto));
-    let (result, access_list) = evm.execute_block(&block).map_err(|error| error.to_string())?;
-    let updates = evm.get_state_transitions().map_err(|error| error.to_string())?;
+    let (result, access_list) = evm.execute_block(&block).map_err(|error| match error {
+        EvmError::Custom(_) | EvmError::DB(_) => Refusal::Failure(error.to_string()),
+        error => Refusal::Invalid(error.to_string()),
+    })?;
+    let updates = evm.get_state_transitions().map_err(|error| Refusal::Failure(error.to_string()))?;
     Ok(Execution { result, access_list, updates })
 }

@@ -61,6 +61,11 @@ impl Answer {
         rejected.iter().map(|entry| entry["index"].as_u64().unwrap() as usize).collect()
     }
 
+    /// Why the tool has no result for a block that it did not find invalid.
+    pub(crate) fn failure(&self) -> Option<&str> {
+        self.result["failure"].as_str()
+    }
+
     /// Whether an account exists and is empty.
     pub(crate) fn has_empty_account(&self, address: Address) -> bool {
         self.account(address).and_then(Value::as_object).is_some_and(Map::is_empty)
