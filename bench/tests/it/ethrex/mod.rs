@@ -17,6 +17,7 @@ use std::{
 
 use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::hex;
+use blockloom_engine::SignedTransaction;
 use serde_json::{Value, json};
 
 use crate::command::{blockloom, text};
@@ -32,6 +33,7 @@ const BLOCKS: u64 = 100;
 struct Chain {
     node: Node,
     genesis: PathBuf,
+    traffic: Traffic,
 }
 
 impl Chain {
@@ -47,14 +49,11 @@ impl Chain {
         let node = Node::start(program.as_ref(), &path);
         let mut traffic = Traffic::default();
         for block in 1..=BLOCKS {
-            let transactions = traffic.transactions(block);
-            let transactions =
-                transactions.iter().map(|transaction| hex::encode_prefixed(transaction.encoded_2718()));
-            let mined =
-                node.call("node_mineBlock", &json!([attributes(block), transactions.collect::<Vec<_>>()]));
+            let transactions: Vec<_> = traffic.transactions(block).iter().map(raw).collect();
+            let mined = node.call("node_mineBlock", &json!([attributes(block), transactions]));
             assert_eq!(mined["number"], json!(number(block)));
         }
-        Some(Self { node, genesis: path })
+        Some(Self { node, genesis: path, traffic })
     }
 
     /// Replays the blocks in `folder` and checks that each one is verified, with its state root.
@@ -67,6 +66,11 @@ impl Chain {
         assert_eq!(summary["summary"]["blocks"], json!(BLOCKS), "{report}");
         assert!(!report.contains("without a witness"), "{report}");
     }
+}
+
+/// A transaction as `eth_sendRawTransaction` takes it.
+fn raw(transaction: &SignedTransaction) -> String {
+    hex::encode_prefixed(transaction.encoded_2718())
 }
 
 fn number(block: u64) -> String {
@@ -93,6 +97,20 @@ fn a_chain_of_ethrex_has_transactions_of_all_types_that_succeed_and_that_fail() 
     }
     assert!(kinds.contains(&("0x2".to_owned(), "0x0".to_owned())), "{kinds:?}");
     assert!(requests.len() > 50, "the blocks since Prague make requests");
+}
+
+#[test]
+fn an_ethrex_node_mines_what_was_sent_to_its_pool() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(mut chain) = Chain::built(folder.path()) else { return };
+    let next = BLOCKS + 1;
+    let sent = raw(&chain.traffic.transactions(next)[0]);
+    let hash = chain.node.call("eth_sendRawTransaction", &json!([sent]));
+    chain.node.call("node_mineBlock", &json!([attributes(next), null]));
+    let block = chain.node.call("eth_getBlockByNumber", &json!(["latest", false]));
+    assert_eq!((&block["number"], &block["transactions"]), (&json!(number(next)), &json!([hash])));
+    let receipt = chain.node.call("eth_getTransactionReceipt", &json!([hash]));
+    assert_eq!(receipt["status"], "0x1");
 }
 
 #[test]

@@ -55,7 +55,7 @@ pub(crate) async fn open(genesis: Genesis) -> Result<RpcApiContext, String> {
     })
 }
 
-/// The node's identity, which nobody asks for.
+/// The node's identity. It has no peers.
 fn node_data() -> Result<NodeData, String> {
     let node = Node::new(Ipv4Addr::LOCALHOST.into(), 0, 0, H512::zero());
     let record =
