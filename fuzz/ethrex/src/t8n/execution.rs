@@ -39,7 +39,7 @@ enum Refusal {
 pub(crate) fn answer(question: &Question) -> Result<Value, String> {
     let config = question.chain_config()?;
     let transactions = Vec::<Transaction>::decode(&question.txs).map_err(|error| format!("txs: {error}"))?;
-    let mut state = State::new(question);
+    let state = State::new(question);
     let base = base(question, config, &state)?;
     let run = |count: usize| execute(question, &base, &transactions[..count]);
     let error = match run(transactions.len()) {
