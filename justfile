@@ -44,6 +44,10 @@ faults *pattern:
 sweep:
     .ci/sweep
 
+# Builds ethrex, another client, compares hostile blocks with it, and replays a chain of its node: 10 minutes or more.
+second-opinion:
+    .ci/second-opinion
+
 # Runs the tests that guard what a block yields, without the suites: after a change in `state` or `engine`.
 quick:
     cargo test --locked -p blockloom-state -p blockloom-engine -p blockloom-fuzz --lib --test it

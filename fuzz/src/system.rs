@@ -1,7 +1,7 @@
 //! System contracts.
 
-use alloy_eips::{eip2935, eip4788, eip6110::MAINNET_DEPOSIT_CONTRACT_ADDRESS, eip7002, eip7251};
-use alloy_hardforks::EthereumHardfork::{self, Cancun, Prague};
+use alloy_eips::{eip2935, eip4788, eip6110::MAINNET_DEPOSIT_CONTRACT_ADDRESS, eip7002, eip7251, eip8282};
+use alloy_hardforks::EthereumHardfork::{self, Amsterdam, Cancun, Prague};
 use alloy_primitives::{Address, keccak256};
 use blockloom_state::Allocation;
 use revm::bytecode::opcode::{ADD, DUP1, LOG1, MSTORE, PUSH1, PUSH2, PUSH32, SLOAD, SSTORE};
@@ -22,6 +22,12 @@ pub(crate) fn contracts(fork: EthereumHardfork) -> impl Iterator<Item = (Address
         (Prague, deposits, deposit_contract().into()),
         (Prague, withdrawals, eip7002::WITHDRAWAL_REQUEST_PREDEPLOY_CODE.clone()),
         (Prague, consolidations, eip7251::CONSOLIDATION_REQUEST_PREDEPLOY_CODE.clone()),
+        (
+            Amsterdam,
+            eip8282::BUILDER_DEPOSIT_CONTRACT_ADDRESS,
+            eip8282::BUILDER_DEPOSIT_CONTRACT_CODE.clone(),
+        ),
+        (Amsterdam, eip8282::BUILDER_EXIT_CONTRACT_ADDRESS, eip8282::BUILDER_EXIT_CONTRACT_CODE.clone()),
     ];
     let present = contracts.into_iter().filter(move |(since, ..)| fork >= *since);
     present.map(|(_, address, code)| (address, Allocation { nonce: 1, code, ..Allocation::default() }))

@@ -7,6 +7,7 @@ mod chain;
 mod chains;
 mod command;
 mod cpu_time;
+mod ethrex;
 mod fetch;
 mod first_use;
 mod generate;

@@ -2,11 +2,15 @@
 
 use alloy_consensus::Header;
 use alloy_eips::{
-    eip6110::DEPOSIT_REQUEST_TYPE, eip7002::WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS,
-    eip7251::CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS, eip7685::Requests,
+    eip6110::DEPOSIT_REQUEST_TYPE,
+    eip7002::WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS,
+    eip7251::CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS,
+    eip7685::Requests,
+    eip8282::{BUILDER_DEPOSIT_CONTRACT_ADDRESS, BUILDER_EXIT_CONTRACT_ADDRESS},
 };
 use alloy_evm::block::{SystemCaller, state_changes::post_block_balance_increments};
 use alloy_hardforks::EthereumHardfork;
+use alloy_primitives::Address;
 use blockloom_state::{Account, Base, Overlay};
 use revm::{Database, database::DatabaseCommitExt};
 
@@ -25,6 +29,15 @@ use crate::{
 
 /// The greatest age of a rewarded ommer, in generations: the reward decreases to zero with the age.
 const OLDEST_OMMER: u64 = 7;
+
+/// The contracts that are called for requests, and their forks. By EIP-7002, EIP-7251 and EIP-8282 a block is invalid
+/// if one of them has no code.
+const REQUEST_CONTRACTS: [(EthereumHardfork, Address); 4] = [
+    (EthereumHardfork::Prague, WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS),
+    (EthereumHardfork::Prague, CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS),
+    (EthereumHardfork::Amsterdam, BUILDER_DEPOSIT_CONTRACT_ADDRESS),
+    (EthereumHardfork::Amsterdam, BUILDER_EXIT_CONTRACT_ADDRESS),
+];
 
 /// Refuses ommers for which no reward can be computed. [`check_ommers`](crate::check_ommers) checks
 /// whether they may be included.
@@ -65,8 +78,10 @@ pub(crate) fn close<'a, B: Base, H: Handling, W: Watch<'a, Overlay<B>>>(
     if !deposits.is_empty() {
         requests.push_request_with_type(DEPOSIT_REQUEST_TYPE, deposits);
     }
-    // By EIP-7002 and EIP-7251 a block is invalid if one of these contracts has no code.
-    for contract in [WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS, CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS] {
+    for (since, contract) in REQUEST_CONTRACTS {
+        if !block.rules.is_active(since) {
+            continue;
+        }
         let info =
             machine.overlay().basic(contract).map_err(|error| base_error(BlockStep::Closing, error))?;
         if !info.is_some_and(|info| Account::from(&info).has_code()) {

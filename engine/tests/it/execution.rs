@@ -11,6 +11,9 @@ use alloy_eips::{
     eip4788::{BEACON_ROOTS_ADDRESS, BEACON_ROOTS_CODE},
     eip4895::Withdrawal,
     eip7002::WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS,
+    eip7251::CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS,
+    eip7685::Requests,
+    eip8282::{BUILDER_DEPOSIT_CONTRACT_ADDRESS, BUILDER_EXIT_CONTRACT_ADDRESS},
 };
 use alloy_evm::eth::dao_fork::{DAO_HARDFORK_ACCOUNTS, DAO_HARDFORK_BENEFICIARY};
 use alloy_hardforks::EthereumHardfork::{self, *};
@@ -305,10 +308,24 @@ fn a_system_call_has_thirty_million_gas_before_amsterdam() {
 }
 
 #[test]
-fn from_prague_on_the_request_contracts_must_exist() {
+fn from_their_fork_on_the_request_contracts_must_exist() {
     let error = execute(&store([]), &block(Prague, Vec::new())).unwrap_err();
     let Reason::Invalid(Invalid::SystemCall { contract, reason }) = &error.reason else { panic!("{error}") };
     assert_eq!((*contract, reason), (WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS, &SystemCallError::NoCode));
+
+    let code = || contract(bytes!("00"), &[]);
+    let of_prague = [WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS, CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS];
+    let mut base = store(of_prague.map(|address| (address, code())));
+    assert_eq!(execute(&base, &block(Prague, Vec::new())).unwrap().requests, Some(Requests::default()));
+    for missing in [BUILDER_DEPOSIT_CONTRACT_ADDRESS, BUILDER_EXIT_CONTRACT_ADDRESS] {
+        let error = execute(&base, &block(Amsterdam, Vec::new())).unwrap_err();
+        let Reason::Invalid(Invalid::SystemCall { contract, reason }) = &error.reason else {
+            panic!("{error}")
+        };
+        assert_eq!((*contract, reason), (missing, &SystemCallError::NoCode));
+        base.insert(missing, code());
+    }
+    assert_eq!(execute(&base, &block(Amsterdam, Vec::new())).unwrap().requests, Some(Requests::default()));
 
     let without_frame =
         Block { frame: Frame::TransactionsOnly, ..block(Prague, vec![call(0, RECIPIENT, 1)]) };

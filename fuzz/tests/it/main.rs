@@ -7,7 +7,7 @@ mod faults;
 mod generator;
 mod parallel;
 mod planted;
+mod references;
 mod sequential;
-mod specification;
 mod tries;
 mod witnesses;

@@ -259,6 +259,17 @@ impl<B: Base> Overlay<B> {
     }
 }
 
+impl<B> Overlay<B> {
+    /// The code with this hash, if a committed account has it.
+    fn committed_code(&self, code_hash: B256) -> Option<Bytecode> {
+        let mut accounts = self.accounts.values().zip(&self.details);
+        accounts.find_map(|(change, detail)| {
+            let has_code = change.account.after.is_some_and(|account| account.code_hash == code_hash);
+            detail.code.clone().filter(|_| has_code)
+        })
+    }
+}
+
 impl<B: Base> Database for Overlay<B> {
     type Error = B::Error;
 
@@ -271,10 +282,15 @@ impl<B: Base> Database for Overlay<B> {
     }
 
     fn code_by_hash(&mut self, code_hash: B256) -> Result<Bytecode, B::Error> {
-        match self.codes.entry(code_hash) {
-            Entry::Occupied(code) => Ok(code.get().clone()),
-            Entry::Vacant(vacant) => Ok(vacant.insert(self.base.code_by_hash_ref(code_hash)?).clone()),
+        if let Some(code) = self.codes.get(&code_hash) {
+            return Ok(code.clone());
         }
+        let code = match self.base.code_by_hash_ref(code_hash) {
+            Ok(code) => code,
+            // A witness may lack a code that the block deploys before it is needed for another account.
+            Err(error) => self.committed_code(code_hash).ok_or(error)?,
+        };
+        Ok(self.codes.entry(code_hash).or_insert(code).clone())
     }
 
     #[inline]

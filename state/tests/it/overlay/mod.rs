@@ -135,3 +135,15 @@ fn a_code_is_found_by_its_hash() {
         assert_eq!(overlay.code_by_hash(hash).unwrap().original_bytes(), code(1));
     }
 }
+
+#[test]
+fn a_code_that_the_base_lacks_is_found_if_it_was_committed() {
+    let mut overlay = Overlay::new(MemoryStore::new());
+    let deployed = Bytecode::new_legacy(code(1));
+    let hash = deployed.hash_slow();
+    assert_eq!(overlay.code_by_hash(hash), Err(MissingCode(hash)));
+    let action = Action::Create { code: 1, slots: Vec::new() };
+    let account = touched(&mut overlay, address(1), &action);
+    overlay.commit_touched(&mut [(address(1), account)].into_iter().collect());
+    assert_eq!(overlay.code_by_hash(hash), Ok(deployed));
+}

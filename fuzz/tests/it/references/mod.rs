@@ -1,11 +1,12 @@
-//! Executes hostile blocks on our engine and on the Ethereum specification, which is written in Python.
+//! Executes hostile blocks on our engine and on implementations of Ethereum that share no code with it: the
+//! specification, which is written in Python, and ethrex.
 //!
-//! The README of this crate explains how to install the specification. Without it the test compares
-//! nothing and says so.
+//! The README of this crate explains how to install them. Without one its test compares nothing and says so.
 
 #![expect(clippy::explicit_write, reason = "it reaches the reader although the harness captures prints")]
 
 mod export;
+mod reference;
 mod tool;
 
 use std::{
@@ -16,17 +17,17 @@ use std::{
 };
 
 use alloy_consensus::{ReceiptEnvelope, proofs::calculate_receipt_root};
-use alloy_hardforks::EthereumHardfork::{self, *};
-use alloy_primitives::{Address, U256};
+use alloy_hardforks::EthereumHardfork::{self, Amsterdam, Byzantium};
+
 use blockloom_engine::{BlockError, BlockStep, Invalid, Outcome, Reason};
 use blockloom_fuzz::{HostileBlock, disagreement, engine_on, hostile_block};
-use blockloom_state::{Allocation, MemoryStore};
 use proptest::{
     prop_assert,
     strategy::Strategy,
     test_runner::{RngAlgorithm, TestError, TestRng, TestRunner},
 };
 
+use reference::{ETHREX, Reference, SPECIFICATION};
 use tool::{Answer, Tool};
 
 /// The variable with the number of blocks of each fork.
@@ -34,37 +35,14 @@ const BLOCKS: &str = "BLOCKLOOM_SPEC_BLOCKS";
 /// The variable with the seed of the blocks.
 const SEED: &str = "BLOCKLOOM_SPEC_SEED";
 
-/// The forks, by our name and by the specification's.
-const FORKS: [(EthereumHardfork, &str); 18] = [
-    (Frontier, "Frontier"),
-    (Homestead, "Homestead"),
-    (Tangerine, "EIP150"),
-    (SpuriousDragon, "EIP158"),
-    (Byzantium, "Byzantium"),
-    (Petersburg, "ConstantinopleFix"),
-    (Istanbul, "Istanbul"),
-    (MuirGlacier, "MuirGlacier"),
-    (Berlin, "Berlin"),
-    (London, "London"),
-    (ArrowGlacier, "ArrowGlacier"),
-    (GrayGlacier, "GrayGlacier"),
-    (Paris, "Paris"),
-    (Shanghai, "Shanghai"),
-    (Cancun, "Cancun"),
-    (Prague, "Prague"),
-    (Osaka, "Osaka"),
-    (Bpo2, "BPO2"),
-];
-
-/// The precompile about which revm and the specification disagree.
-const RIPEMD: Address = Address::with_last_byte(3);
-
 /// The amount of work in a comparison, to notice blocks without transactions.
 #[derive(Debug, Default)]
 struct Totals {
     transactions: usize,
     refused_blocks: usize,
     gas: u64,
+    /// Blocks for which the other has no result.
+    unanswered: usize,
 }
 
 impl Totals {
@@ -77,18 +55,33 @@ impl Totals {
 
 #[test]
 fn the_engine_leaves_what_the_specification_leaves() {
-    let Some(mut tool) = Tool::start() else {
-        print_line(&format!("not compared with the specification: {}", tool::MISSING));
+    compare_all(&SPECIFICATION);
+}
+
+#[test]
+fn the_engine_leaves_what_ethrex_leaves() {
+    compare_all(&ETHREX);
+}
+
+fn compare_all(reference: &Reference) {
+    let Some(mut tool) = reference.start() else {
+        print_line(&format!("not compared with {}: {}", reference.name, reference.missing));
         return;
     };
     let blocks = number(BLOCKS).unwrap_or(3);
-    for (fork, name) in FORKS {
-        let totals = compare(&mut tool, fork, name, blocks);
-        print_line(&format!("{name}: {blocks} blocks agree, {totals:?}"));
+    for (fork, name) in reference.forks {
+        let totals = compare(reference, &mut tool, *fork, name, blocks);
+        print_line(&format!("{}, {name}: {blocks} blocks agree, {totals:?}", reference.name));
     }
 }
 
-fn compare(tool: &mut Tool, fork: EthereumHardfork, name: &str, blocks: usize) -> Totals {
+fn compare(
+    reference: &Reference,
+    tool: &mut Tool,
+    fork: EthereumHardfork,
+    name: &str,
+    blocks: usize,
+) -> Totals {
     let mut seed = [0; 32];
     seed[..8].copy_from_slice(&number(SEED).unwrap_or(0).to_le_bytes());
     seed[8..8 + name.len()].copy_from_slice(name.as_bytes());
@@ -100,18 +93,26 @@ fn compare(tool: &mut Tool, fork: EthereumHardfork, name: &str, blocks: usize) -
     for position in 0..blocks {
         let tree = strategy.new_tree(&mut runner).unwrap();
         let result = runner.run_one(tree, |mut hostile| {
-            avoid_known_differences(&mut hostile);
+            (reference.avoid)(&mut hostile);
             let (hostile, outcome, rejected) = execute(hostile);
             let answer = tool.borrow_mut().ask(&export::block(&hostile, name));
-            let difference = difference(&hostile, &outcome, rejected, &answer);
+            if answer.failure().is_some_and(|failure| reference.is_known(failure)) {
+                totals.borrow_mut().unanswered += 1;
+                return Ok(());
+            }
+            let difference = difference(reference, &hostile, &outcome, rejected, &answer);
             prop_assert!(difference.is_none(), "{}", difference.unwrap());
             totals.borrow_mut().add(&outcome, rejected);
             Ok(())
         });
         if let Err(TestError::Fail(difference, mut hostile)) = result {
-            avoid_known_differences(&mut hostile);
+            (reference.avoid)(&mut hostile);
             let question = export::block(&execute(hostile).0, name);
-            panic!("{name}, block {position}, made smaller: {difference}\nThe tool was asked: {question}");
+            panic!(
+                "{name}, block {position}, made smaller: {difference}\n\
+                 The other is {}. It was asked: {question}",
+                reference.name
+            );
         }
     }
     totals.into_inner()
@@ -150,61 +151,28 @@ fn execute_whole(HostileBlock { base, block, .. }: &HostileBlock) -> Result<Outc
     Ok(outcome.with_post_states(&roots))
 }
 
-/// The precompile that stays touched when its caller fails (EIP-161's exception) stays touched in revm
-/// and geth even when the transaction itself fails. The specification drops that touch and keeps an
-/// empty account alive. No transaction on mainnet did this, so both results are accepted.
-fn accept_disputed_account(state: &mut MemoryStore, answer: &Answer) {
-    if state.account(&RIPEMD).is_none() && answer.has_empty_account(RIPEMD) {
-        state.insert(RIPEMD, Allocation::default());
-    }
-}
-
-fn avoid_known_differences(hostile: &mut HostileBlock) {
-    avoid_disputed_account(hostile);
-    avoid_overflow(hostile);
-}
-
-/// The specification has no result for a transfer that overflows a balance. Balances below this limit cannot
-/// add up to more than one can be; a transfer of more then makes the block invalid.
-fn avoid_overflow(hostile: &mut HostileBlock) {
-    let limit = U256::from(u128::MAX);
-    let huge: Vec<_> = hostile
-        .base
-        .accounts()
-        .filter(|(_, stored)| stored.account.balance > limit)
-        .map(|(address, stored)| (*address, stored.clone()))
-        .collect();
-    for (address, mut stored) in huge {
-        stored.account.balance = limit;
-        hostile.base.insert_account(address, stored);
-    }
-}
-
-/// With state roots in receipts the account cannot be added afterwards. An account that is not empty
-/// avoids the disagreement.
-fn avoid_disputed_account(hostile: &mut HostileBlock) {
-    let HostileBlock { base, block, .. } = hostile;
-    if block.rules.fork == SpuriousDragon && base.account(&RIPEMD).is_some() {
-        base.insert(RIPEMD, Allocation { balance: U256::from(1), ..Allocation::default() });
-    }
-}
-
-/// The first difference to the specification.
+/// The first difference to the other implementation.
 fn difference(
+    reference: &Reference,
     hostile: &HostileBlock,
     outcome: &Outcome,
     rejected: Option<usize>,
     answer: &Answer,
 ) -> Option<String> {
+    if let Some(failure) = answer.failure() {
+        return Some(format!("the other fails: {failure}"));
+    }
     let expected: Vec<_> = rejected.into_iter().collect();
     if answer.rejected() != expected {
-        return Some(format!("rejected {expected:?}, the specification {}", answer.result["rejected"]));
+        return Some(format!("rejected {expected:?}, the other {}", answer.result["rejected"]));
     }
     let mut state = hostile.base.clone();
     state.apply(&outcome.changes).unwrap();
-    accept_disputed_account(&mut state, answer);
+    (reference.accept)(&mut state, answer);
     let receipts: Vec<_> = outcome.receipts.iter().cloned().map(ReceiptEnvelope::from).collect();
     let requests = outcome.requests.as_ref();
+    // The engine is asked for lists under every fork.
+    let list = outcome.access_list.as_ref().filter(|_| hostile.block.rules.is_active(Amsterdam));
     let ours = [
         ("gasUsed", Some(format!("{:#x}", outcome.gas_used))),
         ("receiptsRoot", Some(calculate_receipt_root(&receipts).to_string())),
@@ -212,12 +180,13 @@ fn difference(
         ("requestsHash", requests.map(|requests| requests.requests_hash().to_string())),
         ("blockException", None),
     ];
-    ours.into_iter().find_map(|(field, ours)| {
+    let difference = ours.into_iter().find_map(|(field, ours)| {
         let theirs = answer.result[field].as_str();
         (ours.as_deref() != theirs).then(|| {
-            format!("{field} {ours:?}, the specification {theirs:?}\n{}", answer.account_differences(&state))
+            format!("{field} {ours:?}, the other {theirs:?}\n{}", answer.account_differences(&state))
         })
-    })
+    });
+    difference.or_else(|| answer.access_list_difference(list))
 }
 
 /// Prints a line past the capture of the test harness.

@@ -1,24 +1,17 @@
-//! The specification's t8n tool as a child process.
+//! A program that answers blocks, as a child process.
 
 use std::{
     collections::BTreeMap,
-    env,
     fmt::Write as _,
     io::{BufRead, BufReader, Write as _},
-    path::Path,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
 };
 
-use alloy_primitives::{Address, U256};
+use alloy_eips::eip7928::BlockAccessList;
+use alloy_primitives::{Address, Bytes, U256, keccak256};
+use alloy_rlp::Decodable as _;
 use blockloom_state::{MemoryStore, StoredAccount};
-use serde_json::{Map, Value};
-
-/// The variable with the Python that has the specification.
-const PYTHON: &str = "BLOCKLOOM_PYTHON";
-
-/// The message if there is no specification.
-pub(crate) const MISSING: &str =
-    "there is no Python that has the package ethereum-execution; BLOCKLOOM_PYTHON sets the Python to use";
+use serde_json::{Map, Value, json};
 
 /// A running tool.
 pub(crate) struct Tool {
@@ -34,20 +27,12 @@ pub(crate) struct Answer {
 }
 
 impl Tool {
-    /// Starts the tool, if it is installed.
-    pub(crate) fn start() -> Option<Self> {
-        let python = env::var_os(PYTHON).unwrap_or_else(|| "python3".into());
-        let mut probe = Command::new(&python);
-        probe.args(["-c", "import ethereum_spec_tools.evm_tools"]).stderr(Stdio::null());
-        if !probe.status().is_ok_and(|status| status.success()) {
-            return None;
-        }
-        let mut command = Command::new(python);
-        command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("t8n.py"));
+    /// Starts a program that answers each line of its input with one line.
+    pub(crate) fn start(mut command: Command) -> Self {
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let questions = process.stdin.take().unwrap();
         let answers = BufReader::new(process.stdout.take().unwrap());
-        Some(Self { process, questions, answers })
+        Self { process, questions, answers }
     }
 
     /// Executes a block with the tool.
@@ -76,9 +61,37 @@ impl Answer {
         rejected.iter().map(|entry| entry["index"].as_u64().unwrap() as usize).collect()
     }
 
+    /// Why the tool has no result for a block that it did not find invalid.
+    pub(crate) fn failure(&self) -> Option<&str> {
+        self.result["failure"].as_str()
+    }
+
     /// Whether an account exists and is empty.
     pub(crate) fn has_empty_account(&self, address: Address) -> bool {
         self.account(address).and_then(Value::as_object).is_some_and(Map::is_empty)
+    }
+
+    /// The first entry in which the tool's access list and `ours` differ, as text.
+    pub(crate) fn access_list_difference(&self, ours: Option<&BlockAccessList>) -> Option<String> {
+        let (ours, theirs) = match (ours, self.access_list()) {
+            (None, None) => return None,
+            (Some(ours), Some(theirs)) => (ours, theirs),
+            (ours, theirs) => return Some(format!("access list {ours:?}, the other {theirs:?}")),
+        };
+        let mut positions = 0..ours.len().max(theirs.len());
+        let position = positions.find(|position| ours.get(*position) != theirs.get(*position))?;
+        let (ours, theirs) = (ours.get(position), theirs.get(position));
+        Some(format!("access list, entry {position}: {ours:?}, the other {theirs:?}"))
+    }
+
+    fn access_list(&self) -> Option<BlockAccessList> {
+        let bytes: Bytes = self.result["blockAccessList"].as_str()?.parse().unwrap();
+        assert_eq!(
+            self.result["blockAccessListHash"],
+            json!(keccak256(&bytes)),
+            "the tool's hash of its list"
+        );
+        Some(BlockAccessList::decode(&mut bytes.as_ref()).unwrap())
     }
 
     fn account(&self, address: Address) -> Option<&Value> {
@@ -98,7 +111,7 @@ impl Answer {
             let ours = state.account(&address);
             let theirs = self.account(address);
             if ours.map(facts) != theirs.map(facts_of_json) {
-                writeln!(text, "{address}: {ours:?}, the specification {theirs:?}").unwrap();
+                writeln!(text, "{address}: {ours:?}, the other {theirs:?}").unwrap();
             }
         }
         text

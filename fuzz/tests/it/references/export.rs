@@ -1,4 +1,4 @@
-//! A block and the state before it, as input of the specification's t8n tool.
+//! A block and the state before it, as input of the specification's t8n tool and of ethrex's.
 
 use alloy_primitives::{B256, hex};
 use blockloom_fuzz::HostileBlock;
