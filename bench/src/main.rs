@@ -6,6 +6,7 @@ mod bench_values;
 mod burnt_gas;
 mod chain;
 mod diff;
+mod exports;
 mod failure;
 mod generate;
 mod harness;
@@ -15,6 +16,7 @@ mod json;
 mod list;
 mod list_files;
 mod list_source;
+mod manual;
 mod new_file;
 mod output;
 mod progress;
@@ -29,7 +31,7 @@ mod transaction_lines;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 /// Execute, verify and measure EVM blocks.
 #[derive(Debug, Parser)]
@@ -49,6 +51,8 @@ enum Command {
     Diff(diff::Arguments),
     Generate(generate::Arguments),
     Chain(chain::Arguments),
+    Completions(manual::CompletionArguments),
+    Man(manual::ManArguments),
 }
 
 fn main() -> ExitCode {
@@ -61,6 +65,8 @@ fn main() -> ExitCode {
         Command::Diff(arguments) => diff::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),
         Command::Chain(arguments) => chain::run(&arguments),
+        Command::Completions(arguments) => manual::write_completions(&arguments, Arguments::command()),
+        Command::Man(arguments) => manual::write_man_pages(&arguments, Arguments::command()),
     };
     match result {
         Ok(status) => ExitCode::from(status as u8),
@@ -78,7 +84,8 @@ enum ExitStatus {
     Verified = 0,
     /// A block failed verification, or two lists differ.
     Failed = 1,
-    /// Nothing failed, but some input or argument was unusable.
+    /// Nothing failed, but some input or argument was unusable, or a test wants a reason that this version
+    /// does not know.
     Unusable = 2,
     /// Nothing failed before an interrupt (Ctrl-C) ended the command.
     Interrupted = 130,
@@ -86,8 +93,6 @@ enum ExitStatus {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]
