@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     error::Error,
-    io::{self, IsTerminal, Write},
+    io::{self, Write},
     num::NonZeroUsize,
     ops::ControlFlow,
     path::{Path, PathBuf},
@@ -23,13 +23,17 @@ use crate::{
     ExitStatus,
     bench_values::{What, gas, shape, share, threads},
     chain_option::{ChainOption, print_contradictions},
+    exports::{
+        ExportError, ExportOptions, Exports, Row as _,
+        field::{Field, cells, titles},
+    },
+    failure::Verdict,
     input::print_skipped,
     interrupt::{self, is_interrupted},
-    json::{JsonLines, json_failure},
-    output::{check_outside_inputs, is_reportable},
+    output::is_reportable,
     quantity::counted,
     ratios::{Excess, Ratios, remarks},
-    row::{LEGEND, ListUse, Method, Row, header, usual_widths},
+    row::{LEGEND, ListUse, Method, Row, usual_widths},
     table::Table,
     terminal::{is_quiet, painted, print_detail, print_message},
 };
@@ -41,7 +45,8 @@ use crate::{
 /// round.
 ///
 /// Exit status: 1 if outcomes differ or a block is invalid; otherwise 130 if it was interrupted; otherwise 2
-/// if some input was unusable, or nothing was measured; otherwise 0.
+/// if some input was unusable or names a reason that this version does not know, or nothing was measured; otherwise
+/// 0.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Workloads and paths. Default: all workloads.
@@ -86,34 +91,28 @@ pub(crate) struct Arguments {
     /// error.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    #[command(flatten)]
+    exports: ExportOptions,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitStatus, Box<dyn Error>> {
     interrupt::listen()?;
-    let json_path = arguments.json.as_deref();
-    if let Some(path) = json_path {
-        let inputs = arguments.what.iter().filter_map(|what| match what {
-            What::Fixtures(path) => Some(path.clone()),
-            What::Workload(_) => None,
-        });
-        check_outside_inputs("--json", path, &inputs.collect::<Vec<_>>())?;
-    }
-    let json = JsonLines::to(json_path).map_err(|error| json_failure(json_path, &error))?;
-    let output: Box<dyn Write> =
-        if json_path == Some(Path::new("-")) { Box::new(io::stderr()) } else { Box::new(io::stdout()) };
-    let is_terminal = if json_path == Some(Path::new("-")) {
-        io::stderr().is_terminal()
-    } else {
-        io::stdout().is_terminal()
-    };
+    let inputs = arguments.what.iter().filter_map(|what| match what {
+        What::Fixtures(path) => Some(path.clone()),
+        What::Workload(_) => None,
+    });
+    let inputs: Vec<_> = inputs.collect();
+    let exports = Exports::open(arguments.json.as_deref(), &arguments.exports, &inputs)?;
+    let (output, is_terminal) = exports.report_output();
     let counts = BenchCounts::default();
-    let mut session = BenchRun { arguments, json, output, is_terminal, table: None, counts };
+    let mut session =
+        BenchRun { arguments, exports, export_error: None, output, is_terminal, table: None, counts };
     let written = session.run();
-    let flushed = session.json.flush();
-    if let Err(error) = &flushed
-        && is_reportable(error)
+    let flushed = session.exports.flush();
+    if let Some(error) = session.export_error.take().or(flushed.err())
+        && error.is_reportable()
     {
-        return Err(json_failure(json_path, error).into());
+        return Err(error.into());
     }
     match written {
         Err(error) if is_reportable(&error) => Err(error.into()),
@@ -124,7 +123,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitStatus, Box<dyn Error>> {
 /// One run of the command.
 struct BenchRun<'a> {
     arguments: &'a Arguments,
-    json: JsonLines,
+    exports: Exports,
+    /// Why a row was not written to a file. It ends the command.
+    export_error: Option<ExportError>,
     output: Box<dyn Write>,
     /// Whether `output` is a terminal.
     is_terminal: bool,
@@ -246,7 +247,7 @@ impl BenchRun<'_> {
         Ok(())
     }
 
-    /// Writes a row to the table and as JSON.
+    /// Writes a row to the table and to the files.
     fn write_row(&mut self, row: &Row, workload: &str, shape: Option<&str>) -> io::Result<()> {
         if let Some(place) = &row.comparison.difference {
             self.fail(workload, &format!("the outcomes differ: {place}"));
@@ -256,10 +257,16 @@ impl BenchRun<'_> {
             return Ok(());
         }
         self.counts.measured += 1;
+        let line = row.line(workload, shape);
+        let fields = line.fields();
         if !is_quiet() {
-            self.write_cells(row, workload, shape)?;
+            self.write_cells(&fields)?;
         }
-        self.json.write(&row.line(workload, shape.unwrap_or("fixture")))
+        let exported = self.exports.write_row(&line).and_then(|()| self.exports.write_table_row(&fields));
+        exported.map_err(|error| {
+            self.export_error = Some(error);
+            io::ErrorKind::BrokenPipe.into()
+        })
     }
 
     /// Writes the row of a workload, and counts what its ratio is worth.
@@ -272,20 +279,19 @@ impl BenchRun<'_> {
     }
 
     /// Writes a row to the table, which starts with the first row.
-    fn write_cells(&mut self, row: &Row, workload: &str, shape: Option<&str>) -> io::Result<()> {
+    fn write_cells(&mut self, fields: &[Field]) -> io::Result<()> {
         let mut table = match self.table.take() {
             Some(table) => table,
             None => {
-                let lists = if self.arguments.with_lists { ListUse::Lists } else { ListUse::Nothing };
                 let mut table = Table::new(1);
                 // Rows are written one by one, so the widths are guessed.
                 table.widen(&usual_widths());
                 writeln!(self.output, "{LEGEND}")?;
-                table.write(&mut self.output, &header(lists))?;
+                table.write(&mut self.output, &titles(fields))?;
                 table
             }
         };
-        table.write(&mut self.output, &row.columns(workload, shape))?;
+        table.write(&mut self.output, &cells(fields))?;
         self.table = Some(table);
         Ok(())
     }
@@ -293,6 +299,11 @@ impl BenchRun<'_> {
     fn fail(&mut self, workload: &str, error: &str) {
         self.counts.failed += 1;
         print_message(&format!("failed: {workload}: {error}"));
+    }
+
+    fn leave_open(&mut self, workload: &str, error: &str) {
+        self.counts.unusable += 1;
+        print_message(&format!("unknown: {workload}: {error}"));
     }
 
     fn status(&self) -> ExitStatus {
@@ -349,7 +360,10 @@ impl Harness for BlockMeasurements<'_, '_> {
         let row = self.row.take();
         print_contradictions(&self.place, &report.case, &report.notes);
         if let Err(error) = &report.result {
-            self.session.fail(&name, &error.to_string());
+            match Verdict::of(error) {
+                Verdict::Failed => self.session.fail(&name, &error.to_string()),
+                Verdict::Unknown => self.session.leave_open(&name, &error.to_string()),
+            }
         } else if let Some(row) = row {
             let limit = row.limits.as_ref().map_or(f64::NAN, |limits| limits.at_threads);
             self.ratios.add_block(&row.comparison, limit, || name.clone());

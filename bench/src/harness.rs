@@ -1,6 +1,6 @@
 //! Executes the blocks of fixtures, measures them, and counts the results.
 
-use std::{io, num::NonZeroUsize, ops::ControlFlow, time::Duration};
+use std::{num::NonZeroUsize, ops::ControlFlow, time::Duration};
 
 use alloy_primitives::B256;
 use blockloom_bench::{
@@ -15,9 +15,10 @@ use blockloom_fixtures::{BlockReport, CaseBase, Compared, Executor, FixtureError
 use crate::{
     burnt_gas::burnt_gas,
     chain_option::note_line,
-    failure::Failure,
+    exports::{ExportError, Exports},
+    failure::{Failure, Verdict},
     interrupt::is_interrupted,
-    json::{BlockLine, ComparedLine, JsonLines, rounded},
+    json::{BlockLine, ComparedLine, rounded},
     list_files::BlockName,
     list_source::{ListSource, Lookup, without_list},
     quantity::counted,
@@ -126,7 +127,7 @@ pub(crate) struct Replay<'a> {
     plan: RoundPlan,
     /// The access lists that blocks are executed with, if any.
     pub(crate) lists: Option<ListSource>,
-    json: &'a mut JsonLines,
+    exports: &'a mut Exports,
     fixture: String,
     case: String,
     /// The block that was verified last: its hash, and the root of the state after it.
@@ -142,11 +143,11 @@ pub(crate) struct Replay<'a> {
     pub(crate) failures: Vec<Failure>,
     /// Lines about files that contradict themselves.
     pub(crate) notes: Vec<String>,
-    pub(crate) json_error: Option<io::Error>,
+    pub(crate) export_error: Option<ExportError>,
 }
 
 impl<'a> Replay<'a> {
-    pub(crate) fn new(plan: RoundPlan, lists: Option<ListSource>, json: &'a mut JsonLines) -> Self {
+    pub(crate) fn new(plan: RoundPlan, lists: Option<ListSource>, exports: &'a mut Exports) -> Self {
         Self {
             engine: Engine::new(plan.threads.config()),
             reference: match plan.mode {
@@ -155,7 +156,7 @@ impl<'a> Replay<'a> {
             },
             plan,
             lists,
-            json,
+            exports,
             fixture: String::new(),
             case: String::new(),
             verified: None,
@@ -166,7 +167,7 @@ impl<'a> Replay<'a> {
             counts: Counts::default(),
             failures: Vec::new(),
             notes: Vec::new(),
-            json_error: None,
+            export_error: None,
         }
     }
 
@@ -305,9 +306,9 @@ impl Replay<'_> {
     }
 
     /// The line of a block for `--verbose`.
-    fn detail(&self, report: &BlockReport, measured: &Measured, error: Option<&str>) -> String {
+    fn detail(&self, report: &BlockReport, measured: &Measured, error: Option<(Verdict, &str)>) -> String {
         let BlockReport { case, number, transactions, .. } = report;
-        let verdict = if error.is_none() { "passed" } else { "failed" };
+        let verdict = error.map_or("passed", |(verdict, _)| verdict.word());
         let (fixture, time) = (&self.fixture, micros(measured.time) / 1000.0);
         let transactions = counted(*transactions, "transaction");
         format!("{verdict}: {fixture}: {case}, block {number}, {transactions}, {time:.3} ms")
@@ -317,10 +318,10 @@ impl Replay<'_> {
         &mut self,
         report: &BlockReport,
         measured: &Measured,
-        error: Option<&str>,
-    ) -> io::Result<()> {
+        error: Option<(Verdict, &str)>,
+    ) -> Result<(), ExportError> {
         let compared = measured.compared.as_ref();
-        self.json.write(&BlockLine {
+        self.exports.write_row(&BlockLine {
             fixture: &self.fixture,
             case: &report.case,
             block: report.number,
@@ -338,7 +339,8 @@ impl Replay<'_> {
             incarnations: measured.incarnations,
             notes: report.notes.iter().map(Note::to_string).collect(),
             ok: error.is_none(),
-            error,
+            unknown_reason: error.is_some_and(|(verdict, _)| verdict == Verdict::Unknown),
+            error: error.map(|(_, error)| error),
             transactions: self.transactions.lines(),
         })
     }
@@ -350,21 +352,27 @@ impl Harness for Replay<'_> {
     fn report(&mut self, report: BlockReport) -> ControlFlow<()> {
         let measured = std::mem::take(&mut self.measured);
         let error = match (self.unstable.take(), &report.result) {
-            (Some(place), _) => Some(format!("another execution has a different outcome: {place}")),
-            (None, Err(error)) => Some(error.to_string()),
+            (Some(place), _) => {
+                Some((Verdict::Failed, format!("another execution has a different outcome: {place}")))
+            }
+            (None, Err(error)) => Some((Verdict::of(error), error.to_string())),
             (None, Ok(())) => None,
         };
         self.count(&report, &measured);
-        print_detail(|| self.detail(&report, &measured, error.as_deref()));
-        let written = self.write_line(&report, &measured, error.as_deref());
+        let described = error.as_ref().map(|(verdict, error)| (*verdict, error.as_str()));
+        print_detail(|| self.detail(&report, &measured, described));
+        let written = self.write_line(&report, &measured, described);
         let is_failure = error.is_some();
-        if let Some(error) = error {
-            self.counts.failed += 1;
+        if let Some((verdict, error)) = error {
+            match verdict {
+                Verdict::Failed => self.counts.failed += 1,
+                Verdict::Unknown => self.counts.unknown_reasons += 1,
+            }
             let (fixture, case) = (self.fixture.clone(), report.case);
-            self.failures.push(Failure { fixture, case, block: report.number, error });
+            self.failures.push(Failure { verdict, fixture, case, block: report.number, error });
         }
         if let Err(error) = written {
-            self.json_error = Some(error);
+            self.export_error = Some(error);
             return ControlFlow::Break(());
         }
         if is_interrupted() || (is_failure && self.plan.failures == OnFailure::Stop) {

@@ -1,16 +1,18 @@
-//! The lines of JSON that `--json` writes.
+//! The lines of JSON that `--json` writes, and their fields, which `--csv` writes.
 
-use std::{
-    collections::BTreeMap,
-    fs::File,
-    io::{self, BufWriter, Write},
-    path::Path,
-};
+use std::collections::BTreeMap;
 
 use blockloom_bench::{comparison::Comparison, limit::Limits};
 use serde::Serialize;
 
-use crate::{ratios::micros, transaction_lines::TransactionLine};
+use crate::{
+    exports::{
+        Row,
+        field::{Field, Value},
+    },
+    ratios::micros,
+    transaction_lines::TransactionLine,
+};
 
 /// One block of `replay`.
 #[derive(Debug, Serialize)]
@@ -32,24 +34,52 @@ pub(crate) struct BlockLine<'a> {
     /// What is worth knowing about how the block was read.
     pub(crate) notes: Vec<String>,
     pub(crate) ok: bool,
+    /// Whether nothing failed, but the fixture wants another reason than this version knows.
+    pub(crate) unknown_reason: bool,
     pub(crate) error: Option<&'a str>,
     /// Absent unless they are asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) transactions: Option<&'a [TransactionLine]>,
 }
 
+impl Row for BlockLine<'_> {
+    fn fields(&self) -> Vec<Field> {
+        let mut fields = vec![
+            Field::csv("fixture", self.fixture),
+            Field::csv("case", self.case),
+            Field::csv("block", self.block),
+            Field::csv("fork", self.fork),
+            Field::csv("txs", self.txs),
+            Field::csv("gas", self.gas),
+            Field::csv("burnt_gas", self.burnt_gas),
+            Field::csv("threads", self.threads),
+            Field::csv("rounds", self.rounds),
+            Field::csv("cold", self.cold),
+            Field::csv("micros", self.micros),
+        ];
+        fields.extend(self.compared.fields());
+        fields.extend([
+            Field::csv("incarnations", self.incarnations),
+            Field::csv("ok", self.ok),
+            Field::csv("unknown_reason", self.unknown_reason),
+            Field::csv("error", self.error),
+        ]);
+        fields
+    }
+}
+
 /// The comparison of one block; all null without a comparison.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct ComparedLine {
-    sequential_micros: Option<f64>,
-    parallel_micros: Option<f64>,
+    pub(crate) sequential_micros: Option<f64>,
+    pub(crate) parallel_micros: Option<f64>,
     sequential_deviation_micros: Option<f64>,
     parallel_deviation_micros: Option<f64>,
     ratio: Option<f64>,
     ratio_low: Option<f64>,
     ratio_high: Option<f64>,
     with_list_micros: Option<f64>,
-    with_list_ratio: Option<f64>,
+    pub(crate) with_list_ratio: Option<f64>,
     with_list_ratio_low: Option<f64>,
     with_list_ratio_high: Option<f64>,
     with_list_incarnations: Option<u64>,
@@ -58,6 +88,27 @@ pub(crate) struct ComparedLine {
 }
 
 impl ComparedLine {
+    /// The fields. CSV has no column for `limits`: the counts of cores in it depend on the machine.
+    pub(crate) fn fields(&self) -> Vec<Field> {
+        let half_width = self.ratio_low.zip(self.ratio_high).map(|(low, high)| (high - low) / 2.0);
+        vec![
+            Field::csv("sequential_micros", self.sequential_micros),
+            Field::csv("parallel_micros", self.parallel_micros),
+            Field::csv("sequential_deviation_micros", self.sequential_deviation_micros),
+            Field::csv("parallel_deviation_micros", self.parallel_deviation_micros),
+            Field::both("ratio", "ratio", Value::number(self.ratio, 2)),
+            Field::table("±", Value::number(half_width, 2)),
+            Field::csv("ratio_low", self.ratio_low),
+            Field::csv("ratio_high", self.ratio_high),
+            Field::csv("with_list_micros", self.with_list_micros),
+            Field::csv("with_list_ratio", self.with_list_ratio),
+            Field::csv("with_list_ratio_low", self.with_list_ratio_low),
+            Field::csv("with_list_ratio_high", self.with_list_ratio_high),
+            Field::csv("with_list_incarnations", self.with_list_incarnations),
+            Field::both("limit", "limit", Value::number(self.limit, 2)),
+        ]
+    }
+
     pub(crate) fn new(comparison: &Comparison, limits: Option<&Limits>) -> Self {
         let [sequential_deviation, parallel_deviation] = comparison.deviation;
         let interval = comparison.interval();
@@ -100,6 +151,8 @@ pub(crate) struct Summary {
     pub(crate) gas: u128,
     pub(crate) burnt_gas: u128,
     pub(crate) failed: usize,
+    /// Blocks that were refused, as they must be, for a reason that this version cannot compare.
+    pub(crate) unknown_reasons: usize,
     pub(crate) left_out: usize,
     pub(crate) micros: f64,
     pub(crate) sequential_micros: Option<f64>,
@@ -114,39 +167,7 @@ pub(crate) struct Summary {
     pub(crate) busy_slowdown: Option<f64>,
 }
 
-/// The destination of the lines.
-pub(crate) struct JsonLines {
-    output: Option<Box<dyn Write>>,
-}
-
-impl JsonLines {
-    /// Writes to the file at `path`, to standard output if it is `-`, or nowhere without a path.
-    pub(crate) fn to(path: Option<&Path>) -> io::Result<Self> {
-        let output: Option<Box<dyn Write>> = match path {
-            None => None,
-            Some(path) if path == Path::new("-") => Some(Box::new(io::stdout().lock())),
-            Some(path) => Some(Box::new(BufWriter::new(File::create(path)?))),
-        };
-        Ok(Self { output })
-    }
-
-    pub(crate) fn write(&mut self, line: &impl Serialize) -> io::Result<()> {
-        let Some(output) = &mut self.output else { return Ok(()) };
-        serde_json::to_writer(&mut *output, line)?;
-        output.write_all(b"\n")
-    }
-
-    pub(crate) fn flush(&mut self) -> io::Result<()> {
-        self.output.as_mut().map_or(Ok(()), |output| output.flush())
-    }
-}
-
 /// Rounds microseconds, or a ratio, to three decimals.
 pub(crate) fn rounded(number: f64) -> f64 {
     (number * 1000.0).round() / 1000.0
-}
-
-/// The message for an error while writing the lines.
-pub(crate) fn json_failure(path: Option<&Path>, error: &io::Error) -> String {
-    format!("--json {}: {error}", path.unwrap_or(Path::new("-")).display())
 }

@@ -16,7 +16,7 @@ use blockloom_fixtures::{
 use crate::{
     ExitStatus,
     chain_option::{ChainOption, print_contradictions},
-    failure::Failure,
+    failure::{Failure, Verdict},
     harness::{Threads, machine_threads, threads},
     input::{input_path, print_skipped},
     interrupt::{self, is_interrupted},
@@ -241,9 +241,13 @@ impl Harness for Lister {
         print_contradictions(&self.fixture, &report.case, &report.notes);
         let written = self.latest.take().map_or(Ok(()), |(name, list)| self.write(&report, name, &list));
         if let Err(error) = &report.result {
-            self.counts.failed += 1;
+            let verdict = Verdict::of(error);
+            match verdict {
+                Verdict::Failed => self.counts.failed += 1,
+                Verdict::Unknown => self.counts.unusable += 1,
+            }
             let (fixture, error) = (self.fixture.clone(), error.to_string());
-            let failure = Failure { fixture, case: report.case, block: report.number, error };
+            let failure = Failure { verdict, fixture, case: report.case, block: report.number, error };
             print_message(&failure.to_string());
         }
         if let Err(error) = written {

@@ -7,6 +7,7 @@ mod burnt_gas;
 mod chain;
 mod chain_option;
 mod diff;
+mod exports;
 mod failure;
 mod fetch;
 mod generate;
@@ -17,6 +18,7 @@ mod json;
 mod list;
 mod list_files;
 mod list_source;
+mod manual;
 mod new_file;
 mod output;
 mod progress;
@@ -32,7 +34,7 @@ mod witness;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 /// Execute, verify and measure EVM blocks.
 #[derive(Debug, Parser)]
@@ -54,6 +56,8 @@ enum Command {
     Chain(chain::Arguments),
     Fetch(fetch::Arguments),
     Witness(witness::Arguments),
+    Completions(manual::CompletionArguments),
+    Man(manual::ManArguments),
 }
 
 fn main() -> ExitCode {
@@ -68,6 +72,8 @@ fn main() -> ExitCode {
         Command::Chain(arguments) => chain::run(&arguments),
         Command::Fetch(arguments) => fetch::run(&arguments),
         Command::Witness(arguments) => witness::run(&arguments),
+        Command::Completions(arguments) => manual::write_completions(&arguments, Arguments::command()),
+        Command::Man(arguments) => manual::write_man_pages(&arguments, Arguments::command()),
     };
     match result {
         Ok(status) => ExitCode::from(status as u8),
@@ -85,7 +91,8 @@ enum ExitStatus {
     Verified = 0,
     /// A block failed verification, or two lists differ.
     Failed = 1,
-    /// Nothing failed, but some input or argument was unusable.
+    /// Nothing failed, but some input or argument was unusable, or a test wants a reason that this version
+    /// does not know.
     Unusable = 2,
     /// Nothing failed before an interrupt (Ctrl-C) ended the command.
     Interrupted = 130,
@@ -93,8 +100,6 @@ enum ExitStatus {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

@@ -2,7 +2,6 @@
 
 use std::{
     error::Error,
-    io::{self, IsTerminal},
     num::{NonZeroU32, NonZeroUsize},
     ops::ControlFlow,
     path::{Path, PathBuf},
@@ -15,13 +14,14 @@ use indicatif::ProgressBar;
 use crate::{
     ExitStatus,
     chain_option::ChainOption,
+    exports::{ExportError, ExportOptions, Exports},
     fetch::{BlockRange, Connection, Job, Secret, fetch, node_name},
     harness::{Mode, OnFailure, Replay, RoundPlan, Threads, machine_threads, threads},
     input::{input_path, name_skipped},
     interrupt::{self, is_interrupted},
-    json::{JsonLines, SummaryLine, json_failure},
+    json::SummaryLine,
     list_source::ListSource,
-    output::{check_outside_inputs, is_reportable},
+    output::is_reportable,
     progress,
     report::{Counts, Report, Warmth},
     terminal::print_message,
@@ -35,7 +35,8 @@ use crate::{
 /// gzip. The format is recognised from the content.
 ///
 /// Exit status: 1 if a block failed; otherwise 130 if it was interrupted; otherwise 2 if some input or
-/// argument was unusable, or nothing was executed; otherwise 0.
+/// argument was unusable, if a test wants a reason for a refusal that this version does not know, or nothing was
+/// executed; otherwise 0.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Files and folders with fixtures; folders are searched recursively. Default: the sample blocks that are
@@ -85,6 +86,8 @@ pub(crate) struct Arguments {
     /// is executed once more for them.
     #[arg(long, requires = "json")]
     transactions: bool,
+    #[command(flatten)]
+    exports: ExportOptions,
 }
 
 fn at_least_one<N: std::str::FromStr>(text: &str) -> Result<N, String> {
@@ -131,11 +134,8 @@ fn fetch_and_replay(arguments: &Arguments, rpc: &Secret) -> Result<ExitStatus, B
 }
 
 fn replay(arguments: &Arguments, paths: &[PathBuf]) -> Result<ExitStatus, Box<dyn Error>> {
-    let json_path = arguments.json.as_deref();
-    if let Some(path) = json_path {
-        check_outside_inputs("--json", path, paths)?;
-    }
-    let mut json = JsonLines::to(json_path).map_err(|error| json_failure(json_path, &error))?;
+    let mut exports = Exports::open(arguments.json.as_deref(), &arguments.exports, paths)?;
+    let disturbs_progress = exports.disturbs_progress();
     let failures = if arguments.fail_fast { OnFailure::Stop } else { OnFailure::GoOn };
     let threads = arguments.threads.unwrap_or_else(machine_threads);
     let plan = RoundPlan { threads, mode: arguments.mode(), failures };
@@ -145,7 +145,8 @@ fn replay(arguments: &Arguments, paths: &[PathBuf]) -> Result<ExitStatus, Box<dy
         arguments,
         paths,
         progress: ProgressBar::hidden(),
-        replay: Replay::new(plan, lists, &mut json),
+        disturbs_progress,
+        replay: Replay::new(plan, lists, &mut exports),
         cases_left: arguments.limit.map_or(usize::MAX, NonZeroUsize::get),
         sets: Vec::new(),
         unusable: 0,
@@ -157,7 +158,7 @@ fn replay(arguments: &Arguments, paths: &[PathBuf]) -> Result<ExitStatus, Box<dy
     session.run();
     session.progress.finish_and_clear();
     let ReplayRun { replay, sets, unusable, skipped, .. } = session;
-    let Replay { failures, notes, lists, json_error, .. } = replay;
+    let Replay { failures, notes, lists, export_error, .. } = replay;
     let mut total = Counts::default();
     sets.iter().for_each(|(_, counts)| total.add(counts));
     let (failures, notes, lists, calibration) =
@@ -165,7 +166,7 @@ fn replay(arguments: &Arguments, paths: &[PathBuf]) -> Result<ExitStatus, Box<dy
     let warmth = if plan.mode == Mode::Once { Warmth::Cold } else { Warmth::Warm };
     let report =
         Report { sets: &sets, total: &total, failures, notes, lists, unusable, skipped, warmth, calibration };
-    finish(&report, &mut json, json_path, json_error)
+    finish(&report, &mut exports, export_error)
 }
 
 impl Arguments {
@@ -179,33 +180,35 @@ impl Arguments {
     }
 }
 
-/// Writes the summary as JSON, and the report. The report is written even if the JSON file is lost.
+/// Writes the summary as JSON, and the report. The report is written even if a file is lost.
 fn finish(
     report: &Report<'_>,
-    json: &mut JsonLines,
-    json_path: Option<&Path>,
-    json_error: Option<io::Error>,
+    exports: &mut Exports,
+    export_error: Option<ExportError>,
 ) -> Result<ExitStatus, Box<dyn Error>> {
     let is_interrupted = is_interrupted();
     let summary = SummaryLine { summary: report.total.summary(report.calibration.as_ref()) };
-    let json_error = json_error.or_else(|| json.write(&summary).and_then(|()| json.flush()).err());
-    let written = if json_path == Some(Path::new("-")) {
-        report.write(&mut io::stderr(), io::stderr().is_terminal())
-    } else {
-        report.write(&mut io::stdout(), io::stdout().is_terminal())
+    let mut export = || {
+        exports.write_json(&summary)?;
+        report.tables().iter().try_for_each(|table| exports.write_table(table))?;
+        exports.flush()
     };
-    let json_error = json_error.filter(is_reportable).map(|error| json_failure(json_path, &error));
+    let export_error = export_error.or_else(|| export().err());
+    let (mut output, is_terminal) = exports.report_output();
+    let written = report.write(&mut output, is_terminal);
+    let export_error = export_error.filter(ExportError::is_reportable).map(|error| error.to_string());
     let report_error = written.err().filter(is_reportable).map(|error| error.to_string());
-    for message in [&json_error, &report_error].into_iter().flatten() {
+    for message in [&export_error, &report_error].into_iter().flatten() {
         print_message(message);
     }
-    Ok(if !report.failures.is_empty() {
+    Ok(if report.total.failed > 0 {
         ExitStatus::Failed
     } else if is_interrupted {
         ExitStatus::Interrupted
     } else if report.unusable > 0
+        || report.total.unknown_reasons > 0
         || report.total.cases == 0
-        || json_error.is_some()
+        || export_error.is_some()
         || report.lists.is_some_and(ListSource::found_none)
     {
         ExitStatus::Unusable
@@ -219,6 +222,8 @@ struct ReplayRun<'a> {
     arguments: &'a Arguments,
     paths: &'a [PathBuf],
     progress: ProgressBar,
+    /// Whether lines on the terminal would break the bar.
+    disturbs_progress: bool,
     replay: Replay<'a>,
     cases_left: usize,
     /// The counts of each set so far.
@@ -231,7 +236,7 @@ struct ReplayRun<'a> {
 impl ReplayRun<'_> {
     fn run(&mut self) {
         if self.paths.is_empty() {
-            self.progress = progress_bar(samples().len(), self.arguments.json.as_deref());
+            self.progress = progress_bar(samples().len(), self.disturbs_progress);
             let _ = self.run_samples();
             return;
         }
@@ -242,8 +247,7 @@ impl ReplayRun<'_> {
             name_skipped(&skipped);
             self.skipped += skipped.len();
         }
-        self.progress =
-            progress_bar(sets.iter().map(|set| set.sources.len()).sum(), self.arguments.json.as_deref());
+        self.progress = progress_bar(sets.iter().map(|set| set.sources.len()).sum(), self.disturbs_progress);
         for set in sets {
             if self.run_set(set).is_break() {
                 break;
@@ -361,9 +365,7 @@ fn file_name(path: &Path) -> String {
     name.map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
 }
 
-fn progress_bar(sources: usize, json: Option<&Path>) -> ProgressBar {
-    // Lines of JSON on the same terminal would break the bar.
-    let is_disturbed = json == Some(Path::new("-")) && io::stdout().is_terminal();
+fn progress_bar(sources: usize, is_disturbed: bool) -> ProgressBar {
     if is_disturbed { ProgressBar::hidden() } else { progress::bar(sources as u64, "fixtures") }
 }
 

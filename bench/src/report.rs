@@ -9,11 +9,12 @@ use blockloom_bench::{calibration::Calibration, comparison::Comparison};
 
 use crate::{
     burnt_gas::speed,
+    exports::field::{Field, Value, cells, titles},
     failure::Failure,
     input::skipped,
     json::{Summary, rounded},
     list_source::ListSource,
-    quantity::{counted, short},
+    quantity::counted,
     ratios::Ratios,
     table::Table,
     terminal::{is_quiet, painted},
@@ -32,6 +33,8 @@ pub(crate) struct Counts {
     /// Gas that was executed in `micros`.
     pub(crate) timed_gas: u128,
     pub(crate) failed: usize,
+    /// Blocks that were refused, as they must be, for a reason that this version cannot compare.
+    pub(crate) unknown_reasons: usize,
     pub(crate) left_out: usize,
     /// Blocks without a witness: the state root could not be compared.
     pub(crate) without_state_root: usize,
@@ -58,6 +61,7 @@ impl Counts {
         self.burnt_gas += other.burnt_gas;
         self.timed_gas += other.timed_gas;
         self.failed += other.failed;
+        self.unknown_reasons += other.unknown_reasons;
         self.left_out += other.left_out;
         self.without_state_root += other.without_state_root;
         self.only_executed += other.only_executed;
@@ -99,6 +103,7 @@ impl Counts {
             gas: self.gas,
             burnt_gas: self.burnt_gas,
             failed: self.failed,
+            unknown_reasons: self.unknown_reasons,
             left_out: self.left_out,
             micros: rounded(self.micros),
             sequential_micros: is_compared.then(|| rounded(self.compared.sequential)),
@@ -114,10 +119,41 @@ impl Counts {
         }
     }
 
-    /// Millions of gas per second, without burnt gas.
-    fn speed(&self) -> String {
-        let speed = speed(self.timed_gas, self.micros);
-        speed.map_or("-".to_owned(), |speed| format!("{speed:.0}"))
+    /// The row of a set in the table of all sets.
+    fn row(&self, name: &str, warmth: Warmth, ratio: Option<Field>) -> Vec<Field> {
+        let title = if warmth == Warmth::Cold { "cold Mgas/s" } else { "Mgas/s" };
+        let mut row = vec![
+            Field::table("set", name),
+            Field::table("cases", self.cases),
+            Field::table("blocks", self.blocks),
+            Field::table("txs", self.transactions),
+            Field::table("gas", Value::Large(self.gas)),
+            Field::table(title, Value::number(speed(self.timed_gas, self.micros), 0)),
+        ];
+        row.extend(ratio);
+        row.extend([Field::table("failed", self.failed), Field::table("left out", self.left_out)]);
+        row
+    }
+
+    /// The ratio of its blocks, if any was compared.
+    fn ratio(&self) -> Field {
+        let is_compared = self.compared.blocks > 0;
+        Field::table("ratio", Value::number(is_compared.then(|| self.compared.total()), 2))
+    }
+
+    /// The row of a set in the table of the times with access lists.
+    fn sides_row(&self, name: &str) -> Vec<Field> {
+        let Self { compared, listed, .. } = self;
+        let millis = |micros: f64| Value::Number(micros / 1000.0, 1);
+        vec![
+            Field::table("set", name),
+            Field::table("blocks", listed.blocks),
+            Field::table("seq ms", millis(compared.sequential)),
+            Field::table("par ms", millis(compared.parallel)),
+            Field::table("list ms", millis(listed.parallel)),
+            Field::table("ratio", Value::Number(compared.total(), 2)),
+            Field::table("with lists", Value::Number(listed.total(), 2)),
+        ]
     }
 }
 
@@ -151,9 +187,8 @@ pub(crate) struct Report<'a> {
 impl Report<'_> {
     /// Writes the report. `is_terminal`: whether `output` is one.
     pub(crate) fn write(&self, output: &mut dyn Write, is_terminal: bool) -> io::Result<()> {
-        if !is_quiet() && self.total.cases > 0 {
-            self.write_sets(output)?;
-            self.write_sides(output)?;
+        if !is_quiet() {
+            self.write_tables(output)?;
         }
         for failure in self.failures {
             writeln!(output, "{}", painted(&failure.to_string(), is_terminal))?;
@@ -174,32 +209,46 @@ impl Report<'_> {
         self.lists.map_or(Ok(()), |lists| write!(output, "{lists}"))
     }
 
-    /// Writes the table of all sets, with their sum if there are several.
-    fn write_sets(&self, output: &mut dyn Write) -> io::Result<()> {
-        let is_compared = self.total.compared.blocks > 0;
-        let speed = if self.warmth == Warmth::Cold { "cold Mgas/s" } else { "Mgas/s" };
-        let mut header = vec!["set", "cases", "blocks", "txs", "gas", speed];
-        header.extend(is_compared.then_some("ratio"));
-        header.extend(["failed", "left out"]);
-        Table::write_all(output, &self.rows(&header, |name, counts| set_row(name, counts, is_compared)))
-    }
-
-    /// Writes the times of all three sides, if blocks were executed with access lists.
-    fn write_sides(&self, output: &mut dyn Write) -> io::Result<()> {
-        if self.total.listed.blocks == 0 {
-            return Ok(());
+    /// The tables: of all sets, and of the times of all three sides if blocks were executed with access lists. Each has
+    /// a row with the sum if there are several sets.
+    pub(crate) fn tables(&self) -> Vec<Vec<Vec<Field>>> {
+        if self.total.cases == 0 {
+            return Vec::new();
         }
-        let header = ["set", "blocks", "seq ms", "par ms", "list ms", "ratio", "with lists"];
-        writeln!(output)?;
-        Table::write_all(output, &self.rows(&header, sides_row))?;
-        writeln!(output)
+        let is_compared = self.total.compared.blocks > 0;
+        let mut tables = vec![
+            self.rows(|name, counts| counts.row(name, self.warmth, is_compared.then(|| counts.ratio()))),
+        ];
+        if self.total.listed.blocks > 0 {
+            tables.push(self.rows(|name, counts| counts.sides_row(name)));
+        }
+        tables
     }
 
-    fn rows(&self, header: &[&str], row: impl Fn(&str, &Counts) -> Vec<String>) -> Vec<Vec<String>> {
-        let mut rows = vec![header.iter().map(|cell| (*cell).to_owned()).collect()];
+    /// Writes the tables; the second one between blank lines.
+    fn write_tables(&self, output: &mut dyn Write) -> io::Result<()> {
+        for (position, rows) in self.tables().iter().enumerate() {
+            let lines: Vec<_> = rows
+                .first()
+                .map(|row| titles(row))
+                .into_iter()
+                .chain(rows.iter().map(|row| cells(row)))
+                .collect();
+            if position == 0 {
+                Table::write_all(output, &lines)?;
+            } else {
+                writeln!(output)?;
+                Table::write_all(output, &lines)?;
+                writeln!(output)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn rows(&self, row: impl Fn(&str, &Counts) -> Vec<Field>) -> Vec<Vec<Field>> {
         let sets = self.sets.iter().filter(|(_, counts)| counts.cases > 0);
-        rows.extend(sets.map(|(name, counts)| row(name, counts)));
-        if rows.len() > 2 {
+        let mut rows: Vec<_> = sets.map(|(name, counts)| row(name, counts)).collect();
+        if rows.len() > 1 {
             rows.push(row("all", self.total));
         }
         rows
@@ -207,8 +256,8 @@ impl Report<'_> {
 
     /// Writes how many blocks were verified, and how fast they were.
     fn write_summary(&self, output: &mut dyn Write) -> io::Result<()> {
-        let Counts { cases, blocks, failed, compared, listed, .. } = self.total;
-        let (passed, blocks) = (blocks - failed, counted(*blocks, "block"));
+        let Counts { cases, blocks, failed, unknown_reasons, compared, listed, .. } = self.total;
+        let (passed, blocks) = (blocks - failed - unknown_reasons, counted(*blocks, "block"));
         writeln!(output, "{passed} of {blocks} in {} passed", counted(*cases, "case"))?;
         if compared.blocks > 0 {
             writeln!(output, "{compared}")?;
@@ -221,12 +270,19 @@ impl Report<'_> {
 
     /// Writes what was not verified, not executed, or not read.
     fn write_remarks(&self, output: &mut dyn Write) -> io::Result<()> {
-        let Counts { left_out, without_state_root, only_executed, unnamed, .. } = *self.total;
+        let Counts { left_out, unknown_reasons, without_state_root, only_executed, unnamed, .. } = *self.total;
         for (reason, count) in &self.total.reasons {
             writeln!(output, "{count} of {} left out: {reason}", counted(left_out, "case"))?;
         }
         let blocks = |count| counted(count, "block");
         let remarks = [
+            (
+                unknown_reasons,
+                format!(
+                    "{} refused, but the test wants a reason that this version does not know",
+                    blocks(unknown_reasons)
+                ),
+            ),
             (
                 without_state_root,
                 format!("{} without a witness: no state root to compare with", blocks(without_state_root)),
@@ -242,38 +298,6 @@ impl Report<'_> {
         let mut remarks = remarks.into_iter().filter(|(count, _)| *count > 0);
         remarks.try_for_each(|(_, remark)| writeln!(output, "{remark}"))
     }
-}
-
-fn set_row(name: &str, counts: &Counts, is_compared: bool) -> Vec<String> {
-    let mut row = vec![
-        name.to_owned(),
-        counts.cases.to_string(),
-        counts.blocks.to_string(),
-        counts.transactions.to_string(),
-        short(counts.gas),
-        counts.speed(),
-    ];
-    let ratio = || {
-        if counts.compared.blocks > 0 { format!("{:.2}", counts.compared.total()) } else { "-".to_owned() }
-    };
-    row.extend(is_compared.then(ratio));
-    row.extend([counts.failed.to_string(), counts.left_out.to_string()]);
-    row
-}
-
-fn sides_row(name: &str, counts: &Counts) -> Vec<String> {
-    let Counts { compared, listed, .. } = counts;
-    let millis = |micros: f64| format!("{:.1}", micros / 1000.0);
-    let decimal = |number: f64| if number.is_finite() { format!("{number:.2}") } else { "-".to_owned() };
-    vec![
-        name.to_owned(),
-        listed.blocks.to_string(),
-        millis(compared.sequential),
-        millis(compared.parallel),
-        millis(listed.parallel),
-        decimal(compared.total()),
-        decimal(listed.total()),
-    ]
 }
 
 #[cfg(test)]

@@ -16,10 +16,13 @@ use serde::Serialize;
 use crate::{
     allocator::with_peak,
     burnt_gas::{burnt_gas, speed},
+    exports::{
+        self,
+        field::{Field, Value},
+    },
     interrupt::is_interrupted,
     json::{ComparedLine, rounded},
     list_source::{with_own_list, without_list},
-    quantity::short,
     ratios::{Excess, is_uncertain, micros},
 };
 
@@ -101,20 +104,13 @@ impl Method {
     }
 }
 
+/// The shape of a block that comes from a fixture.
+const FIXTURE: &str = "fixture";
+
 /// What the columns of the table are.
 pub(crate) const LEGEND: &str = "\
 seq, par: Mgas/s sequentially and in parallel; ±: half of the ratio's interval;
 runs: executions per transaction; cpu, mem: parallel / sequential";
-
-/// The names of the columns. The last one depends on the use of lists.
-const COLUMNS: [&str; 11] =
-    ["workload", "gas", "txs", "thr", "seq", "par", "ratio", "±", "limit", "runs", "cpu"];
-
-/// The first row of the table.
-pub(crate) fn header(lists: ListUse) -> Vec<String> {
-    let last = if lists == ListUse::Lists { "list" } else { "mem" };
-    COLUMNS.into_iter().chain([last]).map(str::to_owned).collect()
-}
 
 /// A row with the widths that usual cells have.
 pub(crate) fn usual_widths() -> Vec<String> {
@@ -135,39 +131,11 @@ impl Row {
         self.comparison.ratio().is_some_and(|ratio| is_uncertain(ratio, self.comparison.interval()))
     }
 
-    /// The cells of the table.
-    pub(crate) fn columns(&self, workload: &str, shape: Option<&str>) -> Vec<String> {
-        let Self { comparison, limits, method, .. } = self;
-        let decimal = |number: Option<f64>| number.map_or("-".to_owned(), |number| format!("{number:.2}"));
-        let speed = |time: Duration| {
-            let executed = u128::from(self.gas.saturating_sub(self.burnt_gas));
-            speed(executed, micros(time)).map_or("-".to_owned(), |speed| format!("{speed:.0}"))
-        };
-        let last = match method.lists {
-            ListUse::Lists => decimal(comparison.with_list_ratio()),
-            ListUse::Nothing => format!("{:.1}", self.peak as f64 / self.sequential_peak.max(1) as f64),
-        };
-        vec![
-            shape.map_or(workload.to_owned(), |shape| format!("{workload} {shape}")),
-            short(u128::from(self.gas)),
-            self.txs.to_string(),
-            method.threads.to_string(),
-            speed(comparison.sequential),
-            speed(comparison.parallel),
-            decimal(comparison.ratio()),
-            decimal(comparison.interval().map(|interval| interval.half_width())),
-            decimal(limits.as_ref().map(|limits| limits.at_threads)),
-            decimal(Some(comparison.incarnations as f64 / self.txs as f64)),
-            format!("{:.1}", comparison.cpu_ratio),
-            last,
-        ]
-    }
-
-    /// The line of JSON.
-    pub(crate) fn line<'l>(&self, workload: &'l str, shape: &'l str) -> BenchLine<'l> {
+    /// The line of JSON, of which the table, Markdown and CSV have the fields. A block of a fixture has no shape.
+    pub(crate) fn line<'l>(&self, workload: &'l str, shape: Option<&'l str>) -> BenchLine<'l> {
         BenchLine {
             workload,
-            shape,
+            shape: shape.unwrap_or(FIXTURE),
             gas: self.gas,
             burnt_gas: self.burnt_gas,
             txs: self.txs,
@@ -180,6 +148,7 @@ impl Row {
             cpu_ratio: rounded(self.comparison.cpu_ratio),
             peak_bytes: self.peak,
             sequential_peak_bytes: self.sequential_peak,
+            lists: self.method.lists,
         }
     }
 }
@@ -202,4 +171,51 @@ pub(crate) struct BenchLine<'a> {
     cpu_ratio: f64,
     peak_bytes: usize,
     sequential_peak_bytes: usize,
+    #[serde(skip)]
+    lists: ListUse,
+}
+
+impl BenchLine<'_> {
+    /// Millions of gas per second, without burnt gas.
+    fn speed(&self, micros: Option<f64>) -> Value {
+        let executed = u128::from(self.gas.saturating_sub(self.burnt_gas));
+        Value::number(micros.and_then(|micros| speed(executed, micros)), 0)
+    }
+}
+
+impl exports::Row for BenchLine<'_> {
+    fn fields(&self) -> Vec<Field> {
+        let Self { workload, shape, ref compared, .. } = *self;
+        let name = if shape == FIXTURE { workload.to_owned() } else { format!("{workload} {shape}") };
+        let runs = self.incarnations as f64 / self.txs as f64;
+        let memory = self.peak_bytes as f64 / self.sequential_peak_bytes.max(1) as f64;
+        let last = match self.lists {
+            ListUse::Lists => Field::table("list", Value::number(compared.with_list_ratio, 2)),
+            ListUse::Nothing => Field::table("mem", Value::Number(memory, 1)),
+        };
+        let mut fields = vec![
+            Field::table("workload", name.as_str()),
+            Field::csv("workload", workload),
+            Field::csv("shape", shape),
+            Field::both("gas", "gas", Value::Large(self.gas.into())),
+            Field::csv("burnt_gas", self.burnt_gas),
+            Field::both("txs", "txs", self.txs),
+            Field::both("threads", "thr", self.threads),
+            Field::csv("rounds", self.rounds),
+            Field::table("seq", self.speed(compared.sequential_micros)),
+            Field::table("par", self.speed(compared.parallel_micros)),
+        ];
+        fields.extend(compared.fields());
+        fields.extend([
+            Field::csv("sequential_best_micros", self.sequential_best_micros),
+            Field::csv("parallel_best_micros", self.parallel_best_micros),
+            Field::csv("incarnations", self.incarnations),
+            Field::table("runs", Value::Number(runs, 2)),
+            Field::both("cpu_ratio", "cpu", Value::Number(self.cpu_ratio, 1)),
+            Field::csv("peak_bytes", self.peak_bytes),
+            Field::csv("sequential_peak_bytes", self.sequential_peak_bytes),
+            last,
+        ]);
+        fields
+    }
 }

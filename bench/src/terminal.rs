@@ -84,7 +84,7 @@ fn uses_colors(color: Color, is_terminal: bool) -> bool {
 }
 
 /// The first words that have a colour, with its number in ANSI escape codes: red and yellow.
-const VERDICTS: [(&str, u8); 3] = [("failed:", 31), ("unusable:", 33), ("warning:", 33)];
+const VERDICTS: [(&str, u8); 4] = [("failed:", 31), ("unusable:", 33), ("unknown:", 33), ("warning:", 33)];
 
 fn paint(message: &str) -> Cow<'_, str> {
     let verdict = VERDICTS.iter().find_map(|(word, color)| Some((word, color, message.strip_prefix(word)?)));

@@ -54,14 +54,14 @@ pub use evm::{
     handling::{Handling, HandlingError, HandlingEvm, Mainnet},
 };
 pub use rules::{
-    before::check_block,
+    before::{broken_rules, check_block},
     body::check_body,
     chain::{ChainSpec, merge_at},
     difficulty::next_difficulty,
     header::check_header,
     list::decode_list,
     ommers::{Ancestor, check_ommers},
-    verify::check_outcome,
+    verify::{broken_outcome_rules, check_outcome},
 };
 pub use threads::pool::Workers;
 

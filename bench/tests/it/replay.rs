@@ -67,6 +67,7 @@ const KEYS: [&str; 29] = [
     "sequential_micros",
     "threads",
     "txs",
+    "unknown_reason",
     "with_list_incarnations",
     "with_list_micros",
     "with_list_ratio",
@@ -75,7 +76,8 @@ const KEYS: [&str; 29] = [
 ];
 
 /// The keys of the sums that the README of this crate describes.
-const SUMMARY_KEYS: [&str; 4] = ["busy_slowdown", "largest_share", "ratio_high", "ratio_low"];
+const SUMMARY_KEYS: [&str; 5] =
+    ["busy_slowdown", "largest_share", "ratio_high", "ratio_low", "unknown_reasons"];
 
 #[test]
 fn a_comparison_reports_the_ratio_of_each_block_and_in_total() {
@@ -185,6 +187,40 @@ fn an_invalid_block_must_fail_for_the_reason_that_the_test_gives() {
     let output = replay(&[&path]);
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stdout).contains("refused for another reason"), "{}", text(&output.stdout));
+}
+
+#[test]
+fn a_reason_that_nobody_knows_is_counted_apart_from_failures() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = damaged(folder.path(), "invalid.json", |fixture| {
+        fixture["invalid"]["blocks"][1]["expectException"] = "BlockException.OF_TOMORROW".into();
+    });
+    let output = replay(&[&path, "--json", "-"]);
+    assert_eq!(output.status.code(), Some(2));
+    let json = text(&output.stdout);
+    let mut lines: Vec<Value> = json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let summary = lines.pop().unwrap()["summary"].take();
+    assert_eq!((summary["failed"].as_u64(), summary["unknown_reasons"].as_u64()), (Some(0), Some(1)));
+    let open: Vec<_> = lines.iter().filter(|line| line["unknown_reason"] == true).collect();
+    assert_eq!((open.len(), open[0]["ok"].as_bool()), (1, Some(false)), "{json}");
+    let report = text(&output.stderr);
+    assert!(
+        report.contains(&format!("unknown: {path}: invalid, block 2\n        refused, for block 2: ")),
+        "{report}"
+    );
+    assert!(report.contains("the test wants BlockException.OF_TOMORROW, which this version does not know"));
+    let blocks = lines.len();
+    assert!(report.contains(&format!("{} of {blocks} blocks in 1 case passed", blocks - 1)), "{report}");
+    assert!(report.contains("1 block refused, but the test wants a reason that this version does not know"));
+
+    // A failure beside it decides.
+    let failing = damaged(folder.path(), "transfers.json", |fixture| {
+        fixture["transfers"]["lastblockhash"] = format!("0x{}", "0".repeat(64)).into();
+    });
+    assert_eq!(replay(&[&path, &failing]).status.code(), Some(1));
+    let output = blockloom(&["bench", &path, "--rounds", "2", "--threads", "1", "--min-txs", "1"]);
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("unknown: invalid, block 2"), "{}", text(&output.stderr));
 }
 
 #[test]

@@ -15,17 +15,32 @@ use crate::block::{block::SignedBlock, error::body::BodyError, rules::Rules};
 /// The most bytes of a block (EIP-7934): the network's limit, less a margin for the beacon block.
 const MOST_BYTES: usize = (10 << 20) - (2 << 20);
 
+/// A rule of a body.
+type Check = fn(&Rules, &SignedBlock) -> Result<(), BodyError>;
+
+/// The rules of a body, in the order in which they are checked.
+const RULES: [Check; 7] = [
+    check_size,
+    check_ommers_list,
+    check_ommers_hash,
+    check_withdrawals_list,
+    check_withdrawals_root,
+    check_transactions,
+    check_blob_gas,
+];
+
 /// Checks that a block's body is the one that its header commits to, and follows the rules of its fork.
 ///
 /// # Errors
 ///
 /// The first rule that the body breaks.
 pub fn check_body(rules: &Rules, block: &SignedBlock) -> Result<(), BodyError> {
-    check_size(rules, block)?;
-    check_ommers_list(rules, block)?;
-    check_withdrawals(rules, block)?;
-    check_transactions(block)?;
-    check_blob_gas(block)
+    RULES.into_iter().try_for_each(|check| check(rules, block))
+}
+
+/// Every rule that a body breaks, in the order of [`check_body`].
+pub(super) fn broken_body_rules(rules: &Rules, block: &SignedBlock) -> impl Iterator<Item = BodyError> {
+    RULES.into_iter().filter_map(move |check| check(rules, block).err())
 }
 
 fn check_size(rules: &Rules, block: &SignedBlock) -> Result<(), BodyError> {
@@ -37,34 +52,41 @@ fn check_size(rules: &Rules, block: &SignedBlock) -> Result<(), BodyError> {
 }
 
 fn check_ommers_list(rules: &Rules, block: &SignedBlock) -> Result<(), BodyError> {
-    let ommers = &block.body.ommers;
-    if rules.is_active(Paris) && !ommers.is_empty() {
-        return Err(BodyError::OmmersAfterMerge { most: 0, found: ommers.len() });
-    }
-    let (expected, found) = (block.header.ommers_hash, calculate_ommers_root(ommers));
+    let found = block.body.ommers.len();
+    let is_forbidden = rules.is_active(Paris) && found > 0;
+    if is_forbidden { Err(BodyError::OmmersAfterMerge { most: 0, found }) } else { Ok(()) }
+}
+
+fn check_ommers_hash(_: &Rules, block: &SignedBlock) -> Result<(), BodyError> {
+    let (expected, found) = (block.header.ommers_hash, calculate_ommers_root(&block.body.ommers));
     if found == expected { Ok(()) } else { Err(BodyError::OmmersHash { expected, found }) }
 }
 
-fn check_withdrawals(rules: &Rules, block: &SignedBlock) -> Result<(), BodyError> {
-    let withdrawals = match (&block.body.withdrawals, rules.is_active(Shanghai)) {
-        (None, false) => return Ok(()),
-        (None, true) => return Err(BodyError::WithdrawalsMissing),
-        (Some(list), false) => return Err(BodyError::WithdrawalsUnexpected { found: list.len() }),
-        (Some(list), true) => list,
-    };
-    let (expected, found) = (block.header.withdrawals_root, calculate_withdrawals_root(withdrawals));
+fn check_withdrawals_list(rules: &Rules, block: &SignedBlock) -> Result<(), BodyError> {
+    match (&block.body.withdrawals, rules.is_active(Shanghai)) {
+        (None, true) => Err(BodyError::WithdrawalsMissing),
+        (Some(list), false) => Err(BodyError::WithdrawalsUnexpected { found: list.len() }),
+        (None, false) | (Some(_), true) => Ok(()),
+    }
+}
+
+fn check_withdrawals_root(rules: &Rules, block: &SignedBlock) -> Result<(), BodyError> {
+    let list = block.body.withdrawals.as_ref().filter(|_| rules.is_active(Shanghai));
+    let Some(list) = list else { return Ok(()) };
+    let (expected, found) = (block.header.withdrawals_root, calculate_withdrawals_root(list));
     if Some(found) == expected { Ok(()) } else { Err(BodyError::WithdrawalsRoot { expected, found }) }
 }
 
-fn check_transactions(block: &SignedBlock) -> Result<(), BodyError> {
+fn check_transactions(_: &Rules, block: &SignedBlock) -> Result<(), BodyError> {
     let expected = block.header.transactions_root;
     let found = calculate_transaction_root(&block.body.transactions);
     if found == expected { Ok(()) } else { Err(BodyError::TransactionsRoot { expected, found }) }
 }
 
-fn check_blob_gas(block: &SignedBlock) -> Result<(), BodyError> {
+fn check_blob_gas(rules: &Rules, block: &SignedBlock) -> Result<(), BodyError> {
     // Before Cancun headers have no such field, and a transaction with blobs is invalid itself.
-    let Some(expected) = block.header.blob_gas_used else { return Ok(()) };
+    let expected = block.header.blob_gas_used.filter(|_| rules.blobs.is_some());
+    let Some(expected) = expected else { return Ok(()) };
     let found = block.body.transactions.iter().filter_map(|transaction| transaction.blob_gas_used()).sum();
     if found == expected { Ok(()) } else { Err(BodyError::BlobGasUsed { expected, found }) }
 }

@@ -5,7 +5,7 @@
 //! allows. Takes the parent as checked, but no parent makes a check panic. Never checks the proof of
 //! work, signatures, or the clock.
 
-use std::cmp::Ordering;
+use std::{cmp::Ordering, iter};
 
 use alloy_consensus::{EMPTY_OMMER_ROOT_HASH, Header};
 use alloy_eips::{eip1559::INITIAL_BASE_FEE, eip4844::DATA_GAS_PER_BLOB, eip7840::BlobParams};
@@ -44,6 +44,30 @@ const DAO_EXTRA_DATA: Bytes = Bytes::from_static(b"dao-hard-fork");
 /// The number of these blocks.
 const DAO_BLOCKS: u64 = 10;
 
+/// A rule of a header.
+type Check = fn(&Rules, &Header, &Header) -> Result<(), HeaderError>;
+
+/// The rules of a header's position in the chain.
+const POSITION: [Check; 2] = [check_number, check_timestamp];
+
+/// The rules of a header's values, which come after those of its fields.
+const VALUES: [Check; 14] = [
+    check_least_gas_limit,
+    check_most_gas_limit,
+    check_gas_limit_change,
+    check_gas_used,
+    check_extra_data_length,
+    check_extra_data_of_dao,
+    check_base_fee,
+    check_difficulty,
+    check_nonce,
+    check_ommers_hash,
+    check_most_blob_gas,
+    check_whole_blobs,
+    check_excess_blob_gas,
+    check_slot,
+];
+
 /// Checks all rules of a header that need only its parent and its fork.
 ///
 /// The proof of work is not checked.
@@ -52,37 +76,44 @@ const DAO_BLOCKS: u64 = 10;
 ///
 /// The first rule that the header breaks: position in the chain, then fields, then values.
 pub fn check_header(rules: &Rules, header: &Header, parent: &Header) -> Result<(), HeaderError> {
+    broken_header_rules(rules, header, parent).next().map_or(Ok(()), Err)
+}
+
+/// Every rule that a header breaks, in the order of [`check_header`].
+pub(super) fn broken_header_rules<'h>(
+    rules: &'h Rules,
+    header: &'h Header,
+    parent: &'h Header,
+) -> impl Iterator<Item = HeaderError> + 'h {
     let (expected, found) = (parent.hash_slow(), header.parent_hash);
-    if found != expected {
-        return Err(HeaderError::ParentHash { expected, found });
-    }
-    check_child(rules, header, parent)
+    let parent_hash = (found != expected).then_some(HeaderError::ParentHash { expected, found });
+    parent_hash.into_iter().chain(broken_child_rules(rules, header, parent))
 }
 
-/// The same checks without the parent hash, which is known to be the hash of `parent`.
-pub(super) fn check_child(rules: &Rules, header: &Header, parent: &Header) -> Result<(), HeaderError> {
-    check_position(header, parent)?;
-    check_fields(rules, header)?;
-    check_gas(header, parent)?;
-    check_extra_data(rules, header)?;
-    check_base_fee(header, parent)?;
-    check_work(rules, header, parent)?;
-    check_blobs(rules, header, parent)?;
-    check_slot(header, parent)
+/// Every rule that a header breaks as the child of `parent`.
+pub(super) fn broken_child_rules<'h>(
+    rules: &'h Rules,
+    header: &'h Header,
+    parent: &'h Header,
+) -> impl Iterator<Item = HeaderError> + 'h {
+    let broken = move |check: Check| check(rules, header, parent).err();
+    let fields = move || wrong_fields(rules, header);
+    let position = POSITION.into_iter().filter_map(broken);
+    position.chain(iter::once_with(fields).flatten()).chain(VALUES.into_iter().filter_map(broken))
 }
 
-fn check_position(header: &Header, parent: &Header) -> Result<(), HeaderError> {
-    if parent.number.checked_add(1) != Some(header.number) {
-        return Err(HeaderError::Number { parent: parent.number, found: header.number });
-    }
-    if header.timestamp <= parent.timestamp {
-        return Err(HeaderError::Timestamp { parent: parent.timestamp, found: header.timestamp });
-    }
-    Ok(())
+fn check_number(_: &Rules, header: &Header, parent: &Header) -> Result<(), HeaderError> {
+    let follows = parent.number.checked_add(1) == Some(header.number);
+    if follows { Ok(()) } else { Err(HeaderError::Number { parent: parent.number, found: header.number }) }
 }
 
-/// Each field exists exactly from its fork on.
-fn check_fields(rules: &Rules, header: &Header) -> Result<(), HeaderError> {
+fn check_timestamp(_: &Rules, header: &Header, parent: &Header) -> Result<(), HeaderError> {
+    let (parent, found) = (parent.timestamp, header.timestamp);
+    if found > parent { Ok(()) } else { Err(HeaderError::Timestamp { parent, found }) }
+}
+
+/// The fields that the header has before their fork, or lacks from it on.
+pub(super) fn wrong_fields(rules: &Rules, header: &Header) -> impl Iterator<Item = HeaderError> + use<> {
     use crate::block::error::header::HeaderField::*;
     let since = |fork| rules.is_active(fork);
     let has_access_list = rules.access_lists == AccessLists::Committed;
@@ -96,48 +127,54 @@ fn check_fields(rules: &Rules, header: &Header) -> Result<(), HeaderError> {
         (BlockAccessListHash, header.block_access_list_hash.is_some(), has_access_list),
         (SlotNumber, header.slot_number.is_some(), since(Amsterdam)),
     ];
-    match table.into_iter().find(|(_, is_present, is_required)| is_present != is_required) {
-        None => Ok(()),
-        Some((field, true, _)) => Err(HeaderError::Unexpected(field)),
-        Some((field, false, _)) => Err(HeaderError::Missing(field)),
-    }
+    table.into_iter().filter_map(|(field, is_present, is_required)| match (is_present, is_required) {
+        (true, false) => Some(HeaderError::Unexpected(field)),
+        (false, true) => Some(HeaderError::Missing(field)),
+        _ => None,
+    })
 }
 
-fn check_gas(header: &Header, parent: &Header) -> Result<(), HeaderError> {
-    let found = header.gas_limit;
-    if found < LEAST_GAS_LIMIT {
-        return Err(HeaderError::GasLimitTooLow { least: LEAST_GAS_LIMIT, found });
-    }
-    if found > MOST_GAS_LIMIT {
-        return Err(HeaderError::GasLimitTooHigh { most: MOST_GAS_LIMIT, found });
-    }
+fn check_least_gas_limit(_: &Rules, header: &Header, _: &Header) -> Result<(), HeaderError> {
+    let (least, found) = (LEAST_GAS_LIMIT, header.gas_limit);
+    if found >= least { Ok(()) } else { Err(HeaderError::GasLimitTooLow { least, found }) }
+}
+
+fn check_most_gas_limit(_: &Rules, header: &Header, _: &Header) -> Result<(), HeaderError> {
+    let (most, found) = (MOST_GAS_LIMIT, header.gas_limit);
+    if found <= most { Ok(()) } else { Err(HeaderError::GasLimitTooHigh { most, found }) }
+}
+
+fn check_gas_limit_change(rules: &Rules, header: &Header, parent: &Header) -> Result<(), HeaderError> {
     // At London the old limit becomes the target, and the limit is twice the target.
-    let is_first_of_london = header.base_fee_per_gas.is_some() && parent.base_fee_per_gas.is_none();
+    let is_first_of_london = rules.is_active(London) && parent.base_fee_per_gas.is_none();
     let factor = if is_first_of_london { ELASTICITY } else { 1 };
-    let limit = parent.gas_limit.saturating_mul(factor);
-    if found.abs_diff(limit) >= limit / GAS_LIMIT_SHARE {
-        return Err(HeaderError::GasLimitChange { parent: limit, found });
-    }
-    if header.gas_used > header.gas_limit {
-        return Err(HeaderError::GasUsed { limit: header.gas_limit, found: header.gas_used });
-    }
-    Ok(())
+    let (parent, found) = (parent.gas_limit.saturating_mul(factor), header.gas_limit);
+    let is_close = found.abs_diff(parent) < parent / GAS_LIMIT_SHARE;
+    if is_close { Ok(()) } else { Err(HeaderError::GasLimitChange { parent, found }) }
 }
 
-fn check_extra_data(rules: &Rules, header: &Header) -> Result<(), HeaderError> {
-    let found = &header.extra_data;
-    if found.len() > MOST_EXTRA_DATA {
-        return Err(HeaderError::ExtraDataTooLong { most: MOST_EXTRA_DATA, found: found.len() });
-    }
+fn check_gas_used(_: &Rules, header: &Header, _: &Header) -> Result<(), HeaderError> {
+    let (limit, found) = (header.gas_limit, header.gas_used);
+    if found <= limit { Ok(()) } else { Err(HeaderError::GasUsed { limit, found }) }
+}
+
+fn check_extra_data_length(_: &Rules, header: &Header, _: &Header) -> Result<(), HeaderError> {
+    let (most, found) = (MOST_EXTRA_DATA, header.extra_data.len());
+    if found <= most { Ok(()) } else { Err(HeaderError::ExtraDataTooLong { most, found }) }
+}
+
+fn check_extra_data_of_dao(rules: &Rules, header: &Header, _: &Header) -> Result<(), HeaderError> {
     let since_dao = rules.dao_block.and_then(|dao| header.number.checked_sub(dao));
-    if since_dao.is_some_and(|blocks| blocks < DAO_BLOCKS) && *found != DAO_EXTRA_DATA {
-        return Err(HeaderError::ExtraDataOfDao { expected: DAO_EXTRA_DATA, found: found.clone() });
+    if since_dao.is_some_and(|blocks| blocks < DAO_BLOCKS) && header.extra_data != DAO_EXTRA_DATA {
+        let found = header.extra_data.clone();
+        return Err(HeaderError::ExtraDataOfDao { expected: DAO_EXTRA_DATA, found });
     }
     Ok(())
 }
 
-fn check_base_fee(header: &Header, parent: &Header) -> Result<(), HeaderError> {
-    let Some(found) = header.base_fee_per_gas else { return Ok(()) };
+fn check_base_fee(rules: &Rules, header: &Header, parent: &Header) -> Result<(), HeaderError> {
+    let found = header.base_fee_per_gas.filter(|_| rules.is_active(London));
+    let Some(found) = found else { return Ok(()) };
     let expected = match parent.base_fee_per_gas {
         None => INITIAL_BASE_FEE,
         Some(fee) => next_base_fee(fee, parent).ok_or(HeaderError::BaseFeeOverflow { parent: fee, found })?,
@@ -163,33 +200,39 @@ fn next_base_fee(fee: u64, parent: &Header) -> Option<u64> {
     next.try_into().ok()
 }
 
-fn check_work(rules: &Rules, header: &Header, parent: &Header) -> Result<(), HeaderError> {
+fn check_difficulty(rules: &Rules, header: &Header, parent: &Header) -> Result<(), HeaderError> {
     let is_merged = rules.is_active(Paris);
     let expected = if is_merged { U256::ZERO } else { next_difficulty(rules, header, parent) };
-    if header.difficulty != expected {
-        return Err(HeaderError::Difficulty { expected, found: header.difficulty });
-    }
-    if is_merged && header.nonce != B64::ZERO {
-        return Err(HeaderError::Nonce { expected: B64::ZERO, found: header.nonce });
-    }
-    if is_merged && !header.ommers_hash_is_empty() {
-        return Err(HeaderError::OmmersHash { expected: EMPTY_OMMER_ROOT_HASH, found: header.ommers_hash });
-    }
-    Ok(())
+    let found = header.difficulty;
+    if found == expected { Ok(()) } else { Err(HeaderError::Difficulty { expected, found }) }
 }
 
-fn check_blobs(rules: &Rules, header: &Header, parent: &Header) -> Result<(), HeaderError> {
-    let (Some(params), Some(used), Some(found)) = (rules.blobs, header.blob_gas_used, header.excess_blob_gas)
-    else {
-        return Ok(());
-    };
+fn check_nonce(rules: &Rules, header: &Header, _: &Header) -> Result<(), HeaderError> {
+    let (expected, found) = (B64::ZERO, header.nonce);
+    let is_right = !rules.is_active(Paris) || found == expected;
+    if is_right { Ok(()) } else { Err(HeaderError::Nonce { expected, found }) }
+}
+
+fn check_ommers_hash(rules: &Rules, header: &Header, _: &Header) -> Result<(), HeaderError> {
+    let (expected, found) = (EMPTY_OMMER_ROOT_HASH, header.ommers_hash);
+    let is_right = !rules.is_active(Paris) || found == expected;
+    if is_right { Ok(()) } else { Err(HeaderError::OmmersHash { expected, found }) }
+}
+
+fn check_most_blob_gas(rules: &Rules, header: &Header, _: &Header) -> Result<(), HeaderError> {
+    let (Some(params), Some(found)) = (rules.blobs, header.blob_gas_used) else { return Ok(()) };
     let most = params.max_blob_gas_per_block();
-    if used > most {
-        return Err(HeaderError::BlobGasUsedTooHigh { most, found: used });
-    }
-    if !used.is_multiple_of(DATA_GAS_PER_BLOB) {
-        return Err(HeaderError::BlobGasUsedInPart { blob: DATA_GAS_PER_BLOB, found: used });
-    }
+    if found <= most { Ok(()) } else { Err(HeaderError::BlobGasUsedTooHigh { most, found }) }
+}
+
+fn check_whole_blobs(rules: &Rules, header: &Header, _: &Header) -> Result<(), HeaderError> {
+    let (Some(_), Some(found)) = (rules.blobs, header.blob_gas_used) else { return Ok(()) };
+    let blob = DATA_GAS_PER_BLOB;
+    if found.is_multiple_of(blob) { Ok(()) } else { Err(HeaderError::BlobGasUsedInPart { blob, found }) }
+}
+
+fn check_excess_blob_gas(rules: &Rules, header: &Header, parent: &Header) -> Result<(), HeaderError> {
+    let (Some(params), Some(found)) = (rules.blobs, header.excess_blob_gas) else { return Ok(()) };
     // A parent before Cancun counts as one without blobs.
     let (excess, used) = (parent.excess_blob_gas.unwrap_or(0), parent.blob_gas_used.unwrap_or(0));
     let expected = next_excess_blob_gas(&params, (excess, used), parent.base_fee_per_gas.unwrap_or(0))
@@ -207,7 +250,7 @@ fn next_excess_blob_gas(params: &BlobParams, (excess, used): (u64, u64), base_fe
     Some(params.next_block_excess_blob_gas_osaka(excess, used, base_fee))
 }
 
-fn check_slot(header: &Header, parent: &Header) -> Result<(), HeaderError> {
+fn check_slot(_: &Rules, header: &Header, parent: &Header) -> Result<(), HeaderError> {
     match (parent.slot_number, header.slot_number) {
         (Some(parent), Some(found)) if found <= parent => Err(HeaderError::SlotNumber { parent, found }),
         _ => Ok(()),

@@ -10,7 +10,7 @@ use alloy_primitives::B256;
 
 use crate::{
     block::error::{Invalid, ommers::OmmerError},
-    rules::{chain::ChainSpec, header::check_child},
+    rules::{chain::ChainSpec, header::broken_child_rules},
 };
 
 /// The most ommers of a block.
@@ -44,69 +44,81 @@ pub fn check_ommers(
     ommers: &[Header],
     ancestors: &[Ancestor<'_>],
 ) -> Result<(), Invalid> {
-    let invalid = |position, reason| Invalid::Ommer { position, reason };
-    if ommers.len() > MOST_OMMERS {
-        let reason = OmmerError::TooMany { most: MOST_OMMERS, found: ommers.len() };
-        return Err(invalid(MOST_OMMERS, reason));
-    }
-    if ommers.is_empty() {
-        return Ok(());
-    }
     let ancestors = &ancestors[..ancestors.len().min(GENERATIONS)];
-    let block = header.hash_slow();
-    let hashes: Vec<B256> = ommers.iter().map(Header::hash_slow).collect();
-    for (position, ommer) in ommers.iter().enumerate() {
-        check_new(hashes[position], (block, &hashes[..position]), ancestors)
-            .and_then(|()| check_kinship(chain, ommer, header.parent_hash, ancestors))
-            .map_err(|reason| invalid(position, reason))?;
-    }
-    Ok(())
+    broken_ommer_rules(chain, header, ommers, ancestors).next().map_or(Ok(()), Err)
 }
 
-/// Checks that an ommer is not part of the chain, and was never included.
-fn check_new(
+/// Every rule that the ommers break, in the order of [`check_ommers`].
+///
+/// Looks for an ommer itself in all `ancestors`, also in those that are too old to be the parent of one.
+pub(super) fn broken_ommer_rules<'o>(
+    chain: &'o ChainSpec,
+    header: &'o Header,
+    ommers: &'o [Header],
+    ancestors: &'o [Ancestor<'_>],
+) -> impl Iterator<Item = Invalid> + 'o {
+    let too_many = (ommers.len() > MOST_OMMERS).then(|| {
+        let reason = OmmerError::TooMany { most: MOST_OMMERS, found: ommers.len() };
+        Invalid::Ommer { position: MOST_OMMERS, reason }
+    });
+    let block = (!ommers.is_empty()).then(|| header.hash_slow());
+    let mut hashes = Vec::new();
+    let of_ommers = ommers.iter().enumerate().flat_map(move |(position, ommer)| {
+        let hash = ommer.hash_slow();
+        let mut reasons = known_as(hash, (block, &hashes), ancestors);
+        reasons.extend(broken_kinship(chain, ommer, header.parent_hash, ancestors));
+        hashes.push(hash);
+        reasons.into_iter().map(move |reason| Invalid::Ommer { position, reason })
+    });
+    too_many.into_iter().chain(of_ommers)
+}
+
+/// What an ommer is that is part of the chain, or was included before.
+fn known_as(
     hash: B256,
-    (block, before): (B256, &[B256]),
+    (block, before): (Option<B256>, &[B256]),
     ancestors: &[Ancestor<'_>],
-) -> Result<(), OmmerError> {
-    if hash == block {
-        return Err(OmmerError::Itself { hash });
+) -> Vec<OmmerError> {
+    let mut reasons = Vec::new();
+    if Some(hash) == block {
+        reasons.push(OmmerError::Itself { hash });
     }
     if before.contains(&hash) {
-        return Err(OmmerError::Duplicate { hash });
+        reasons.push(OmmerError::Duplicate { hash });
     }
     for ancestor in ancestors {
         if ancestor.hash == hash {
-            return Err(OmmerError::Ancestor { hash });
+            reasons.push(OmmerError::Ancestor { hash });
         }
         if ancestor.ommers.iter().any(|ommer| ommer.hash_slow() == hash) {
-            return Err(OmmerError::Included { hash, by: ancestor.header.number });
+            reasons.push(OmmerError::Included { hash, by: ancestor.header.number });
         }
     }
-    Ok(())
+    reasons
 }
 
-/// Checks that an ommer is a valid child of an ancestor, but not of the block's parent.
-fn check_kinship(
+/// The rules that an ommer breaks as the child of an ancestor, but not of the block's parent.
+fn broken_kinship(
     chain: &ChainSpec,
     ommer: &Header,
     parent_of_block: B256,
     ancestors: &[Ancestor<'_>],
-) -> Result<(), OmmerError> {
+) -> Vec<OmmerError> {
     let parent = ommer.parent_hash;
     if parent == parent_of_block {
-        return Err(OmmerError::Brother { parent });
+        return vec![OmmerError::Brother { parent }];
     }
+    let ancestors = &ancestors[..ancestors.len().min(GENERATIONS)];
     let Some(parent) = ancestors.iter().find(|ancestor| ancestor.hash == parent) else {
-        return Err(OmmerError::UnknownParent { parent });
+        return vec![OmmerError::UnknownParent { parent }];
     };
     let rules = chain.rules(ommer);
     // If the Merge starts by total difficulty, every header without difficulty counts as a later block,
     // and would pass the check of the header.
     if rules.is_active(EthereumHardfork::Paris) {
-        return Err(OmmerError::AfterMerge);
+        return vec![OmmerError::AfterMerge];
     }
-    Ok(check_child(&rules, ommer, parent.header)?)
+    broken_child_rules(&rules, ommer, parent.header).map(OmmerError::from).collect()
 }
 
 #[cfg(test)]

@@ -30,50 +30,62 @@ pub fn check_outcome(
     outcome: &Outcome,
     state_root: Option<B256>,
 ) -> Result<(), OutcomeError> {
+    broken_outcome_rules(rules, header, outcome, state_root).into_iter().next().map_or(Ok(()), Err)
+}
+
+/// Every field of a header that contradicts the outcome, in the order of [`check_outcome`].
+pub fn broken_outcome_rules(
+    rules: &Rules,
+    header: &Header,
+    outcome: &Outcome,
+    state_root: Option<B256>,
+) -> Vec<OutcomeError> {
+    use OutcomeError as E;
     let (expected, found) = (header.gas_used, outcome.gas_used);
-    equal(expected, found, |expected, found| OutcomeError::GasUsed { expected, found })?;
+    let gas_used = differ(expected, found, |expected, found| E::GasUsed { expected, found });
     let (expected, found) = (header.blob_gas_used.unwrap_or_default(), outcome.blob_gas_used);
-    equal(expected, found, |expected, found| OutcomeError::BlobGasUsed { expected, found })?;
+    let blob_gas_used = differ(expected, found, |expected, found| E::BlobGasUsed { expected, found });
 
     // The blooms are most of the work: a few hashes for each log.
     let receipts = parallel_map(&outcome.receipts, |receipt| ReceiptEnvelope::from(receipt.clone()));
     let bloom = receipts.iter().fold(Bloom::ZERO, |bloom, receipt| bloom | *receipt.logs_bloom());
-    equal(header.logs_bloom, bloom, |expected, found| OutcomeError::LogsBloom {
+    let bloom = differ(header.logs_bloom, bloom, |expected, found| E::LogsBloom {
         expected: Box::new(expected),
         found: Box::new(found),
-    })?;
-    if has_known_root(rules, &outcome.receipts) {
-        let (expected, found) = (header.receipts_root, calculate_receipt_root(&receipts));
-        equal(expected, found, |expected, found| OutcomeError::ReceiptsRoot { expected, found })?;
-    }
+    });
+    let receipts_root = has_known_root(rules, &outcome.receipts).then(|| calculate_receipt_root(&receipts));
+    let receipts_root = receipts_root.and_then(|found| {
+        differ(header.receipts_root, found, |expected, found| E::ReceiptsRoot { expected, found })
+    });
     let (expected, found) = (header.requests_hash, outcome.requests.as_ref().map(Requests::requests_hash));
-    equal(expected, found, |expected, found| OutcomeError::RequestsHash { expected, found })?;
-    if let Some(found) = state_root {
-        let expected = header.state_root;
-        equal(expected, found, |expected, found| OutcomeError::StateRoot { expected, found })?;
-    }
-    match rules.access_lists {
-        AccessLists::Absent => Ok(()),
-        AccessLists::Committed => check_access_list(header, outcome),
-    }
+    let requests = differ(expected, found, |expected, found| E::RequestsHash { expected, found });
+    let state_root = state_root.and_then(|found| {
+        differ(header.state_root, found, |expected, found| E::StateRoot { expected, found })
+    });
+    let list = match rules.access_lists {
+        AccessLists::Absent => [None, None],
+        AccessLists::Committed => broken_list_rules(header, outcome),
+    };
+    let fields = [gas_used, blob_gas_used, bloom, receipts_root, requests, state_root];
+    fields.into_iter().chain(list).flatten().collect()
 }
 
-/// Compares the access list, after all other fields: most errors change the list, too.
-fn check_access_list(header: &Header, outcome: &Outcome) -> Result<(), OutcomeError> {
+/// Compares the access list. It comes after all other fields: most errors change the list, too.
+fn broken_list_rules(header: &Header, outcome: &Outcome) -> [Option<OutcomeError>; 2] {
     let list = outcome.access_list.as_deref();
-    if let Some(Excess { limit, found }) = list.and_then(|list| excess(header, list)) {
-        return Err(OutcomeError::AccessListItems { limit, found });
-    }
+    let excess = list.and_then(|list| excess(header, list));
+    let items = excess.map(|Excess { limit, found }| OutcomeError::AccessListItems { limit, found });
     let (expected, found) = (header.block_access_list_hash, list.map(compute_block_access_list_hash));
-    equal(expected, found, |expected, found| OutcomeError::AccessListHash { expected, found })
+    let hash = differ(expected, found, |expected, found| OutcomeError::AccessListHash { expected, found });
+    [items, hash]
 }
 
-fn equal<T: PartialEq>(
+fn differ<T: PartialEq>(
     expected: T,
     found: T,
     error: impl FnOnce(T, T) -> OutcomeError,
-) -> Result<(), OutcomeError> {
-    if expected == found { Ok(()) } else { Err(error(expected, found)) }
+) -> Option<OutcomeError> {
+    (expected != found).then(|| error(expected, found))
 }
 
 fn has_known_root(rules: &Rules, receipts: &[Receipt]) -> bool {
@@ -154,6 +166,34 @@ mod tests {
         assert!(matches!(error, OutcomeError::BlobGasUsed { expected: 0, .. }), "{error}");
         let error = check(|header| header.state_root = wrong).unwrap_err();
         assert_eq!(error, OutcomeError::StateRoot { expected: wrong, found: B256::repeat_byte(7) });
+    }
+
+    #[test]
+    fn every_field_that_contradicts_the_outcome_is_found() {
+        let outcome = outcome();
+        let wrong = B256::repeat_byte(9);
+        let header = Header {
+            gas_used: 1,
+            blob_gas_used: None,
+            receipts_root: wrong,
+            requests_hash: None,
+            state_root: wrong,
+            ..header(&outcome)
+        };
+        let rules = Rules::mainnet(EthereumHardfork::Prague);
+        let broken = broken_outcome_rules(&rules, &header, &outcome, Some(B256::repeat_byte(7)));
+        use OutcomeError as E;
+        let [
+            E::GasUsed { .. },
+            E::BlobGasUsed { .. },
+            E::ReceiptsRoot { .. },
+            E::RequestsHash { .. },
+            E::StateRoot { .. },
+        ] = &broken[..]
+        else {
+            panic!("{broken:?}");
+        };
+        assert_eq!(check_outcome(&rules, &header, &outcome, None).as_ref(), Err(&broken[0]));
     }
 
     #[test]

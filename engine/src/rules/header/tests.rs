@@ -119,7 +119,7 @@ fn a_field_exists_exactly_from_its_fork_on() {
 
 #[test]
 fn the_gas_limit_stays_near_the_parents_limit_and_near_twice_of_it_at_london() {
-    let (low, high) = (4_999, 1 << 63);
+    let (rules, low, high) = (Rules::mainnet(London), 4_999, 1 << 63);
     let change = |parent, found| Err(Error::GasLimitChange { parent, found });
     let table = [
         (Some(1), 30_000_000, 30_029_295, Ok(())),
@@ -135,7 +135,9 @@ fn the_gas_limit_stays_near_the_parents_limit_and_near_twice_of_it_at_london() {
     for (base_fee_per_gas, before, gas_limit, expected) in table {
         let parent = Header { gas_limit: before, base_fee_per_gas, ..Header::default() };
         let header = Header { gas_limit, base_fee_per_gas: Some(1), ..Header::default() };
-        assert_eq!(check_gas(&header, &parent), expected, "{gas_limit} after {before}");
+        let checks: [Check; 3] = [check_least_gas_limit, check_most_gas_limit, check_gas_limit_change];
+        let found = checks.into_iter().try_for_each(|check| check(&rules, &header, &parent));
+        assert_eq!(found, expected, "{gas_limit} after {before}");
     }
 }
 
@@ -153,7 +155,8 @@ fn the_base_fee_follows_the_parents_gas_used() {
         let parent = Header { gas_limit: 30_000_000, gas_used, base_fee_per_gas, ..Header::default() };
         let header = Header { base_fee_per_gas: Some(0), ..Header::default() };
         let error = expected.map_or_else(|error| error, |expected| Error::BaseFee { expected, found: 0 });
-        assert_eq!(check_base_fee(&header, &parent), Err(error), "{gas_used}");
+        let rules = Rules::mainnet(London);
+        assert_eq!(check_base_fee(&rules, &header, &parent), Err(error), "{gas_used}");
     }
 }
 
@@ -187,9 +190,9 @@ fn ten_blocks_have_the_extra_data_of_the_dao_fork() {
     let plain = Error::ExtraDataOfDao { expected: DAO_EXTRA_DATA, found: Bytes::new() };
     for (number, expected) in [(99, Ok(())), (100, Err(plain.clone())), (109, Err(plain)), (110, Ok(()))] {
         let mut header = Header { number, ..Header::default() };
-        assert_eq!(check_extra_data(&rules, &header), expected, "{number}");
+        assert_eq!(check_extra_data_of_dao(&rules, &header, &Header::default()), expected, "{number}");
         header.extra_data = DAO_EXTRA_DATA;
-        assert_eq!(check_extra_data(&rules, &header), Ok(()), "{number}");
+        assert_eq!(check_extra_data_of_dao(&rules, &header, &Header::default()), Ok(()), "{number}");
     }
 }
 
@@ -214,17 +217,62 @@ fn hostile() -> impl Strategy<Value = Header> {
     })
 }
 
+#[test]
+fn a_header_with_several_wrong_values_breaks_the_rule_of_each() {
+    let (rules, header, parent) = base(Cancun);
+    let wrong = Header {
+        parent_hash: B256::ZERO,
+        number: 102,
+        base_fee_per_gas: None,
+        requests_hash: Some(B256::ZERO),
+        gas_limit: 4_999,
+        gas_used: 5_000,
+        extra_data: Bytes::from(vec![0; 33]),
+        difficulty: U256::from(1),
+        nonce: B64::repeat_byte(1),
+        ommers_hash: B256::ZERO,
+        blob_gas_used: Some(7 * BLOB + 1),
+        excess_blob_gas: Some(1),
+        ..header
+    };
+    let broken: Vec<_> = broken_header_rules(&rules, &wrong, &parent).collect();
+    let expected = [
+        Error::ParentHash { expected: parent.hash_slow(), found: B256::ZERO },
+        Error::Number { parent: 100, found: 102 },
+        Error::Missing(Field::BaseFeePerGas),
+        Error::Unexpected(Field::RequestsHash),
+        Error::GasLimitTooLow { least: 5_000, found: 4_999 },
+        Error::GasLimitChange { parent: 30_000_000, found: 4_999 },
+        Error::GasUsed { limit: 4_999, found: 5_000 },
+        Error::ExtraDataTooLong { most: 32, found: 33 },
+        Error::Difficulty { expected: U256::ZERO, found: U256::from(1) },
+        Error::Nonce { expected: B64::ZERO, found: B64::repeat_byte(1) },
+        Error::OmmersHash { expected: EMPTY_OMMER_ROOT_HASH, found: B256::ZERO },
+        Error::BlobGasUsedTooHigh { most: 6 * BLOB, found: 7 * BLOB + 1 },
+        Error::BlobGasUsedInPart { blob: BLOB, found: 7 * BLOB + 1 },
+        Error::ExcessBlobGas { expected: 0, found: 1 },
+    ];
+    assert_eq!(broken, expected);
+}
+
+#[test]
+fn a_gas_limit_doubles_only_where_the_fork_has_the_base_fee() {
+    let (rules, header, parent) = base(Berlin);
+    let of_london = Header { base_fee_per_gas: Some(7), gas_limit: 60_000_000, ..header };
+    let broken: Vec<_> = broken_child_rules(&rules, &of_london, &parent).collect();
+    let change = Error::GasLimitChange { parent: 30_000_000, found: 60_000_000 };
+    assert_eq!(broken, [Error::Unexpected(Field::BaseFeePerGas), change]);
+}
+
 proptest! {
     #[test]
     fn a_hostile_header_causes_no_panic(
         fork in proptest::sample::select(EthereumHardfork::VARIANTS), header in hostile(), parent in hostile(),
     ) {
-        // Each check is called directly, so that no error of an earlier check hides it.
+        // All checks run: no error of an earlier check hides a later one.
         let rules = Rules::mainnet(fork);
-        let _ = (check_position(&header, &parent), check_fields(&rules, &header), check_gas(&header, &parent));
-        let _ = (check_base_fee(&header, &parent), check_work(&rules, &header, &parent));
-        let _ = (check_blobs(&rules, &header, &parent), check_slot(&header, &parent));
-        prop_assert!(check_header(&rules, &header, &parent).is_err());
+        let broken: Vec<_> = broken_header_rules(&rules, &header, &parent).collect();
+        prop_assert_eq!(check_header(&rules, &header, &parent), Err(broken[0].clone()));
     }
 
     #[test]
