@@ -10,6 +10,7 @@ mod actors;
 mod assemble;
 mod block;
 mod bundle;
+mod chain;
 mod choices;
 mod comparison;
 mod dry_run;
@@ -30,6 +31,7 @@ mod system;
 mod theme;
 
 pub use block::{FORKS, HostileBlock, hostile_block, hostile_block_of};
+pub use chain::HostileChain;
 pub use bundle::{bundle_difference, bundle_of_commits, bundle_of_revm};
 pub use comparison::{
     deferred_engine_on, difference, disagreement, engine_on, engines, execute_with_delayed_commits,

@@ -46,7 +46,10 @@ pub use stores::disk::{
     streaming_root::{StepSender, StreamingRoot},
     verify::Verified,
 };
-pub use stores::memory::MemoryStore;
+pub use stores::{
+    layered::{Layer, Layered},
+    memory::MemoryStore,
+};
 pub use trie::{
     error::{TrieError, WitnessError},
     memory_trie::MemoryTrie,

@@ -15,3 +15,4 @@ mod statistics;
 mod thread_pools;
 mod traps;
 mod ways_out;
+mod windows;

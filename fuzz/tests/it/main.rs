@@ -10,3 +10,4 @@ mod planted;
 mod sequential;
 mod specification;
 mod tries;
+mod windows;

@@ -81,6 +81,11 @@ impl<B: Base> Overlay<B> {
         self
     }
 
+    /// Sets the hash of a block that the base does not know.
+    pub fn set_block_hash(&mut self, number: u64, hash: B256) {
+        self.block_hashes.insert(number, hash);
+    }
+
     /// What was committed since the last call, as changes to the state at that time. Empty unless the
     /// overlay was made [`with_step_changes`](Self::with_step_changes).
     pub fn take_step_changes(&mut self) -> Changes {

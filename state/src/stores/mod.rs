@@ -4,4 +4,5 @@
 
 #[cfg(feature = "disk")]
 pub(crate) mod disk;
+pub(crate) mod layered;
 pub(crate) mod memory;

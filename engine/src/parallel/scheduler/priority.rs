@@ -106,7 +106,7 @@ impl ReadyQueue {
             let is_left = match self.efforts[*position] {
                 _ if !is_ready(*position) => true,
                 // Huge batches are claimed from a set of their own.
-                Effort::Light | Effort::Huge { .. } => true,
+                Effort::Light | Effort::Border | Effort::Huge { .. } => true,
                 Effort::Bulk => is_for_gate && *position < horizon.near,
                 Effort::Heavy => is_for_gate && *position < horizon.near && horizon.shares_heavy,
             };
@@ -153,7 +153,7 @@ impl ReadyQueue {
 fn huge(efforts: &[Effort], position: usize) -> Option<(Reverse<u64>, usize)> {
     match efforts[position] {
         Effort::Huge { gas_limit } => Some((Reverse(gas_limit), position)),
-        Effort::Light | Effort::Bulk | Effort::Heavy => None,
+        Effort::Light | Effort::Bulk | Effort::Heavy | Effort::Border => None,
     }
 }
 

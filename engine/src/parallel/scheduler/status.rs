@@ -26,7 +26,7 @@ use crate::{
         priority::{Candidate, Claimant, Horizon, ReadyQueue},
         window::Window,
     },
-    policy::batching::Batch,
+    policy::batching::{Batch, Effort},
 };
 
 /// The status of a batch.
@@ -59,6 +59,14 @@ struct BatchState {
     latest: Incarnation,
     /// The batch that an attempt at it awaited last.
     awaited: Option<BatchIndex>,
+}
+
+impl BatchState {
+    /// The state of a batch before its first attempt.
+    fn new(batch: &Batch) -> Self {
+        let status = if batch.effort == Effort::Border { Status::GateOnly } else { Status::Ready };
+        Self { status, next: Incarnation::FIRST, latest: Incarnation::FIRST, awaited: None }
+    }
 }
 
 /// What the gate does next.
@@ -103,7 +111,7 @@ pub(super) enum StaleBatch {
     NoRun,
 }
 
-/// The state machine of one block.
+/// The state machine of one window.
 #[derive(Debug)]
 pub(super) struct Schedule {
     batches: Vec<BatchState>,
@@ -124,14 +132,8 @@ pub(super) struct Schedule {
 impl Schedule {
     /// A schedule for the batches of a block and a number of threads.
     pub(super) fn new(batches: &[Batch], threads: usize) -> Self {
-        let ready = BatchState {
-            status: Status::Ready,
-            next: Incarnation::FIRST,
-            latest: Incarnation::FIRST,
-            awaited: None,
-        };
         Self {
-            batches: vec![ready; batches.len()],
+            batches: batches.iter().map(BatchState::new).collect(),
             frontier: 0,
             queue: ReadyQueue::new(batches, threads),
             waiting: Vec::new(),
