@@ -23,7 +23,7 @@ use crate::{
         cancel::CancelHandle,
         config::{Config, TestMode, Use},
         error::{BlockError, Reason},
-        outcome::{Outcome, WindowOutcome},
+        outcome::{Outcome, StreamTotal},
         steps::Steps,
     },
     commit::{
@@ -165,8 +165,8 @@ impl<H: Handling> Engine<H> {
         self.run(base, &Steps::new(from_ref(block)), Observer::Steps(&mut |(), step| on_commit(step)))
     }
 
-    /// Executes consecutive blocks in one window: transactions of a block run while those of the block before it are
-    /// still to be committed. The first block is executed on `base`, each other one on the state that the block before
+    /// Executes a stream of consecutive blocks: transactions of a block run while those of the block before it are still
+    /// to be committed. The first block is executed on `base`, each other one on the state that the block before
     /// it left. `on_outcome` receives the outcome of each block, in order; what it takes, no block is committed
     /// meanwhile. [`ControlFlow::Break`] cancels the other blocks.
     ///
@@ -185,13 +185,13 @@ impl<H: Handling> Engine<H> {
         base: &B,
         blocks: &[Block],
         mut on_outcome: impl FnMut(Outcome) -> ControlFlow<()>,
-    ) -> Result<WindowOutcome, BlockError> {
+    ) -> Result<StreamTotal, BlockError> {
         if blocks.is_empty() {
-            return Ok(WindowOutcome::default());
+            return Ok(StreamTotal::default());
         }
         let outcome = self.run(base, &Steps::new(blocks), Observer::Blocks(&mut on_outcome))?;
         let Outcome { changes, statistics, .. } = outcome;
-        Ok(WindowOutcome { changes, statistics })
+        Ok(StreamTotal { changes, statistics })
     }
 
     /// Measures how long each transaction of a block takes on one thread, and finds which earlier ones it depends on.

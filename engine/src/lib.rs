@@ -42,7 +42,7 @@ pub use block::{
         ommers::OmmerError,
         outcome::OutcomeError,
     },
-    outcome::{Outcome, Receipt, WindowOutcome},
+    outcome::{Outcome, Receipt, StreamTotal},
     rules::{AccessLists, CustomPrecompiles, Rules},
     statistics::{Phases, StaleCounts, Statistics},
     transaction_result::{TransactionEnd, TransactionResult},

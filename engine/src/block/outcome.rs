@@ -94,10 +94,10 @@ impl<R: From<Receipt>> From<Outcome> for BlockExecutionResult<R> {
     }
 }
 
-/// What executing blocks in one window yields beside their outcomes.
+/// What a stream of blocks yields beside their outcomes.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
-pub struct WindowOutcome {
+pub struct StreamTotal {
     /// The changes of all blocks together, to the state before the first one.
     pub changes: Changes,
     /// What executing the blocks took.

@@ -9,5 +9,5 @@ mod parallel;
 mod planted;
 mod sequential;
 mod specification;
+mod streams;
 mod tries;
-mod windows;

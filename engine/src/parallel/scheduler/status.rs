@@ -26,7 +26,7 @@ use crate::{
         priority::{Candidate, Claimant, Horizon, ReadyQueue},
         window::Window,
     },
-    policy::batching::{Batch, Effort},
+    policy::batching::Batch,
 };
 
 /// The status of a batch.
@@ -59,14 +59,6 @@ struct BatchState {
     latest: Incarnation,
     /// The batch that an attempt at it awaited last.
     awaited: Option<BatchIndex>,
-}
-
-impl BatchState {
-    /// The state of a batch before its first attempt.
-    fn new(batch: &Batch) -> Self {
-        let status = if batch.effort == Effort::Border { Status::GateOnly } else { Status::Ready };
-        Self { status, next: Incarnation::FIRST, latest: Incarnation::FIRST, awaited: None }
-    }
 }
 
 /// What the gate does next.
@@ -132,8 +124,14 @@ pub(super) struct Schedule {
 impl Schedule {
     /// A schedule for the batches of a block and a number of threads.
     pub(super) fn new(batches: &[Batch], threads: usize) -> Self {
+        let ready = BatchState {
+            status: Status::Ready,
+            next: Incarnation::FIRST,
+            latest: Incarnation::FIRST,
+            awaited: None,
+        };
         Self {
-            batches: batches.iter().map(BatchState::new).collect(),
+            batches: vec![ready; batches.len()],
             frontier: 0,
             queue: ReadyQueue::new(batches, threads),
             waiting: Vec::new(),

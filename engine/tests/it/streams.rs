@@ -1,4 +1,4 @@
-//! Consecutive blocks in one window: what each of them yields, and how a window ends early.
+//! A stream of consecutive blocks: what each of them yields, and how it ends early.
 
 use std::{ops::ControlFlow, thread, time::Duration};
 
@@ -77,7 +77,7 @@ fn engines() -> [Engine; 3] {
     [1, 2, 3].map(engine_on)
 }
 
-/// The outcomes of blocks in one window, and its error.
+/// The outcomes of a stream of blocks, and its error.
 fn outcomes(engine: &Engine, base: &MemoryStore, blocks: &[Block]) -> (Vec<Outcome>, Option<BlockError>) {
     let mut outcomes = Vec::new();
     let result = engine.execute_blocks(base, blocks, |outcome| {
@@ -112,21 +112,21 @@ fn each_block_has_the_changes_since_the_one_before_it() {
 }
 
 #[test]
-fn the_window_has_the_changes_of_all_blocks() {
+fn the_total_has_the_changes_of_all_blocks() {
     for engine in engines() {
         let mut outcomes = Vec::new();
-        let window = engine.execute_blocks(&base(), &calls_to(COUNTER), |outcome| {
+        let total = engine.execute_blocks(&base(), &calls_to(COUNTER), |outcome| {
             outcomes.push(outcome);
             ControlFlow::Continue(())
         });
         let mut state = base();
-        state.apply(&window.unwrap().changes).unwrap();
+        state.apply(&total.unwrap().changes).unwrap();
         assert_eq!(state.first_difference(&after(&outcomes)), None);
     }
 }
 
 #[test]
-fn a_block_finds_the_hashes_of_the_blocks_before_it_in_the_window() {
+fn a_block_finds_the_hashes_of_the_blocks_before_it() {
     let mut base = base();
     base.set_block_hash(9, Some(hash_before(10)));
     for engine in engines() {
@@ -187,7 +187,7 @@ fn a_coinbase_can_spend_its_fees_in_the_next_block() {
 }
 
 #[test]
-fn an_invalid_block_ends_the_window_and_the_blocks_before_it_are_passed_on() {
+fn an_invalid_block_ends_the_stream_and_the_blocks_before_it_are_passed_on() {
     for position in 0..3 {
         let mut blocks = calls_to(COUNTER);
         blocks[position].transactions[1].env.nonce = 77;
@@ -198,7 +198,7 @@ fn an_invalid_block_ends_the_window_and_the_blocks_before_it_are_passed_on() {
             assert_eq!(number, 10 + position as u64);
             let Reason::Invalid(Invalid::Transaction { index, .. }) = reason else { panic!("{reason:?}") };
             assert_eq!(index, TxIndex::new(1), "the index is that in its block");
-            // The engine serves the next window.
+            // The engine serves the next stream.
             assert_eq!(outcomes(&engine, &base(), &calls_to(COUNTER)).0.len(), 3);
         }
     }
@@ -249,17 +249,17 @@ fn transactions_of_the_next_block_run_while_a_border_is_crossed() {
     let engine = engine_on(2);
     // The border takes long, so the helper has the time for the second block, unless it gets no core.
     let committed = (0..50).map(|_| {
-        let window = engine.execute_blocks(&base, &blocks, |_| {
+        let total = engine.execute_blocks(&base, &blocks, |_| {
             thread::sleep(Duration::from_millis(5));
             ControlFlow::Continue(())
         });
-        window.unwrap().statistics.committed
+        total.unwrap().statistics.committed
     });
     assert!(committed.into_iter().any(|committed| committed > 10), "no run crossed the border");
 }
 
 #[test]
 fn no_block_is_no_work() {
-    let window = Engine::new(Config::default()).execute_blocks(&base(), &[], |_| unreachable!());
-    assert_eq!(window.unwrap().statistics.incarnations, 0);
+    let total = Engine::new(Config::default()).execute_blocks(&base(), &[], |_| unreachable!());
+    assert_eq!(total.unwrap().statistics.incarnations, 0);
 }

@@ -1,4 +1,4 @@
-//! Compares consecutive blocks in one window with the same blocks one by one.
+//! Compares a stream of consecutive blocks with the same blocks one by one.
 
 use std::{
     env,
@@ -54,8 +54,8 @@ fn one_by_one(HostileChain { base, blocks }: &HostileChain) -> Vec<Result<Outcom
     results
 }
 
-/// The same in one window. At each border the gate waits, so that transactions of the next block run.
-fn in_one_window(
+/// The same as a stream. At each border the gate waits, so that transactions of the next block run.
+fn as_a_stream(
     engine: &Engine,
     HostileChain { base, blocks }: &HostileChain,
 ) -> Vec<Result<Outcome, BlockError>> {
@@ -102,14 +102,14 @@ proptest! {
     #![proptest_config(cases())]
 
     #[test]
-    fn a_window_of_blocks_yields_what_the_blocks_yield_one_by_one(
+    fn a_stream_of_blocks_yields_what_the_blocks_yield_one_by_one(
         hostile in hostile_block(forks()),
         bytes in prop::collection::vec(any::<u8>(), 64),
     ) {
         let chain = HostileChain::of(hostile, &bytes);
         let expected = one_by_one(&chain);
         for engine in &*OTHERS {
-            let found = in_one_window(engine, &chain);
+            let found = as_a_stream(engine, &chain);
             let difference = first_difference(&expected, &found);
             prop_assert!(difference.is_none(), "{} threads: {:?}", engine.threads(), difference);
         }
