@@ -53,7 +53,8 @@ fn main() {
     let before = CoreLatency::measure();
     let threads = number("THREADS", 2) as usize;
     let window = number("WINDOW_GAS", 30_000_000);
-    let (sequential, parallel) = (Engine::new(Config::sequential()), Engine::new(Config::with_threads(threads)));
+    let (sequential, parallel) =
+        (Engine::new(Config::sequential()), Engine::new(Config::with_threads(threads)));
     let sides = [Side::OneByOne(&sequential), Side::OneByOne(&parallel), Side::Stream(&parallel, window)];
     let chain = generated();
     let times = measure(&chain, &sides);
@@ -106,7 +107,10 @@ fn cut_blocks() -> Vec<(Chain, Chain)> {
     let pair = |real: blockloom_fuzz::suites::RealBlock| {
         let chain = |name: String, blocks| Chain { name, base: real.base.clone(), blocks };
         let parts = cut(&real.block);
-        (chain(real.name.to_string(), vec![real.block.clone()]), chain(format!("{} in {PARTS}", real.name), parts))
+        (
+            chain(real.name.to_string(), vec![real.block.clone()]),
+            chain(format!("{} in {PARTS}", real.name), parts),
+        )
     };
     blocks.into_iter().take(LARGEST).map(pair).collect()
 }

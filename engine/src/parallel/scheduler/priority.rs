@@ -220,7 +220,8 @@ mod tests {
     #[test]
     fn light_batches_and_borders_are_left_to_the_gate() {
         for effort in [Effort::Light, Effort::Border] {
-            let mut queue = queue(&[Effort::Heavy, effort, effort, Effort::Heavy], 9);
+            let heavy = Effort::Heavy;
+            let mut queue = queue(&[heavy, effort, effort, heavy, effort, effort, effort, effort], 9);
             assert_eq!([(); 3].map(|()| next(&mut queue)), [Some(0), Some(3), None], "{effort:?}");
         }
     }
