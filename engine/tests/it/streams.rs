@@ -1,10 +1,10 @@
 //! A stream of consecutive blocks: what each of them yields, and how it ends early.
 
-use std::{ops::ControlFlow, thread, time::Duration};
+use std::{ops::ControlFlow, sync::Arc, thread, time::Duration};
 
 use alloy_consensus::Header;
 use alloy_eips::eip4895::Withdrawal;
-use alloy_hardforks::EthereumHardfork::{self, Berlin, London, Paris, Shanghai};
+use alloy_hardforks::EthereumHardfork::{self, Berlin, London, Paris, Shanghai, SpuriousDragon};
 use alloy_primitives::{Address, B256, TxKind, U256, bytes};
 use blockloom_engine::{
     Block, BlockError, BlockStep, Config, Engine, Invalid, Outcome, Reason, Rules, Transaction,
@@ -183,6 +183,32 @@ fn a_coinbase_can_spend_its_fees_in_the_next_block() {
         let (found, error) = outcomes(&engine, &base(), &[first.clone(), second.clone()]);
         assert!(error.is_none(), "{error:?}");
         assert!(found[1].receipts[0].status.coerce_status());
+    }
+}
+
+#[test]
+fn a_contract_is_created_where_an_earlier_block_cleared_an_account_with_only_storage() {
+    let created = SENDER.create(1);
+    let storage = [(U256::from(7), U256::from(5))].into();
+    let mut base = base();
+    base.insert(created, Allocation { storage, ..Allocation::default() });
+    let mut create = call(SENDER, 1, created);
+    create.env.kind = TxKind::Create;
+    let blocks = [(10, call(SENDER, 0, created)), (11, create)].map(|(number, transaction)| {
+        let mut block = block(SpuriousDragon, number, vec![transaction]);
+        block.rules.storage_only = Some(Arc::new([created].into_iter().collect()));
+        block
+    });
+    for engine in engines() {
+        let (found, error) = outcomes(&engine, &base, &blocks);
+        assert!(error.is_none(), "{error:?}");
+        let mut state = base.clone();
+        for (block, outcome) in blocks.iter().zip(&found) {
+            assert!(outcome.receipts[0].status.coerce_status(), "block {}", block.number());
+            assert_eq!(engine.execute(&state, block).unwrap(), *outcome, "the block alone");
+            state.apply(&outcome.changes).unwrap();
+        }
+        assert!(state.account(&created).unwrap().slots.is_empty());
     }
 }
 
