@@ -9,9 +9,10 @@ use std::{
 };
 
 use alloy_hardforks::EthereumHardfork;
+use alloy_primitives::map::AddressSet;
 use blockloom_engine::{Block, BlockError, Engine, Outcome};
 use blockloom_fuzz::{FORKS, HostileChain, difference, engine_on, engines, hostile_block, late_engine_on};
-use blockloom_state::{Layer, Layered};
+use blockloom_state::{Layer, Layered, MemoryStore};
 use proptest::prelude::*;
 
 static SEQUENTIAL: LazyLock<Engine> = LazyLock::new(|| engine_on(1));
@@ -34,6 +35,14 @@ fn cases() -> ProptestConfig {
     }
 }
 
+/// The same block, with the accounts that have only storage before it.
+fn with_storage_only(block: &Block, before: &MemoryStore) -> Block {
+    let mut block = block.clone();
+    let accounts: AddressSet = before.storage_only().collect();
+    block.rules.storage_only = (!accounts.is_empty()).then(|| Arc::new(accounts));
+    block
+}
+
 /// What the blocks of a chain yield one by one, up to the first error.
 fn one_by_one(HostileChain { base, blocks }: &HostileChain) -> Vec<Result<Outcome, BlockError>> {
     let (mut state, mut results) = (base.clone(), Vec::new());
@@ -41,7 +50,7 @@ fn one_by_one(HostileChain { base, blocks }: &HostileChain) -> Vec<Result<Outcom
         if position > 0 {
             state.set_block_hash(block.number() - 1, Some(block.parent_hash));
         }
-        let result = SEQUENTIAL.execute(&state, block);
+        let result = SEQUENTIAL.execute(&state, &with_storage_only(block, &state));
         let is_last = result.is_err();
         if let Ok(outcome) = &result {
             state.apply(&outcome.changes).expect("an outcome fits its base");
@@ -71,13 +80,15 @@ fn as_a_stream(
 
 /// The same one by one, each block on layers of the changes before it.
 fn on_layers(HostileChain { base, blocks }: &HostileChain) -> Vec<Result<Outcome, BlockError>> {
-    let (mut layers, mut results) = (Vec::new(), Vec::new());
+    let (mut layers, mut results, mut state) = (Vec::new(), Vec::new(), base.clone());
     for (position, block) in blocks.iter().enumerate() {
         let next_hash = |next: &Block| (block.number(), next.parent_hash);
         let block_hashes = blocks.get(position + 1).map(next_hash).into_iter().collect();
-        let result = SEQUENTIAL.execute(&Layered::new(base, layers.clone()), block);
+        let layered = Layered::new(base, layers.clone());
+        let result = SEQUENTIAL.execute(&layered, &with_storage_only(block, &state));
         let is_last = result.is_err();
         if let Ok(Outcome { changes, .. }) = &result {
+            state.apply(changes).expect("an outcome fits its base");
             layers.push(Arc::new(Layer { changes: changes.clone(), block_hashes }));
         }
         results.push(result);
