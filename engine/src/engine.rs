@@ -27,8 +27,9 @@ use crate::{
         steps::Steps,
     },
     commit::{
-        committer::{BlockCommitter, CommittedStep, Observer, Progress},
+        committer::BlockCommitter,
         measured,
+        observer::{CommittedStep, Observer, Progress},
         parallel::{self, Resources, Rest},
         sequential,
     },

@@ -47,7 +47,7 @@ pub use block::{
     statistics::{Phases, StaleCounts, Statistics},
     transaction_result::{TransactionEnd, TransactionResult},
 };
-pub use commit::committer::CommittedStep;
+pub use commit::observer::CommittedStep;
 pub use engine::Engine;
 pub use evm::{
     InspectedState,

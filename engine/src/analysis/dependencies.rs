@@ -22,7 +22,8 @@ use crate::{
         steps::Steps,
     },
     commit::{
-        committer::{BlockCommitter, CommittedStep, Observer, Progress},
+        committer::BlockCommitter,
+        observer::{CommittedStep, Observer, Progress},
         sequential,
     },
     evm::{handling::Handling, speculator::EvmSpeculator},

@@ -29,6 +29,7 @@ use crate::{
         steps::Steps,
         transaction_result::TransactionResult,
     },
+    commit::observer::{CommittedStep, Observer, Progress},
     evm::{CommittedMachine, handling::Handling, machine::MachineFailure, watch::Watch},
     parallel::traits::Committer,
     policy::tuning::ACCOUNTS_PER_TRANSACTION,
@@ -39,61 +40,6 @@ use crate::{
         opening::open,
     },
 };
-
-/// One committed step of a block: the steps before the transactions, a transaction, or the steps after
-/// them.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct CommittedStep<'a> {
-    /// The position in the block.
-    pub step: BlockStep,
-    /// The receipt, if the step is a transaction.
-    pub receipt: Option<&'a Receipt>,
-    /// How the transaction ended and what it returned, if the step is a transaction.
-    pub result: Option<TransactionResult>,
-    /// The gas of the transaction; zero for other steps.
-    pub gas: ResultGas,
-    /// The changes of the step to the state before it.
-    pub changes: Changes,
-}
-
-/// The observer of what is committed.
-pub(crate) enum Observer<'o, W = ()> {
-    /// No observer: the changes of single steps are not recorded.
-    None,
-    /// A callback for each step in order, once it is committed. It also receives what watches the runs.
-    Steps(&'o mut dyn FnMut(&mut W, CommittedStep<'_>) -> ControlFlow<()>),
-    /// A callback for the outcome of each block.
-    Blocks(&'o mut dyn FnMut(Outcome) -> ControlFlow<()>),
-}
-
-/// The step that is executed, for the error report of a panic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Progress {
-    /// The position of its block among the blocks.
-    pub(crate) block: usize,
-    /// The step of the block.
-    pub(crate) step: BlockStep,
-}
-
-impl Progress {
-    /// The opening of the first block.
-    pub(crate) const START: Self = Self { block: 0, step: BlockStep::Opening };
-}
-
-impl<'o, W> Observer<'o, W> {
-    /// The same observer for a shorter time.
-    pub(crate) fn shorten<'s>(self) -> Observer<'s, W>
-    where
-        'o: 's,
-    {
-        match self {
-            Self::None => Observer::None,
-            Self::Steps(callback) => Observer::Steps(callback),
-            Self::Blocks(callback) => Observer::Blocks(callback),
-        }
-    }
-}
 
 /// Consecutive blocks, their committed state, and the results so far.
 pub(crate) struct BlockCommitter<'a, 'o, B: Base, H, W: Watch<'a, Overlay<B>> = ()> {

@@ -19,7 +19,8 @@ use crate::{
         steps::Steps,
     },
     commit::{
-        committer::{BlockCommitter, CommittedStep, Observer, Progress},
+        committer::BlockCommitter,
+        observer::{CommittedStep, Observer, Progress},
         sequential,
     },
     engine::Engine,

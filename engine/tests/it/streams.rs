@@ -265,7 +265,7 @@ fn a_panic_of_the_callback_is_an_error_that_names_the_block() {
 
 #[test]
 fn transactions_of_the_next_block_run_while_a_border_is_crossed() {
-    let senders = (1..=40).map(|number| Address::with_last_byte(number));
+    let senders = (0..40).map(|number| Address::with_last_byte(0x40 + number));
     let mut base = base();
     senders.clone().for_each(|sender| {
         base.insert(sender, Allocation { balance: U256::from(u64::MAX), ..Allocation::default() });
