@@ -9,6 +9,7 @@ use std::{
     num::NonZeroUsize,
     ops::{ControlFlow, Range},
     panic::{AssertUnwindSafe, catch_unwind},
+    slice::from_ref,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -21,12 +22,14 @@ use crate::{
         block::Block,
         cancel::CancelHandle,
         config::{Config, TestMode, Use},
-        error::{BlockError, BlockStep, Reason},
-        outcome::Outcome,
+        error::{BlockError, Reason},
+        outcome::{Outcome, StreamTotal},
+        steps::Steps,
     },
     commit::{
-        committer::{BlockCommitter, CommittedStep, Observer},
+        committer::BlockCommitter,
         measured,
+        observer::{CommittedStep, Observer, Progress},
         parallel::{self, Resources, Rest},
         sequential,
     },
@@ -141,7 +144,7 @@ impl<H: Handling> Engine<H> {
     ///
     /// If consensus forbids the block, the base cannot be read, or something panicked.
     pub fn execute<B: Base + ?Sized>(&self, base: &B, block: &Block) -> Result<Outcome, BlockError> {
-        self.run_block(base, block, Observer::None)
+        self.run(base, &Steps::new(from_ref(block)), Observer::None)
     }
 
     /// Executes a block like [`execute`](Self::execute), and calls `on_commit` with each step once it is committed:
@@ -160,7 +163,36 @@ impl<H: Handling> Engine<H> {
         block: &Block,
         mut on_commit: impl FnMut(CommittedStep<'_>) -> ControlFlow<()>,
     ) -> Result<Outcome, BlockError> {
-        self.run_block(base, block, Observer::Callback(&mut |(), step| on_commit(step)))
+        self.run(base, &Steps::new(from_ref(block)), Observer::Steps(&mut |(), step| on_commit(step)))
+    }
+
+    /// Executes a stream of consecutive blocks: transactions of a block run while those of the block before it are still
+    /// to be committed. The first block is executed on `base`, each other one on the state that the block before
+    /// it left. `on_outcome` receives the outcome of each block, in order; what it takes, no block is committed
+    /// meanwhile. [`ControlFlow::Break`] cancels the other blocks.
+    ///
+    /// The hash of a block is the parent hash of the next one. Access lists that come with the blocks are checked if
+    /// they are claimed, but they are no hints here. Everything that the blocks read and write stays in memory until
+    /// the last one is committed.
+    ///
+    /// Returns the changes and the statistics of all blocks together; the outcomes have no statistics.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`execute`](Self::execute), for the first block that has one. The outcomes of the blocks before it were
+    /// passed on.
+    pub fn execute_blocks<B: Base + ?Sized>(
+        &self,
+        base: &B,
+        blocks: &[Block],
+        mut on_outcome: impl FnMut(Outcome) -> ControlFlow<()>,
+    ) -> Result<StreamTotal, BlockError> {
+        if blocks.is_empty() {
+            return Ok(StreamTotal::default());
+        }
+        let outcome = self.run(base, &Steps::new(blocks), Observer::Blocks(&mut on_outcome))?;
+        let Outcome { changes, statistics, .. } = outcome;
+        Ok(StreamTotal { changes, statistics })
     }
 
     /// Measures how long each transaction of a block takes on one thread, and finds which earlier ones it depends on.
@@ -178,77 +210,79 @@ impl<H: Handling> Engine<H> {
         block_dependencies(base, block, &self.handling, rounds).map_err(|reason| reason.of(block.number()))
     }
 
-    fn run_block<B: Base + ?Sized>(
+    /// Executes blocks, and returns the outcome of the last one.
+    fn run<B: Base + ?Sized>(
         &self,
         base: &B,
-        block: &Block,
+        steps: &Steps<'_>,
         observer: Observer<'_>,
     ) -> Result<Outcome, BlockError> {
-        let step = Cell::new(BlockStep::Opening);
-        let latency = self.latency_of(base, block);
-        let batches = self.batches_of(block);
-        let result = catch_unwind(AssertUnwindSafe(|| match self.plan(block, &batches, latency) {
+        let progress = Cell::new(Progress::START);
+        let latency = self.latency_of(base, steps);
+        let batches = self.batches_of(steps);
+        let result = catch_unwind(AssertUnwindSafe(|| match self.plan(steps, &batches, latency) {
             Plan::Sequential => {
-                let committer = self.committer(base, block, observer, &step);
-                sequential::execute(committer, block.transactions.len())
+                let committer = self.committer(base, steps, observer, &progress);
+                sequential::execute(committer, steps.len())
             }
             Plan::Measured(workers, switch) => {
-                let input = Input { base, block, batches: &batches, workers, latency };
-                self.run_measured(&input, switch, observer, &step)
+                let input = Input { base, steps, batches: &batches, workers, latency };
+                self.run_measured(&input, switch, observer, &progress)
             }
             Plan::Parallel(workers) => {
-                let input = Input { base, block, batches: &batches, workers, latency };
-                self.run_parallel(&input, observer, &step)
+                let input = Input { base, steps, batches: &batches, workers, latency };
+                self.run_parallel(&input, observer, &progress)
             }
         }));
-        let result = result.unwrap_or_else(|panic| Err(Reason::panicked(step.get(), &*panic)));
-        result.map_err(|reason| reason.of(block.number()))
+        let Progress { block, step } = progress.get();
+        let result = result.unwrap_or_else(|panic| Err(Reason::panicked(step, &*panic)));
+        result.map_err(|reason| reason.of(steps.blocks()[block].number()))
     }
 
     fn committer<'a, 's, 'o: 's, B: Base + ?Sized>(
         &'s self,
         base: &'a B,
-        block: &'a Block,
+        steps: &'a Steps<'a>,
         observer: Observer<'o>,
-        step: &'s Cell<BlockStep>,
+        progress: &'s Cell<Progress>,
     ) -> BlockCommitter<'a, 's, CachedBase<'a, B>, H> {
         let (base, observer) = (CachedBase::alone(base), observer.shorten());
-        let committer = BlockCommitter::new(block, base, self.handling.clone(), observer, step);
-        committer.with_access_list(self.shared.config.lists).cancelled_by(&self.cancel)
+        let committer = BlockCommitter::new(steps, base, self.handling.clone(), observer, progress);
+        committer.with_access_lists(self.shared.config.lists).cancelled_by(&self.cancel)
     }
 
-    /// Executes a block on this thread until helpers pay, and the rest with them.
+    /// Executes blocks on this thread until helpers pay, and the rest with them.
     fn run_measured<B: Base + ?Sized>(
         &self,
         input: &Input<'_, B>,
         mut switch: Switch,
         observer: Observer<'_>,
-        step: &Cell<BlockStep>,
+        progress: &Cell<Progress>,
     ) -> Result<Outcome, Reason> {
-        let Input { base, block, batches, .. } = *input;
+        let Input { base, steps, batches, .. } = *input;
         let memory = OnceCell::new();
-        let committer = self.committer(base, block, observer, step);
+        let committer = self.committer(base, steps, observer, progress);
         let pays = |batch: &Batch, of_batch: Range<usize>, time: Duration| {
-            switch.is_due(batch, &block.transactions[of_batch], time)
+            switch.is_due(batch, steps.transactions(of_batch), time)
         };
         let resources = || self.resources(input, memory.get_or_init(|| self.open_memory(input)));
-        let result = measured::execute(block, batches, committer, pays, resources);
+        let result = measured::execute(steps, batches, committer, pays, resources);
         memory.into_inner().into_iter().for_each(|memory| self.recycle(memory, input.workers));
         result
     }
 
-    /// Executes a block with helpers from the first transaction on.
+    /// Executes blocks with helpers from the first transaction on.
     fn run_parallel<B: Base + ?Sized>(
         &self,
         input: &Input<'_, B>,
         observer: Observer<'_>,
-        step: &Cell<BlockStep>,
+        progress: &Cell<Progress>,
     ) -> Result<Outcome, Reason> {
-        let Input { base, block, batches, workers, .. } = *input;
+        let Input { base, steps, batches, workers, .. } = *input;
         let memory = self.open_memory(input);
-        let committer = self.committer(base, block, observer, step);
+        let committer = self.committer(base, steps, observer, progress);
         let resources = self.resources(input, &memory);
-        let execute = || parallel::execute(&resources, block, &Rest::all(batches), committer);
+        let execute = || parallel::execute(&resources, steps, &Rest::all(batches), committer);
         let result = self.prefetching(input, &memory, execute);
         self.recycle(memory, workers);
         result
@@ -263,14 +297,17 @@ impl<H: Handling> Engine<H> {
     }
 
     fn open_memory<B: ?Sized>(&self, input: &Input<'_, B>) -> Memory {
-        let Input { block, latency, .. } = *input;
+        let Input { steps, latency, .. } = *input;
         let mut memory = self.shared.memories.lock().pop().unwrap_or_default();
-        let visibility = match (self.shared.test_mode, self.list_of(block)) {
+        let visibility = match (self.shared.test_mode, self.list_of(steps)) {
             (TestMode::NoPublication, _) => Visibility::Nothing,
             (_, Some(list)) => Visibility::Listed(Arc::clone(list)),
             (_, None) => Visibility::Published,
         };
-        memory.open(block.env.beneficiary, visibility);
+        memory.open(steps.blocks().iter().map(|block| block.env.beneficiary), visibility);
+        for (block, next) in steps.blocks().iter().zip(&steps.blocks()[1..]) {
+            memory.set_block_hash(block.number(), next.parent_hash);
+        }
         if latency == Latency::High {
             memory.note_high_latency();
         }
@@ -288,19 +325,19 @@ impl<H: Handling> Engine<H> {
         });
     }
 
-    /// Executes a block while what it is going to need is prefetched, if the base has a high latency.
+    /// Executes blocks while what they are going to need is prefetched, if the base has a high latency.
     fn prefetching<B: Base + ?Sized>(
         &self,
         input: &Input<'_, B>,
         memory: &Memory,
         execute: impl FnOnce() -> Result<Outcome, Reason>,
     ) -> Result<Outcome, Reason> {
-        let Input { base, block, latency, .. } = *input;
+        let Input { base, steps, latency, .. } = *input;
         let Config { hints, prefetch_threads: threads, .. } = self.shared.config;
         if latency == Latency::Low || threads == 0 {
             return execute();
         }
-        let prefetcher = Prefetcher::new(block, hints);
+        let prefetcher = Prefetcher::new(steps, hints);
         let workers = (!prefetcher.is_empty()).then(|| self.prefetch_workers()).flatten();
         let Some(workers) = workers else { return execute() };
         let lead = || {
@@ -312,17 +349,18 @@ impl<H: Handling> Engine<H> {
         Ok(outcome)
     }
 
-    /// The access list that came with a block, if it is used.
-    fn list_of<'b>(&self, block: &'b Block) -> Option<&'b Arc<AccessListIndex>> {
+    /// The access list that came with a block, if it is used: its indices are those of one block.
+    fn list_of<'b>(&self, steps: &Steps<'b>) -> Option<&'b Arc<AccessListIndex>> {
+        let [block] = steps.blocks() else { return None };
         block.list.index().filter(|_| self.shared.config.hints.given_lists == Use::On)
     }
 }
 
-/// What a block is executed with.
+/// What blocks are executed with.
 #[derive(Clone, Copy)]
 struct Input<'s, B: ?Sized> {
     base: &'s B,
-    block: &'s Block,
+    steps: &'s Steps<'s>,
     batches: &'s [Batch],
     workers: &'s Workers,
     latency: Latency,

@@ -42,12 +42,12 @@ pub use block::{
         ommers::OmmerError,
         outcome::OutcomeError,
     },
-    outcome::{Outcome, Receipt},
+    outcome::{Outcome, Receipt, StreamTotal},
     rules::{AccessLists, CustomPrecompiles, Rules},
     statistics::{Phases, StaleCounts, Statistics},
     transaction_result::{TransactionEnd, TransactionResult},
 };
-pub use commit::committer::CommittedStep;
+pub use commit::observer::CommittedStep;
 pub use engine::Engine;
 pub use evm::{
     InspectedState,

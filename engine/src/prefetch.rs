@@ -1,4 +1,4 @@
-//! Prefetches the accounts and slots of a block from a high-latency base.
+//! Prefetches the accounts and slots of blocks from a high-latency base.
 //!
 //! Owns the order of the reads: by the first transaction that is expected to need them. Many threads
 //! read at once, and mostly wait for the base. The values go into the multi-version memory, where runs
@@ -18,8 +18,9 @@ use blockloom_state::{
 use revm::context_interface::{Transaction as _, transaction::AccessListItemTr as _};
 
 use crate::block::{
-    block::{Block, Transaction},
+    block::Transaction,
     config::{Hints, Use},
+    steps::Steps,
 };
 
 /// One base read.
@@ -39,8 +40,8 @@ pub(crate) struct Prefetcher {
 
 impl Prefetcher {
     /// A prefetcher of the reads that `hints` name.
-    pub(crate) fn new(block: &Block, hints: Hints) -> Self {
-        Self { items: items_of(block, hints), next: AtomicU32::new(0), is_cancelled: AtomicBool::new(false) }
+    pub(crate) fn new(steps: &Steps<'_>, hints: Hints) -> Self {
+        Self { items: items_of(steps, hints), next: AtomicU32::new(0), is_cancelled: AtomicBool::new(false) }
     }
 
     /// Whether there is nothing to prefetch.
@@ -86,26 +87,29 @@ impl Drop for CancelOnDrop<'_> {
 }
 
 /// The reads that `hints` name, each once, in the expected order of use.
-fn items_of(block: &Block, hints: Hints) -> Vec<PrefetchItem> {
+fn items_of(steps: &Steps<'_>, hints: Hints) -> Vec<PrefetchItem> {
     let mut first = BTreeMap::new();
     let mut add = |item, index: u64| {
         let earliest = first.entry(item).or_insert(index);
         *earliest = index.min(*earliest);
     };
-    if hints.parties == Use::On {
-        add(PrefetchItem::Account(block.env.beneficiary), 0);
-    }
-    // Transaction `i` has index `i + 1` in an access list.
-    for (index, transaction) in (1..).zip(&block.transactions) {
+    for (position, block) in steps.blocks().iter().enumerate() {
+        // Transaction `i` of a block has index `i + 1` in its access list.
+        let opening = steps.range(position).start as u64;
         if hints.parties == Use::On {
-            transaction.parties().for_each(|party| add(PrefetchItem::Account(party), index));
+            add(PrefetchItem::Account(block.env.beneficiary), opening);
         }
-        if hints.access_lists == Use::On {
-            listed_by(transaction).for_each(|item| add(item, index));
+        for (index, transaction) in (opening + 1..).zip(&block.transactions) {
+            if hints.parties == Use::On {
+                transaction.parties().for_each(|party| add(PrefetchItem::Account(party), index));
+            }
+            if hints.access_lists == Use::On {
+                listed_by(transaction).for_each(|item| add(item, index));
+            }
         }
-    }
-    if let (Use::On, Some(list)) = (hints.given_lists, block.list.index()) {
-        add_list(list, &mut add);
+        if let (Use::On, Some(list)) = (hints.given_lists, block.list.index()) {
+            add_list(list, &mut |item, index| add(item, opening + index));
+        }
     }
     let mut items: Vec<_> = first.into_iter().map(|(item, index)| (index, item)).collect();
     items.sort_unstable();
@@ -147,7 +151,7 @@ fn add_list(list: &AccessListIndex, add: &mut impl FnMut(PrefetchItem, u64)) {
 
 #[cfg(all(test, not(feature = "shuttle")))]
 mod tests {
-    use std::convert::Infallible;
+    use std::{convert::Infallible, slice::from_ref};
 
     use alloy_consensus::Header;
     use alloy_eips::eip7928::{AccountChanges, BalanceChange, BlockAccessIndex};
@@ -160,7 +164,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::block::rules::Rules;
+    use crate::block::{block::Block, rules::Rules};
 
     fn address(number: u8) -> Address {
         Address::with_last_byte(number)
@@ -183,6 +187,11 @@ mod tests {
         Block { transactions, ..block }
     }
 
+    /// The reads of a block.
+    fn items(block: &Block, hints: Hints) -> Vec<PrefetchItem> {
+        items_of(&Steps::new(from_ref(block)), hints)
+    }
+
     fn account(number: u8) -> PrefetchItem {
         PrefetchItem::Account(address(number))
     }
@@ -191,11 +200,11 @@ mod tests {
     fn reads_of_transactions_are_prefetched_in_order_if_hints_are_on() {
         let slot = PrefetchItem::Slot(address(3), U256::from(9));
         let all = [0, 1, 2, 3].map(account).into_iter().chain([slot, account(4), account(5)]);
-        assert_eq!(items_of(&block(), Hints::default()), all.collect::<Vec<_>>());
+        assert_eq!(items(&block(), Hints::default()), all.collect::<Vec<_>>());
         let hints = Hints { parties: Use::Off, ..Hints::default() };
-        assert_eq!(items_of(&block(), hints), [account(3), slot]);
+        assert_eq!(items(&block(), hints), [account(3), slot]);
         let hints = Hints { access_lists: Use::Off, ..Hints::default() };
-        assert_eq!(items_of(&block(), hints), [0, 1, 2, 4, 5].map(account));
+        assert_eq!(items(&block(), hints), [0, 1, 2, 4, 5].map(account));
     }
 
     #[test]
@@ -206,9 +215,9 @@ mod tests {
         let block = block().with_hint(vec![changed, read]).expect("it is in order");
         let only_lists = Hints { parties: Use::Off, access_lists: Use::Off, ..Hints::default() };
         let slot = PrefetchItem::Slot(address(8), U256::from(1));
-        assert_eq!(items_of(&block, only_lists), [account(8), slot, account(7)]);
+        assert_eq!(items(&block, only_lists), [account(8), slot, account(7)]);
         let none = Hints { given_lists: Use::Off, ..only_lists };
-        assert_eq!(items_of(&block, none), []);
+        assert_eq!(items(&block, none), []);
     }
 
     #[test]
@@ -218,7 +227,9 @@ mod tests {
             address(3),
             Allocation { nonce: 1, storage, ..Allocation::default() },
         )]);
-        let (memory, prefetcher) = (Memory::default(), Prefetcher::new(&block(), Hints::default()));
+        let block = block();
+        let steps = Steps::new(from_ref(&block));
+        let (memory, prefetcher) = (Memory::default(), Prefetcher::new(&steps, Hints::default()));
         prefetcher.run(&memory, &store);
         assert_eq!(prefetcher.started(), 7);
         let reader = TxIndex::new(1);
@@ -236,7 +247,7 @@ mod tests {
             read_base,
         );
         assert_eq!(slot, Ok(SlotRead::Value(U256::from(5), Origin::Base)));
-        let prefetcher = Prefetcher::new(&block(), Hints::default());
+        let prefetcher = Prefetcher::new(&steps, Hints::default());
         drop(prefetcher.cancel_on_drop());
         prefetcher.run(&memory, &store);
         assert_eq!(prefetcher.started(), 0);

@@ -204,7 +204,7 @@ impl BlockBuilder {
 
 /// The coinbase: usually an account without another role, else a sender, an authority, a contract or
 /// one of its children.
-fn coinbase(choices: &mut Choices<'_>) -> Address {
+pub(crate) fn coinbase(choices: &mut Choices<'_>) -> Address {
     match choices.below(9) {
         0..3 => PLAIN_COINBASE,
         3 => ABSENT,
@@ -214,7 +214,8 @@ fn coinbase(choices: &mut Choices<'_>) -> Address {
     }
 }
 
-fn header(fork: EthereumHardfork, beneficiary: Address, gas_limit: u64) -> Header {
+/// The header of a block.
+pub(crate) fn header(fork: EthereumHardfork, beneficiary: Address, gas_limit: u64) -> Header {
     Header {
         number: NUMBER.into(),
         timestamp: 1_000_000,
@@ -230,7 +231,7 @@ fn header(fork: EthereumHardfork, beneficiary: Address, gas_limit: u64) -> Heade
 }
 
 /// Withdrawals to a contract, to absent accounts, one of them without an amount, and to the coinbase.
-fn withdrawals(coinbase: Address) -> Vec<Withdrawal> {
+pub(crate) fn withdrawals(coinbase: Address) -> Vec<Withdrawal> {
     let other_absent = Address::with_last_byte(0x98);
     let payments = [(contract(1), 1), (ABSENT, 2), (other_absent, 0), (coinbase, 3)];
     let withdrawals = payments.into_iter().enumerate().map(|(position, (address, amount))| {

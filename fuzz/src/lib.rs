@@ -11,6 +11,7 @@ mod assemble;
 mod block;
 mod block_file;
 mod bundle;
+mod chain;
 mod chain_node;
 mod choices;
 mod comparison;
@@ -35,6 +36,7 @@ mod theme;
 pub use block::{FORKS, HostileBlock, hostile_block, hostile_block_of};
 pub use block_file::read_any_blocks;
 pub use bundle::{bundle_difference, bundle_of_commits, bundle_of_revm};
+pub use chain::HostileChain;
 pub use chain_node::{ChainNode, Refusal};
 pub use comparison::{
     deferred_engine_on, difference, disagreement, engine_on, engines, execute_with_delayed_commits,

@@ -47,7 +47,11 @@ pub use stores::disk::{
     streaming_root::{StepSender, StreamingRoot},
     verify::Verified,
 };
-pub use stores::{memory::MemoryStore, witness::WitnessStore};
+pub use stores::{
+    layered::{Layer, Layered},
+    memory::MemoryStore,
+    witness::WitnessStore,
+};
 pub use trie::{
     error::{TrieError, WitnessError},
     memory_trie::MemoryTrie,

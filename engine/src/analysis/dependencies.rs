@@ -4,7 +4,7 @@
 //! record its observations. The result does not depend on the scheduling of any engine: it says how
 //! much parallelism the block allows.
 
-use std::{cell::Cell, ops::ControlFlow, time::Duration};
+use std::{cell::Cell, ops::ControlFlow, slice::from_ref, time::Duration};
 
 use alloy_primitives::{
     Address, B256, U256,
@@ -19,9 +19,11 @@ use crate::{
     block::{
         block::Block,
         error::{BlockStep, Reason},
+        steps::Steps,
     },
     commit::{
-        committer::{BlockCommitter, CommittedStep, Observer},
+        committer::BlockCommitter,
+        observer::{CommittedStep, Observer, Progress},
         sequential,
     },
     evm::{handling::Handling, speculator::EvmSpeculator},
@@ -61,9 +63,9 @@ pub(crate) fn block_dependencies<H: Handling>(
     let depends_on = find_dependencies(base, block, handling)?;
     let mut laps = Vec::with_capacity(rounds);
     for _ in 0..rounds.max(1) {
-        let step = Cell::new(BlockStep::Opening);
-        let committer =
-            BlockCommitter::new(block, CachedBase::alone(base), handling.clone(), Observer::None, &step);
+        let (progress, steps) = (Cell::new(Progress::START), Steps::new(from_ref(block)));
+        let base = CachedBase::alone(base);
+        let committer = BlockCommitter::new(&steps, base, handling.clone(), Observer::None, &progress);
         laps.push(sequential::timed(committer, depends_on.len())?);
     }
     let median = |position: usize| {
@@ -85,19 +87,19 @@ fn find_dependencies<H: Handling>(
     handling: &H,
 ) -> Result<Vec<Vec<TxIndex>>, Reason> {
     let mut steps = Vec::with_capacity(block.transactions.len() + 2);
-    let step = Cell::new(BlockStep::Opening);
+    let (progress, of_block) = (Cell::new(Progress::START), Steps::new(from_ref(block)));
     let mut keep = |(): &mut (), committed: CommittedStep<'_>| {
         steps.push((committed.step, committed.changes));
         ControlFlow::Continue(())
     };
     let committer = BlockCommitter::new(
-        block,
+        &of_block,
         CachedBase::alone(base),
         handling.clone(),
-        Observer::Callback(&mut keep),
-        &step,
+        Observer::Steps(&mut keep),
+        &progress,
     );
-    sequential::execute(committer, block.transactions.len())?;
+    sequential::execute(committer, of_block.len())?;
 
     let (mut store, mut history) = (base.clone(), ChangeHistory::default());
     let mut depends_on = Vec::with_capacity(block.transactions.len());
@@ -118,9 +120,10 @@ fn find_dependencies<H: Handling>(
 /// The observations of a transaction on the state before it; `None` if it must run at the frontier.
 fn observe<H: Handling>(store: &MemoryStore, block: &Block, handling: &H, index: TxIndex) -> Option<Record> {
     let mut memory = Memory::default();
-    memory.open(block.env.beneficiary, Visibility::Published);
+    memory.open([block.env.beneficiary], Visibility::Published);
     let is_stale = AtomicBool::new(false);
-    let mut speculator = EvmSpeculator::new(block, &memory, store, handling.clone());
+    let steps = Steps::new(from_ref(block));
+    let mut speculator = EvmSpeculator::new(&steps, &memory, store, handling.clone());
     let mut record = Record::default();
     match speculator.run(Version { index, incarnation: Incarnation::FIRST }, &is_stale, &mut record) {
         Run::Ran(_) => Some(record),

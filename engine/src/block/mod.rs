@@ -12,4 +12,5 @@ pub(crate) mod rules;
 #[cfg(feature = "serde")]
 mod serde_form;
 pub(crate) mod statistics;
+pub(crate) mod steps;
 pub(crate) mod transaction_result;

@@ -94,6 +94,16 @@ impl<R: From<Receipt>> From<Outcome> for BlockExecutionResult<R> {
     }
 }
 
+/// What a stream of blocks yields beside their outcomes.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct StreamTotal {
+    /// The changes of all blocks together, to the state before the first one.
+    pub changes: Changes,
+    /// What executing the blocks took.
+    pub statistics: Statistics,
+}
+
 /// The receipt of a transaction. Its bloom is computed when it is encoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]

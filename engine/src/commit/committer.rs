@@ -1,10 +1,14 @@
-//! The committer of a block: executes and commits its steps in order on the committed state.
+//! The committer of consecutive blocks: executes and commits their steps in order on the committed state.
 //!
 //! Owns the committed state, the gas budgets, the receipts, and the observer of the steps. The caller
 //! decides for each transaction whether it runs here, or whether the validated record of a speculative
 //! run is committed.
 
-use std::ops::ControlFlow;
+use std::{
+    cell::Cell,
+    mem,
+    ops::{ControlFlow, Range},
+};
 
 use alloy_consensus::Eip658Value;
 use alloy_eips::eip7928::BlockAccessIndex;
@@ -22,8 +26,10 @@ use crate::{
         outcome::{Outcome, Receipt},
         rules::AccessLists,
         statistics::Statistics,
+        steps::Steps,
         transaction_result::TransactionResult,
     },
+    commit::observer::{CommittedStep, Observer, Progress},
     evm::{CommittedMachine, handling::Handling, machine::MachineFailure, watch::Watch},
     parallel::traits::Committer,
     policy::tuning::ACCOUNTS_PER_TRANSACTION,
@@ -35,99 +41,67 @@ use crate::{
     },
 };
 
-/// One committed step of a block: the steps before the transactions, a transaction, or the steps after
-/// them.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct CommittedStep<'a> {
-    /// The position in the block.
-    pub step: BlockStep,
-    /// The receipt, if the step is a transaction.
-    pub receipt: Option<&'a Receipt>,
-    /// How the transaction ended and what it returned, if the step is a transaction.
-    pub result: Option<TransactionResult>,
-    /// The gas of the transaction; zero for other steps.
-    pub gas: ResultGas,
-    /// The changes of the step to the state before it.
-    pub changes: Changes,
-}
-
-/// The observer of a block's steps. It receives each step in order, once it is committed.
-pub(crate) enum Observer<'o, W = ()> {
-    /// No observer: the changes of single steps are not recorded.
-    None,
-    /// A callback, which also receives what watches the runs.
-    Callback(&'o mut dyn FnMut(&mut W, CommittedStep<'_>) -> ControlFlow<()>),
-}
-
-impl<'o, W> Observer<'o, W> {
-    /// The same observer for a shorter time.
-    pub(crate) fn shorten<'s>(self) -> Observer<'s, W>
-    where
-        'o: 's,
-    {
-        match self {
-            Self::None => Observer::None,
-            Self::Callback(callback) => Observer::Callback(callback),
-        }
-    }
-}
-
-/// A block, its committed state, and the results so far.
+/// Consecutive blocks, their committed state, and the results so far.
 pub(crate) struct BlockCommitter<'a, 'o, B: Base, H, W: Watch<'a, Overlay<B>> = ()> {
+    steps: &'a Steps<'a>,
+    /// The block that is executed.
     block: &'a Block,
+    /// The indices of its transactions.
+    indices: Range<usize>,
+    lists: Lists,
     machine: CommittedMachine<'a, B, H, W>,
     budgets: Budgets,
     receipts: Vec<Receipt>,
     observer: Observer<'o, W>,
     /// The check of the block's claimed access list, if it has one.
     claimed_reads: Option<ClaimedReads>,
-    /// The current step, for the error report of a panic.
-    step: &'o std::cell::Cell<BlockStep>,
+    progress: &'o Cell<Progress>,
     cancel: Option<&'o CancelHandle>,
 }
 
 impl<'a, 'o, B: Base, H: Handling> BlockCommitter<'a, 'o, B, H> {
-    /// A committer of `block` on `base`. It keeps the current step in `step`.
+    /// A committer of blocks on `base`. It keeps the current step in `progress`.
     pub(crate) fn new(
-        block: &'a Block,
+        steps: &'a Steps<'a>,
         base: B,
         handling: H,
         observer: Observer<'o>,
-        step: &'o std::cell::Cell<BlockStep>,
+        progress: &'o Cell<Progress>,
     ) -> Self {
-        Self::watched((block, base), handling, observer, step, ())
+        Self::watched((steps, base), handling, observer, progress, ())
     }
 }
 
 impl<'a, 'o, B: Base, H: Handling, W: Watch<'a, Overlay<B>>> BlockCommitter<'a, 'o, B, H, W> {
-    /// A committer of a block on a base, whose transactions are watched. It keeps the current step in `step`.
+    /// A committer of blocks on a base, whose transactions are watched. It keeps the current step in `progress`.
     pub(crate) fn watched(
-        (block, base): (&'a Block, B),
+        (steps, base): (&'a Steps<'a>, B),
         handling: H,
         observer: Observer<'o, W>,
-        step: &'o std::cell::Cell<BlockStep>,
+        progress: &'o Cell<Progress>,
         watch: W,
     ) -> Self {
-        let capacity = ACCOUNTS_PER_TRANSACTION * block.transactions.len();
-        let overlay = Overlay::with_capacity(base, capacity);
+        let block = &steps.blocks()[0];
+        let overlay = Overlay::with_capacity(base, ACCOUNTS_PER_TRANSACTION * steps.len());
         let overlay = match observer {
             Observer::None => overlay,
-            Observer::Callback(_) => overlay.with_step_changes(),
+            Observer::Steps(_) | Observer::Blocks(_) => overlay.with_step_changes(),
         };
-        Self {
+        let mut committer = Self {
+            steps,
             block,
+            indices: steps.range(0),
+            lists: Lists::default(),
             machine: CommittedMachine::new(block, overlay, handling, watch),
             budgets: Budgets::new(block),
             receipts: Vec::with_capacity(block.transactions.len()),
             observer,
-            claimed_reads: match &block.list {
-                GivenList::Claim(claim) => Some(ClaimedReads::new(claim)),
-                GivenList::Hint(_) | GivenList::Nothing => None,
-            },
-            step,
+            claimed_reads: claimed_reads(block),
+            progress,
             cancel: None,
-        }
+        };
+        committer.begin_access_list();
+        committer
     }
 
     /// The same committer, which begins no step after `handle` has cancelled.
@@ -140,18 +114,49 @@ impl<'a, 'o, B: Base, H: Handling, W: Watch<'a, Overlay<B>>> BlockCommitter<'a, 
         if self.cancel.is_some_and(CancelHandle::is_cancelled) {
             return Err(Reason::Cancelled { step });
         }
-        self.step.set(step);
+        self.progress.set(Progress { step, ..self.progress.get() });
         Ok(())
     }
 
-    /// The same committer, with the block's access list in the outcome if `lists` or the rules demand it,
-    /// or the block has a claimed list.
-    pub(crate) fn with_access_list(mut self, lists: Lists) -> Self {
+    /// The same committer, with the access list of each block in its outcome if `lists` says so.
+    pub(crate) fn with_access_lists(mut self, lists: Lists) -> Self {
+        self.lists = lists;
+        self.begin_access_list();
+        self
+    }
+
+    /// Begins the access list of the block, if the configuration or the rules demand it or the block has a claimed
+    /// list.
+    fn begin_access_list(&mut self) {
         let is_committed = self.block.rules.access_lists == AccessLists::Committed;
-        if lists == Lists::Always || is_committed || self.claimed_reads.is_some() {
+        if self.lists == Lists::Always || is_committed || self.claimed_reads.is_some() {
             self.machine.overlay().build_access_list();
         }
-        self
+    }
+
+    /// Passes the outcome of the block on.
+    fn pass_on(&mut self, mut outcome: Outcome) -> Result<(), Reason> {
+        outcome.changes = self.machine.overlay().take_step_changes();
+        let Observer::Blocks(callback) = &mut self.observer else { return Ok(()) };
+        match callback(outcome) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(Reason::Cancelled { step: BlockStep::Closing }),
+        }
+    }
+
+    /// Closes the block, passes its outcome on, and opens the next one.
+    fn cross_border(&mut self) -> Result<(), Reason> {
+        let outcome = self.close_block()?;
+        self.pass_on(outcome)?;
+        let (number, next) = (self.block.number(), self.progress.get().block + 1);
+        self.progress.set(Progress { block: next, step: BlockStep::Opening });
+        (self.block, self.indices) = (&self.steps.blocks()[next], self.steps.range(next));
+        self.machine.enter(self.block);
+        self.machine.overlay().set_block_hash(number, self.block.parent_hash);
+        (self.budgets, self.claimed_reads) = (Budgets::new(self.block), claimed_reads(self.block));
+        self.receipts.reserve(self.block.transactions.len());
+        self.begin_access_list();
+        self.open()
     }
 
     /// Executes the steps before the transactions.
@@ -161,8 +166,13 @@ impl<'a, 'o, B: Base, H: Handling, W: Watch<'a, Overlay<B>>> BlockCommitter<'a, 
         self.notify(BlockStep::Opening, ResultGas::default(), None)
     }
 
-    /// Admits a transaction, runs it on the committed state, and commits it.
+    /// Admits a transaction, runs it on the committed state, and commits it; or crosses the border that has this
+    /// index.
     pub(crate) fn run(&mut self, index: TxIndex) -> Result<(), Reason> {
+        if index.get() == self.indices.end {
+            return self.cross_border();
+        }
+        let index = self.in_block(index);
         let transaction = self.begin(index)?;
         let result = self
             .admit(transaction)
@@ -174,10 +184,16 @@ impl<'a, 'o, B: Base, H: Handling, W: Watch<'a, Overlay<B>>> BlockCommitter<'a, 
 
     /// Admits a transaction, and commits the record of a speculative run. The record was validated last.
     fn commit_run(&mut self, index: TxIndex, record: &Record, result: ExecutionResult) -> Result<(), Reason> {
+        let index = self.in_block(index);
         let transaction = self.begin(index)?;
         self.admit(transaction).map_err(|error: StepError<B::Error>| reason_of(error, index, transaction))?;
         self.machine.overlay().commit_record(record);
         self.finish(index, transaction, result)
+    }
+
+    /// The position of an index in the block.
+    fn in_block(&self, index: TxIndex) -> TxIndex {
+        TxIndex::new(index.get() - self.indices.start)
     }
 
     /// Begins the step of a transaction.
@@ -217,8 +233,19 @@ impl<'a, 'o, B: Base, H: Handling, W: Watch<'a, Overlay<B>>> BlockCommitter<'a, 
         self.notify(BlockStep::Transaction(index, transaction.hash), gas, Some(result))
     }
 
-    /// Executes the steps after the transactions, and returns the outcome of the block.
+    /// Closes the last block, and returns its outcome. If outcomes are passed on, so is this one, and what is returned
+    /// has the changes of all blocks and nothing else.
     pub(crate) fn close(mut self) -> Result<Outcome, Reason> {
+        let mut outcome = self.close_block()?;
+        if let Observer::Blocks(_) = self.observer {
+            self.pass_on(mem::take(&mut outcome))?;
+        }
+        outcome.changes = self.machine.into_changes();
+        Ok(outcome)
+    }
+
+    /// Executes the steps after the transactions of the block. The outcome lacks its changes.
+    fn close_block(&mut self) -> Result<Outcome, Reason> {
         self.enter(BlockStep::Closing)?;
         let last = BlockAccessIndex::from_tx_index(self.block.transactions.len() as u64);
         self.machine.overlay().set_access_index(last);
@@ -229,12 +256,12 @@ impl<'a, 'o, B: Base, H: Handling, W: Watch<'a, Overlay<B>>> BlockCommitter<'a, 
         }
         self.notify(BlockStep::Closing, ResultGas::default(), None)?;
         Ok(Outcome {
-            receipts: self.receipts,
+            receipts: mem::take(&mut self.receipts),
             gas_used: self.budgets.gas_used(),
             blob_gas_used: self.budgets.blob_gas_used(),
             requests,
             access_list,
-            changes: self.machine.into_changes(),
+            changes: Changes::default(),
             statistics: Statistics::default(),
         })
     }
@@ -246,7 +273,7 @@ impl<'a, 'o, B: Base, H: Handling, W: Watch<'a, Overlay<B>>> BlockCommitter<'a, 
         gas: ResultGas,
         result: Option<TransactionResult>,
     ) -> Result<(), Reason> {
-        let Observer::Callback(callback) = &mut self.observer else { return Ok(()) };
+        let Observer::Steps(callback) = &mut self.observer else { return Ok(()) };
         let receipt = match step {
             BlockStep::Transaction(..) => self.receipts.last(),
             BlockStep::Opening | BlockStep::Closing => None,
@@ -303,6 +330,14 @@ impl<'a, B: Base, H: Handling, W: Watch<'a, Overlay<B>>> Committer for BlockComm
     }
 }
 
+/// The check of a block's claimed access list, if it has one.
+fn claimed_reads(block: &Block) -> Option<ClaimedReads> {
+    match &block.list {
+        GivenList::Claim(claim) => Some(ClaimedReads::new(claim)),
+        GivenList::Hint(_) | GivenList::Nothing => None,
+    }
+}
+
 enum StepError<E> {
     Refused(TransactionError),
     Failed(MachineFailure<E>),
@@ -329,8 +364,6 @@ where
 #[cfg(not(feature = "shuttle"))]
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
-
     use alloy_consensus::Header;
     use alloy_hardforks::EthereumHardfork;
     use alloy_primitives::{Address, TxKind, bytes};
@@ -372,9 +405,11 @@ mod tests {
 
     #[test]
     fn what_is_committed_before_and_after_a_memory_is_joined_is_kept_for_publication() {
-        let ((base, block), memory, step) = (counting(3), Memory::default(), Cell::new(BlockStep::Opening));
+        let ((base, block), memory, step) = (counting(3), Memory::default(), Cell::new(Progress::START));
+        let blocks = [block];
+        let steps = Steps::new(&blocks);
         let mut committer =
-            BlockCommitter::new(&block, CachedBase::alone(&base), Mainnet, Observer::None, &step);
+            BlockCommitter::new(&steps, CachedBase::alone(&base), Mainnet, Observer::None, &step);
         committer.run(TxIndex::new(0)).unwrap();
         committer.join_memory(&memory);
         assert_eq!(kept(&mut committer, &memory), [1]);
@@ -388,14 +423,15 @@ mod tests {
     #[test]
     fn the_effects_of_a_record_are_kept_for_publication_on_request() {
         for (is_requested, expected) in [(true, vec![1]), (false, vec![])] {
-            let ((base, block), memory, step) =
-                (counting(1), Memory::default(), Cell::new(BlockStep::Opening));
+            let ((base, block), memory, step) = (counting(1), Memory::default(), Cell::new(Progress::START));
+            let blocks = [block];
+            let steps = Steps::new(&blocks);
             let mut committer =
-                BlockCommitter::new(&block, CachedBase::alone(&base), Mainnet, Observer::None, &step);
+                BlockCommitter::new(&steps, CachedBase::alone(&base), Mainnet, Observer::None, &step);
             committer.join_memory(&memory);
             let (mut record, is_stale) = (Record::default(), AtomicBool::new(false));
             let version = Version { index: TxIndex::new(0), incarnation: Incarnation::FIRST };
-            let mut speculator = EvmSpeculator::new(&block, &memory, &base, Mainnet);
+            let mut speculator = EvmSpeculator::new(&steps, &memory, &base, Mainnet);
             let run = speculator.run(version, &is_stale, &mut record);
             let Run::Ran(yielded) = run else { panic!("{run:?}") };
             assert_eq!(committer.validate(&record), None);

@@ -1,11 +1,11 @@
-//! A block that starts on the calling thread, and goes on with helpers once they pay.
+//! Blocks that start on the calling thread, and go on with helpers once they pay.
 
 use std::{ops::Range, time::Duration};
 
 use blockloom_state::{Base, CachedBase, TxIndex};
 
 use crate::{
-    block::{block::Block, error::Reason, outcome::Outcome},
+    block::{error::Reason, outcome::Outcome, steps::Steps},
     commit::{
         committer::BlockCommitter,
         parallel::{self, Resources, Rest},
@@ -19,7 +19,7 @@ use crate::{
 /// Executes the batches in order on the calling thread. After each one `pays` receives it, its transactions, and
 /// the time since the first transaction; once it returns true, the rest is executed with `resources`.
 pub(crate) fn execute<'r, B: Base + ?Sized, H: Handling>(
-    block: &'r Block,
+    steps: &'r Steps<'r>,
     batches: &[Batch],
     mut committer: BlockCommitter<'r, '_, CachedBase<'r, B>, H>,
     mut pays: impl FnMut(&Batch, Range<usize>, Duration) -> bool,
@@ -38,8 +38,8 @@ pub(crate) fn execute<'r, B: Base + ?Sized, H: Handling>(
         let left = &batches[number + 1..];
         if !left.is_empty() && pays(batch, of_batch, watch.elapsed()) {
             let rest = Rest { first: TxIndex::new(next), batches: left, opening: Some(opening), watch };
-            return parallel::execute(&resources(), block, &rest, committer);
+            return parallel::execute(&resources(), steps, &rest, committer);
         }
     }
-    sequential::close(committer, block.transactions.len(), opening, watch)
+    sequential::close(committer, steps.len(), opening, watch)
 }

@@ -4,5 +4,6 @@
 
 pub(crate) mod committer;
 pub(crate) mod measured;
+pub(crate) mod observer;
 pub(crate) mod parallel;
 pub(crate) mod sequential;

@@ -1,7 +1,7 @@
-//! Parallel execution of a block, or of the rest of a block: the calling thread commits, and helpers run ahead.
+//! Parallel execution of blocks, or of the rest of them: the calling thread commits, and helpers run ahead.
 //!
 //! The calling thread is the gate, and speculates as well. All threads borrow from its stack, so none outlives the
-//! block.
+//! blocks.
 
 use std::time::Duration;
 
@@ -11,11 +11,11 @@ use revm::context_interface::result::ExecutionResult;
 
 use crate::{
     block::{
-        block::Block,
         config::{TestMode, Timing},
         error::Reason,
         outcome::Outcome,
         statistics::{Phases, ThreadCounts},
+        steps::Steps,
     },
     commit::committer::BlockCommitter,
     evm::{handling::Handling, speculator::EvmSpeculator},
@@ -28,7 +28,7 @@ use crate::{
     threads::{clock::Stopwatch, pool::Workers},
 };
 
-/// What parallel execution needs beside the block.
+/// What parallel execution needs beside the blocks.
 pub(crate) struct Resources<'r, B: ?Sized, H> {
     pub(crate) base: &'r B,
     pub(crate) handling: &'r H,
@@ -40,28 +40,28 @@ pub(crate) struct Resources<'r, B: ?Sized, H> {
     pub(crate) test_mode: TestMode,
 }
 
-/// The part of a block that is executed in parallel.
+/// The part of the blocks that is executed in parallel.
 pub(crate) struct Rest<'r> {
-    /// Its first transaction. The ones before it are committed.
+    /// Its first index. What is before it is committed.
     pub(crate) first: TxIndex,
     pub(crate) batches: &'r [Batch],
-    /// The time of the opening, if the block is opened already.
+    /// The time of the opening, if the first block is opened already.
     pub(crate) opening: Option<Duration>,
-    /// Started before the opening; or before the transactions, if the block is opened already.
+    /// Started before the opening; or before the transactions, if the first block is opened already.
     pub(crate) watch: Stopwatch,
 }
 
 impl<'r> Rest<'r> {
-    /// A whole block that is not opened yet.
+    /// All of it; the first block is not opened yet.
     pub(crate) fn all(batches: &'r [Batch]) -> Self {
         Self { first: TxIndex::new(0), batches, opening: None, watch: Stopwatch::start() }
     }
 }
 
-/// Executes the rest of a block.
+/// Executes the rest of the blocks.
 pub(crate) fn execute<'r, B: Base + ?Sized, H: Handling>(
     resources: &Resources<'r, B, H>,
-    block: &'r Block,
+    steps: &'r Steps<'r>,
     rest: &Rest<'_>,
     mut committer: BlockCommitter<'r, '_, CachedBase<'r, B>, H>,
 ) -> Result<Outcome, Reason> {
@@ -76,7 +76,7 @@ pub(crate) fn execute<'r, B: Base + ?Sized, H: Handling>(
         TestMode::EarlyDeferral => PublicationPolicy::early(),
         _ => PublicationPolicy::default(),
     };
-    let speculator = || EvmSpeculator::new(block, memory, base, handling.clone());
+    let speculator = || EvmSpeculator::new(steps, memory, base, handling.clone());
     let worker = || Worker::new(&context, speculator);
     let counts = Mutex::new(Vec::new());
     let result = workers.run_with_helpers(

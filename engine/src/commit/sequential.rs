@@ -15,30 +15,30 @@ use crate::{
     threads::clock::Stopwatch,
 };
 
-/// Executes a block on the calling thread.
+/// Executes blocks on the calling thread; `steps` is the number of their steps with an index.
 pub(crate) fn execute<'a, B: Base, H: Handling, W: Watch<'a, Overlay<B>>>(
     mut committer: BlockCommitter<'a, '_, B, H, W>,
-    transactions: usize,
+    steps: usize,
 ) -> Result<Outcome, Reason> {
     let mut watch = Stopwatch::start();
     committer.open()?;
     let opening = watch.lap();
-    for position in 0..transactions {
-        committer.run(TxIndex::new(position))?;
+    for index in 0..steps {
+        committer.run(TxIndex::new(index))?;
     }
-    close(committer, transactions, opening, watch)
+    close(committer, steps, opening, watch)
 }
 
-/// Closes a block whose transactions were all executed on the calling thread. The `watch` was started before them.
+/// Closes the last block after all steps were executed on the calling thread. The `watch` was started before them.
 pub(crate) fn close<'a, B: Base, H: Handling, W: Watch<'a, Overlay<B>>>(
     committer: BlockCommitter<'a, '_, B, H, W>,
-    transactions: usize,
+    steps: usize,
     opening: Duration,
     mut watch: Stopwatch,
 ) -> Result<Outcome, Reason> {
     let in_transactions = watch.lap();
     let mut outcome = committer.close()?;
-    let runs = transactions as u64;
+    let runs = steps as u64;
     outcome.statistics = Statistics {
         threads: 1,
         threads_used: 1,

@@ -4,6 +4,7 @@ use std::{
     cell::Cell,
     ops::ControlFlow,
     panic::{AssertUnwindSafe, catch_unwind},
+    slice::from_ref,
 };
 
 use alloy_evm::eth::EthEvmContext;
@@ -13,11 +14,13 @@ use revm::Inspector;
 use crate::{
     block::{
         block::Block,
-        error::{BlockError, BlockStep, Reason},
+        error::{BlockError, Reason},
         outcome::Outcome,
+        steps::Steps,
     },
     commit::{
-        committer::{BlockCommitter, CommittedStep, Observer},
+        committer::BlockCommitter,
+        observer::{CommittedStep, Observer, Progress},
         sequential,
     },
     engine::Engine,
@@ -80,21 +83,21 @@ impl<H: Handling> Engine<H> {
         B: Base + ?Sized,
         I: Inspector<EthEvmContext<InspectedState<'a, B>>>,
     {
-        let step = Cell::new(BlockStep::Opening);
+        let (progress, steps) = (Cell::new(Progress::START), Steps::new(from_ref(block)));
         let mut notify =
             |Inspected(inspector): &mut Inspected<'_, I>, step: CommittedStep<'_>| on_commit(inspector, step);
         let result = catch_unwind(AssertUnwindSafe(|| {
             let committer = BlockCommitter::watched(
-                (block, CachedBase::alone(base)),
+                (&steps, CachedBase::alone(base)),
                 self.handling.clone(),
-                Observer::Callback(&mut notify),
-                &step,
+                Observer::Steps(&mut notify),
+                &progress,
                 Inspected(inspector),
             );
-            let committer = committer.with_access_list(self.shared.config.lists).cancelled_by(&self.cancel);
-            sequential::execute(committer, block.transactions.len())
+            let committer = committer.with_access_lists(self.shared.config.lists).cancelled_by(&self.cancel);
+            sequential::execute(committer, steps.len())
         }));
-        let result = result.unwrap_or_else(|panic| Err(Reason::panicked(step.get(), &*panic)));
+        let result = result.unwrap_or_else(|panic| Err(Reason::panicked(progress.get().step, &*panic)));
         result.map_err(|reason| reason.of(block.number()))
     }
 }

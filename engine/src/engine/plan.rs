@@ -1,4 +1,4 @@
-//! Decides how a block is executed: with which threads, and in which batches.
+//! Decides how blocks are executed: with which threads, and in which batches.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -6,13 +6,14 @@ use blockloom_state::{Base, has_high_latency};
 
 use crate::{
     block::{
-        block::{Block, Transaction},
+        block::Transaction,
         config::{BaseLatency, TestMode},
+        steps::Steps,
     },
     engine::Engine,
     evm::handling::Handling,
     policy::{
-        batching::{Batch, Batching, test_batches},
+        batching::{Batch, Batching, Effort, test_batches},
         cost_model::{CostModel, Decision, PoolState, Switch},
     },
     threads::pool::Workers,
@@ -35,32 +36,41 @@ pub(super) enum Plan<'w> {
 }
 
 impl<H: Handling> Engine<H> {
-    /// The latency of the base: as configured, or measured with a few reads that the block needs anyway. A
+    /// The latency of the base: as configured, or measured with a few reads that the first block needs anyway. A
     /// base that panics does so again when the block is executed, and is reported then.
-    pub(super) fn latency_of<B: Base + ?Sized>(&self, base: &B, block: &Block) -> Latency {
+    pub(super) fn latency_of<B: Base + ?Sized>(&self, base: &B, steps: &Steps<'_>) -> Latency {
         match self.shared.config.base_latency {
             BaseLatency::High if self.threads() > 1 => return Latency::High,
             BaseLatency::Measured if self.threads() > 1 => {}
             _ => return Latency::Low,
         }
-        let transactions = &block.transactions;
-        let parties = transactions.iter().rev().flat_map(Transaction::parties);
+        let block = &steps.blocks()[0];
+        let parties = block.transactions.iter().rev().flat_map(Transaction::parties);
         let accounts = [block.env.beneficiary].into_iter().chain(parties);
         let is_high = catch_unwind(AssertUnwindSafe(|| has_high_latency(base, accounts))).unwrap_or(false);
         if is_high { Latency::High } else { Latency::Low }
     }
 
     /// The batches that threads take; none if there is one thread.
-    pub(super) fn batches_of(&self, block: &Block) -> Vec<Batch> {
-        match self.shared.test_mode {
-            _ if self.threads() < 2 => Vec::new(),
-            TestMode::Off => Batching::of(&block.transactions).collect(),
-            _ => test_batches(block.transactions.len()),
+    pub(super) fn batches_of(&self, steps: &Steps<'_>) -> Vec<Batch> {
+        let mut batches = Vec::new();
+        if self.threads() < 2 {
+            return batches;
         }
+        for (position, block) in steps.blocks().iter().enumerate() {
+            if position > 0 {
+                batches.push(Batch::single(Effort::Border));
+            }
+            match self.shared.test_mode {
+                TestMode::Off => batches.extend(Batching::of(&block.transactions)),
+                _ => batches.extend(test_batches(block.transactions.len())),
+            }
+        }
+        batches
     }
 
-    /// Decides how a block is executed.
-    pub(super) fn plan(&self, block: &Block, batches: &[Batch], latency: Latency) -> Plan<'_> {
+    /// Decides how blocks are executed.
+    pub(super) fn plan(&self, steps: &Steps<'_>, batches: &[Batch], latency: Latency) -> Plan<'_> {
         if self.threads() < 2 {
             return Plan::Sequential;
         }
@@ -68,11 +78,11 @@ impl<H: Handling> Engine<H> {
             (TestMode::ParallelAfter(transactions), _) => Decision::Measured(Switch::After(transactions)),
             (TestMode::Off, Latency::Low) => {
                 let pool = if self.is_pool_awake() { PoolState::Awake } else { PoolState::Asleep };
-                CostModel::new(&block.transactions, batches, pool).decision()
+                CostModel::new(with_transactions(steps, batches), pool).decision()
             }
             _ => Decision::Parallel,
         };
-        // The pool is started when a block first needs it.
+        // The pool is started when it is first needed.
         let workers = if matches!(decision, Decision::Sequential) { None } else { self.workers() };
         match (decision, workers) {
             (Decision::Sequential, _) | (_, None) => Plan::Sequential,
@@ -80,4 +90,17 @@ impl<H: Handling> Engine<H> {
             (Decision::Parallel, Some(workers)) => Plan::Parallel(workers),
         }
     }
+}
+
+/// Each batch with its transactions; the border between two blocks has none.
+fn with_transactions<'s>(
+    steps: &'s Steps<'_>,
+    batches: &'s [Batch],
+) -> impl Iterator<Item = (&'s Batch, &'s [Transaction])> {
+    let mut next = 0;
+    batches.iter().map(move |batch| {
+        let indices = next..next + batch.transactions;
+        next = indices.end;
+        (batch, steps.transactions(indices))
+    })
 }

@@ -1,4 +1,4 @@
-//! One EVM that runs the transactions of one block, one after the other, on one database.
+//! One EVM that runs the transactions of one block after the other on one database.
 //!
 //! Owns the interpreter and the database. A transaction is borrowed from its block. The map of touched
 //! accounts is reused by the next run. On committed state the machine is also an [`alloy_evm::Evm`], so
@@ -9,18 +9,21 @@ use alloy_primitives::{Address, Bytes};
 use blockloom_state::{Base, Changes, Overlay};
 use revm::{
     Context, Database, ExecuteEvm, MainBuilder, MainContext,
-    context::{BlockEnv, CfgEnv, TxEnv},
+    context::{BlockEnv, CfgEnv, JournalInner, TxEnv},
     context_interface::{
         Cfg as _, LocalContextTr,
         result::{EVMError, ExecutionResult, HaltReason, InvalidTransaction, ResultAndState},
     },
-    handler::{EthPrecompiles, Handler, MainnetHandler, SystemCallTx},
+    handler::{EthPrecompiles, Handler, MainnetHandler, SystemCallTx, instructions::EthInstructions},
     primitives::hardfork::SpecId,
     state::EvmState,
 };
 
 use crate::{
-    block::{block::Block, rules::CustomPrecompiles},
+    block::{
+        block::Block,
+        rules::{CustomPrecompiles, Rules},
+    },
     evm::{eip7610::Eip7610Evm, handling::Handling, tracked_db::TrackedDb, transaction::Input, watch::Watch},
 };
 
@@ -29,10 +32,12 @@ type MachineError<D> = EVMError<<D as Database>::Error>;
 /// The gas limit of a system call before Amsterdam (EIP-4788).
 const SYSTEM_CALL_GAS_LIMIT: u64 = 30_000_000;
 
-/// Runs the transactions of one block on a database.
+/// Runs the transactions of blocks on a database.
 pub(crate) struct Machine<'a, D: TrackedDb, H, W: Watch<'a, D> = ()> {
     evm: Eip7610Evm<'a, D, W>,
     handling: H,
+    /// The rules of the block.
+    rules: Rules,
     /// The error of the base that made a system call fail. alloy-evm turns the errors of system calls
     /// into text.
     failed_read: Option<D::Error>,
@@ -61,11 +66,27 @@ impl<'a, D: TrackedDb, H: Handling, W: Watch<'a, D>> Machine<'a, D, H, W> {
             .with_db(database);
         let mut inner = context.build_mainnet_with_inspector(watch);
         W::hook(&mut inner.instruction);
-        if let Some(CustomPrecompiles(precompiles)) = block.rules.precompiles {
-            inner.precompiles = EthPrecompiles { precompiles, spec: inner.ctx.cfg.spec };
-        }
+        inner.precompiles = precompiles(&block.rules, inner.ctx.cfg.spec);
         let evm = Eip7610Evm { inner, storage_only: block.rules.storage_only.clone() };
-        Self { evm, handling, failed_read: None }
+        Self { evm, handling, rules: block.rules.clone(), failed_read: None }
+    }
+
+    /// Runs the transactions of `block` from now on.
+    pub(crate) fn enter(&mut self, block: &Block) {
+        let Eip7610Evm { inner, storage_only } = &mut self.evm;
+        inner.ctx.block = block.env.clone();
+        if self.rules == block.rules {
+            return;
+        }
+        self.rules = block.rules.clone();
+        // The journal keeps the addresses of the precompiles.
+        inner.ctx.journaled_state.inner = JournalInner::new();
+        inner.ctx.modify_cfg(|cfg| *cfg = block.rules.cfg_env());
+        let spec = inner.ctx.cfg.spec;
+        inner.instruction = EthInstructions::new_mainnet_with_spec(spec);
+        W::hook(&mut inner.instruction);
+        inner.precompiles = precompiles(&block.rules, spec);
+        storage_only.clone_from(&block.rules.storage_only);
     }
 
     /// The database.
@@ -149,6 +170,14 @@ impl<'a, B: Base, H: Handling, W: Watch<'a, Overlay<B>>> Machine<'a, Overlay<B>,
     /// Everything that was committed, as changes to the base.
     pub(crate) fn into_changes(self) -> Changes {
         self.evm.inner.ctx.journaled_state.database.into_changes()
+    }
+}
+
+/// The precompiled contracts of a block.
+fn precompiles(rules: &Rules, spec: SpecId) -> EthPrecompiles {
+    match rules.precompiles {
+        Some(CustomPrecompiles(precompiles)) => EthPrecompiles { precompiles, spec },
+        None => EthPrecompiles::new(spec),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Speculative runs: one EVM on one view of the multi-version memory.
 
-use blockloom_state::{Base, Interrupt, Memory, Record, Sender, Version, View, sync::AtomicBool};
+use blockloom_state::{Base, Interrupt, Memory, Record, Sender, TxIndex, Version, View, sync::AtomicBool};
 use revm::{
     context::TxEnv,
     context_interface::{
@@ -11,24 +11,37 @@ use revm::{
 };
 
 use crate::{
-    block::block::Block,
+    block::steps::{Place, Steps},
     evm::{handling::Handling, machine::Machine},
     parallel::traits::{Run, Speculator, Weigh},
 };
 
 /// The EVM of one worker.
 pub(crate) struct EvmSpeculator<'m, B: Base + ?Sized, H> {
-    block: &'m Block,
+    steps: &'m Steps<'m>,
+    /// The position of the block that the machine is set to.
+    block: usize,
     machine: Machine<'m, View<'m, B>, H>,
     /// The same handling as in `machine`.
     handling: H,
 }
 
 impl<'m, B: Base + ?Sized, H: Handling> EvmSpeculator<'m, B, H> {
-    /// An EVM for transactions of `block`.
-    pub(crate) fn new(block: &'m Block, memory: &'m Memory, base: &'m B, handling: H) -> Self {
-        let machine = Machine::new(block, View::new(memory, base), handling.clone(), ());
-        Self { block, machine, handling }
+    /// An EVM for the transactions of some blocks.
+    pub(crate) fn new(steps: &'m Steps<'m>, memory: &'m Memory, base: &'m B, handling: H) -> Self {
+        let machine = Machine::new(&steps.blocks()[0], View::new(memory, base), handling.clone(), ());
+        Self { steps, block: 0, machine, handling }
+    }
+
+    /// The transaction with this index. The machine is set to its block.
+    fn enter(&mut self, index: TxIndex) -> &'m TxEnv {
+        let Place { block, position } = self.steps.place(index);
+        let of_index = &self.steps.blocks()[block];
+        if block != self.block {
+            self.machine.enter(of_index);
+            self.block = block;
+        }
+        &of_index.transactions[position].env
     }
 
     /// Records balance, nonce and existence of the accounts that the hooks do not cover: authorities
@@ -59,7 +72,7 @@ impl<'m, B: Base + ?Sized, H: Handling> Speculator<'m> for EvmSpeculator<'m, B, 
         is_stale: &'m AtomicBool,
         record: &mut Record,
     ) -> Run<ExecutionResult> {
-        let env = &self.block.transactions[version.index.get()].env;
+        let env = self.enter(version.index);
         let Some(cost) = self.handling.most_cost(env) else { return Run::GaveUp };
         let sender = Sender { address: env.caller, nonce: env.nonce, cost };
         self.machine.database().begin(version.index, sender, is_stale);
@@ -100,11 +113,14 @@ fn interrupted<Y, E>(interrupt: &Interrupt<E>) -> Run<Y> {
 mod tests {
     use alloy_consensus::Header;
     use alloy_hardforks::EthereumHardfork;
-    use blockloom_state::{Incarnation, MemoryStore, TxIndex};
+    use blockloom_state::{Incarnation, MemoryStore};
 
     use super::*;
     use crate::{
-        block::{block::Transaction, rules::Rules},
+        block::{
+            block::{Block, Transaction},
+            rules::Rules,
+        },
         evm::handling::Mainnet,
     };
 
@@ -116,7 +132,9 @@ mod tests {
         let block = Block { transactions: vec![Transaction { hash: Default::default(), env }], ..empty };
         let (memory, base, is_stale) = (Memory::default(), MemoryStore::new(), AtomicBool::new(false));
         let version = Version { index: TxIndex::new(0), incarnation: Incarnation::FIRST };
-        let mut speculator = EvmSpeculator::new(&block, &memory, &base, Mainnet);
+        let blocks = [block];
+        let steps = Steps::new(&blocks);
+        let mut speculator = EvmSpeculator::new(&steps, &memory, &base, Mainnet);
         let run = speculator.run(version, &is_stale, &mut Record::default());
         assert!(matches!(run, Run::Ran(transfer) if transfer.weight() == 21_000));
     }

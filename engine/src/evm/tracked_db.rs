@@ -40,7 +40,7 @@ pub(crate) trait TrackedDb: Database + Sized {
     /// Installs the hooks around instructions.
     fn hook(_instructions: &mut EthInstructions<EthInterpreter, MachineContext<'_, Self>>) {}
 
-    /// Whether an account that has only storage in the base still has it.
+    /// Whether an account that the chain lists as one with only storage still has it. The account was read.
     fn still_has_storage(&self, address: &Address) -> Result<bool, Self::Error>;
 
     /// The run subtracts from a balance, or checks that it could.
@@ -55,7 +55,7 @@ pub(crate) trait TrackedDb: Database + Sized {
 
 impl<B: Base> TrackedDb for Overlay<B> {
     fn still_has_storage(&self, address: &Address) -> Result<bool, B::Error> {
-        Ok(!self.has_new_life(address))
+        Ok(self.keeps_storage_of_base(address))
     }
 }
 

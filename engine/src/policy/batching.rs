@@ -25,6 +25,8 @@ pub(crate) enum Effort {
     Bulk,
     /// More.
     Heavy,
+    /// None of a worker's: the border between two blocks, which only the gate crosses.
+    Border,
     /// So much that the end of the block may wait for it: it starts early.
     Huge {
         /// The gas that it may use.
@@ -35,7 +37,7 @@ pub(crate) enum Effort {
 /// Consecutive transactions that are handed out together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Batch {
-    /// The number of its transactions: at least one.
+    /// The number of its transactions, or of its borders: at least one.
     pub(crate) transactions: usize,
     /// What they take together.
     pub(crate) effort: Effort,
@@ -87,7 +89,7 @@ fn has_room(batch: &Batch, gas: u64) -> bool {
     match batch.effort {
         Effort::Light => batch.transactions < MAX_PAYMENTS,
         Effort::Heavy => gas <= BATCH_GAS,
-        Effort::Bulk | Effort::Huge { .. } => false,
+        Effort::Bulk | Effort::Border | Effort::Huge { .. } => false,
     }
 }
 

@@ -78,19 +78,19 @@ impl Switch {
 }
 
 impl CostModel {
-    /// The cost of a block with these batches.
-    pub(crate) fn new(transactions: &[impl Demand], batches: &[Batch], pool: PoolState) -> Self {
+    /// The cost of these batches, each with its transactions.
+    pub(crate) fn new<'t, T: Demand + 't>(
+        batches: impl IntoIterator<Item = (&'t Batch, &'t [T])>,
+        pool: PoolState,
+    ) -> Self {
         let help_nanos = match pool {
             PoolState::Awake => HELP_NANOS_AWAKE,
             PoolState::Asleep => HELP_NANOS_ASLEEP,
         };
         let mut cost = Self { left: Work::default(), warm_since: None, executed_gas: 0.0, help_nanos };
-        let mut rest = transactions;
-        for batch in batches {
-            let (of_batch, others) = rest.split_at(batch.transactions);
-            cost.left.add(Work::of(batch.effort, of_batch), 1.0);
-            rest = others;
-            // The decision is made: a large block need not be read to its end.
+        for (batch, transactions) in batches {
+            cost.left.add(Work::of(batch.effort, transactions), 1.0);
+            // The decision is made: the rest need not be read.
             if cost.pays_at(MIN_NANOS_PER_GAS) {
                 break;
             }
@@ -138,6 +138,7 @@ impl Work {
         match effort {
             Effort::Light => Self { gas: transfers, ..Self::default() },
             Effort::Bulk => Self { gas: transfers, parallel_gas: PAYMENT_WEIGHT * transfers, records: 0.0 },
+            Effort::Border => Self::default(),
             Effort::Heavy | Effort::Huge { .. } => {
                 let gas = transactions.iter().map(|transaction| transaction.gas_limit().min(BATCH_GAS));
                 let gas = gas.sum::<u64>() as f64;
@@ -171,8 +172,22 @@ mod tests {
         Batching::of(transactions).collect()
     }
 
+    /// Batches, each with its transactions.
+    fn paired<'t>(
+        batches: &'t [Batch],
+        transactions: &'t [TestDemand],
+    ) -> Vec<(&'t Batch, &'t [TestDemand])> {
+        let mut rest = transactions;
+        let pair = |batch: &'t Batch| {
+            let (of_batch, others) = rest.split_at(batch.transactions);
+            rest = others;
+            (batch, of_batch)
+        };
+        batches.iter().map(pair).collect()
+    }
+
     fn decision(transactions: &[TestDemand], pool: PoolState) -> &'static str {
-        match CostModel::new(transactions, &batches(transactions), pool).decision() {
+        match CostModel::new(paired(&batches(transactions), transactions), pool).decision() {
             Decision::Sequential => "sequential",
             Decision::Measured(_) => "measured",
             Decision::Parallel => "parallel",
@@ -201,7 +216,7 @@ mod tests {
     fn joined_after(count: usize, nanos: u64) -> Option<usize> {
         let transactions = calls(count);
         let batches = batches(&transactions);
-        let cost = CostModel::new(&transactions, &batches, PoolState::Awake);
+        let cost = CostModel::new(paired(&batches, &transactions), PoolState::Awake);
         let Decision::Measured(mut switch) = cost.decision() else { panic!("the gas alone decides") };
         let mut next = 0;
         batches.iter().position(|batch| {

@@ -203,8 +203,9 @@ impl<'m> Speculator<'m> for ToySpeculator<'m> {
 
     fn run(&mut self, version: Version, is_stale: &'m AtomicBool, record: &mut Record) -> Run<Yield> {
         self.view.begin(version.index, Sender::default(), is_stale);
-        if self.has_panicked {
-            // A wrong run without an observation: a speculator that has panicked must not be used again.
+        if self.has_panicked || self.toy.is_border[version.index.get()] {
+            // A wrong run without an observation: a speculator that has panicked must not be used again, and only the
+            // gate crosses a border.
             return Run::Ran(Yield::MAX);
         }
         if let Some(run) = self.misbehave(version) {

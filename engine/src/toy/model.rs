@@ -33,7 +33,7 @@ fn small_block(start: WorkerStart) {
         toy.end_at_random(&mut random);
     }
     let mut memory = Memory::default();
-    memory.open(COINBASE, Visibility::Published);
+    memory.open([COINBASE], Visibility::Published);
     let threads = 2 + random.below(2) as usize;
     let misbehaviour = Misbehaviour { seed, one_in: [0, 3][random.below(2) as usize], start };
     let workers = Workers::start(threads - 1, Duration::ZERO).expect("the system gives threads");

@@ -72,10 +72,12 @@ pub(super) enum ToyResult {
     Invalid,
 }
 
-/// A block of toy transactions.
+/// Toy transactions, and borders between blocks, which only the gate crosses: they are programs as well.
 #[derive(Debug)]
 pub(super) struct Toy {
     pub(super) transactions: Vec<Vec<ToyStep>>,
+    /// For each of them whether it is a border.
+    pub(super) is_border: Vec<bool>,
     pub(super) locations: u64,
 }
 
@@ -84,7 +86,9 @@ impl Toy {
     pub(super) fn new(random: &mut Random, locations: u64, transactions: usize) -> Self {
         let program =
             |random: &mut Random| (0..1 + random.below(6)).map(|_| step(random, locations)).collect();
-        Self { transactions: (0..transactions).map(|_| program(random)).collect(), locations }
+        let programs = (0..transactions).map(|_| program(random)).collect();
+        let is_border = (0..transactions).map(|_| random.once_in(6)).collect();
+        Self { transactions: programs, is_border, locations }
     }
 
     /// Makes it likely that a transaction is invalid.
@@ -102,17 +106,23 @@ impl Toy {
 
     /// Batches of random lengths and efforts, from the transaction `first` on.
     pub(super) fn batches(&self, first: usize, mut random: Random) -> Vec<Batch> {
-        let mut programs = &self.transactions[first..];
+        let mut next = first;
         let mut batches = Vec::new();
-        while let Some(first) = programs.first() {
-            let effort = match first.len() {
-                1 => Effort::Light,
-                6 => Effort::Huge { gas_limit: random.below(3) },
-                _ => Effort::Heavy,
+        while let Some(program) = self.transactions.get(next) {
+            let batch = if self.is_border[next] {
+                Batch::single(Effort::Border)
+            } else {
+                let effort = match program.len() {
+                    1 => Effort::Light,
+                    6 => Effort::Huge { gas_limit: random.below(3) },
+                    _ => Effort::Heavy,
+                };
+                let longest = self.is_border[next..].iter().take_while(|is_border| !**is_border).count();
+                let transactions = (1 + random.below(4).saturating_sub(1) as usize).min(longest);
+                Batch { transactions, effort }
             };
-            let transactions = (1 + random.below(4).saturating_sub(1) as usize).min(programs.len());
-            batches.push(Batch { transactions, effort });
-            programs = &programs[transactions..];
+            next += batch.transactions;
+            batches.push(batch);
         }
         batches
     }

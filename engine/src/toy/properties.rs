@@ -43,7 +43,7 @@ fn blocks_agree(seed: u64, transactions: usize) {
         let (threads, one_in) = (1 + shape.below(8) as usize, [0, 50, 5][shape.below(3) as usize]);
         memory.reset();
         let visibility = if shape.once_in(4) { Visibility::Nothing } else { Visibility::Published };
-        memory.open(COINBASE, visibility);
+        memory.open([COINBASE], visibility);
         let misbehaviour = Misbehaviour { seed, one_in, start: WorkerStart::Works };
         let outcome = run(&toy, &WORKERS, threads, misbehaviour, &memory);
         let expected = oracle::expect(&toy);

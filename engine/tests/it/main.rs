@@ -12,6 +12,7 @@ mod inspection;
 mod revm_parts;
 mod slow_base;
 mod statistics;
+mod streams;
 mod thread_pools;
 mod traps;
 mod ways_out;

@@ -9,5 +9,7 @@ mod parallel;
 mod planted;
 mod references;
 mod sequential;
+mod specification;
+mod streams;
 mod tries;
 mod witnesses;

@@ -81,6 +81,11 @@ impl<B: Base> Overlay<B> {
         self
     }
 
+    /// Sets the hash of a block that the base does not know.
+    pub fn set_block_hash(&mut self, number: u64, hash: B256) {
+        self.block_hashes.insert(number, hash);
+    }
+
     /// What was committed since the last call, as changes to the state at that time. Empty unless the
     /// overlay was made [`with_step_changes`](Self::with_step_changes).
     pub fn take_step_changes(&mut self) -> Changes {
@@ -118,10 +123,11 @@ impl<B: Base> Overlay<B> {
         self.access_list.take().map(|access_list| access_list.into_list(address))
     }
 
-    /// Whether the account's life ended, or a new one began, on this overlay: its storage in the base is gone
-    /// then.
-    pub fn has_new_life(&self, address: &Address) -> bool {
-        self.accounts.get(address).is_some_and(|change| change.life == Life::New)
+    /// Whether an account that was read still has the storage that it has in the base: it is there, and no life of it
+    /// ended or began on this overlay.
+    pub fn keeps_storage_of_base(&self, address: &Address) -> bool {
+        let keeps = |change: &AccountChange| change.account.before.is_some() && change.life == Life::Same;
+        self.accounts.get(address).is_some_and(keeps)
     }
 
     /// What was committed, as changes to the base.

@@ -7,7 +7,7 @@
 //!
 //! No two locations are locked at once, and none during a read of the base.
 
-use std::{fmt, sync::Arc};
+use std::{convert::Infallible, fmt, sync::Arc};
 
 use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256, map::FbBuildHasher};
 use crossbeam_utils::CachePadded;
@@ -21,6 +21,7 @@ use crate::{
         index::{AccessIndex, BaseAccountId, MemoryAccountId, TxIndex},
     },
     mv::{
+        coinbases::{Coinbase, Coinbases},
         table::{AccountTable, SlotTable},
         versions::{AccountVersions, ExactRead, SlotLookup, SlotVersions},
     },
@@ -37,8 +38,6 @@ pub struct Memory {
     block_hashes: ConcurrentMap<u64, B256>,
     /// Whether any account's life began or ended in this block. While none did, slot reads need no life.
     pub(super) has_life_changes: AtomicBool,
-    /// Whether a run published a change of the coinbase other than a fee.
-    pub(super) has_coinbase_changes: AtomicBool,
     /// On a cache line of its own, because speculative runs read the other fields all the time.
     gate: CachePadded<GateState>,
     /// Whether the base was found to have a high latency.
@@ -46,8 +45,7 @@ pub struct Memory {
     /// Whether speculative runs neither publish nor read slots here.
     is_withholding: AtomicBool,
     visibility: Visibility,
-    /// Its balance has no versions: nearly every transaction adds to it, and few read it.
-    pub(super) coinbase: Address,
+    pub(super) coinbases: Coinbases,
 }
 
 /// What the gate writes with each commit.
@@ -102,10 +100,15 @@ pub enum Visibility {
 }
 
 impl Memory {
-    /// Prepares an empty memory for a block whose fees go to `coinbase`.
-    pub fn open(&mut self, coinbase: Address, visibility: Visibility) {
-        self.coinbase = coinbase;
+    /// Prepares an empty memory for blocks whose fees go to these accounts.
+    pub fn open(&mut self, coinbases: impl IntoIterator<Item = Address>, visibility: Visibility) {
+        self.coinbases = Coinbases::new(coinbases);
         self.visibility = visibility;
+    }
+
+    /// Sets the hash of a block that the base does not know.
+    pub fn set_block_hash(&self, number: u64, hash: B256) {
+        let Ok(_) = self.block_hashes.get_or_insert(number, || Ok::<_, Infallible>(hash));
     }
 
     /// Removes everything. The capacity that the last block needed is kept.
@@ -116,12 +119,12 @@ impl Memory {
         self.block_hashes.clear();
         // ORDER: Relaxed in all: no other thread has the memory.
         self.has_life_changes.store(false, Ordering::Relaxed);
-        self.has_coinbase_changes.store(false, Ordering::Relaxed);
         self.gate.frontier.store(0, Ordering::Relaxed);
         self.gate.is_alone.store(false, Ordering::Relaxed);
         self.has_high_latency.store(false, Ordering::Relaxed);
         self.is_withholding.store(false, Ordering::Relaxed);
         self.visibility = Visibility::Published;
+        self.coinbases = Coinbases::default();
     }
 
     /// Whether transactions may see what others publish here.
@@ -157,9 +160,10 @@ impl Memory {
         }
     }
 
-    /// Where the fees go.
-    pub fn coinbase(&self) -> Address {
-        self.coinbase
+    /// The coinbase with this address, if it is one.
+    #[inline]
+    pub(crate) fn coinbase(&self, address: &Address) -> Option<&Coinbase> {
+        self.coinbases.find(address)
     }
 
     /// Records that this transaction and all before it are final: no run reads between them any more.
@@ -230,12 +234,6 @@ impl Memory {
         }
         // Another thread may have read it at the same time: the first insert wins.
         Ok(self.accounts.get_or_insert(address, || AccountVersions::new(info, base_id), look))
-    }
-
-    /// Whether no run published a change of the coinbase other than a fee.
-    pub(crate) fn coinbase_has_only_fees(&self) -> bool {
-        // ORDER: Relaxed: a reader that sees an older value reads the old account, and fails validation.
-        !self.has_coinbase_changes.load(Ordering::Relaxed)
     }
 
     /// Records that `reader` depends on a part of an account exactly as it read it.
@@ -403,7 +401,7 @@ mod tests {
     /// Whether the coinbase has only fees after a transaction that sets this nonce and pays a fee.
     fn has_only_fees_after(nonce: Option<u64>) -> bool {
         let mut memory = Memory::default();
-        memory.open(COINBASE, Visibility::Published);
+        memory.open([COINBASE], Visibility::Published);
         let effect = AccountEffect {
             life_change: LifeChange::Continues,
             balance: BalanceEffect::Add(U256::ONE),
@@ -419,10 +417,13 @@ mod tests {
         let record = Record { accounts: vec![coinbase], ..Record::default() };
         let version = Version { index: TxIndex::new(0), incarnation: Incarnation::FIRST };
         memory.publish(Writer::Run(version), &record, None, &mut Vec::new());
-        let has_only_fees = memory.coinbase_has_only_fees();
+        let has_only_fees = |memory: &Memory| memory.coinbase(&COINBASE).expect("it is one").has_only_fees();
+        let found = has_only_fees(&memory);
         memory.reset();
-        assert!(memory.coinbase_has_only_fees(), "reset clears the flag");
-        has_only_fees
+        assert!(memory.coinbase(&COINBASE).is_none(), "a memory that was reset has no coinbase");
+        memory.open([COINBASE], Visibility::Published);
+        assert!(has_only_fees(&memory));
+        found
     }
 
     #[test]
@@ -435,7 +436,7 @@ mod tests {
     fn runs_see_what_others_publish_only_where_that_is_visible() {
         let is_visible = |visibility| {
             let mut memory = Memory::default();
-            memory.open(COINBASE, visibility);
+            memory.open([COINBASE], visibility);
             (memory.has_visible_writes(), memory.is_publishing())
         };
         assert_eq!(is_visible(Visibility::Published), (true, true));

@@ -1,8 +1,9 @@
-//! The multi-version memory: what the transactions of a block read and write before they are final.
+//! The multi-version memory: what the transactions of a window read and write before they are final.
 //!
 //! May import `model`, `record`, `bal` and `sync`.
 
 pub(crate) mod cached_base;
+pub(crate) mod coinbases;
 pub(crate) mod latency;
 pub(crate) mod memory;
 pub(crate) mod publish;

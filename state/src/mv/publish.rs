@@ -108,13 +108,12 @@ impl Memory {
     ) {
         let Some(effect) = &account.effect else { return };
         let mut effect = effect.clone();
-        if account.address == self.coinbase {
+        if let Some(coinbase) = self.coinbase(&account.address) {
             effect.balance = BalanceEffect::Keep;
             if !effect.changes_anything() {
                 return;
             }
-            // ORDER: Relaxed: see `coinbase_has_only_fees`.
-            self.has_coinbase_changes.store(true, Ordering::Relaxed);
+            coinbase.note_change();
         }
         let changes_life = effect.life_change != LifeChange::Continues;
         let frontier = || self.frontier();
@@ -212,7 +211,7 @@ mod tests {
     #[test]
     fn the_base_of_an_account_is_not_what_a_run_published() {
         let mut memory = Memory::default();
-        memory.open(Address::repeat_byte(1), Visibility::Published);
+        memory.open([Address::repeat_byte(1)], Visibility::Published);
         let base = Some(AccountInfo::from_balance(U256::from(5)));
         let id = memory.insert_account(Address::ZERO, base.clone(), None);
         let effect = AccountEffect {

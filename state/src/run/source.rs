@@ -1,6 +1,6 @@
 //! Where a view reads from: the access list, the multi-version memory, or the base.
 //!
-//! Owns what one thread caches from run to run: codes, the coinbase as the base has it, and the latency of
+//! Owns what one thread caches from run to run: codes, a coinbase as the base has it, and the latency of
 //! the base.
 
 use alloy_primitives::{Address, B256, U256};
@@ -27,8 +27,8 @@ pub(super) struct ReadSource<'m, B: ?Sized> {
     /// Codes that this or an earlier run needed.
     codes: CodeCache,
     latency: LatencyMeter,
-    /// The coinbase as the base has it, once it was read: every run reads it.
-    coinbase: Option<AccountRead>,
+    /// The coinbase that was read last, as the base has it: every run of a block reads the same one.
+    coinbase: Option<(Address, AccountRead)>,
 }
 
 impl<'m, B: Base + ?Sized> ReadSource<'m, B> {
@@ -38,10 +38,10 @@ impl<'m, B: Base + ?Sized> ReadSource<'m, B> {
 
     /// An account as `reader` sees it, without what the access list says of it.
     pub(super) fn account(&mut self, address: Address, reader: TxIndex) -> Result<AccountRead, B::Error> {
-        let is_coinbase = address == self.memory.coinbase();
-        if let Some(read) = &self.coinbase
-            && is_coinbase
-            && self.memory.coinbase_has_only_fees()
+        let coinbase = self.memory.coinbase(&address);
+        if let (Some(coinbase), Some((of, read))) = (coinbase, &self.coinbase)
+            && *of == address
+            && coinbase.has_only_fees()
         {
             return Ok(read.clone());
         }
@@ -59,8 +59,8 @@ impl<'m, B: Base + ?Sized> ReadSource<'m, B> {
             false => info.clone(),
         };
         let read = memory.account_as(address, reader, cached, copied, read_base)?;
-        if is_coinbase && read.origin == Origin::Base {
-            self.coinbase = Some(read.clone());
+        if coinbase.is_some() && read.origin == Origin::Base {
+            self.coinbase = Some((address, read.clone()));
         }
         Ok(read)
     }
@@ -157,7 +157,7 @@ mod tests {
 
     fn memory() -> Memory {
         let mut memory = Memory::default();
-        memory.open(COINBASE, Visibility::Published);
+        memory.open([COINBASE], Visibility::Published);
         memory
     }
 
@@ -191,7 +191,7 @@ mod tests {
             assert_eq!(source.coinbase, None);
             let read = source.account(COINBASE, reader()).unwrap();
             assert_eq!(read.origin == Origin::Block, is_published);
-            assert_eq!(source.coinbase, (!is_published).then_some(read));
+            assert_eq!(source.coinbase, (!is_published).then_some((COINBASE, read)));
         }
     }
 

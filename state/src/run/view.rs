@@ -233,11 +233,11 @@ impl<'m, B: Base + ?Sized> View<'m, B> {
         }
     }
 
-    /// Whether the run needs the exact balance of the coinbase, which has no versions in the memory: only the
+    /// Whether the run needs the exact balance of a coinbase, which has no versions in the memory: only the
     /// committed state has it. An access list says it as well.
     fn needs_coinbase_balance(&self, address: Address) -> bool {
         let memory = self.source.memory;
-        let is_coinbase = address == memory.coinbase() && memory.access_list().is_none();
+        let is_coinbase = memory.coinbase(&address).is_some() && memory.access_list().is_none();
         is_coinbase && self.accounts.need_exact_balance(address)
     }
 

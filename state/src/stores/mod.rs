@@ -4,5 +4,6 @@
 
 #[cfg(feature = "disk")]
 pub(crate) mod disk;
+pub(crate) mod layered;
 pub(crate) mod memory;
 pub(crate) mod witness;

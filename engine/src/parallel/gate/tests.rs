@@ -347,7 +347,7 @@ fn the_window_shrinks_if_most_records_of_a_batch_are_found_stale() {
     // The first transaction writes what some transactions of the second batch read. Runs do not see it.
     let reach = |stale: usize| {
         let mut memory = Memory::default();
-        memory.open(Address::ZERO, Visibility::Nothing);
+        memory.open([Address::ZERO], Visibility::Nothing);
         let mut transactions: Vec<_> = (0..103).map(TestTransaction::independent).collect();
         transactions[0] = TestTransaction::new(1000, [SHARED; 2]);
         for (index, transaction) in transactions.iter_mut().enumerate().skip(1).take(stale) {

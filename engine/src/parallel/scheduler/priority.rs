@@ -2,7 +2,7 @@
 //!
 //! The order is: stale batches below all untouched ones; then huge batches, wherever they are, the largest first; then
 //! the lowest batch. A huge batch that was stale waits for its place in the order, because it would soon be stale again.
-//! Light batches are left to the gate. The gate's own thread takes huge batches last, because nothing is committed
+//! Light batches and borders are left to the gate. The gate's own thread takes huge batches last, because nothing is committed
 //! meanwhile. Knows nothing of runs and how they end.
 
 use std::{cmp::Reverse, collections::BTreeSet};
@@ -105,8 +105,8 @@ impl ReadyQueue {
         (self.untouched..horizon.end).find(|position| {
             let is_left = match self.efforts[*position] {
                 _ if !is_ready(*position) => true,
-                // Huge batches are claimed from a set of their own.
-                Effort::Light | Effort::Huge { .. } => true,
+                // Only the gate crosses a border. Huge batches are claimed from a set of their own.
+                Effort::Light | Effort::Border | Effort::Huge { .. } => true,
                 Effort::Bulk => is_for_gate && *position < horizon.near,
                 Effort::Heavy => is_for_gate && *position < horizon.near && horizon.shares_heavy,
             };
@@ -153,7 +153,7 @@ impl ReadyQueue {
 fn huge(efforts: &[Effort], position: usize) -> Option<(Reverse<u64>, usize)> {
     match efforts[position] {
         Effort::Huge { gas_limit } => Some((Reverse(gas_limit), position)),
-        Effort::Light | Effort::Bulk | Effort::Heavy => None,
+        Effort::Light | Effort::Bulk | Effort::Heavy | Effort::Border => None,
     }
 }
 
@@ -215,6 +215,15 @@ mod tests {
         assert_eq!(next(&mut queue), Some(0));
         queue.put_back(0);
         assert_eq!([(); 3].map(|()| next(&mut queue)), [Some(2), Some(0), Some(1)]);
+    }
+
+    #[test]
+    fn light_batches_and_borders_are_left_to_the_gate() {
+        for effort in [Effort::Light, Effort::Border] {
+            let heavy = Effort::Heavy;
+            let mut queue = queue(&[heavy, effort, effort, heavy, effort, effort, effort, effort], 9);
+            assert_eq!([(); 3].map(|()| next(&mut queue)), [Some(0), Some(3), None], "{effort:?}");
+        }
     }
 
     #[test]

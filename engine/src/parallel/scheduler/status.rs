@@ -103,7 +103,7 @@ pub(super) enum StaleBatch {
     NoRun,
 }
 
-/// The state machine of one block.
+/// The state machine of one window.
 #[derive(Debug)]
 pub(super) struct Schedule {
     batches: Vec<BatchState>,

@@ -56,7 +56,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn memory() -> Memory {
     let mut memory = Memory::default();
-    memory.open(COINBASE, Visibility::Published);
+    memory.open([COINBASE], Visibility::Published);
     memory
 }
 

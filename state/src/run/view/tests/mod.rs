@@ -60,7 +60,7 @@ fn store(alice: Option<Account>) -> MemoryStore {
 
 fn memory(visibility: Visibility) -> Memory {
     let mut memory = Memory::default();
-    memory.open(COINBASE, visibility);
+    memory.open([COINBASE], visibility);
     memory
 }
 
