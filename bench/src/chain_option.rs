@@ -1,26 +1,38 @@
-//! The option `--chain`: the chain of blocks that do not name theirs.
+//! The options `--chain` and `--genesis`: the chain of blocks that do not name theirs.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use blockloom_engine::ChainSpec;
-use blockloom_fixtures::{Fixture, FixtureError, Genesis, Note, Problem, Source, read_on};
+use blockloom_fixtures::{Fixture, FixtureError, Genesis, Note, Problem, Source, read_encoded, read_on};
 
-use crate::{input::refuse_url, terminal::print_remark};
+use crate::{
+    input::{input_path, refuse_url},
+    terminal::print_remark,
+};
 
-/// The chain of blocks in folders of their own.
+/// The chain of blocks in folders of their own, and the genesis of encoded blocks.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ChainOption {
-    /// The chain of blocks in folders of their own: mainnet, sepolia, holesky, hoodi, or the path of a genesis.json.
-    /// Default: the genesis.json beside a block or its folder, the chain.json beside it, or the network that its
-    /// chain id, number and time say. Files of tests name their chains themselves.
+    /// The chain of blocks in folders of their own: mainnet, sepolia, holesky, hoodi, or the path of a
+    /// genesis.json. Default: the genesis.json beside a block or its folder, the chain.json beside it, or the
+    /// network that its chain id, number and time say. Files of tests name their chains themselves.
     #[arg(long, value_name = "NAME|FILE", value_parser = chain)]
     chain: Option<ChainSpec>,
+    /// The genesis of encoded blocks, as geth reads it. Default: the genesis.json beside them.
+    #[arg(long, value_name = "FILE", value_parser = input_path())]
+    genesis: Option<PathBuf>,
 }
 
 impl ChainOption {
     /// Reads a source that was found.
     pub(crate) fn read(&self, source: Result<Source, FixtureError>) -> Result<Fixture, FixtureError> {
-        source.and_then(|source| read_on(&source, self.chain.as_ref()))
+        let source = source?;
+        if let (Source::File(path), Some(genesis)) = (&source, &self.genesis)
+            && let Some(fixture) = read_encoded(path, Some(genesis))?
+        {
+            return Ok(fixture);
+        }
+        read_on(&source, self.chain.as_ref())
     }
 }
 

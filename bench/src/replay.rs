@@ -9,7 +9,7 @@ use std::{
 };
 
 use blockloom_bench::{calibration::Calibration, rounds::Rounds};
-use blockloom_fixtures::{Fixture, FixtureError, Source, Sources, check, read_encoded, samples};
+use blockloom_fixtures::{Fixture, FixtureError, Source, Sources, check, samples};
 use indicatif::ProgressBar;
 
 use crate::{
@@ -43,9 +43,6 @@ pub(crate) struct Arguments {
     paths: Vec<PathBuf>,
     #[command(flatten)]
     chain: ChainOption,
-    /// The genesis of encoded blocks, as geth reads it. Default: the file `genesis.json` beside them.
-    #[arg(long, value_name = "FILE", value_parser = input_path())]
-    genesis: Option<PathBuf>,
     /// The number of threads that execute a block; 0 selects the sequential executor. Default: the number of
     /// cores.
     #[arg(long, value_name = "N", value_parser = threads, allow_negative_numbers = true)]
@@ -228,22 +225,13 @@ impl ReplayRun<'_> {
     fn run_set(&mut self, set: Set) -> ControlFlow<()> {
         let mut flow = ControlFlow::Continue(());
         for source in set.sources {
-            flow = self.run_fixture(self.read(source));
+            flow = self.run_fixture(self.arguments.chain.read(source));
             if flow.is_break() {
                 break;
             }
         }
         self.sets.push((set.name, self.replay.take_counts()));
         flow
-    }
-
-    fn read(&self, source: Result<Source, FixtureError>) -> Result<Fixture, FixtureError> {
-        if let (Ok(Source::File(path)), Some(genesis)) = (&source, &self.arguments.genesis)
-            && let Some(fixture) = read_encoded(path, Some(genesis))?
-        {
-            return Ok(fixture);
-        }
-        self.arguments.chain.read(source)
     }
 
     fn run_fixture(&mut self, fixture: Result<Fixture, FixtureError>) -> ControlFlow<()> {

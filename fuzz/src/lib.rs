@@ -1,5 +1,5 @@
 //! Shared by the tests of all crates: hostile random blocks, wrong access lists, an oracle to compare
-//! with, and access to the official suites.
+//! with, what readers promise of any bytes, and access to the official suites.
 //!
 //! A hostile block has few accounts, few slots, and contracts that do what makes execution hard: they
 //! self-destruct and are created again, delegate, read balances, pay the coinbase, call each other and
@@ -9,6 +9,7 @@ mod act;
 mod actors;
 mod assemble;
 mod block;
+mod block_file;
 mod bundle;
 mod choices;
 mod comparison;
@@ -31,6 +32,7 @@ mod system;
 mod theme;
 
 pub use block::{FORKS, HostileBlock, hostile_block, hostile_block_of};
+pub use block_file::read_any_blocks;
 pub use bundle::{bundle_difference, bundle_of_commits, bundle_of_revm};
 pub use comparison::{
     deferred_engine_on, difference, disagreement, engine_on, engines, execute_with_delayed_commits,

@@ -4,6 +4,7 @@
 
 mod bench;
 mod chain;
+mod chains;
 mod command;
 mod cpu_time;
 mod first_use;

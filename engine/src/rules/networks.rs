@@ -1,7 +1,8 @@
 //! The public networks: mainnet and its test networks, by name and by chain id.
 //!
-//! The starts of the forks are those of alloy-hardforks. Blob parameters change at the same forks and to the same
-//! values on all four networks; the times of these forks and the deposit contracts are each network's own.
+//! The starts of the forks are those of alloy-hardforks. Blob parameters change at the same forks and to the
+//! same values on all four networks; the times of these forks and the deposit contracts are each network's
+//! own.
 
 use alloy_eips::eip6110::MAINNET_DEPOSIT_CONTRACT_ADDRESS;
 use alloy_hardforks::{EthereumHardfork, ForkCondition};
@@ -71,8 +72,8 @@ impl ChainSpec {
     }
 }
 
-/// The starts without the DAO's: alloy-hardforks has one for each test network, and none of them had the irregular
-/// state change.
+/// The starts without the DAO's: alloy-hardforks has one for each test network, and none of them had the
+/// irregular state change.
 fn without_dao<const N: usize>(
     starts: [(EthereumHardfork, ForkCondition); N],
 ) -> Vec<(EthereumHardfork, ForkCondition)> {

@@ -2,5 +2,6 @@
 
 mod chain_file;
 mod crashes;
+mod encoded;
 mod import;
 mod long;
