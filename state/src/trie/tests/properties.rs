@@ -368,11 +368,11 @@ proptest! {
     }
 }
 
+/// The accounts and slots that were accessed.
+type Answers = (Vec<Option<Account>>, Vec<U256>);
+
 /// The accounts and slots that were accessed, as a store has them.
-fn read_all<S: DatabaseRef>(
-    store: &S,
-    accesses: &Accesses,
-) -> Result<(Vec<Option<Account>>, Vec<U256>), S::Error> {
+fn read_all<S: DatabaseRef>(store: &S, accesses: &Accesses) -> Result<Answers, S::Error> {
     let (mut accounts, mut slots) = (Vec::new(), Vec::new());
     for (address, keys) in &accesses.accounts {
         let info = store.basic_ref(*address)?;

@@ -69,7 +69,7 @@ fn an_undone_branch_does_not_affect_the_next_branch() {
 
 #[test]
 fn unreachable_data_is_pruned() {
-    let few = DiskConfig { undo_blocks: 3, ..config(1) };
+    let few = DiskConfig { undo_blocks: 3, kept_blocks: Some(3), ..config(1) };
     let mut pair = StorePair::new(few);
     let slots: Vec<_> = (0..40).map(|key| Edit::Write(6, key, 5)).collect();
     pair.add(&slots);
