@@ -83,9 +83,13 @@ impl Endpoint {
         while let Some(next) = rest.chars().next() {
             let secret =
                 self.secrets.iter().map(|secret| common_start(secret, rest)).max().unwrap_or_default();
-            let (text, length) =
-                if secret >= LEAST_SECRET { (HIDDEN, secret) } else { ("", next.len_utf8()) };
-            redacted.push_str(if text.is_empty() { &rest[..length] } else { text });
+            let length = if secret >= LEAST_SECRET {
+                redacted.push_str(HIDDEN);
+                secret
+            } else {
+                redacted.push(next);
+                next.len_utf8()
+            };
             rest = &rest[length..];
         }
         redacted
