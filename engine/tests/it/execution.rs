@@ -309,11 +309,11 @@ fn a_system_call_has_thirty_million_gas_before_amsterdam() {
 
 #[test]
 fn from_their_fork_on_the_request_contracts_must_exist() {
+    let code = || contract(bytes!("00"), &[]);
     let error = execute(&store([]), &block(Prague, Vec::new())).unwrap_err();
     let Reason::Invalid(Invalid::SystemCall { contract, reason }) = &error.reason else { panic!("{error}") };
     assert_eq!((*contract, reason), (WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS, &SystemCallError::NoCode));
 
-    let code = || contract(bytes!("00"), &[]);
     let of_prague = [WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS, CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS];
     let mut base = store(of_prague.map(|address| (address, code())));
     assert_eq!(execute(&base, &block(Prague, Vec::new())).unwrap().requests, Some(Requests::default()));
