@@ -26,7 +26,12 @@ mod threads;
 #[cfg(test)]
 mod toy;
 
-pub use alloy_evm::{block::ParallelExecutor, environment::Obstacle, factory::ParallelExecutorFactory};
+pub use alloy_evm::{
+    block::ParallelExecutor,
+    environment::ClientPrecompiles,
+    factory::ParallelExecutorFactory,
+    obstacle::{BlockCounts, Obstacle},
+};
 pub use analysis::dependencies::{Dependencies, TransactionDependencies};
 #[doc(hidden)]
 pub use block::config::TestMode;

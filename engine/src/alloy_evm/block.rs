@@ -7,8 +7,8 @@ use alloy_eips::Encodable2718;
 use alloy_evm::{
     Database, EthEvm, Evm, FromRecoveredTx, FromTxWithEncoded, RecoveredTx,
     block::{
-        BlockExecutionError, BlockExecutionResult, BlockExecutor, BlockValidationError, ExecutableTx,
-        ExecutableTxParts, GasOutput, StateDB,
+        BlockExecutionError, BlockExecutionResult, BlockExecutor, ExecutableTx, ExecutableTxParts, GasOutput,
+        StateDB,
     },
     eth::{
         EthBlockExecutor, EthEvmContext, EthTxResult, receipt_builder::ReceiptBuilder, spec::EthExecutorSpec,
@@ -25,38 +25,43 @@ use revm::{
 
 use crate::{
     alloy_evm::{
+        announced::{Ahead, Results},
         commit,
-        environment::{Obstacle, is_builtin, is_no_inspector, rules},
+        environment::{ClientPrecompiles, are_of_fork, has_lookup, is_no_inspector, rules},
+        error::{engine_error, failed_at},
+        obstacle::{Obstacle, Reports},
         run::{DbRunner, ExecutedBlock, ExecutedTransaction, run_on_db_actor, run_on_locked_db},
     },
     block::{
         block::{Block, Frame, GivenList, Transaction},
-        error::{BlockError, BlockStep, Invalid, Reason},
+        error::BlockError,
         rules::Rules,
     },
     engine::Engine,
 };
+
+/// The result of a transaction.
+type TxResultOf<R> =
+    EthTxResult<HaltReason, <<R as ReceiptBuilder>::Transaction as TransactionEnvelope>::TxType>;
 
 /// alloy-evm's executor on an engine, made by
 /// [`ParallelExecutorFactory`](crate::ParallelExecutorFactory).
 ///
 /// Its `execute_block` runs a block's transactions in parallel, unless there is an [`Obstacle`]. The
 /// result is that of [`EthBlockExecutor`]: the same receipts, requests, gas and errors, and the same
-/// commits to the database, one for each transaction, in order. All other methods are those of
-/// [`EthBlockExecutor`], and run on the calling thread.
+/// commits to the database, one for each transaction, in order. A client that gives the transactions one by one
+/// [announces](Self::announce) them. All other methods are those of [`EthBlockExecutor`], and run on the calling thread.
 ///
 /// # The database
 ///
 /// Any database of [`EthBlockExecutor`] works, even one that is neither `Sync` nor `Send`: the calling
 /// thread keeps the database, and answers the requests of the executing threads. Coinbase, senders,
-/// recipients, authorities and access lists are prefetched. Every other first read costs two messages
-/// between threads, some microseconds. So parallel execution pays if transactions compute much and read
-/// little.
+/// recipients, authorities and access lists are prefetched. Every other first read costs two messages between
+/// threads, some microseconds. So parallel execution pays if transactions compute much and read little.
 ///
-/// A client that creates its executors itself should call [`locking`](Self::locking) if its database is
-/// `Send`: then a read costs a lock. In both cases only one read runs at a time. If many threads can read
-/// the state at once, [`Engine::execute`] on a [`Base`](blockloom_state::Base) is faster than an
-/// executor; [`Outcome::changes`](crate::Outcome::changes) are then applied to the client's store.
+/// With [`locking`](Self::locking), which needs a database that is `Send`, a read costs a lock. In both cases
+/// only one read runs at a time. If many threads can read the state at once, [`Engine::execute`] on a
+/// [`Base`](blockloom_state::Base) is faster; [`Outcome`](crate::Outcome) then has the changes for the store.
 ///
 /// # What differs
 ///
@@ -65,13 +70,14 @@ use crate::{
 /// - Commits, and calls of the hook, contain only changed accounts and slots, and no contract that is
 ///   created and destroyed within one transaction. So the database cannot build a complete block-level
 ///   access list (EIP-7928) from them, as [`Engine::execute`] does.
-/// - A receipt builder gets a result with the real status, logs and gas, but with an empty output. A
-///   failed transaction looks reverted, for whatever reason it halted.
-/// - A precompile lookup that was set on the EVM is ignored.
 pub struct ParallelExecutor<'a, DB: Database, I, Spec, R: ReceiptBuilder> {
     eth: EthBlockExecutor<'a, EthEvm<DB, I, PrecompilesMap>, Spec, R>,
     engine: &'a Engine,
     runner: DbRunner<DB>,
+    precompiles: ClientPrecompiles,
+    ahead: Ahead<'a>,
+    declined: Option<Obstacle>,
+    reports: Reports,
 }
 
 impl<'a, DB, I, Spec, R> ParallelExecutor<'a, DB, I, Spec, R>
@@ -80,11 +86,34 @@ where
     I: Inspector<EthEvmContext<DB>>,
     R: ReceiptBuilder,
 {
-    pub(super) const fn new(
+    pub(super) fn new(
         eth: EthBlockExecutor<'a, EthEvm<DB, I, PrecompilesMap>, Spec, R>,
         engine: &'a Engine,
+        precompiles: ClientPrecompiles,
+        reports: Reports,
     ) -> Self {
-        Self { eth, engine, runner: run_on_db_actor }
+        let ahead = Ahead::Unannounced;
+        Self { eth, engine, runner: run_on_db_actor, precompiles, ahead, declined: None, reports }
+    }
+
+    /// The same executor, which gets the block's transactions one by one after this call, in this order. `transactions`
+    /// is called when it gets the first one, and may wait for them; `None` if they do not come after all.
+    ///
+    /// With the first transaction the whole block is executed in parallel; then each transaction gets its result when its
+    /// turn comes. Receipts, gas and the state are at each moment those of sequential execution. A client that gives
+    /// another transaction, does not commit a result or commits something else, or asks for the EVM in between gets
+    /// sequential execution from there on. The client must not change what it commits.
+    #[must_use]
+    pub fn announce(mut self, transactions: impl FnOnce() -> Option<Vec<Transaction>> + 'a) -> Self {
+        self.ahead = Ahead::Announced(Box::new(transactions));
+        self
+    }
+
+    /// The same executor, which executes the block sequentially, and reports that it is for this reason.
+    #[must_use]
+    pub const fn decline(mut self, obstacle: Obstacle) -> Self {
+        self.declined = Some(obstacle);
+        self
     }
 
     /// The same executor with threads that read the database themselves, under a lock. It is faster, and
@@ -100,26 +129,57 @@ where
     }
 
     /// Why `execute_block` would run the transactions one after the other; `None` if it would run them in
-    /// parallel.
+    /// parallel. A precompile lookup is found later, when the block is executed.
     pub fn obstacle(&self) -> Option<Obstacle> {
         self.rules().err()
     }
 
     fn rules(&self) -> Result<Rules, Obstacle> {
         let cfg = self.eth.evm.cfg_env();
+        if let Some(obstacle) = self.declined {
+            return Err(obstacle);
+        }
         if self.engine.threads() == 1 {
             return Err(Obstacle::OneThread);
         }
         if !is_no_inspector::<I>() {
             return Err(Obstacle::Inspector);
         }
-        if !is_builtin(self.eth.evm.precompiles(), cfg.spec) {
+        if !are_of_fork(self.eth.evm.precompiles(), cfg.spec, self.precompiles) {
             return Err(Obstacle::Precompiles);
         }
         if !self.eth.receipts.is_empty() {
             return Err(Obstacle::HalfDone);
         }
         rules(cfg).ok_or(Obstacle::Configuration)
+    }
+
+    /// The rules for parallel execution of a block with this many transactions; `None`, and a report, if there is an
+    /// obstacle.
+    fn rules_of_block(&mut self, transactions: usize) -> Option<Rules> {
+        if transactions < 2 {
+            return None;
+        }
+        let spec = self.eth.evm.cfg_env().spec;
+        match self.rules() {
+            Ok(_) if has_lookup(self.eth.evm.precompiles_mut(), spec) => self.report(Obstacle::Precompiles),
+            Err(obstacle) => self.report(obstacle),
+            Ok(rules) => {
+                self.reports.parallel();
+                return Some(rules);
+            }
+        }
+        None
+    }
+
+    fn report(&self, obstacle: Obstacle) {
+        self.reports.sequential(self.eth.evm.block().number.saturating_to(), obstacle);
+    }
+
+    /// Drops the results that are left: the state may no longer be the one that they belong to.
+    fn give_up(&mut self, obstacle: Obstacle) {
+        self.ahead = Ahead::Over;
+        self.report(obstacle);
     }
 }
 
@@ -165,34 +225,59 @@ where
         let ExecutedBlock { transactions: executed, end } = run.map_err(BlockExecutionError::other)?;
         let count = executed.len();
         for (executed, signed) in executed.into_iter().zip(&signed) {
-            self.commit_executed(executed, signed.tx())?;
+            let result = self.result(executed, signed.tx())?;
+            let _ = self.eth.commit_transaction(result);
         }
         match end {
             Ok(_) => {
                 assert_eq!(count, signed.len(), "a valid block has all of its transactions executed");
                 Ok(())
             }
-            Err(error) if failed_at(&error) == Some(TxIndex::new(count)) => {
-                Err(self.alloy_error(error, &block.transactions[count], &signed[count]))
+            Err(error) => {
+                let stopped = block.transactions.into_iter().zip(signed).nth(count);
+                Err(self.alloy_error(error, stopped.map(|(transaction, signed)| (transaction.env, signed))))
             }
-            Err(error) => Err(engine_error(error)),
         }
     }
 
-    fn commit_executed(
+    /// Executes the announced transactions when the first of them is given.
+    fn run_ahead(&mut self) -> Result<(), BlockExecutionError> {
+        match std::mem::replace(&mut self.ahead, Ahead::Over) {
+            Ahead::Over => {}
+            executed @ Ahead::Executed(_) => self.ahead = executed,
+            // A single transaction is nothing to report.
+            Ahead::Unannounced if self.eth.receipts.is_empty() => self.ahead = Ahead::Unannounced,
+            Ahead::Unannounced => self.report(self.declined.unwrap_or(Obstacle::OneByOne)),
+            Ahead::Announced(transactions) => {
+                let Some(transactions) = transactions() else {
+                    self.report(Obstacle::Withdrawn);
+                    return Ok(());
+                };
+                if let Some(rules) = self.rules_of_block(transactions.len()) {
+                    let block = self.block(rules, transactions);
+                    let run = (self.runner)(self.eth.evm.db_mut(), self.engine, &block);
+                    let executed = run.map_err(BlockExecutionError::other)?;
+                    self.ahead = Ahead::Executed(Results::new(block.transactions, executed));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// alloy-evm's result of an executed transaction. The database has the state before it.
+    fn result(
         &mut self,
-        ExecutedTransaction { receipt, gas, changes }: ExecutedTransaction,
+        ExecutedTransaction { result, changes }: ExecutedTransaction,
         signed: &R::Transaction,
-    ) -> Result<(), BlockExecutionError> {
+    ) -> Result<TxResultOf<R>, BlockExecutionError> {
         let state = commit::evm_state(self.eth.evm.db_mut(), &changes).map_err(|error| {
             BlockExecutionError::evm(EVMError::<DB::Error>::Database(error), signed.trie_hash())
         })?;
-        let _ = self.eth.commit_transaction(EthTxResult {
-            result: ResultAndState::new(commit::result(receipt, gas), state),
+        Ok(EthTxResult {
+            result: ResultAndState::new(result, state),
             blob_gas_used: signed.blob_gas_used().unwrap_or_default(),
             tx_type: signed.tx_type(),
-        });
-        Ok(())
+        })
     }
 
     /// alloy-evm's error for the transaction at which the engine stopped. The transaction runs once more,
@@ -200,31 +285,14 @@ where
     fn alloy_error(
         &mut self,
         error: BlockError,
-        transaction: &Transaction,
-        signed: &impl RecoveredTx<R::Transaction>,
+        stopped: Option<(TxEnv, impl RecoveredTx<R::Transaction>)>,
     ) -> BlockExecutionError {
-        let again = (transaction.env.clone(), signed);
-        match self.eth.execute_transaction_without_commit(again) {
-            Err(error) => error,
-            Ok(_) => engine_error(error),
+        let index = TxIndex::new(self.eth.receipts.len());
+        let again = stopped.filter(|_| failed_at(&error) == Some(index));
+        match again.map(|transaction| self.eth.execute_transaction_without_commit(transaction)) {
+            Some(Err(error)) => error,
+            _ => engine_error(error),
         }
-    }
-}
-
-/// The transaction of an error, if alloy-evm would fail there, too.
-fn failed_at(error: &BlockError) -> Option<TxIndex> {
-    match error.reason {
-        Reason::Invalid(Invalid::Transaction { index, .. })
-        | Reason::Base { step: BlockStep::Transaction(index, _), .. } => Some(index),
-        _ => None,
-    }
-}
-
-/// The engine's error itself. An invalid block stays invalid.
-fn engine_error(error: BlockError) -> BlockExecutionError {
-    match error.reason {
-        Reason::Invalid(_) => BlockValidationError::other(error).into(),
-        _ => BlockExecutionError::other(error),
     }
 }
 
@@ -243,7 +311,7 @@ where
     type Transaction = R::Transaction;
     type Receipt = R::Receipt;
     type Evm = EthEvm<DB, I, PrecompilesMap>;
-    type Result = EthTxResult<HaltReason, <R::Transaction as TransactionEnvelope>::TxType>;
+    type Result = TxResultOf<R>;
 
     fn apply_pre_execution_changes(&mut self) -> Result<(), BlockExecutionError> {
         self.eth.apply_pre_execution_changes()
@@ -253,10 +321,27 @@ where
         &mut self,
         tx: impl ExecutableTx<Self>,
     ) -> Result<Self::Result, BlockExecutionError> {
-        self.eth.execute_transaction_without_commit(tx.into_parts())
+        let (env, signed) = tx.into_parts();
+        self.run_ahead()?;
+        if let Ahead::Executed(results) = &mut self.ahead {
+            match results.take(signed.tx().trie_hash(), *signed.signer()) {
+                Ok(Ok(executed)) => return self.result(executed, signed.tx()),
+                Ok(Err(error)) => {
+                    self.ahead = Ahead::Over;
+                    return Err(self.alloy_error(error, Some((env, signed))));
+                }
+                Err(obstacle) => self.give_up(obstacle),
+            }
+        }
+        self.eth.execute_transaction_without_commit((env, signed))
     }
 
     fn commit_transaction(&mut self, output: Self::Result) -> GasOutput {
+        if let Ahead::Executed(results) = &mut self.ahead
+            && let Err(obstacle) = results.commit()
+        {
+            self.give_up(obstacle);
+        }
         self.eth.commit_transaction(output)
     }
 
@@ -265,6 +350,9 @@ where
     }
 
     fn evm_mut(&mut self) -> &mut Self::Evm {
+        if matches!(&self.ahead, Ahead::Executed(results) if !results.is_empty()) {
+            self.give_up(Obstacle::Interrupted);
+        }
         &mut self.eth.evm
     }
 
@@ -289,13 +377,13 @@ where
         transactions: impl IntoIterator<Item = impl ExecutableTx<Self>>,
     ) -> Result<BlockExecutionResult<R::Receipt>, BlockExecutionError> {
         let transactions: Vec<_> = transactions.into_iter().map(ExecutableTxParts::into_parts).collect();
-        match self.rules() {
-            Ok(rules) if transactions.len() > 1 => {
+        match self.rules_of_block(transactions.len()) {
+            Some(rules) => {
                 self.apply_pre_execution_changes()?;
                 self.execute_transactions(rules, transactions)?;
                 self.apply_post_execution_changes()
             }
-            _ => self.eth.execute_block(transactions),
+            None => self.eth.execute_block(transactions),
         }
     }
 }
@@ -305,6 +393,7 @@ impl<DB: Database, I, Spec, R: ReceiptBuilder> fmt::Debug for ParallelExecutor<'
         f.debug_struct("ParallelExecutor")
             .field("ctx", &self.eth.ctx)
             .field("engine", &self.engine)
+            .field("ahead", &self.ahead)
             .finish_non_exhaustive()
     }
 }

@@ -15,12 +15,22 @@ use alloy_evm::{
 use alloy_primitives::Log;
 use revm::{Inspector, context::TxEnv, context_interface::result::HaltReason};
 
-use crate::{alloy_evm::block::ParallelExecutor, engine::Engine};
+use crate::{
+    alloy_evm::{
+        block::ParallelExecutor,
+        environment::ClientPrecompiles,
+        obstacle::{BlockCounts, Obstacle, Reports},
+    },
+    engine::Engine,
+};
 
 /// Creates executors with a parallel `execute_block`. It replaces a client's [`EthBlockExecutorFactory`],
 /// with the same environments, contexts, transactions, receipts and errors.
 ///
 /// The EVM is always [`EthEvm`]: the engine does not know the rules of another EVM.
+///
+/// A block that cannot be executed in parallel is executed sequentially. The [observer](Self::with_observer) is told of
+/// each [`Obstacle`], and [`counts`](Self::counts) counts them.
 ///
 /// ```
 /// use alloy_evm::eth::{EthBlockExecutorFactory, receipt_builder::AlloyReceiptBuilder, spec::EthSpec};
@@ -38,12 +48,44 @@ use crate::{alloy_evm::block::ParallelExecutor, engine::Engine};
 pub struct ParallelExecutorFactory<R = AlloyReceiptBuilder, Spec = EthSpec> {
     eth: EthBlockExecutorFactory<R, Spec, EthEvmFactory>,
     engine: Engine,
+    precompiles: ClientPrecompiles,
+    reports: Reports,
 }
 
 impl<R, Spec> ParallelExecutorFactory<R, Spec> {
     /// A factory that executes on `engine` the blocks that `eth` would execute sequentially.
-    pub const fn new(eth: EthBlockExecutorFactory<R, Spec, EthEvmFactory>, engine: Engine) -> Self {
-        Self { eth, engine }
+    pub fn new(eth: EthBlockExecutorFactory<R, Spec, EthEvmFactory>, engine: Engine) -> Self {
+        Self { eth, engine, precompiles: ClientPrecompiles::default(), reports: Reports::default() }
+    }
+
+    /// The same factory for a client whose EVMs have such precompiles.
+    #[must_use]
+    pub const fn with_precompiles(mut self, precompiles: ClientPrecompiles) -> Self {
+        self.precompiles = precompiles;
+        self
+    }
+
+    /// The same factory with a function that is told of each obstacle, with the number of the block. It is called on the
+    /// thread that executes the block.
+    ///
+    /// ```
+    /// # use blockloom_engine::{Engine, Obstacle, ParallelExecutorFactory};
+    /// # use blockloom_engine::reexport::alloy_evm::eth::EthBlockExecutorFactory;
+    /// # let eth: EthBlockExecutorFactory = EthBlockExecutorFactory::default();
+    /// let factory = ParallelExecutorFactory::new(eth, Engine::default())
+    ///     .with_observer(|block, obstacle| eprintln!("block {block} is executed sequentially: {obstacle}"));
+    /// assert_eq!(factory.counts().sequential(Obstacle::Precompiles), 0);
+    /// ```
+    #[must_use]
+    pub fn with_observer(mut self, observer: impl Fn(u64, Obstacle) + Send + Sync + 'static) -> Self {
+        self.reports.set_observer(observer);
+        self
+    }
+
+    /// How many blocks were executed in parallel, and how often an obstacle prevented it: by executors of this factory
+    /// and of its clones.
+    pub fn counts(&self) -> &BlockCounts {
+        self.reports.counts()
     }
 
     /// The sequential factory inside.
@@ -87,6 +129,24 @@ where
         I: Inspector<<EthEvmFactory as EvmFactory>::Context<DB>>,
     {
         let eth = EthBlockExecutor::new(evm, ctx, self.eth.spec(), self.eth.receipt_builder());
-        ParallelExecutor::new(eth, &self.engine)
+        ParallelExecutor::new(eth, &self.engine, self.precompiles, self.reports.clone())
+    }
+}
+
+impl<R: ReceiptBuilder, Spec> ParallelExecutorFactory<R, Spec> {
+    /// An executor with threads that read the database under a lock, instead of asking the calling thread to read it: see
+    /// [`ParallelExecutor::locking`]. [`create_executor`](BlockExecutorFactory::create_executor) cannot have it, because it
+    /// is there for databases that are not `Send`, too.
+    pub fn create_locking_executor<'a, DB, I>(
+        &'a self,
+        evm: EthEvm<DB, I, PrecompilesMap>,
+        ctx: EthBlockExecutionCtx<'a>,
+    ) -> ParallelExecutor<'a, DB, I, &'a Spec, &'a R>
+    where
+        DB: StateDB + Send,
+        I: Inspector<EthEvmContext<DB>>,
+    {
+        let eth = EthBlockExecutor::new(evm, ctx, self.eth.spec(), self.eth.receipt_builder());
+        ParallelExecutor::new(eth, &self.engine, self.precompiles, self.reports.clone()).locking()
     }
 }

@@ -3,7 +3,10 @@
 use std::{io, ops::ControlFlow};
 
 use blockloom_state::{Base, Changes};
-use revm::{Database, context_interface::result::ResultGas};
+use revm::{
+    Database,
+    context_interface::result::{ExecutionResult, HaltReason},
+};
 
 use crate::{
     alloy_evm::{
@@ -13,16 +16,18 @@ use crate::{
     },
     block::{
         block::Block,
-        error::BlockError,
-        outcome::{Outcome, Receipt},
+        error::{BlockError, BlockStep},
+        outcome::Outcome,
+        transaction_result::{TransactionEnd, TransactionResult},
     },
+    commit::committer::CommittedStep,
     engine::Engine,
 };
 
 /// A committed transaction.
+#[derive(Debug)]
 pub(super) struct ExecutedTransaction {
-    pub(super) receipt: Receipt,
-    pub(super) gas: ResultGas,
+    pub(super) result: ExecutionResult,
     pub(super) changes: Changes,
 }
 
@@ -58,15 +63,21 @@ pub(super) fn run_on_locked_db<DB: Database + Send>(
 
 fn run<B: Base>(engine: &Engine, base: &B, block: &Block) -> ExecutedBlock {
     let mut transactions = Vec::with_capacity(block.transactions.len());
-    let end = engine.execute_with(base, block, |step| {
-        if let Some(receipt) = step.receipt {
-            transactions.push(ExecutedTransaction {
-                receipt: receipt.clone(),
-                gas: step.gas,
-                changes: step.changes,
-            });
+    let end = engine.execute_with(base, block, |CommittedStep { step, receipt, result, gas, changes }| {
+        if let (BlockStep::Transaction(index, _), Some(receipt), Some(result)) = (step, receipt, result) {
+            let kind = block.transactions[index.get()].env.kind;
+            let result = as_of_alloy(result).join(kind, gas, receipt.logs.clone());
+            transactions.push(ExecutedTransaction { result, changes });
         }
         ControlFlow::Continue(())
     });
     ExecutedBlock { transactions, end }
+}
+
+/// The result as alloy-evm's precompiles leave it: a precompile that fails does not say why.
+fn as_of_alloy(mut result: TransactionResult) -> TransactionResult {
+    if let TransactionEnd::Halt(HaltReason::PrecompileErrorWithContext(_)) = result.end {
+        result.end = TransactionEnd::Halt(HaltReason::PrecompileError);
+    }
+    result
 }
