@@ -147,7 +147,6 @@ impl<H: Handling> Engine<H> {
     /// Executes a block like [`execute`](Self::execute), and calls `on_commit` with each step once it is committed:
     /// the opening, each transaction in order, the closing. The calls are made on the calling thread, while later
     /// transactions may run. The changes of all steps, applied in order, are the changes of the outcome.
-    ///
     /// [`ControlFlow::Break`] cancels the rest of the block.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use alloy_consensus::{Transaction as _, TransactionEnvelope, TxReceipt};
+use alloy_consensus::{TransactionEnvelope, TxReceipt};
 use alloy_eips::Encodable2718;
 use alloy_evm::{
     Database, EthEvm, Evm, FromRecoveredTx, FromTxWithEncoded, RecoveredTx,
@@ -16,32 +16,21 @@ use alloy_evm::{
     precompiles::PrecompilesMap,
 };
 use alloy_primitives::Log;
-use blockloom_state::TxIndex;
-use revm::{
-    Inspector,
-    context::TxEnv,
-    context_interface::result::{EVMError, HaltReason, ResultAndState},
-};
+use revm::{Inspector, context::TxEnv, context_interface::result::HaltReason};
 
 use crate::{
     alloy_evm::{
-        announced::{Ahead, Results},
-        commit,
+        announced::Ahead,
         environment::{ClientPrecompiles, are_of_fork, has_lookup, is_no_inspector, rules},
-        error::{engine_error, failed_at},
         obstacle::{Obstacle, Reports},
-        run::{DbRunner, ExecutedBlock, ExecutedTransaction, run_on_db_actor, run_on_locked_db},
+        run::{DbRunner, run_on_db_actor, run_on_locked_db},
     },
-    block::{
-        block::{Block, Frame, GivenList, Transaction},
-        error::BlockError,
-        rules::Rules,
-    },
+    block::{block::Transaction, rules::Rules},
     engine::Engine,
 };
 
 /// The result of a transaction.
-type TxResultOf<R> =
+pub(super) type TxResultOf<R> =
     EthTxResult<HaltReason, <<R as ReceiptBuilder>::Transaction as TransactionEnvelope>::TxType>;
 
 /// alloy-evm's executor on an engine, made by
@@ -71,13 +60,13 @@ type TxResultOf<R> =
 ///   created and destroyed within one transaction. So the database cannot build a complete block-level
 ///   access list (EIP-7928) from them, as [`Engine::execute`] does.
 pub struct ParallelExecutor<'a, DB: Database, I, Spec, R: ReceiptBuilder> {
-    eth: EthBlockExecutor<'a, EthEvm<DB, I, PrecompilesMap>, Spec, R>,
-    engine: &'a Engine,
-    runner: DbRunner<DB>,
-    precompiles: ClientPrecompiles,
-    ahead: Ahead<'a>,
-    declined: Option<Obstacle>,
-    reports: Reports,
+    pub(super) eth: EthBlockExecutor<'a, EthEvm<DB, I, PrecompilesMap>, Spec, R>,
+    pub(super) engine: &'a Engine,
+    pub(super) runner: DbRunner<DB>,
+    pub(super) precompiles: ClientPrecompiles,
+    pub(super) ahead: Ahead<'a>,
+    pub(super) declined: Option<Obstacle>,
+    pub(super) reports: Reports,
 }
 
 impl<'a, DB, I, Spec, R> ParallelExecutor<'a, DB, I, Spec, R>
@@ -129,7 +118,7 @@ where
     }
 
     /// Why `execute_block` would run the transactions one after the other; `None` if it would run them in
-    /// parallel. A precompile lookup is found later, when the block is executed.
+    /// parallel. A precompile lookup, and a block that is too small, are found when the block is executed.
     pub fn obstacle(&self) -> Option<Obstacle> {
         self.rules().err()
     }
@@ -154,15 +143,15 @@ where
         rules(cfg).ok_or(Obstacle::Configuration)
     }
 
-    /// The rules for parallel execution of a block with this many transactions; `None`, and a report, if there is an
-    /// obstacle.
-    fn rules_of_block(&mut self, transactions: usize) -> Option<Rules> {
-        if transactions < 2 {
+    /// The rules for parallel execution of these transactions; `None`, and a report, if there is an obstacle.
+    pub(super) fn rules_of_block(&mut self, transactions: &[Transaction]) -> Option<Rules> {
+        if transactions.len() < 2 {
             return None;
         }
         let spec = self.eth.evm.cfg_env().spec;
         match self.rules() {
             Ok(_) if has_lookup(self.eth.evm.precompiles_mut(), spec) => self.report(Obstacle::Precompiles),
+            Ok(_) if !self.engine.uses_helpers(transactions) => self.report(Obstacle::Small),
             Err(obstacle) => self.report(obstacle),
             Ok(rules) => {
                 self.reports.parallel();
@@ -172,7 +161,7 @@ where
         None
     }
 
-    fn report(&self, obstacle: Obstacle) {
+    pub(super) fn report(&self, obstacle: Obstacle) {
         self.reports.sequential(self.eth.evm.block().number.saturating_to(), obstacle);
     }
 
@@ -180,119 +169,6 @@ where
     fn give_up(&mut self, obstacle: Obstacle) {
         self.ahead = Ahead::Over;
         self.report(obstacle);
-    }
-}
-
-impl<DB, I, Spec, R> ParallelExecutor<'_, DB, I, Spec, R>
-where
-    DB: StateDB,
-    I: Inspector<EthEvmContext<DB>>,
-    Spec: EthExecutorSpec,
-    R: ReceiptBuilder<
-            Transaction: alloy_consensus::Transaction + Encodable2718,
-            Receipt: TxReceipt<Log = Log>,
-        >,
-    TxEnv: FromRecoveredTx<R::Transaction> + FromTxWithEncoded<R::Transaction>,
-    <R::Transaction as TransactionEnvelope>::TxType: Send + 'static,
-{
-    /// The block for the engine: only its transactions, without the steps around them.
-    fn block(&self, rules: Rules, transactions: Vec<Transaction>) -> Block {
-        Block {
-            rules,
-            env: self.eth.evm.block().clone(),
-            parent_hash: self.eth.ctx.parent_hash,
-            parent_beacon_root: self.eth.ctx.parent_beacon_block_root,
-            transactions,
-            ommers: Vec::new(),
-            withdrawals: None,
-            frame: Frame::TransactionsOnly,
-            list: GivenList::Nothing,
-        }
-    }
-
-    /// Executes the transactions on the engine and commits them to the database.
-    fn execute_transactions<T: RecoveredTx<R::Transaction>>(
-        &mut self,
-        rules: Rules,
-        transactions: Vec<(TxEnv, T)>,
-    ) -> Result<(), BlockExecutionError> {
-        let (transactions, signed): (Vec<_>, Vec<_>) = transactions
-            .into_iter()
-            .map(|(env, signed)| (Transaction { hash: signed.tx().trie_hash(), env }, signed))
-            .unzip();
-        let block = self.block(rules, transactions);
-        let run = (self.runner)(self.eth.evm.db_mut(), self.engine, &block);
-        let ExecutedBlock { transactions: executed, end } = run.map_err(BlockExecutionError::other)?;
-        let count = executed.len();
-        for (executed, signed) in executed.into_iter().zip(&signed) {
-            let result = self.result(executed, signed.tx())?;
-            let _ = self.eth.commit_transaction(result);
-        }
-        match end {
-            Ok(_) => {
-                assert_eq!(count, signed.len(), "a valid block has all of its transactions executed");
-                Ok(())
-            }
-            Err(error) => {
-                let stopped = block.transactions.into_iter().zip(signed).nth(count);
-                Err(self.alloy_error(error, stopped.map(|(transaction, signed)| (transaction.env, signed))))
-            }
-        }
-    }
-
-    /// Executes the announced transactions when the first of them is given.
-    fn run_ahead(&mut self) -> Result<(), BlockExecutionError> {
-        match std::mem::replace(&mut self.ahead, Ahead::Over) {
-            Ahead::Over => {}
-            executed @ Ahead::Executed(_) => self.ahead = executed,
-            // A single transaction is nothing to report.
-            Ahead::Unannounced if self.eth.receipts.is_empty() => self.ahead = Ahead::Unannounced,
-            Ahead::Unannounced => self.report(self.declined.unwrap_or(Obstacle::OneByOne)),
-            Ahead::Announced(transactions) => {
-                let Some(transactions) = transactions() else {
-                    self.report(Obstacle::Withdrawn);
-                    return Ok(());
-                };
-                if let Some(rules) = self.rules_of_block(transactions.len()) {
-                    let block = self.block(rules, transactions);
-                    let run = (self.runner)(self.eth.evm.db_mut(), self.engine, &block);
-                    let executed = run.map_err(BlockExecutionError::other)?;
-                    self.ahead = Ahead::Executed(Results::new(block.transactions, executed));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// alloy-evm's result of an executed transaction. The database has the state before it.
-    fn result(
-        &mut self,
-        ExecutedTransaction { result, changes }: ExecutedTransaction,
-        signed: &R::Transaction,
-    ) -> Result<TxResultOf<R>, BlockExecutionError> {
-        let state = commit::evm_state(self.eth.evm.db_mut(), &changes).map_err(|error| {
-            BlockExecutionError::evm(EVMError::<DB::Error>::Database(error), signed.trie_hash())
-        })?;
-        Ok(EthTxResult {
-            result: ResultAndState::new(result, state),
-            blob_gas_used: signed.blob_gas_used().unwrap_or_default(),
-            tx_type: signed.tx_type(),
-        })
-    }
-
-    /// alloy-evm's error for the transaction at which the engine stopped. The transaction runs once more,
-    /// on the state before it, so that the client gets the error that it expects.
-    fn alloy_error(
-        &mut self,
-        error: BlockError,
-        stopped: Option<(TxEnv, impl RecoveredTx<R::Transaction>)>,
-    ) -> BlockExecutionError {
-        let index = TxIndex::new(self.eth.receipts.len());
-        let again = stopped.filter(|_| failed_at(&error) == Some(index));
-        match again.map(|transaction| self.eth.execute_transaction_without_commit(transaction)) {
-            Some(Err(error)) => error,
-            _ => engine_error(error),
-        }
     }
 }
 
@@ -369,21 +245,28 @@ where
     /// # Errors
     ///
     /// The errors of [`EthBlockExecutor`]. If the engine refuses a transaction that alloy-evm accepts, the
-    /// error is [`BlockValidationError::Other`] with a [`BlockError`] inside. A panic during a run is an
-    /// internal error with a [`BlockError`] inside. As in sequential execution, the transactions before
+    /// error is [`BlockValidationError::Other`](alloy_evm::block::BlockValidationError::Other) with a [`BlockError`](crate::BlockError) inside. A panic during a run is an
+    /// internal error with a [`BlockError`](crate::BlockError) inside. As in sequential execution, the transactions before
     /// the error are committed.
     fn execute_block(
         mut self,
         transactions: impl IntoIterator<Item = impl ExecutableTx<Self>>,
     ) -> Result<BlockExecutionResult<R::Receipt>, BlockExecutionError> {
-        let transactions: Vec<_> = transactions.into_iter().map(ExecutableTxParts::into_parts).collect();
-        match self.rules_of_block(transactions.len()) {
+        let (transactions, signed): (Vec<_>, Vec<_>) = transactions
+            .into_iter()
+            .map(ExecutableTxParts::into_parts)
+            .map(|(env, signed)| (Transaction { hash: signed.tx().trie_hash(), env }, signed))
+            .unzip();
+        match self.rules_of_block(&transactions) {
             Some(rules) => {
                 self.apply_pre_execution_changes()?;
-                self.execute_transactions(rules, transactions)?;
+                self.execute_transactions(rules, transactions, signed)?;
                 self.apply_post_execution_changes()
             }
-            None => self.eth.execute_block(transactions),
+            None => {
+                let envs = transactions.into_iter().map(|transaction| transaction.env);
+                self.eth.execute_block(envs.zip(signed))
+            }
         }
     }
 }

@@ -167,7 +167,7 @@ mod tests {
         let untouched = precompiles(|_| ());
         assert_eq!(accepted(&untouched), [true, true]);
         assert_eq!(accepted(&(untouched.0, SpecId::FRONTIER)), [false, false]);
-        let dynamic = precompiles(|map| drop(map.ensure_dynamic_precompiles()));
+        let dynamic = precompiles(make_dynamic);
         assert_eq!(accepted(&dynamic), [false, true]);
     }
 
@@ -190,6 +190,10 @@ mod tests {
         assert_eq!(accepted(&replaced), [false, false]);
     }
 
+    fn make_dynamic(map: &mut PrecompilesMap) {
+        map.ensure_dynamic_precompiles();
+    }
+
     fn echo() -> DynPrecompile {
         let id = PrecompileId::Custom("echo".into());
         DynPrecompile::new(id, |_| Ok(PrecompileOutput::new(0, Default::default(), 0)))
@@ -207,9 +211,7 @@ mod tests {
 
     #[test]
     fn asking_for_a_lookup_changes_no_precompiles() {
-        for change in
-            [|_: &mut PrecompilesMap| (), |map: &mut PrecompilesMap| drop(map.ensure_dynamic_precompiles())]
-        {
+        for change in [|_: &mut PrecompilesMap| (), make_dynamic] {
             let mut asked = precompiles(change);
             let before = accepted(&asked);
             for _ in 0..2 {

@@ -12,6 +12,7 @@ pub(crate) mod db_actor;
 pub(crate) mod db_mutex;
 pub(crate) mod environment;
 pub(crate) mod error;
+pub(crate) mod execution;
 pub(crate) mod factory;
 pub(crate) mod obstacle;
 pub(crate) mod prefetch;

@@ -39,6 +39,9 @@ pub enum Obstacle {
     /// rest of the block runs sequentially, because the state may have changed.
     #[error("the executor was used otherwise between two announced transactions")]
     Interrupted,
+    /// The block is so small that helpers would cost more than they bring.
+    #[error("the block is too small for parallel execution to pay")]
+    Small,
     /// The client's database builds the block's access list (EIP-7928) out of the reads of a sequential execution.
     #[error("the database builds the block's access list")]
     AccessList,
@@ -46,7 +49,7 @@ pub enum Obstacle {
 
 impl Obstacle {
     /// All obstacles.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::OneThread,
         Self::Inspector,
         Self::Precompiles,
@@ -56,6 +59,7 @@ impl Obstacle {
         Self::Withdrawn,
         Self::Unexpected,
         Self::Interrupted,
+        Self::Small,
         Self::AccessList,
     ];
 }

@@ -66,10 +66,7 @@ impl<H: Handling> Engine<H> {
         }
         let decision = match (self.shared.test_mode, latency) {
             (TestMode::ParallelAfter(transactions), _) => Decision::Measured(Switch::After(transactions)),
-            (TestMode::Off, Latency::Low) => {
-                let pool = if self.is_pool_awake() { PoolState::Awake } else { PoolState::Asleep };
-                CostModel::new(&block.transactions, batches, pool).decision()
-            }
+            (TestMode::Off, Latency::Low) => self.decision(&block.transactions, batches),
             _ => Decision::Parallel,
         };
         // The pool is started when a block first needs it.
@@ -79,5 +76,23 @@ impl<H: Handling> Engine<H> {
             (Decision::Measured(switch), Some(workers)) => Plan::Measured(workers, switch),
             (Decision::Parallel, Some(workers)) => Plan::Parallel(workers),
         }
+    }
+
+    /// Whether a block with these transactions may be executed with helpers. It is asked before the base is made, so a
+    /// high latency counts only if it is declared.
+    pub(crate) fn uses_helpers(&self, transactions: &[Transaction]) -> bool {
+        let is_forced =
+            self.shared.test_mode != TestMode::Off || self.shared.config.base_latency == BaseLatency::High;
+        if self.threads() < 2 || is_forced {
+            return self.threads() > 1;
+        }
+        let batches: Vec<Batch> = Batching::of(transactions).collect();
+        !matches!(self.decision(transactions, &batches), Decision::Sequential)
+    }
+
+    /// What the cost model decides on a base with a low latency.
+    fn decision(&self, transactions: &[Transaction], batches: &[Batch]) -> Decision {
+        let pool = if self.is_pool_awake() { PoolState::Awake } else { PoolState::Asleep };
+        CostModel::new(transactions, batches, pool).decision()
     }
 }

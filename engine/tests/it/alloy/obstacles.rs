@@ -147,3 +147,13 @@ fn an_engine_with_one_thread_executes_sequentially() {
     assert_eq!(executor.obstacle(), Some(Obstacle::OneThread));
     assert_eq!(executor.execute_block(&case.transactions).unwrap(), expected(&case));
 }
+
+#[test]
+fn a_block_for_which_helpers_do_not_pay_is_executed_on_the_calling_thread() {
+    let case = case();
+    let factory = ParallelExecutorFactory::new(case.eth(), Engine::new(Config::with_threads(2)));
+    let evm = factory.evm_factory().create_evm(case.state(), case.env());
+    let executor = factory.create_executor(evm, case.ctx());
+    assert_eq!(executor.execute_block(&case.transactions).unwrap(), expected(&case));
+    assert_eq!((factory.counts().sequential(Obstacle::Small), factory.counts().parallel()), (1, 0));
+}

@@ -1,0 +1,113 @@
+//! Measures reth's own executor beside each way through Blockloom, on real blocks: `figures DIR...`.
+//!
+//! The folders hold blocks as nodes answer them. Every round executes
+//! all ways in turn, each in reth's form with the bundle at the end; medians of all rounds. `THREADS` is the number of
+//! threads (2), `ROUNDS` that of rounds (15).
+
+use std::{
+    env, iter,
+    time::{Duration, Instant},
+};
+
+use blockloom_engine::{Config, Engine, reexport::blockloom_state::MemoryStore};
+use blockloom_fixtures::{BlockCase, Case, Sources, read};
+use blockloom_reth::BlockloomEvmConfig;
+use reth_ethereum_primitives::Block;
+use reth_evm::{ConfigureEvm, execute::Executor};
+use reth_evm_ethereum::EthEvmConfig;
+use reth_primitives_traits::RecoveredBlock;
+use revm::database::WrapDatabaseRef;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const WAYS: [&str; 5] = [
+    "reth's own executor, sequential",
+    "reth's `Executor` trait, messages",
+    "reth's `Executor` trait, locks",
+    "`execute_on` a base",
+    "`Engine::execute` on a base, without reth's types",
+];
+
+fn main() {
+    let number =
+        |name, default| env::var(name).ok().and_then(|number| number.parse().ok()).unwrap_or(default);
+    let (threads, rounds) = (number("THREADS", 2), number("ROUNDS", 15));
+    let engine = Engine::new(Config::with_threads(threads));
+    let (mut totals, mut logarithms) = ([Duration::ZERO; WAYS.len()], [0.0; WAYS.len()]);
+    let blocks: Vec<_> = cases().filter_map(block).collect();
+    for (block, base) in &blocks {
+        let times = measure(&engine, block, base, rounds);
+        for (way, time) in times.into_iter().enumerate() {
+            totals[way] += time;
+            logarithms[way] += (times[0].as_secs_f64() / time.as_secs_f64()).ln();
+        }
+    }
+    let count = blocks.len();
+    println!("{count} blocks of two transactions or more, {threads} threads, medians of {rounds} rounds\n");
+    println!("| way | total | ratio in total | geometric mean |\n|---|---|---|---|");
+    for (way, name) in WAYS.iter().enumerate() {
+        let ratio = totals[0].as_secs_f64() / totals[way].as_secs_f64();
+        let mean = (logarithms[way] / count as f64).exp();
+        println!("| {name} | {:.1?} | {ratio:.2} | {mean:.2} |", totals[way]);
+    }
+}
+
+fn cases() -> impl Iterator<Item = Case> {
+    let fixtures = Sources::new(env::args_os().skip(1)).map(|source| read(&source?));
+    fixtures.flat_map(|fixture| fixture.expect("the blocks can be read").cases)
+}
+
+/// The block in reth's form, and the state before it. Blocks with ommers are left out: the folders lack the ommers.
+fn block(case: Case) -> Option<(RecoveredBlock<Block>, MemoryStore)> {
+    let Case::Block(case) = case else { return None };
+    let BlockCase { header, transactions, senders, withdrawals, ommers, state, .. } = *case;
+    if transactions.len() < 2 || !ommers.is_empty() {
+        return None;
+    }
+    let withdrawals = withdrawals.map(Into::into);
+    let body = alloy_consensus::BlockBody { transactions, ommers: Vec::new(), withdrawals };
+    Some((RecoveredBlock::new_unhashed(Block { header, body }, senders), state))
+}
+
+fn measure(
+    engine: &Engine,
+    block: &RecoveredBlock<Block>,
+    base: &MemoryStore,
+    rounds: usize,
+) -> [Duration; WAYS.len()] {
+    let reth = EthEvmConfig::mainnet();
+    let config = BlockloomEvmConfig::new(reth.clone(), engine.clone());
+    let db = || WrapDatabaseRef(base);
+    let engine_block = config.engine_block(block);
+    let mut times = iter::repeat_with(Vec::new).take(WAYS.len()).collect::<Vec<_>>();
+    for round in 0..=rounds {
+        let gas = [
+            timed(|| reth.executor(db()).execute(block).expect("real blocks are valid").result.gas_used),
+            timed(|| config.executor(db()).execute(block).expect("real blocks are valid").result.gas_used),
+            timed(|| {
+                config.locking_executor(db()).execute(block).expect("real blocks are valid").result.gas_used
+            }),
+            timed(|| config.execute_on(base, block).expect("real blocks are valid").result.gas_used),
+            timed(|| engine.execute(base, &engine_block).expect("real blocks are valid").gas_used),
+        ];
+        for ((gas, time), times) in gas.into_iter().zip(&mut times) {
+            assert_eq!(gas, block.header().gas_used);
+            // The first round warms up.
+            if round > 0 {
+                times.push(time);
+            }
+        }
+    }
+    let median = |mut times: Vec<Duration>| {
+        times.sort_unstable();
+        times[times.len() / 2]
+    };
+    times.into_iter().map(median).collect::<Vec<_>>().try_into().expect("there is a time for each way")
+}
+
+fn timed<T>(run: impl FnOnce() -> T) -> (T, Duration) {
+    let start = Instant::now();
+    let value = run();
+    (value, start.elapsed())
+}
