@@ -13,18 +13,22 @@ use blockloom_engine::{Config, Engine, reexport::blockloom_state::MemoryStore};
 use blockloom_fixtures::{BlockCase, Case, Sources, read};
 use blockloom_reth::BlockloomEvmConfig;
 use reth_ethereum_primitives::Block;
-use reth_evm::{ConfigureEvm, execute::Executor};
+use reth_evm::{
+    ConfigureEvm,
+    execute::{BlockExecutor, Executor},
+};
 use reth_evm_ethereum::EthEvmConfig;
 use reth_primitives_traits::RecoveredBlock;
-use revm::database::WrapDatabaseRef;
+use revm::database::{State, WrapDatabaseRef, states::bundle_state::BundleRetention};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const WAYS: [&str; 5] = [
+const WAYS: [&str; 6] = [
     "reth's own executor, sequential",
     "reth's `Executor` trait, messages",
     "reth's `Executor` trait, locks",
+    "transactions one by one, announced, messages",
     "`execute_on` a base",
     "`Engine::execute` on a base, without reth's types",
 ];
@@ -88,6 +92,7 @@ fn measure(
             timed(|| {
                 config.locking_executor(db()).execute(block).expect("real blocks are valid").result.gas_used
             }),
+            one_by_one(&config, block, base),
             timed(|| config.execute_on(base, block).expect("real blocks are valid").result.gas_used),
             timed(|| engine.execute(base, &engine_block).expect("real blocks are valid").gas_used),
         ];
@@ -104,6 +109,28 @@ fn measure(
         times[times.len() / 2]
     };
     times.into_iter().map(median).collect::<Vec<_>>().try_into().expect("there is a time for each way")
+}
+
+/// The way of reth's payload validator, once the senders are recovered.
+fn one_by_one(
+    config: &BlockloomEvmConfig,
+    block: &RecoveredBlock<Block>,
+    base: &MemoryStore,
+) -> (u64, Duration) {
+    let announced = config.engine_block(block).transactions;
+    timed(|| {
+        let mut state = State::builder().with_database(WrapDatabaseRef(base)).with_bundle_update().build();
+        let Ok(executor) = config.executor_for_block(&mut state, block);
+        let mut executor = executor.announce(move || Some(announced));
+        executor.apply_pre_execution_changes().expect("real blocks are valid");
+        for transaction in block.transactions_recovered() {
+            executor.execute_transaction(transaction).expect("real blocks are valid");
+        }
+        let result = executor.apply_post_execution_changes().expect("real blocks are valid");
+        state.merge_transitions(BundleRetention::Reverts);
+        drop(state.take_bundle());
+        result.gas_used
+    })
 }
 
 fn timed<T>(run: impl FnOnce() -> T) -> (T, Duration) {

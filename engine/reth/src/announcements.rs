@@ -4,7 +4,11 @@
 //! pool, and gives each to the block's executor as it comes. What is recovered is kept here as well, so that the executor
 //! has the whole block when it gets the first transaction.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread::{self, ThreadId},
+    time::Duration,
+};
 
 use alloy_primitives::B256;
 use blockloom_engine::Transaction;
@@ -12,6 +16,10 @@ use revm::context::BlockEnv;
 
 /// The most payloads that are kept: more are not under way at once, and one that is never executed goes.
 const KEPT: usize = 4;
+
+/// The longest wait without another transaction. It ends only the wait for a caller that recovers transactions when the
+/// executor has taken earlier ones: reth's validator recovers all of them in any case, within milliseconds.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// What tells a payload from others, for its announcement and for the executor of its block.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,27 +73,42 @@ struct Recovered {
     transactions: Vec<Option<Transaction>>,
     missing: usize,
     is_withdrawn: bool,
+    /// The thread that recovered the last one.
+    recovered_by: Option<ThreadId>,
 }
 
 impl Payload {
     fn new(transactions: usize) -> Self {
-        let recovered =
-            Recovered { transactions: vec![None; transactions], missing: transactions, is_withdrawn: false };
+        let recovered = Recovered {
+            transactions: vec![None; transactions],
+            missing: transactions,
+            is_withdrawn: false,
+            recovered_by: None,
+        };
         Self { recovered: Mutex::new(recovered), complete: Condvar::new() }
     }
 
-    /// Waits for the transactions. `None` if one of them is not going to come.
+    /// Waits for the transactions. `None` if one of them is not going to come, as far as can be known: if the calling thread
+    /// recovers them, they cannot come while it waits.
     pub(crate) fn wait(&self) -> Option<Vec<Transaction>> {
         let mut recovered = lock(&self.recovered);
-        while recovered.missing > 0 && !recovered.is_withdrawn {
-            recovered = self.complete.wait(recovered).unwrap_or_else(PoisonError::into_inner);
+        while recovered.missing > 0 {
+            if recovered.is_withdrawn || recovered.recovered_by == Some(thread::current().id()) {
+                return None;
+            }
+            let missing = recovered.missing;
+            let waited = self.complete.wait_timeout(recovered, LONGEST_PAUSE);
+            let timeout;
+            (recovered, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+            if timeout.timed_out() && recovered.missing == missing {
+                return None;
+            }
         }
         std::mem::take(&mut recovered.transactions).into_iter().collect()
     }
 }
 
-/// Sends the transactions of a payload to its executor. If it is dropped too early, the payload is withdrawn: nobody waits
-/// forever.
+/// Sends the transactions of a payload to its executor. If it is dropped too early, the payload is withdrawn.
 #[derive(Debug)]
 pub(crate) struct Sender(Arc<Payload>);
 
@@ -96,6 +119,7 @@ impl Sender {
         let Some(slot @ None) = recovered.transactions.get_mut(place) else { return };
         *slot = Some(transaction);
         recovered.missing -= 1;
+        recovered.recovered_by = Some(thread::current().id());
         if recovered.missing == 0 {
             self.0.complete.notify_all();
         }
@@ -164,6 +188,21 @@ mod tests {
         announcements.announce(key(1), 1).send(0, transaction(7));
         assert_eq!(announcements.take(&key(1)).unwrap().wait(), Some(vec![transaction(7)]));
         assert!(announcements.take(&key(1)).is_none(), "it is taken once");
+    }
+
+    #[test]
+    fn a_thread_does_not_wait_for_transactions_that_it_recovers_itself() {
+        let announcements = Announcements::default();
+        let sender = announcements.announce(key(1), 2);
+        sender.send(0, transaction(0));
+        assert_eq!(announcements.take(&key(1)).unwrap().wait(), None);
+    }
+
+    #[test]
+    fn transactions_that_do_not_come_are_not_waited_for_forever() {
+        let announcements = Announcements::default();
+        let _sender = announcements.announce(key(1), 2);
+        assert_eq!(announcements.take(&key(1)).unwrap().wait(), None);
     }
 
     #[test]

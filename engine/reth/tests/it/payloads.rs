@@ -178,3 +178,19 @@ fn a_payload_that_is_executed_again_is_not_announced_a_second_time() {
     assert_eq!(result, first.0);
     assert_eq!((config.counts().parallel(), config.counts().sequential(Obstacle::OneByOne)), (1, 1));
 }
+
+#[test]
+fn transactions_that_the_executing_thread_recovers_are_executed_sequentially() {
+    let chain = TestChain::new(EthereumHardfork::Osaka);
+    let config = chain.blockloom();
+    let payload = payload(&chain.blocks[0]);
+    let (raw, convert) = config.tx_iterator_for_payload(&payload).unwrap().into_parts();
+    let env = config.evm_env_for_payload(&payload).unwrap();
+    let mut database = state(&chain);
+    let evm = config.evm_with_env(&mut database, env);
+    let executor = config.create_executor(evm, config.context_for_payload(&payload).unwrap());
+    let transactions = raw.into_iter().map(|raw| convert.convert(raw));
+    let (result, _) = execute_transactions(executor, transactions).unwrap();
+    assert_eq!(result.gas_used, chain.blocks[0].header().gas_used);
+    assert_eq!((config.counts().parallel(), config.counts().sequential(Obstacle::Withdrawn)), (0, 1));
+}
