@@ -31,6 +31,7 @@ pub use alloy_evm::{
     environment::ClientPrecompiles,
     factory::ParallelExecutorFactory,
     obstacle::{BlockCounts, Obstacle},
+    run::{BlockRun, ExecutedBlock},
 };
 pub use analysis::dependencies::{Dependencies, TransactionDependencies};
 #[doc(hidden)]

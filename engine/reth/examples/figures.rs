@@ -6,29 +6,39 @@
 
 use std::{
     env, iter,
+    sync::Arc,
+    thread,
     time::{Duration, Instant},
 };
 
+use alloy_primitives::{Address, B256, U256};
+use alloy_rpc_types_engine::{ExecutionData, ExecutionPayload};
 use blockloom_engine::{Config, Engine, reexport::blockloom_state::MemoryStore};
 use blockloom_fixtures::{BlockCase, Case, Sources, read};
-use blockloom_reth::BlockloomEvmConfig;
+use blockloom_reth::{BlockloomEvmConfig, StateReader};
 use reth_ethereum_primitives::Block;
 use reth_evm::{
-    ConfigureEvm,
+    ConfigureEngineEvm, ConfigureEvm, ConvertTx, ExecutableTxTuple,
     execute::{BlockExecutor, Executor},
 };
 use reth_evm_ethereum::EthEvmConfig;
 use reth_primitives_traits::RecoveredBlock;
-use revm::database::{State, WrapDatabaseRef, states::bundle_state::BundleRetention};
+use reth_storage_errors::provider::ProviderError;
+use revm::{
+    DatabaseRef,
+    database::{State, WrapDatabaseRef, states::bundle_state::BundleRetention},
+    state::{AccountInfo, Bytecode},
+};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const WAYS: [&str; 6] = [
+const WAYS: [&str; 7] = [
     "reth's own executor, sequential",
     "reth's `Executor` trait, messages",
     "reth's `Executor` trait, locks",
-    "transactions one by one, announced, messages",
+    "payload, transactions one by one, messages",
+    "payload, transactions one by one, `with_states`",
     "`execute_on` a base",
     "`Engine::execute` on a base, without reth's types",
 ];
@@ -62,26 +72,30 @@ fn cases() -> impl Iterator<Item = Case> {
     fixtures.flat_map(|fixture| fixture.expect("the blocks can be read").cases)
 }
 
-/// The block in reth's form, and the state before it. Blocks with ommers are left out: the folders lack the ommers.
-fn block(case: Case) -> Option<(RecoveredBlock<Block>, MemoryStore)> {
+/// The block in reth's form, and the state before it. Blocks before the Merge are left out: payloads cannot hold them.
+fn block(case: Case) -> Option<(RecoveredBlock<Block>, Arc<MemoryStore>)> {
     let Case::Block(case) = case else { return None };
-    let BlockCase { header, transactions, senders, withdrawals, ommers, state, .. } = *case;
-    if transactions.len() < 2 || !ommers.is_empty() {
+    let BlockCase { header, transactions, senders, withdrawals, state, .. } = *case;
+    if transactions.len() < 2 || !header.difficulty.is_zero() {
         return None;
     }
     let withdrawals = withdrawals.map(Into::into);
     let body = alloy_consensus::BlockBody { transactions, ommers: Vec::new(), withdrawals };
-    Some((RecoveredBlock::new_unhashed(Block { header, body }, senders), state))
+    Some((RecoveredBlock::new_unhashed(Block { header, body }, senders), Arc::new(state)))
 }
 
 fn measure(
     engine: &Engine,
     block: &RecoveredBlock<Block>,
-    base: &MemoryStore,
+    base: &Arc<MemoryStore>,
     rounds: usize,
 ) -> [Duration; WAYS.len()] {
     let reth = EthEvmConfig::mainnet();
-    let config = BlockloomEvmConfig::new(reth.clone(), engine.clone());
+    let config = BlockloomEvmConfig::new(reth.clone(), engine.clone()).with_messages();
+    let opened = Arc::clone(base);
+    let open = move |_| Ok(Box::new(Opened(Arc::clone(&opened))) as StateReader);
+    let with_states = config.clone().with_states(open);
+    let base = base.as_ref();
     let db = || WrapDatabaseRef(base);
     let engine_block = config.engine_block(block);
     let mut times = iter::repeat_with(Vec::new).take(WAYS.len()).collect::<Vec<_>>();
@@ -92,7 +106,8 @@ fn measure(
             timed(|| {
                 config.locking_executor(db()).execute(block).expect("real blocks are valid").result.gas_used
             }),
-            one_by_one(&config, block, base),
+            payload(&config, block, base),
+            payload(&with_states, block, base),
             timed(|| config.execute_on(base, block).expect("real blocks are valid").result.gas_used),
             timed(|| engine.execute(base, &engine_block).expect("real blocks are valid").gas_used),
         ];
@@ -112,18 +127,26 @@ fn measure(
 }
 
 /// The way of reth's payload validator, once the senders are recovered.
-fn one_by_one(
+fn payload(
     config: &BlockloomEvmConfig,
     block: &RecoveredBlock<Block>,
     base: &MemoryStore,
 ) -> (u64, Duration) {
-    let announced = config.engine_block(block).transactions;
+    let (payload, sidecar) = ExecutionPayload::from_block_unchecked(block.hash(), &block.clone_block());
+    let payload = ExecutionData { payload, sidecar };
+    let (raw, convert) = config.tx_iterator_for_payload(&payload).expect("it cannot fail").into_parts();
+    let recover = |raw| convert.convert(raw).expect("real blocks are signed");
+    let transactions: Vec<_> = thread::scope(|scope| {
+        let recovery = scope.spawn(|| raw.into_iter().map(recover).collect());
+        recovery.join().expect("it does not panic")
+    });
     timed(|| {
         let mut state = State::builder().with_database(WrapDatabaseRef(base)).with_bundle_update().build();
-        let Ok(executor) = config.executor_for_block(&mut state, block);
-        let mut executor = executor.announce(move || Some(announced));
+        let Ok(env) = config.evm_env_for_payload(&payload);
+        let Ok(ctx) = config.context_for_payload(&payload);
+        let mut executor = config.create_executor(config.evm_with_env(&mut state, env), ctx);
         executor.apply_pre_execution_changes().expect("real blocks are valid");
-        for transaction in block.transactions_recovered() {
+        for transaction in transactions {
             executor.execute_transaction(transaction).expect("real blocks are valid");
         }
         let result = executor.apply_post_execution_changes().expect("real blocks are valid");
@@ -131,6 +154,35 @@ fn one_by_one(
         drop(state.take_bundle());
         result.gas_used
     })
+}
+
+/// A state of the node.
+struct Opened(Arc<MemoryStore>);
+
+impl Opened {
+    fn answer<T, E: std::fmt::Debug>(answer: Result<T, E>) -> Result<T, ProviderError> {
+        Ok(answer.expect("the state is complete"))
+    }
+}
+
+impl DatabaseRef for Opened {
+    type Error = ProviderError;
+
+    fn basic_ref(&self, address: Address) -> Result<Option<AccountInfo>, ProviderError> {
+        Self::answer(self.0.basic_ref(address))
+    }
+
+    fn code_by_hash_ref(&self, code_hash: B256) -> Result<Bytecode, ProviderError> {
+        Self::answer(self.0.code_by_hash_ref(code_hash))
+    }
+
+    fn storage_ref(&self, address: Address, index: U256) -> Result<U256, ProviderError> {
+        Self::answer(self.0.storage_ref(address, index))
+    }
+
+    fn block_hash_ref(&self, number: u64) -> Result<B256, ProviderError> {
+        Self::answer(self.0.block_hash_ref(number))
+    }
 }
 
 fn timed<T>(run: impl FnOnce() -> T) -> (T, Duration) {

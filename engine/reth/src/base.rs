@@ -40,6 +40,13 @@ where
         Self { make, idle: Mutex::new(Vec::new()) }
     }
 
+    /// The same base, with a database that was made before.
+    #[must_use]
+    pub fn with_idle(self, database: D) -> Self {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(database);
+        self
+    }
+
     fn read<T>(&self, read: impl FnOnce(&D) -> Result<T, ProviderError>) -> Result<T, ProviderError> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let database = match idle {

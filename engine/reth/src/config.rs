@@ -4,6 +4,7 @@ use std::{convert::Infallible, sync::Arc};
 
 use alloy_consensus::Header;
 use alloy_evm::eth::{EthBlockExecutionCtx, spec::EthExecutorSpec};
+use alloy_primitives::B256;
 use blockloom_engine::{BlockCounts, ClientPrecompiles, Engine, Obstacle, ParallelExecutorFactory};
 use reth_chainspec::{ChainSpec, EthChainSpec, Hardforks};
 use reth_ethereum_primitives::{Block, EthPrimitives};
@@ -14,12 +15,14 @@ use reth_evm::{
     execute::{BlockExecutionError, Executor},
 };
 use reth_evm_ethereum::{EthBlockAssembler, EthEvmConfig, RethReceiptBuilder};
-use reth_primitives_traits::{SealedBlock, SealedHeader};
+use reth_primitives_traits::{RecoveredBlock, SealedBlock, SealedHeader};
+use reth_storage_errors::provider::ProviderResult;
 use revm::database::State;
 
 use crate::{
     announcements::{Announcements, BlockKey},
     executor::BlockloomExecutor,
+    reads::{Reads, StateReader, States},
 };
 
 /// reth's configuration of the EVM for Ethereum, with parallel executors.
@@ -34,6 +37,8 @@ pub struct BlockloomEvmConfig<C = ChainSpec> {
     eth: EthEvmConfig<C>,
     executors: ParallelExecutorFactory<RethReceiptBuilder, Arc<C>>,
     announcements: Announcements,
+    reads: Reads,
+    states: Option<States>,
 }
 
 impl<C> BlockloomEvmConfig<C> {
@@ -41,7 +46,31 @@ impl<C> BlockloomEvmConfig<C> {
     pub fn new(eth: EthEvmConfig<C>, engine: Engine) -> Self {
         let executors = ParallelExecutorFactory::new(eth.executor_factory.clone(), engine)
             .with_precompiles(ClientPrecompiles::Wrapped);
-        Self { eth, executors, announcements: Announcements::default() }
+        let announcements = Announcements::default();
+        Self { eth, executors, announcements, reads: Reads::default(), states: None }
+    }
+
+    /// The same configuration, whose payloads are executed in parallel on states that `open` opens: it gets the hash of the
+    /// parent block, and returns a database with the state after it. Each thread has one of its own. If it fails, the payload
+    /// is executed sequentially.
+    ///
+    /// In a node: `|parent| Ok(Box::new(StateProviderDatabase::new(provider.state_by_block_hash(parent)?)))`.
+    #[must_use]
+    pub fn with_states(
+        mut self,
+        open: impl Fn(B256) -> ProviderResult<StateReader> + Send + Sync + 'static,
+    ) -> Self {
+        self.states = Some(States::new(open));
+        self
+    }
+
+    /// The same configuration, whose executors are parallel on any database: the thread that has the database answers the
+    /// others. A read then costs some microseconds, so this pays only for blocks that compute much and read little, or if a
+    /// read takes much longer.
+    #[must_use]
+    pub const fn with_messages(mut self) -> Self {
+        self.reads = Reads::Messages;
+        self
     }
 
     /// The same configuration with a function that is told of each block that is not executed in parallel, and why.
@@ -66,6 +95,10 @@ impl<C> BlockloomEvmConfig<C> {
         self.executors.engine()
     }
 
+    pub(crate) const fn reads(&self) -> Reads {
+        self.reads
+    }
+
     pub(crate) const fn announcements(&self) -> &Announcements {
         &self.announcements
     }
@@ -75,10 +108,23 @@ impl<C> BlockloomEvmConfig<C>
 where
     C: EthExecutorSpec + EthChainSpec<Header = Header> + Hardforks + 'static,
 {
-    /// An executor with threads that read `db` themselves, under a lock. The executors of
-    /// [`ConfigureEvm::executor`] ask the calling thread to read, because that is there for any database.
+    /// An executor with threads that read `db` themselves, under a lock. [`ConfigureEvm::executor`] cannot have it, because
+    /// it is there for databases that are not `Send`, too.
     pub fn locking_executor<DB: Database + Send>(&self, db: DB) -> BlockloomExecutor<C, DB> {
         BlockloomExecutor::locking(self.clone(), db)
+    }
+
+    /// The executor of a block, which asks the calling thread to read. It is sequential if the state builds an access list.
+    pub(crate) fn executor_of<'a, DB: Database>(
+        &'a self,
+        state: &'a mut State<DB>,
+        block: &'a RecoveredBlock<Block>,
+    ) -> BlockExecutorForEvm<'a, Self, DB> {
+        let knows_reads = knows_reads(state);
+        let Ok(evm) = self.evm_for_block(state, block.header());
+        let Ok(ctx) = self.context_for_block(block);
+        let executor = self.executors.create_executor(evm, ctx);
+        if knows_reads { executor.decline(Obstacle::AccessList) } else { executor }
     }
 }
 
@@ -137,11 +183,21 @@ where
         DB: Database,
         I: InspectorFor<Self, &'a mut State<DB>> + 'a,
     {
-        let builds_list = evm.db().bal_state.bal_builder.is_some();
-        let announced = self.announcements.take(&BlockKey::new(ctx.parent_hash, evm.block()));
+        let knows_reads = knows_reads(evm.db());
+        let parent = ctx.parent_hash;
+        let announced = self.announcements.take(&BlockKey::new(parent, evm.block()));
         let executor = self.executors.create_executor(evm, ctx);
+        if knows_reads {
+            return executor.decline(Obstacle::AccessList);
+        }
+        let executor = match (&announced, &self.states, self.reads) {
+            (Some(_), Some(states), _) => {
+                executor.read_from(move |state, run| states.run(parent, state, run))
+            }
+            (Some(_), None, Reads::Nowhere) => executor.decline(Obstacle::Database),
+            _ => executor,
+        };
         match announced {
-            _ if builds_list => executor.decline(Obstacle::AccessList),
             Some(payload) => executor.announce(move || payload.wait()),
             None => executor,
         }
@@ -160,4 +216,9 @@ where
     ) -> impl Executor<DB, Primitives = EthPrimitives, Error = BlockExecutionError> {
         BlockloomExecutor::new(self.clone(), db)
     }
+}
+
+/// Whether a state must know which transaction reads: it builds an access list, or answers out of one.
+const fn knows_reads<DB>(state: &State<DB>) -> bool {
+    state.bal_state.bal_builder.is_some() || state.bal_state.bal.is_some()
 }

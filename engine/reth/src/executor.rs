@@ -5,20 +5,21 @@ use std::fmt;
 use alloy_consensus::Header;
 use alloy_eips::eip7928::BlockAccessList;
 use alloy_evm::eth::spec::EthExecutorSpec;
+use blockloom_engine::Obstacle;
 use reth_chainspec::{EthChainSpec, Hardforks};
 use reth_ethereum_primitives::{Block, EthPrimitives, Receipt, TransactionSigned};
 use reth_evm::{
-    ConfigureEvm, Database, Evm, OnStateHook,
+    Database, Evm, OnStateHook,
     execute::{BlockExecutionError, BlockExecutor, Executor},
 };
-use reth_execution_types::BlockExecutionResult;
+use reth_execution_types::{BlockExecutionOutput, BlockExecutionResult};
 use reth_primitives_traits::RecoveredBlock;
 use revm::{
     database::{State, states::bundle_state::BundleRetention},
     state::bal::Bal,
 };
 
-use crate::config::BlockloomEvmConfig;
+use crate::{config::BlockloomEvmConfig, reads::Reads};
 
 /// The result of a block.
 type BlockResult = Result<BlockExecutionResult<Receipt>, BlockExecutionError>;
@@ -46,22 +47,27 @@ where
     DB: Database,
 {
     pub(crate) fn new(config: BlockloomEvmConfig<C>, db: DB) -> Self {
-        Self::with(config, db, |config, state, block| {
-            let builds_list = state.bal_state.bal_builder.is_some();
-            let Ok(executor) = config.executor_for_block(state, block);
-            run(executor, block, builds_list)
-        })
+        let run: Run<C, DB> = match config.reads() {
+            Reads::Nowhere => |config, state, block| {
+                run(config.executor_of(state, block).decline(Obstacle::Database), block)
+            },
+            Reads::Messages => |config, state, block| run(config.executor_of(state, block), block),
+        };
+        Self::with(config, db, run)
     }
 
     pub(crate) fn locking(config: BlockloomEvmConfig<C>, db: DB) -> Self
     where
         DB: Send,
     {
-        Self::with(config, db, |config, state, block| {
-            let builds_list = state.bal_state.bal_builder.is_some();
-            let Ok(executor) = config.executor_for_block(state, block);
-            run(executor.locking(), block, builds_list)
-        })
+        Self::with(config, db, |config, state, block| run(config.executor_of(state, block).locking(), block))
+    }
+
+    /// The same executor for a caller that looks at what the state has read: it must not have read more.
+    fn sequential(mut self) -> Self {
+        self.run =
+            |config, state, block| run(config.executor_of(state, block).decline(Obstacle::Witness), block);
+        self
     }
 
     fn with(config: BlockloomEvmConfig<C>, db: DB, run: Run<C, DB>) -> Self {
@@ -101,6 +107,34 @@ where
         result
     }
 
+    fn execute_with_state_closure<F>(
+        self,
+        block: &RecoveredBlock<Block>,
+        mut f: F,
+    ) -> Result<BlockExecutionOutput<Receipt>, BlockExecutionError>
+    where
+        F: FnMut(&State<DB>),
+    {
+        let mut executor = self.sequential();
+        let result = executor.execute_one(block)?;
+        f(&executor.state);
+        Ok(BlockExecutionOutput { state: executor.state.take_bundle(), result })
+    }
+
+    fn execute_with_state_closure_always<F>(
+        self,
+        block: &RecoveredBlock<Block>,
+        mut f: F,
+    ) -> Result<BlockExecutionOutput<Receipt>, BlockExecutionError>
+    where
+        F: FnMut(&State<DB>),
+    {
+        let mut executor = self.sequential();
+        let result = executor.execute_one(block);
+        f(&executor.state);
+        Ok(BlockExecutionOutput { state: executor.state.take_bundle(), result: result? })
+    }
+
     fn into_state(self) -> State<DB> {
         self.state
     }
@@ -115,12 +149,12 @@ where
 }
 
 /// Executes a block. If the state builds its access list, the state must know which transaction reads.
-fn run<'a, DB, E>(mut executor: E, block: &RecoveredBlock<Block>, builds_list: bool) -> BlockResult
+fn run<'a, DB, E>(mut executor: E, block: &RecoveredBlock<Block>) -> BlockResult
 where
     DB: Database + 'a,
     E: BlockExecutor<Transaction = TransactionSigned, Receipt = Receipt, Evm: Evm<DB = &'a mut State<DB>>>,
 {
-    if !builds_list {
+    if executor.evm().db().bal_state.bal_builder.is_none() {
         return executor.execute_block(block.transactions_recovered());
     }
     executor.apply_pre_execution_changes()?;

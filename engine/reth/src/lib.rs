@@ -9,29 +9,18 @@
 //! use reth_evm_ethereum::EthEvmConfig;
 //!
 //! let config = BlockloomEvmConfig::new(EthEvmConfig::mainnet(), Engine::new(Config::default()))
+//!     .with_messages()
 //!     .with_observer(|block, obstacle| eprintln!("block {block} is executed sequentially: {obstacle}"));
 //! # let _ = config;
 //! ```
 //!
-//! | reth calls | what happens |
-//! |---|---|
-//! | [`Executor`]: `execute`, `execute_one`, `execute_batch`, with a state hook or without | each block in parallel |
-//! | [`BlockExecutor::execute_block`] | in parallel |
-//! | the payload validator: [`ConfigureEngineEvm::tx_iterator_for_payload`], then each transaction by itself | in parallel: the transactions are announced while their senders are recovered, and the results handed out one by one |
-//! | `execute_transaction` of a block from the network, of the block builder, of a trace | sequentially: [`Obstacle::OneByOne`] |
-//! | a block with an access list (EIP-7928) | sequentially, because reth builds the list out of the reads: [`Obstacle::AccessList`] |
+//! A payload's transactions are announced to the executor of its block while their senders are recovered, and the results are
+//! handed out one by one. `README.md` has a table of what is parallel. Where the caller has a base that many threads read at
+//! once, [`BlockloomEvmConfig::execute_on`] and [`execute_range_on`](BlockloomEvmConfig::execute_range_on) are faster than
+//! reth's traits: [`SharedProviders`] makes one out of reth's state providers.
 //!
-//! Where the caller has a base that many threads read at once, [`BlockloomEvmConfig::execute_on`] and
-//! [`execute_range_on`](BlockloomEvmConfig::execute_range_on) are faster: [`SharedProviders`] makes one out of reth's state
-//! providers.
-//!
-//! [`BlockExecutor::execute_block`]: reth_evm::execute::BlockExecutor::execute_block
 //! [`ConfigureEngineEvm`]: reth_evm::ConfigureEngineEvm
-//! [`ConfigureEngineEvm::tx_iterator_for_payload`]: reth_evm::ConfigureEngineEvm::tx_iterator_for_payload
 //! [`ConfigureEvm`]: reth_evm::ConfigureEvm
-//! [`Executor`]: reth_evm::execute::Executor
-//! [`Obstacle::AccessList`]: blockloom_engine::Obstacle::AccessList
-//! [`Obstacle::OneByOne`]: blockloom_engine::Obstacle::OneByOne
 
 mod announcements;
 mod base;
@@ -39,8 +28,10 @@ mod config;
 mod executor;
 mod payload;
 mod range;
+mod reads;
 mod rules;
 
 pub use base::SharedProviders;
 pub use config::BlockloomEvmConfig;
 pub use executor::BlockloomExecutor;
+pub use reads::StateReader;

@@ -23,7 +23,7 @@ use crate::{
         announced::Ahead,
         environment::{ClientPrecompiles, are_of_fork, has_lookup, is_no_inspector, rules},
         obstacle::{Obstacle, Reports},
-        run::{DbRunner, run_on_db_actor, run_on_locked_db},
+        run::{BlockRun, ExecutedBlock, Runner, run_on_db_actor, run_on_locked_db},
     },
     block::{block::Transaction, rules::Rules},
     engine::Engine,
@@ -62,7 +62,7 @@ pub(super) type TxResultOf<R> =
 pub struct ParallelExecutor<'a, DB: Database, I, Spec, R: ReceiptBuilder> {
     pub(super) eth: EthBlockExecutor<'a, EthEvm<DB, I, PrecompilesMap>, Spec, R>,
     pub(super) engine: &'a Engine,
-    pub(super) runner: DbRunner<DB>,
+    pub(super) runner: Runner<'a, DB>,
     pub(super) precompiles: ClientPrecompiles,
     pub(super) ahead: Ahead<'a>,
     pub(super) declined: Option<Obstacle>,
@@ -82,7 +82,15 @@ where
         reports: Reports,
     ) -> Self {
         let ahead = Ahead::Unannounced;
-        Self { eth, engine, runner: run_on_db_actor, precompiles, ahead, declined: None, reports }
+        Self {
+            eth,
+            engine,
+            runner: Runner::Database(run_on_db_actor),
+            precompiles,
+            ahead,
+            declined: None,
+            reports,
+        }
     }
 
     /// The same executor, which gets the block's transactions one by one after this call, in this order. `transactions`
@@ -113,7 +121,17 @@ where
     where
         DB: Send,
     {
-        self.runner = run_on_locked_db;
+        self.runner = Runner::Database(run_on_locked_db);
+        self
+    }
+
+    /// The same executor, whose threads read a base of the client's instead of the database. `run` gets the database, with the
+    /// state before the transactions, and calls [`BlockRun::on`] with a base that has the same state: out of several
+    /// connections to the client's store, for example, and what the database has in its cache. Without such a base it
+    /// returns `None`, and the block is executed sequentially ([`Obstacle::Database`]).
+    #[must_use]
+    pub fn read_from(mut self, run: impl FnMut(&mut DB, BlockRun<'_>) -> Option<ExecutedBlock> + 'a) -> Self {
+        self.runner = Runner::Base(Box::new(run));
         self
     }
 

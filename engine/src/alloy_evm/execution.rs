@@ -66,8 +66,13 @@ where
         signed: Vec<T>,
     ) -> Result<(), BlockExecutionError> {
         let block = self.block(rules, transactions);
-        let run = (self.runner)(self.eth.evm.db_mut(), self.engine, &block);
-        let ExecutedBlock { transactions: executed, end } = run.map_err(BlockExecutionError::other)?;
+        let run = self.runner.run(self.eth.evm.db_mut(), self.engine, &block);
+        let Some(run) = run.map_err(BlockExecutionError::other)? else {
+            self.report(Obstacle::Database);
+            let mut envs = block.transactions.into_iter().map(|transaction| transaction.env).zip(signed);
+            return envs.try_for_each(|transaction| self.eth.execute_transaction(transaction).map(drop));
+        };
+        let ExecutedBlock { transactions: executed, end } = run;
         let count = executed.len();
         for (executed, signed) in executed.into_iter().zip(&signed) {
             let result = self.result(executed, signed.tx())?;
@@ -100,9 +105,11 @@ where
                 };
                 if let Some(rules) = self.rules_of_block(&transactions) {
                     let block = self.block(rules, transactions);
-                    let run = (self.runner)(self.eth.evm.db_mut(), self.engine, &block);
-                    let executed = run.map_err(BlockExecutionError::other)?;
-                    self.ahead = Ahead::Executed(Results::new(block.transactions, executed));
+                    let run = self.runner.run(self.eth.evm.db_mut(), self.engine, &block);
+                    match run.map_err(BlockExecutionError::other)? {
+                        Some(run) => self.ahead = Ahead::Executed(Results::new(block.transactions, run)),
+                        None => self.report(Obstacle::Database),
+                    }
                 }
             }
         }

@@ -42,6 +42,12 @@ pub enum Obstacle {
     /// The block is so small that helpers would cost more than they bring.
     #[error("the block is too small for parallel execution to pay")]
     Small,
+    /// The client's database can be read by one thread only, and there is no other base with the same state.
+    #[error("the database can be read by one thread only")]
+    Database,
+    /// The caller looks at what a sequential execution reads, to make a witness for example.
+    #[error("the caller looks at what the block reads")]
+    Witness,
     /// The client's database builds the block's access list (EIP-7928) out of the reads of a sequential execution.
     #[error("the database builds the block's access list")]
     AccessList,
@@ -49,7 +55,7 @@ pub enum Obstacle {
 
 impl Obstacle {
     /// All obstacles.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::OneThread,
         Self::Inspector,
         Self::Precompiles,
@@ -60,6 +66,8 @@ impl Obstacle {
         Self::Unexpected,
         Self::Interrupted,
         Self::Small,
+        Self::Database,
+        Self::Witness,
         Self::AccessList,
     ];
 }

@@ -31,11 +31,55 @@ pub(super) struct ExecutedTransaction {
     pub(super) changes: Changes,
 }
 
-/// The result of an execution, which may have ended early.
-pub(super) struct ExecutedBlock {
-    /// The committed transactions, in order.
+/// What an executor's block came to on a base: see [`ParallelExecutor::read_from`](crate::ParallelExecutor::read_from).
+#[derive(Debug)]
+pub struct ExecutedBlock {
+    /// The committed transactions, in order. An error ends them early.
     pub(super) transactions: Vec<ExecutedTransaction>,
     pub(super) end: Result<Outcome, BlockError>,
+}
+
+/// A block of an executor, to be executed on a base: see
+/// [`ParallelExecutor::read_from`](crate::ParallelExecutor::read_from).
+#[derive(Debug)]
+pub struct BlockRun<'r> {
+    pub(super) engine: &'r Engine,
+    pub(super) block: &'r Block,
+}
+
+impl BlockRun<'_> {
+    /// Executes the block on `base`, which must have the state of the executor's database. Each thread reads the base
+    /// itself.
+    pub fn on<B: Base + ?Sized>(self, base: &B) -> ExecutedBlock {
+        run(self.engine, base, self.block)
+    }
+}
+
+/// How a block is executed on a database without changing it.
+pub(super) enum Runner<'a, DB> {
+    /// On the database itself, by one thread at a time.
+    Database(DbRunner<DB>),
+    /// On a base that the client makes out of the database.
+    Base(Box<dyn FnMut(&mut DB, BlockRun<'_>) -> Option<ExecutedBlock> + 'a>),
+}
+
+impl<DB> Runner<'_, DB> {
+    /// Executes the block; `None` if the client has no base for it.
+    ///
+    /// # Errors
+    ///
+    /// If the system has no thread for it.
+    pub(super) fn run(
+        &mut self,
+        database: &mut DB,
+        engine: &Engine,
+        block: &Block,
+    ) -> io::Result<Option<ExecutedBlock>> {
+        match self {
+            Self::Database(run) => run(database, engine, block).map(Some),
+            Self::Base(run) => Ok(run(database, BlockRun { engine, block })),
+        }
+    }
 }
 
 /// A function that executes a block on a database without changing it. It fails if the system has no
@@ -61,7 +105,7 @@ pub(super) fn run_on_locked_db<DB: Database + Send>(
     Ok(run(engine, &LockedDb::new(database), block))
 }
 
-fn run<B: Base>(engine: &Engine, base: &B, block: &Block) -> ExecutedBlock {
+fn run<B: Base + ?Sized>(engine: &Engine, base: &B, block: &Block) -> ExecutedBlock {
     let mut transactions = Vec::with_capacity(block.transactions.len());
     let end = engine.execute_with(base, block, |CommittedStep { step, receipt, result, gas, changes }| {
         if let (BlockStep::Transaction(index, _), Some(receipt), Some(result)) = (step, receipt, result) {

@@ -91,7 +91,7 @@ impl TestChain {
 
     /// The configuration with an engine that executes every block in parallel.
     pub(crate) fn blockloom(&self) -> BlockloomEvmConfig {
-        BlockloomEvmConfig::new(self.reth(), parallel_engine())
+        BlockloomEvmConfig::new(self.reth(), parallel_engine()).with_messages()
     }
 }
 

@@ -1,6 +1,9 @@
 //! Ranges of blocks through reth's `Executor`.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex},
+};
 
 use alloy_primitives::Address;
 use blockloom_engine::{Config, Engine, Obstacle};
@@ -11,7 +14,7 @@ use reth_evm::{
     execute::{BlockExecutionError, Executor},
 };
 use reth_execution_types::ExecutionOutcome;
-use revm::state::EvmState;
+use revm::{database::State, state::EvmState};
 
 use crate::chain::*;
 
@@ -118,6 +121,7 @@ fn an_observer_is_told_why_a_block_is_not_executed_in_parallel() {
     let told = Arc::new(Mutex::new(Vec::new()));
     let tell = Arc::clone(&told);
     let config = BlockloomEvmConfig::new(chain.reth(), Engine::new(Config::sequential()))
+        .with_messages()
         .with_observer(move |block, obstacle| tell.lock().unwrap().push((block, obstacle)));
     config.executor(chain.db()).execute_batch(&chain.blocks[..2]).unwrap();
     assert_eq!(*told.lock().unwrap(), [(1, Obstacle::OneThread), (2, Obstacle::OneThread)]);
@@ -139,4 +143,44 @@ fn a_block_with_an_access_list_is_executed_sequentially_and_has_reths_list() {
     assert_eq!((found.execute_one(&block).unwrap(), found.take_bal()), expected);
     assert_eq!(config.counts().sequential(Obstacle::AccessList), 1);
     assert_eq!(config.counts().parallel(), 0);
+}
+
+#[test]
+fn without_a_way_to_read_blocks_are_executed_sequentially() {
+    let chain = TestChain::new(alloy_hardforks::EthereumHardfork::Osaka);
+    let config = BlockloomEvmConfig::new(chain.reth(), parallel_engine());
+    let expected = chain.reth().executor(chain.db()).execute(&chain.blocks[0]).unwrap();
+    let found = config.executor(chain.db()).execute(&chain.blocks[0]).unwrap();
+    assert_eq!(found.result, expected.result);
+    assert_eq!((config.counts().sequential(Obstacle::Database), config.counts().parallel()), (1, 0));
+}
+
+#[test]
+fn a_caller_that_looks_at_the_reads_gets_those_of_sequential_execution() {
+    let chain = TestChain::new(alloy_hardforks::EthereumHardfork::Osaka);
+    let config = chain.blockloom();
+    let reads = |state: &State<Db<'_>>| {
+        let accounts = state.cache.accounts.iter();
+        accounts
+            .map(|(address, account)| {
+                let slots = account.account.as_ref().map(|account| account.storage.keys().copied());
+                (*address, slots.into_iter().flatten().collect::<BTreeSet<_>>())
+            })
+            .collect::<BTreeMap<_, _>>()
+    };
+    let (mut expected, mut found) = (BTreeMap::new(), BTreeMap::new());
+    let block = &chain.blocks[0];
+    let closure = |state: &State<Db<'_>>| expected = reads(state);
+    chain.reth().executor(chain.db()).execute_with_state_closure(block, closure).unwrap();
+    config
+        .executor(chain.db())
+        .execute_with_state_closure(block, |state: &State<Db<'_>>| found = reads(state))
+        .unwrap();
+    assert_eq!(found, expected);
+    config
+        .executor(chain.db())
+        .execute_with_state_closure_always(block, |state: &State<Db<'_>>| found = reads(state))
+        .unwrap();
+    assert_eq!(found, expected);
+    assert_eq!((config.counts().sequential(Obstacle::Witness), config.counts().parallel()), (2, 0));
 }

@@ -19,7 +19,7 @@ fn real_blocks_yield_what_they_yield_in_reths_executor() {
         return;
     };
     let reth = EthEvmConfig::mainnet();
-    let config = BlockloomEvmConfig::new(reth.clone(), parallel_engine());
+    let config = BlockloomEvmConfig::new(reth.clone(), parallel_engine()).with_messages();
     let mut blocks = 0;
     for case in Sources::new([folder]).flat_map(|source| read(&source.unwrap()).unwrap().cases) {
         let Case::Block(case) = case else { continue };

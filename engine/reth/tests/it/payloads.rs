@@ -4,14 +4,20 @@
 use std::{
     collections::HashMap,
     convert::Infallible,
-    sync::{Arc, Mutex, mpsc},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
     thread,
 };
 
 use alloy_hardforks::EthereumHardfork;
-use alloy_primitives::{Address, Bytes};
+use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_rpc_types_engine::ExecutionData;
 use blockloom_engine::Obstacle;
+use blockloom_reth::BlockloomEvmConfig;
+use blockloom_state::MemoryStore;
 use reth_ethereum_primitives::{EthPrimitives, Receipt};
 use reth_evm::{
     ConfigureEngineEvm, ConfigureEvm, ConvertTx, Database, Evm, ExecutableTxTuple,
@@ -20,9 +26,12 @@ use reth_evm::{
     precompiles::{DynPrecompile, Precompile},
 };
 use reth_execution_types::BlockExecutionResult;
+use reth_storage_errors::provider::ProviderError;
 use revm::{
+    DatabaseRef,
     database::{BundleState, State, states::bundle_state::BundleRetention},
     precompile::PrecompileOutput,
+    state::{AccountInfo, Bytecode},
 };
 
 use crate::chain::*;
@@ -134,6 +143,61 @@ fn payloads_yield_what_they_yield_with_reths_configuration() {
         assert!(found.0 == expected.0, "the results differ");
         assert_same_bundle(found.1, expected.1);
         assert_all_parallel(config.counts(), BLOCKS);
+    }
+}
+
+#[test]
+fn payloads_on_states_of_the_node_yield_what_they_yield_with_reths_configuration() {
+    for chain in TestChain::all() {
+        let expected = validate_chain(&chain, &chain.reth(), &Cache::default());
+        // The states stay as they were before the first payload: later payloads are executed on what is in revm's state.
+        let base = Arc::new(chain.base.clone());
+        let opened = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&opened);
+        let config = BlockloomEvmConfig::new(chain.reth(), parallel_engine()).with_states(move |_parent| {
+            count.fetch_add(1, Ordering::Relaxed);
+            Ok(Box::new(Opened(Arc::clone(&base))))
+        });
+        let found = validate_chain(&chain, &config, &Cache::default());
+        assert!(found.0 == expected.0, "the results differ");
+        assert_same_bundle(found.1, expected.1);
+        assert_all_parallel(config.counts(), BLOCKS);
+        assert!(opened.load(Ordering::Relaxed) >= BLOCKS);
+    }
+}
+
+#[test]
+fn a_payload_whose_state_cannot_be_opened_is_executed_sequentially() {
+    let chain = TestChain::new(EthereumHardfork::Osaka);
+    let expected = validate_chain(&chain, &chain.reth(), &Cache::default());
+    let config = BlockloomEvmConfig::new(chain.reth(), parallel_engine())
+        .with_states(|parent| Err(ProviderError::StateForHashNotFound(parent)));
+    let found = validate_chain(&chain, &config, &Cache::default());
+    assert!(found.0 == expected.0, "the results differ");
+    assert_same_bundle(found.1, expected.1);
+    assert_eq!(config.counts().sequential(Obstacle::Database), BLOCKS as u64);
+}
+
+/// A state of the node.
+struct Opened(Arc<MemoryStore>);
+
+impl DatabaseRef for Opened {
+    type Error = ProviderError;
+
+    fn basic_ref(&self, address: Address) -> Result<Option<AccountInfo>, ProviderError> {
+        Ok(self.0.basic_ref(address).unwrap())
+    }
+
+    fn code_by_hash_ref(&self, code_hash: B256) -> Result<Bytecode, ProviderError> {
+        Ok(self.0.code_by_hash_ref(code_hash).unwrap())
+    }
+
+    fn storage_ref(&self, address: Address, index: U256) -> Result<U256, ProviderError> {
+        Ok(self.0.storage_ref(address, index).unwrap())
+    }
+
+    fn block_hash_ref(&self, number: u64) -> Result<B256, ProviderError> {
+        Ok(self.0.block_hash_ref(number).unwrap())
     }
 }
 

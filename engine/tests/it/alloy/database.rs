@@ -7,11 +7,12 @@ use alloy_evm::{
     block::{BlockExecutor, BlockExecutorFactory},
 };
 use alloy_hardforks::EthereumHardfork::*;
-use alloy_primitives::{Address, B256, U256, bytes};
+use alloy_primitives::{Address, B256, Bytes, U256, bytes};
+use blockloom_engine::Obstacle;
 use blockloom_state::MemoryStore;
 use revm::{
     Database, DatabaseCommit,
-    database::{State, WrapDatabaseRef},
+    database::{State, WrapDatabaseRef, states::bundle_state::BundleRetention},
     database_interface::DBErrorMarker,
     state::{AccountInfo, Bytecode, EvmState},
 };
@@ -102,4 +103,24 @@ fn a_block_is_executed_on_a_database_that_is_confined_to_its_thread() {
     let (hash, error) = found.as_internal().unwrap().as_evm().unwrap();
     assert_eq!(hash, case.transactions[1].hash());
     assert!(error.to_string().contains("is missing"), "{error}");
+}
+
+#[test]
+fn threads_read_a_base_of_the_client_if_there_is_one() {
+    let calls = || (0..4).map(|nonce| pay(SENDER, nonce, CONTRACT, nonce, Bytes::new()));
+    let case = Case::new(Cancun, [(CONTRACT, contract(WRITER))]).with(calls());
+    let expected = import(&case.eth(), &case, Granularity::Block);
+    for (bases, parallel) in [(1, 1), (0, 0)] {
+        let factory = case.parallel();
+        let mut state = case.state();
+        let evm = factory.evm_factory().create_evm(&mut state, case.env());
+        let executor = factory.create_executor(evm, case.ctx()).read_from(|state, run| {
+            assert!(state.bundle_state.is_empty());
+            (bases > 0).then(|| run.on(&case.store))
+        });
+        let result = executor.execute_block(&case.transactions);
+        state.merge_transitions(BundleRetention::Reverts);
+        assert_same(&expected, &Executed { result, bundle: state.take_bundle() });
+        assert_eq!(factory.counts().sequential(Obstacle::Database), 1 - parallel);
+    }
 }
