@@ -30,7 +30,7 @@ type Run<C, DB> = fn(&BlockloomEvmConfig<C>, &mut State<DB>, &RecoveredBlock<Blo
 /// Executes blocks one after the other on a database, each in parallel. It is reth's `BasicBlockExecutor` in everything else:
 /// the state gathers the bundle of all blocks, with the reverts of each.
 ///
-/// [`ConfigureEvm::executor`] and [`ConfigureEvm::batch_executor`] of [`BlockloomEvmConfig`] make it.
+/// [`BlockloomEvmConfig::locking_executor`] makes it, and so do `executor` and `batch_executor` of reth's `ConfigureEvm`.
 pub struct BlockloomExecutor<C, DB>
 where
     C: EthExecutorSpec + EthChainSpec<Header = Header> + Hardforks + 'static,

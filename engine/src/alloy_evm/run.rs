@@ -55,12 +55,15 @@ impl BlockRun<'_> {
     }
 }
 
+/// A client's function that executes a block on a base; `None` if it has none.
+type RunOnBase<'a, DB> = dyn FnMut(&mut DB, BlockRun<'_>) -> Option<ExecutedBlock> + 'a;
+
 /// How a block is executed on a database without changing it.
 pub(super) enum Runner<'a, DB> {
     /// On the database itself, by one thread at a time.
     Database(DbRunner<DB>),
     /// On a base that the client makes out of the database.
-    Base(Box<dyn FnMut(&mut DB, BlockRun<'_>) -> Option<ExecutedBlock> + 'a>),
+    Base(Box<RunOnBase<'a, DB>>),
 }
 
 impl<DB> Runner<'_, DB> {
