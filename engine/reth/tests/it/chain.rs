@@ -4,14 +4,15 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use alloy_consensus::TxEip1559;
 use alloy_eips::{
-    eip2718::Encodable2718, eip4895::Withdrawal, eip7002::WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS,
+    eip2718::Encodable2718, eip4788::BEACON_ROOTS_ADDRESS, eip4895::Withdrawal,
+    eip7002::WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS,
 };
 use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, TxKind, U256, bytes, keccak256};
 use alloy_rpc_types_engine::{ExecutionData, ExecutionPayload, ExecutionPayloadSidecar};
 use blockloom_engine::{BlockCounts, Config, Engine, Obstacle, SignedTransaction, TestMode};
 use blockloom_fixtures::{
-    compose::{Composer, Signer, system_contracts},
+    compose::{Composer, SLOT, Signer, system_contracts},
     contracts::token,
 };
 use blockloom_reth::BlockloomEvmConfig;
@@ -228,6 +229,11 @@ fn transactions(block: u64, fork: EthereumHardfork, senders: &mut Senders) -> Ve
         signed.push(senders.sign(sender, to.into(), value, input));
     }
     signed.push(senders.sign(block % SENDERS, TxKind::Create, 0, token::creation_code()));
+    if fork >= EthereumHardfork::Cancun {
+        // It fails unless the opening of the block has written its timestamp.
+        let timestamp = B256::from(U256::from(SLOT * block));
+        signed.push(senders.sign(5, BEACON_ROOTS_ADDRESS.into(), 0, timestamp.into()));
+    }
     if fork >= EthereumHardfork::Prague {
         let request = vec![block as u8; 56].into();
         signed.push(senders.sign(3, WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS.into(), 1, request));

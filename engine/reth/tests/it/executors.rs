@@ -58,6 +58,8 @@ fn the_test_chains_have_requests_and_destroyed_accounts() {
     assert!(wipes.count() > BLOCKS / 2);
     let with_requests = requests.requests.iter().filter(|requests| !requests.is_empty());
     assert!(with_requests.count() > BLOCKS / 2);
+    let mut receipts = requests.receipts.iter().flatten();
+    assert!(receipts.all(|receipt| receipt.success), "the beacon root of a block is there");
 }
 
 #[test]
