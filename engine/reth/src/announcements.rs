@@ -34,9 +34,12 @@ impl BlockKey {
     }
 }
 
+/// A payload, and what tells it from others.
+type Announced = (BlockKey, Arc<Payload>);
+
 /// The latest payloads that were announced and not executed.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Announcements(Arc<Mutex<Vec<(BlockKey, Arc<Payload>)>>>);
+pub(crate) struct Announcements(Arc<Mutex<Vec<Announced>>>);
 
 impl Announcements {
     /// Announces a payload with this number of transactions. Two payloads may have the same key: executors notice a

@@ -70,8 +70,9 @@ impl<R, Spec> ParallelExecutorFactory<R, Spec> {
     ///
     /// ```
     /// # use blockloom_engine::{Engine, Obstacle, ParallelExecutorFactory};
-    /// # use blockloom_engine::reexport::alloy_evm::eth::EthBlockExecutorFactory;
-    /// # let eth: EthBlockExecutorFactory = EthBlockExecutorFactory::default();
+    /// # use alloy_evm::eth::{EthBlockExecutorFactory, receipt_builder::AlloyReceiptBuilder, spec::EthSpec};
+    /// # let receipts = AlloyReceiptBuilder::default();
+    /// # let eth = EthBlockExecutorFactory::new(receipts, EthSpec::mainnet(), Default::default());
     /// let factory = ParallelExecutorFactory::new(eth, Engine::default())
     ///     .with_observer(|block, obstacle| eprintln!("block {block} is executed sequentially: {obstacle}"));
     /// assert_eq!(factory.counts().sequential(Obstacle::Precompiles), 0);
