@@ -147,6 +147,7 @@ impl<H: Handling> Engine<H> {
     /// Executes a block like [`execute`](Self::execute), and calls `on_commit` with each step once it is committed:
     /// the opening, each transaction in order, the closing. The calls are made on the calling thread, while later
     /// transactions may run. The changes of all steps, applied in order, are the changes of the outcome.
+    ///
     /// [`ControlFlow::Break`] cancels the rest of the block.
     ///
     /// # Errors
@@ -160,6 +161,23 @@ impl<H: Handling> Engine<H> {
         mut on_commit: impl FnMut(CommittedStep<'_>) -> ControlFlow<()>,
     ) -> Result<Outcome, BlockError> {
         self.run_block(base, block, Observer::Callback(&mut |(), step| on_commit(step)))
+    }
+
+    /// Executes a block like [`execute_with`](Self::execute_with) if helpers may pay on this base. Otherwise
+    /// does nothing, and returns `None`.
+    pub(crate) fn execute_with_helpers<B: Base + ?Sized>(
+        &self,
+        base: &B,
+        block: &Block,
+        mut on_commit: impl FnMut(CommittedStep<'_>) -> ControlFlow<()>,
+    ) -> Option<Result<Outcome, BlockError>> {
+        let (latency, batches) = (self.latency_of(base, block), self.batches_of(block));
+        let plan = self.plan(block, &batches, latency);
+        if matches!(plan, Plan::Sequential) {
+            return None;
+        }
+        let observer = Observer::Callback(&mut |(), step| on_commit(step));
+        Some(self.run_planned(base, block, &Planned { latency, batches, plan }, observer))
     }
 
     /// Measures how long each transaction of a block takes on one thread, and finds which earlier ones it depends on.
@@ -183,22 +201,27 @@ impl<H: Handling> Engine<H> {
         block: &Block,
         observer: Observer<'_>,
     ) -> Result<Outcome, BlockError> {
+        let (latency, batches) = (self.latency_of(base, block), self.batches_of(block));
+        let plan = self.plan(block, &batches, latency);
+        self.run_planned(base, block, &Planned { latency, batches, plan }, observer)
+    }
+
+    fn run_planned<B: Base + ?Sized>(
+        &self,
+        base: &B,
+        block: &Block,
+        Planned { latency, batches, plan }: &Planned<'_>,
+        observer: Observer<'_>,
+    ) -> Result<Outcome, BlockError> {
         let step = Cell::new(BlockStep::Opening);
-        let latency = self.latency_of(base, block);
-        let batches = self.batches_of(block);
-        let result = catch_unwind(AssertUnwindSafe(|| match self.plan(block, &batches, latency) {
+        let input = |workers| Input { base, block, batches, workers, latency: *latency };
+        let result = catch_unwind(AssertUnwindSafe(|| match plan {
             Plan::Sequential => {
                 let committer = self.committer(base, block, observer, &step);
                 sequential::execute(committer, block.transactions.len())
             }
-            Plan::Measured(workers, switch) => {
-                let input = Input { base, block, batches: &batches, workers, latency };
-                self.run_measured(&input, switch, observer, &step)
-            }
-            Plan::Parallel(workers) => {
-                let input = Input { base, block, batches: &batches, workers, latency };
-                self.run_parallel(&input, observer, &step)
-            }
+            Plan::Measured(workers, switch) => self.run_measured(&input(workers), *switch, observer, &step),
+            Plan::Parallel(workers) => self.run_parallel(&input(workers), observer, &step),
         }));
         let result = result.unwrap_or_else(|panic| Err(Reason::panicked(step.get(), &*panic)));
         result.map_err(|reason| reason.of(block.number()))
@@ -315,6 +338,13 @@ impl<H: Handling> Engine<H> {
     fn list_of<'b>(&self, block: &'b Block) -> Option<&'b Arc<AccessListIndex>> {
         block.list.index().filter(|_| self.shared.config.hints.given_lists == Use::On)
     }
+}
+
+/// How a block is executed.
+struct Planned<'w> {
+    latency: Latency,
+    batches: Vec<Batch>,
+    plan: Plan<'w>,
 }
 
 /// What a block is executed with.

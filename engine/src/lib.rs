@@ -30,7 +30,7 @@ pub use alloy_evm::{
     block::ParallelExecutor,
     environment::ClientPrecompiles,
     factory::ParallelExecutorFactory,
-    obstacle::{BlockCounts, Obstacle},
+    obstacle::{BlockCounts, Obstacle, ObstacleReport},
     run::{BlockRun, ExecutedBlock},
 };
 pub use analysis::dependencies::{Dependencies, TransactionDependencies};

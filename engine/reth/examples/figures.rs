@@ -1,8 +1,8 @@
 //! Measures reth's own executor beside each way through Blockloom, on real blocks: `figures DIR...`.
 //!
-//! The folders hold blocks as nodes answer them. Every round executes
-//! all ways in turn, each in reth's form with the bundle at the end; medians of all rounds. `THREADS` is the number of
-//! threads (2), `ROUNDS` that of rounds (15).
+//! The folders hold blocks as nodes answer them. Every round executes all ways in turn, each in reth's form
+//! with the bundle at the end; medians of all rounds. `THREADS` is the number of threads (2), `ROUNDS` that
+//! of rounds (15).
 
 use std::{
     env, iter,
@@ -72,7 +72,8 @@ fn cases() -> impl Iterator<Item = Case> {
     fixtures.flat_map(|fixture| fixture.expect("the blocks can be read").cases)
 }
 
-/// The block in reth's form, and the state before it. Blocks before the Merge are left out: payloads cannot hold them.
+/// The block in reth's form, and the state before it. Blocks before the Merge are left out: payloads cannot
+/// hold them.
 fn block(case: Case) -> Option<(RecoveredBlock<Block>, Arc<MemoryStore>)> {
     let Case::Block(case) = case else { return None };
     let BlockCase { header, transactions, senders, withdrawals, state, .. } = *case;
@@ -126,7 +127,7 @@ fn measure(
     times.into_iter().map(median).collect::<Vec<_>>().try_into().expect("there is a time for each way")
 }
 
-/// The way of reth's payload validator, once the senders are recovered.
+/// The way of reth's payload validator. The senders are recovered before: on a node, other threads do that.
 fn payload(
     config: &BlockloomEvmConfig,
     block: &RecoveredBlock<Block>,

@@ -1,27 +1,27 @@
-//! The transactions of payloads, announced to the executors of their blocks.
+//! The transactions of payloads, for the executors of their blocks.
 //!
-//! reth's payload validator first asks for a payload's transactions, decodes them and recovers their senders on a thread
-//! pool, and gives each to the block's executor as it comes. What is recovered is kept here as well, so that the executor
-//! has the whole block when it gets the first transaction.
+//! reth's payload validator first asks for a payload's transactions. Then it decodes them and recovers their
+//! senders on a thread pool, and gives each of them to the block's executor as it comes. What was recovered
+//! is kept here too. The executor has the whole block when it gets the first transaction: it recovers what no
+//! other thread has begun, and waits only for recoveries that are under way.
 
-use std::{
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    thread::{self, ThreadId},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use alloy_primitives::B256;
+use alloy_eips::Decodable2718;
+use alloy_evm::FromRecoveredTx;
+use alloy_primitives::{B256, Bytes};
 use blockloom_engine::Transaction;
-use revm::context::BlockEnv;
+use reth_ethereum_primitives::TransactionSigned;
+use reth_evm::SenderRecoveryCache;
+use reth_primitives_traits::{Recovered, SignedTransaction};
+use reth_storage_errors::any::AnyError;
+use revm::context::{BlockEnv, TxEnv};
 
-/// The most payloads that are kept: more are not under way at once, and one that is never executed goes.
+/// The most payloads that are kept: no more are under way at once, and one that is never executed is
+/// replaced.
 const KEPT: usize = 4;
 
-/// The longest wait without another transaction. It ends only the wait for a caller that recovers transactions when the
-/// executor has taken earlier ones: reth's validator recovers all of them in any case, within milliseconds.
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-
-/// What tells a payload from others, for its announcement and for the executor of its block.
+/// A payload's block, as its executor knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct BlockKey {
     parent_hash: B256,
@@ -34,185 +34,162 @@ impl BlockKey {
     }
 }
 
-/// A payload, and what tells it from others.
-type Announced = (BlockKey, Arc<Payload>);
-
 /// The latest payloads that were announced and not executed.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Announcements(Arc<Mutex<Vec<Announced>>>);
+pub(crate) struct Announcements(Arc<Mutex<Vec<(BlockKey, Arc<Payload>)>>>);
 
 impl Announcements {
-    /// Announces a payload with this number of transactions. Two payloads may have the same key: executors notice a
-    /// transaction that is not the announced one.
-    pub(crate) fn announce(&self, key: BlockKey, transactions: usize) -> Sender {
-        let payload = Arc::new(Payload::new(transactions));
-        let mut payloads = lock(&self.0);
+    /// Announces a payload. Two payloads may have the same key: executors notice a transaction that is not
+    /// the announced one.
+    pub(crate) fn announce(&self, key: BlockKey, payload: Arc<Payload>) {
+        let mut payloads = self.payloads();
         payloads.retain(|(other, _)| *other != key);
         if payloads.len() == KEPT {
             payloads.remove(0);
         }
-        payloads.push((key, Arc::clone(&payload)));
-        Sender(payload)
+        payloads.push((key, payload));
     }
 
     /// Takes the payload of a block.
     pub(crate) fn take(&self, key: &BlockKey) -> Option<Arc<Payload>> {
-        let mut payloads = lock(&self.0);
+        let mut payloads = self.payloads();
         let place = payloads.iter().position(|(other, _)| other == key)?;
         Some(payloads.remove(place).1)
     }
+
+    fn payloads(&self) -> MutexGuard<'_, Vec<(BlockKey, Arc<Payload>)>> {
+        // No code that can panic runs under the lock.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-/// The transactions of a payload, as far as they are recovered.
+/// The transactions of a payload.
 #[derive(Debug)]
 pub(crate) struct Payload {
-    recovered: Mutex<Recovered>,
-    /// Notified when all transactions are there, or one is not going to come.
-    complete: Condvar,
-}
-
-#[derive(Debug)]
-struct Recovered {
-    transactions: Vec<Option<Transaction>>,
-    missing: usize,
-    is_withdrawn: bool,
-    /// The thread that recovered the last one.
-    recovered_by: Option<ThreadId>,
+    encoded: Vec<Bytes>,
+    /// For each transaction what was recovered; `None` in it if the transaction is invalid.
+    recovered: Vec<OnceLock<Option<Transaction>>>,
+    cache: Option<SenderRecoveryCache>,
 }
 
 impl Payload {
-    fn new(transactions: usize) -> Self {
-        let recovered = Recovered {
-            transactions: vec![None; transactions],
-            missing: transactions,
-            is_withdrawn: false,
-            recovered_by: None,
-        };
-        Self { recovered: Mutex::new(recovered), complete: Condvar::new() }
+    pub(crate) fn new(encoded: &[Bytes], cache: Option<SenderRecoveryCache>) -> Self {
+        let recovered = encoded.iter().map(|_| OnceLock::new()).collect();
+        Self { encoded: encoded.to_vec(), recovered, cache }
     }
 
-    /// Waits for the transactions. `None` if one of them is not going to come, as far as can be known: if the calling thread
-    /// recovers them, they cannot come while it waits.
-    pub(crate) fn wait(&self) -> Option<Vec<Transaction>> {
-        let mut recovered = lock(&self.recovered);
-        while recovered.missing > 0 {
-            if recovered.is_withdrawn || recovered.recovered_by == Some(thread::current().id()) {
-                return None;
-            }
-            let missing = recovered.missing;
-            let waited = self.complete.wait_timeout(recovered, LONGEST_PAUSE);
-            let timeout;
-            (recovered, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
-            if timeout.timed_out() && recovered.missing == missing {
-                return None;
-            }
-        }
-        std::mem::take(&mut recovered.transactions).into_iter().collect()
-    }
-}
-
-/// Sends the transactions of a payload to its executor. If it is dropped too early, the payload is withdrawn.
-#[derive(Debug)]
-pub(crate) struct Sender(Arc<Payload>);
-
-impl Sender {
-    /// Sends the transaction at this place of the payload.
-    pub(crate) fn send(&self, place: usize, transaction: Transaction) {
-        let mut recovered = lock(&self.0.recovered);
-        let Some(slot @ None) = recovered.transactions.get_mut(place) else { return };
-        *slot = Some(transaction);
-        recovered.missing -= 1;
-        recovered.recovered_by = Some(thread::current().id());
-        if recovered.missing == 0 {
-            self.0.complete.notify_all();
+    /// The transaction at this place in reth's form. No transaction is recovered twice.
+    pub(crate) fn convert(&self, place: usize) -> Result<Recovered<TransactionSigned>, AnyError> {
+        let mut converted = None;
+        let kept = self.recovered[place].get_or_init(|| {
+            let recovered = recover(&self.encoded[place], self.cache.as_ref());
+            let kept = recovered.as_ref().ok().map(transaction);
+            converted = Some(recovered);
+            kept
+        });
+        match (converted, kept) {
+            (Some(converted), _) => converted,
+            (None, Some(kept)) => Ok(decode(&self.encoded[place])?.with_signer(kept.env.caller)),
+            (None, None) => recover(&self.encoded[place], self.cache.as_ref()),
         }
     }
 
-    /// Withdraws the payload: one of its transactions cannot be recovered.
-    pub(crate) fn withdraw(&self) {
-        lock(&self.0.recovered).is_withdrawn = true;
-        self.0.complete.notify_all();
+    /// All transactions in the engine's form; `None` if one of them is invalid.
+    pub(crate) fn transactions(&self) -> Option<Vec<Transaction>> {
+        // The pool begins with the first transactions, so the calling thread begins with the last ones.
+        let transactions = self.encoded.iter().zip(&self.recovered).rev().map(|(encoded, recovered)| {
+            let recover = || recover(encoded, self.cache.as_ref()).ok().as_ref().map(transaction);
+            recovered.get_or_init(recover).clone()
+        });
+        let mut transactions = transactions.collect::<Option<Vec<_>>>()?;
+        transactions.reverse();
+        Some(transactions)
     }
 }
 
-impl Drop for Sender {
-    fn drop(&mut self) {
-        self.withdraw();
-    }
+/// Decodes a transaction and recovers its sender, as reth does.
+pub(crate) fn recover(
+    encoded: &Bytes,
+    cache: Option<&SenderRecoveryCache>,
+) -> Result<Recovered<TransactionSigned>, AnyError> {
+    let signed = decode(encoded)?;
+    let sender = match cache {
+        Some(cache) => cache.recover(&signed),
+        None => signed.try_recover(),
+    };
+    Ok(signed.with_signer(sender.map_err(AnyError::new)?))
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // No code that can panic runs under the locks.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+fn decode(encoded: &Bytes) -> Result<TransactionSigned, AnyError> {
+    TransactionSigned::decode_2718_exact(encoded).map_err(AnyError::new)
+}
+
+fn transaction(recovered: &Recovered<TransactionSigned>) -> Transaction {
+    let env = TxEnv::from_recovered_tx(recovered.inner(), recovered.signer());
+    Transaction { hash: *recovered.inner().tx_hash(), env }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{thread, time::Duration};
+    use std::thread;
+
+    use alloy_consensus::{Transaction as _, TxLegacy};
+    use alloy_eips::Encodable2718;
+    use blockloom_fixtures::compose::Signer;
 
     use super::*;
 
-    fn transaction(nonce: u64) -> Transaction {
-        let env = revm::context::TxEnv { nonce, ..Default::default() };
-        Transaction { hash: B256::from(alloy_primitives::U256::from(nonce)), env }
+    fn signed(nonce: u64) -> Bytes {
+        Signer::new(1).sign(TxLegacy { nonce, ..TxLegacy::default() }).encoded_2718().into()
     }
 
-    fn key(number: u8) -> BlockKey {
-        BlockKey::new(B256::repeat_byte(number), &BlockEnv::default())
+    fn payload(transactions: u64) -> Arc<Payload> {
+        let encoded: Vec<_> = (0..transactions).map(signed).collect();
+        Arc::new(Payload::new(&encoded, None))
+    }
+
+    fn nonces(payload: &Payload) -> Option<Vec<u64>> {
+        Some(payload.transactions()?.iter().map(|transaction| transaction.env.nonce).collect())
     }
 
     #[test]
-    fn an_executor_waits_for_all_transactions_in_whatever_order_they_come() {
-        let announcements = Announcements::default();
-        let sender = announcements.announce(key(1), 3);
-        let payload = announcements.take(&key(1)).unwrap();
-        let waiting = thread::spawn(move || payload.wait());
-        for place in [2, 0, 1] {
-            thread::sleep(Duration::from_millis(1));
-            sender.send(place, transaction(place as u64));
+    fn the_transactions_of_a_payload_are_there_whoever_recovers_them() {
+        let encoded: Vec<_> = (0..4).map(signed).collect();
+        let payload = Payload::new(&encoded, None);
+        let converted = payload.convert(2).unwrap();
+        assert_eq!(converted.signer(), Signer::new(1).address());
+        assert_eq!(nonces(&payload), Some(vec![0, 1, 2, 3]));
+        for (place, encoded) in encoded.iter().enumerate() {
+            let converted = payload.convert(place).unwrap();
+            assert_eq!(converted, recover(encoded, None).unwrap());
+            assert_eq!(Some(&Some(transaction(&converted))), payload.recovered[place].get());
         }
-        assert_eq!(waiting.join().unwrap(), Some([0, 1, 2].map(transaction).to_vec()));
     }
 
     #[test]
-    fn a_payload_whose_sender_is_dropped_too_early_is_withdrawn() {
-        let announcements = Announcements::default();
-        let sender = announcements.announce(key(1), 2);
-        let payload = announcements.take(&key(1)).unwrap();
-        let waiting = thread::spawn(move || payload.wait());
-        sender.send(0, transaction(0));
-        drop(sender);
-        assert_eq!(waiting.join().unwrap(), None);
+    fn each_transaction_is_recovered_once_by_the_pool_or_the_executor() {
+        let payload = payload(200);
+        let pool = Arc::clone(&payload);
+        let pool = thread::spawn(move || (0..200).for_each(|place| drop(pool.convert(place).unwrap())));
+        assert_eq!(nonces(&payload), Some((0..200).collect()));
+        pool.join().unwrap();
     }
 
     #[test]
-    fn a_sender_that_is_dropped_at_the_end_withdraws_nothing() {
-        let announcements = Announcements::default();
-        announcements.announce(key(1), 1).send(0, transaction(7));
-        assert_eq!(announcements.take(&key(1)).unwrap().wait(), Some(vec![transaction(7)]));
-        assert!(announcements.take(&key(1)).is_none(), "it is taken once");
+    fn a_payload_with_an_invalid_transaction_has_none() {
+        let payload = Payload::new(&[signed(0), Bytes::from_static(&[2, 0xc0]), signed(2)], None);
+        assert_eq!(payload.transactions(), None);
+        assert!(payload.convert(1).is_err());
+        assert_eq!(payload.convert(0).unwrap().nonce(), 0);
     }
 
     #[test]
-    fn a_thread_does_not_wait_for_transactions_that_it_recovers_itself() {
+    fn only_the_latest_payloads_are_kept_and_each_is_taken_once() {
+        let key = |number| BlockKey::new(B256::repeat_byte(number), &BlockEnv::default());
         let announcements = Announcements::default();
-        let sender = announcements.announce(key(1), 2);
-        sender.send(0, transaction(0));
-        assert_eq!(announcements.take(&key(1)).unwrap().wait(), None);
-    }
-
-    #[test]
-    fn transactions_that_do_not_come_are_not_waited_for_forever() {
-        let announcements = Announcements::default();
-        let _sender = announcements.announce(key(1), 2);
-        assert_eq!(announcements.take(&key(1)).unwrap().wait(), None);
-    }
-
-    #[test]
-    fn only_the_latest_payloads_are_kept() {
-        let announcements = Announcements::default();
-        let _senders: Vec<_> = (0..6).map(|number| announcements.announce(key(number), 1)).collect();
-        let kept = (0..6).filter(|number| announcements.take(&key(*number)).is_some());
-        assert_eq!(kept.collect::<Vec<_>>(), [2, 3, 4, 5]);
+        (0..6).for_each(|number| announcements.announce(key(number), payload(1)));
+        let kept: Vec<_> = (0..6).filter(|number| announcements.take(&key(*number)).is_some()).collect();
+        assert_eq!(kept, [2, 3, 4, 5]);
+        assert!(announcements.take(&key(5)).is_none());
     }
 }

@@ -13,15 +13,16 @@ use revm::{
     state::{AccountInfo, Bytecode},
 };
 
-/// A base that reads from databases of one state, each used by one thread at a time. `make` makes another one when all are
-/// in use: out of a state provider, with reth's `StateProviderDatabase`.
+/// A base that reads from databases of one state, each used by one thread at a time. `make` makes another one
+/// when all are in use: out of a state provider, with reth's `StateProviderDatabase`.
 ///
 /// ```
 /// use blockloom_reth::SharedProviders;
 /// use revm::database_interface::EmptyDBTyped;
 /// use reth_storage_errors::provider::ProviderError;
 ///
-/// // In a node: `SharedProviders::new(|| Ok(StateProviderDatabase::new(factory.history_by_block_number(number)?)))`
+/// // In a node, with its provider:
+/// // SharedProviders::new(|| Ok(StateProviderDatabase::new(provider.history_by_block_number(number)?)))
 /// let base = SharedProviders::new(|| Ok(EmptyDBTyped::<ProviderError>::new()));
 /// # let _ = base;
 /// ```

@@ -27,10 +27,11 @@ type BlockResult = Result<BlockExecutionResult<Receipt>, BlockExecutionError>;
 /// A function that executes a block on a state.
 type Run<C, DB> = fn(&BlockloomEvmConfig<C>, &mut State<DB>, &RecoveredBlock<Block>) -> BlockResult;
 
-/// Executes blocks one after the other on a database, each in parallel. It is reth's `BasicBlockExecutor` in everything else:
-/// the state gathers the bundle of all blocks, with the reverts of each.
+/// Executes blocks one after the other on a database, each in parallel. It is reth's `BasicBlockExecutor` in
+/// everything else: the state gathers the bundle of all blocks, with the reverts of each.
 ///
-/// [`BlockloomEvmConfig::locking_executor`] makes it, and so do `executor` and `batch_executor` of reth's `ConfigureEvm`.
+/// [`BlockloomEvmConfig::locking_executor`] makes it, and so do `executor` and `batch_executor` of reth's
+/// `ConfigureEvm`.
 pub struct BlockloomExecutor<C, DB>
 where
     C: EthExecutorSpec + EthChainSpec<Header = Header> + Hardforks + 'static,
@@ -48,9 +49,9 @@ where
 {
     pub(crate) fn new(config: BlockloomEvmConfig<C>, db: DB) -> Self {
         let run: Run<C, DB> = match config.reads() {
-            Reads::Nowhere => |config, state, block| {
-                run(config.executor_of(state, block).decline(Obstacle::Database), block)
-            },
+            Reads::Nowhere => {
+                |config, state, block| run(config.executor_of(state, block).without_reads(), block)
+            }
             Reads::Messages => |config, state, block| run(config.executor_of(state, block), block),
         };
         Self::with(config, db, run)

@@ -10,14 +10,15 @@
 //!
 //! let config = BlockloomEvmConfig::new(EthEvmConfig::mainnet(), Engine::new(Config::default()))
 //!     .with_messages()
-//!     .with_observer(|block, obstacle| eprintln!("block {block} is executed sequentially: {obstacle}"));
+//!     .with_observer(|report| eprintln!("{report}"));
 //! # let _ = config;
 //! ```
 //!
-//! A payload's transactions are announced to the executor of its block while their senders are recovered, and the results are
-//! handed out one by one. `README.md` has a table of what is parallel. Where the caller has a base that many threads read at
-//! once, [`BlockloomEvmConfig::execute_on`] and [`execute_range_on`](BlockloomEvmConfig::execute_range_on) are faster than
-//! reth's traits: [`SharedProviders`] makes one out of reth's state providers.
+//! The transactions of a payload are announced to the executor of its block while their senders are
+//! recovered, and the executor returns the results one by one. `README.md` has a table of what is parallel.
+//! Where the caller has a base that many threads read at once, [`BlockloomEvmConfig::execute_on`] and
+//! [`execute_range_on`](BlockloomEvmConfig::execute_range_on) are faster than reth's traits:
+//! [`SharedProviders`] makes one out of reth's state providers.
 //!
 //! [`ConfigureEngineEvm`]: reth_evm::ConfigureEngineEvm
 //! [`ConfigureEvm`]: reth_evm::ConfigureEvm

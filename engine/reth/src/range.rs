@@ -1,21 +1,23 @@
-//! Blocks on a base that many threads read at once: the engine executes them whole, without reth's executor around it.
+//! Blocks on a base that many threads read at once: the engine executes them whole, without reth's executor
+//! around it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use alloy_consensus::Header;
 use alloy_evm::{
-    block::{BlockExecutionError, BlockExecutionResult, BlockValidationError},
+    block::{BlockExecutionError, BlockExecutionResult},
     eth::spec::EthExecutorSpec,
 };
 use alloy_primitives::{Address, B256, U256};
 use blockloom_engine::{Block as EngineBlock, BlockError, Reason, reexport::blockloom_state::Base};
 use reth_chainspec::{EthChainSpec, Hardforks};
 use reth_ethereum_primitives::{Block, Receipt};
+use reth_evm::{ConfigureEvm, execute::Executor};
 use reth_execution_types::{BlockExecutionOutput, ExecutionOutcome};
 use reth_primitives_traits::RecoveredBlock;
 use revm::{
     DatabaseRef,
-    database::{BundleState, states::reverts::AccountInfoRevert},
+    database::{BundleState, WrapDatabaseRef, states::reverts::AccountInfoRevert},
     state::{AccountInfo, Bytecode},
 };
 
@@ -35,22 +37,36 @@ where
 
     /// Executes a block on `base`, the state before it. Every thread reads the base itself.
     ///
+    /// reth's own executor decides whether a block is valid: if the engine stops with an error, reth's
+    /// executor executes the block on the same base. If it accepts the block, that is reported as
+    /// `Obstacle::Failed`. This happens to every block of a chain whose system contracts have no code, a
+    /// chain of a developer for example: EIP-7002 and EIP-7251 forbid such a block, and reth accepts it.
+    ///
     /// # Errors
     ///
-    /// If consensus forbids the block, that is a validation error; the message names the transaction and the reason. If the
-    /// base cannot be read or something panicked, it is an internal error. Both have a [`BlockError`] inside.
+    /// The errors of reth's own executor, and an internal error with a [`BlockError`] inside if the block is
+    /// cancelled.
     pub fn execute_on<B: Base + ?Sized>(
         &self,
         base: &B,
         block: &RecoveredBlock<Block>,
     ) -> Result<BlockExecutionOutput<Receipt>, BlockExecutionError> {
-        let outcome = self.engine().execute(base, &self.engine_block(block)).map_err(execution_error)?;
-        let (result, state) = outcome.into_execution();
-        Ok(BlockExecutionOutput { result, state })
+        match self.engine().execute(base, &self.engine_block(block)) {
+            Ok(outcome) => {
+                let (result, state) = outcome.into_execution();
+                Ok(BlockExecutionOutput { result, state })
+            }
+            Err(error @ BlockError { reason: Reason::Cancelled { .. }, .. }) => Err(error.into()),
+            Err(error) => {
+                let output = self.eth().executor(WrapDatabaseRef(DebugBase(base))).execute(block)?;
+                self.block_executor_factory().report_failure(&error);
+                Ok(output)
+            }
+        }
     }
 
-    /// Executes consecutive blocks on `base`, the state before the first of them, and returns their receipts, their
-    /// requests, and the bundle of all with the reverts of each.
+    /// Executes consecutive blocks on `base`, the state before the first of them, and returns their receipts,
+    /// their requests, and the bundle of all with the reverts of each.
     ///
     /// # Errors
     ///
@@ -85,8 +101,8 @@ impl<B: ?Sized> AfterBlocks<'_, B> {
     /// Adds a block that was executed on this state.
     fn add(&mut self, block: &RecoveredBlock<Block>, mut bundle: BundleState) {
         for (address, revert) in bundle.reverts.iter_mut().flatten() {
-            // The engine takes the state before the block for a database. To a longer bundle a revert must lead to what
-            // the bundle had.
+            // The engine takes the state before the block for a database. To a longer bundle a revert must
+            // lead to what the bundle had.
             let Some(before) = self.bundle.account(address) else { continue };
             revert.previous_status = before.status;
             if let (AccountInfoRevert::RevertTo(info), Some(before)) = (&mut revert.account, &before.info) {
@@ -130,9 +146,31 @@ impl<B: Base + ?Sized> DatabaseRef for AfterBlocks<'_, B> {
     }
 }
 
-fn execution_error(error: BlockError) -> BlockExecutionError {
-    match error.reason {
-        Reason::Invalid(_) => BlockValidationError::other(error).into(),
-        _ => BlockExecutionError::other(error),
+/// A base with the `Debug` that reth demands.
+struct DebugBase<'b, B: ?Sized>(&'b B);
+
+impl<B: ?Sized> fmt::Debug for DebugBase<'_, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DebugBase")
+    }
+}
+
+impl<B: Base + ?Sized> DatabaseRef for DebugBase<'_, B> {
+    type Error = B::Error;
+
+    fn basic_ref(&self, address: Address) -> Result<Option<AccountInfo>, B::Error> {
+        self.0.basic_ref(address)
+    }
+
+    fn code_by_hash_ref(&self, code_hash: B256) -> Result<Bytecode, B::Error> {
+        self.0.code_by_hash_ref(code_hash)
+    }
+
+    fn storage_ref(&self, address: Address, index: U256) -> Result<U256, B::Error> {
+        self.0.storage_ref(address, index)
+    }
+
+    fn block_hash_ref(&self, number: u64) -> Result<B256, B::Error> {
+        self.0.block_hash_ref(number)
     }
 }

@@ -7,7 +7,7 @@ use blockloom_engine::{BlockRun, ExecutedBlock};
 use reth_storage_errors::provider::{ProviderError, ProviderResult};
 use revm::{
     DatabaseRef,
-    database::{BundleState, CacheState, State},
+    database::{BundleState, CacheState, State, states::block_hash_cache::BlockHashCache},
     state::{AccountInfo, Bytecode},
 };
 
@@ -35,8 +35,8 @@ impl States {
         Self(Arc::new(open))
     }
 
-    /// Executes a block on the state after `parent` and what `state` has changed since. `None` if that state cannot be
-    /// opened.
+    /// Executes a block on the state after `parent` and what `state` has changed since. `None` if that state
+    /// cannot be opened.
     pub(crate) fn run<DB>(
         &self,
         parent: B256,
@@ -45,7 +45,8 @@ impl States {
     ) -> Option<ExecutedBlock> {
         let first = (self.0)(parent).ok()?;
         let opened = SharedProviders::new(|| (self.0)(parent)).with_idle(first);
-        Some(run.on(&Changed { cache: &state.cache, bundle: &state.bundle_state, opened }))
+        let State { cache, bundle_state, block_hashes, .. } = state;
+        Some(run.on(&Changed { cache, bundle: bundle_state, hashes: block_hashes, opened }))
     }
 }
 
@@ -59,6 +60,7 @@ impl fmt::Debug for States {
 struct Changed<'s, D> {
     cache: &'s CacheState,
     bundle: &'s BundleState,
+    hashes: &'s BlockHashCache,
     opened: D,
 }
 
@@ -99,6 +101,9 @@ impl<D: DatabaseRef> DatabaseRef for Changed<'_, D> {
     }
 
     fn block_hash_ref(&self, number: u64) -> Result<B256, D::Error> {
-        self.opened.block_hash_ref(number)
+        match self.hashes.get(number) {
+            Some(hash) => Ok(hash),
+            None => self.opened.block_hash_ref(number),
+        }
     }
 }

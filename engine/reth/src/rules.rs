@@ -1,6 +1,7 @@
 //! reth's chain specification as the engine's rules, and reth's blocks as the engine's.
 
 use alloy_consensus::Header;
+use alloy_eips::eip6110::MAINNET_DEPOSIT_CONTRACT_ADDRESS;
 use alloy_evm::{FromRecoveredTx, eth::spec::EthExecutorSpec};
 use alloy_hardforks::EthereumHardfork;
 use blockloom_engine::{AccessLists, Block as EngineBlock, Rules, Transaction};
@@ -21,8 +22,8 @@ pub(crate) fn rules(spec: &(impl EthExecutorSpec + EthChainSpec), header: &Heade
     Rules {
         chain_id: spec.chain().id(),
         blobs: spec.blob_params_at_timestamp(header.timestamp),
-        // No contract has the address zero, so nothing there is a deposit.
-        deposit_contract: spec.deposit_contract_address().unwrap_or_default(),
+        // As alloy-evm has it for a chain whose specification names none.
+        deposit_contract: spec.deposit_contract_address().unwrap_or(MAINNET_DEPOSIT_CONTRACT_ADDRESS),
         dao_block: spec.ethereum_fork_activation(EthereumHardfork::Dao).block_number(),
         access_lists: if has_list { AccessLists::Committed } else { AccessLists::Absent },
         ..Rules::mainnet(*fork)

@@ -1,42 +1,45 @@
-//! Announced transactions: a client that gives a block's transactions one by one tells them beforehand.
+//! Announced transactions: the transactions of a block that a client is going to give one by one.
 //!
-//! The block is executed in parallel when the client gives the first transaction. The results are then handed out, each
-//! when the client gives its transaction. So the state, the receipts and the gas between two transactions are those of
-//! sequential execution. A client that deviates loses the results that are left: they hold only after the announced ones
-//! before them.
+//! The block is executed in parallel when the client gives the first transaction. Then the client receives
+//! the result of each transaction when it gives that transaction. So the state, the receipts and the gas
+//! between two transactions are those of sequential execution. A result holds only after the results before
+//! it: a client that deviates from what it announced loses the results that are left.
 
 use std::{fmt, vec};
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::B256;
+use revm::context::TxEnv;
 
 use crate::{
     alloy_evm::{
         obstacle::Obstacle,
-        run::{ExecutedBlock, ExecutedTransaction},
+        run::{Executed, ExecutedTransaction},
     },
     block::{block::Transaction, error::BlockError},
 };
 
-/// Waits for the announced transactions, and returns them.
+/// Returns the announced transactions, and waits for them if need be.
 pub(super) type Announcement<'a> = Box<dyn FnOnce() -> Option<Vec<Transaction>> + 'a>;
 
-/// What an executor knows about transactions that the client will give.
+/// What an executor knows about the transactions that the client is going to give.
 ///
 /// ```text
-///                announce              first transaction          last one, or a deviation
-///   Unannounced ----------> Announced --------------------> Executed -------------> Over
-///        \____________________________first transaction_____________________________/
+///   Unannounced -- announce --> Announced -- first transaction, --> Executed
+///        |                          |        no obstacle                |
+///        | second transaction       | first transaction, obstacle       | deviation, error of the engine
+///        v                          v                                   v
+///       Over                       Over                                Over
 /// ```
 #[derive(Default)]
 pub(super) enum Ahead<'a> {
-    /// Nothing, and no transaction was given.
+    /// Nothing was announced, and at most one transaction was committed.
     #[default]
     Unannounced,
-    /// The transactions were announced.
+    /// The transactions were announced, and none was given.
     Announced(Announcement<'a>),
     /// They were executed.
     Executed(Results),
-    /// There are no results for transactions that come now.
+    /// No result is left: each transaction is executed when the client gives it.
     Over,
 }
 
@@ -58,11 +61,22 @@ enum LastResult {
     HandedOut,
 }
 
+/// What there is for a transaction that the client gives.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// Its result.
+    Result(ExecutedTransaction),
+    /// The engine stopped at it.
+    Stopped(BlockError),
+    /// Nothing: the client must execute it.
+    Nothing,
+}
+
 /// The results that are left.
 #[derive(Debug)]
 pub(super) struct Results {
-    /// Hash and sender of each announced transaction that was not given yet.
-    left: vec::IntoIter<(B256, Address)>,
+    /// The announced transactions that the client has not given yet.
+    left: vec::IntoIter<Transaction>,
     executed: vec::IntoIter<ExecutedTransaction>,
     /// The error at which the engine stopped.
     error: Option<BlockError>,
@@ -70,44 +84,37 @@ pub(super) struct Results {
 }
 
 impl Results {
-    pub(super) fn new(
-        announced: Vec<Transaction>,
-        ExecutedBlock { transactions, end }: ExecutedBlock,
-    ) -> Self {
-        let left: Vec<_> =
-            announced.into_iter().map(|transaction| (transaction.hash, transaction.env.caller)).collect();
+    pub(super) fn new(announced: Vec<Transaction>, Executed { transactions, end }: Executed) -> Self {
         Self {
-            left: left.into_iter(),
+            left: announced.into_iter(),
             executed: transactions.into_iter(),
             error: end.err(),
             last: LastResult::Committed,
         }
     }
 
-    /// The result of the transaction with this hash and sender, or the error of the engine.
+    /// What there is for the transaction with this hash and environment.
     ///
     /// # Errors
     ///
     /// If the client deviates from what it announced.
-    pub(super) fn take(
-        &mut self,
-        hash: B256,
-        sender: Address,
-    ) -> Result<Result<ExecutedTransaction, BlockError>, Obstacle> {
+    pub(super) fn take(&mut self, hash: B256, env: &TxEnv) -> Result<Found, Obstacle> {
         if self.last == LastResult::HandedOut {
             return Err(Obstacle::Interrupted);
         }
-        if self.left.next() != Some((hash, sender)) {
+        if !self.left.next().is_some_and(|announced| is_same(&announced, hash, env)) {
             return Err(Obstacle::Unexpected);
         }
         self.last = LastResult::HandedOut;
-        match self.executed.next() {
-            Some(executed) => Ok(Ok(executed)),
-            None => Ok(Err(self.error.take().expect("a block without an error has all of its results"))),
-        }
+        Ok(match self.executed.next() {
+            Some(executed) => Found::Result(executed),
+            None => {
+                Found::Stopped(self.error.take().expect("a block without an error has all of its results"))
+            }
+        })
     }
 
-    /// Notes that the client commits a result.
+    /// Notes that the client commits a result. That it is the one that was handed out cannot be checked.
     ///
     /// # Errors
     ///
@@ -126,6 +133,12 @@ impl Results {
     }
 }
 
+/// Whether the client gives what it announced. The hash alone does not say so: it covers neither the sender
+/// nor what a client changes in the environment.
+pub(super) fn is_same(announced: &Transaction, hash: B256, env: &TxEnv) -> bool {
+    announced.hash == hash && announced.env == *env
+}
+
 #[cfg(test)]
 mod tests {
     use blockloom_state::Changes;
@@ -134,8 +147,12 @@ mod tests {
     use super::*;
     use crate::block::outcome::Outcome;
 
-    const ANNOUNCED: [(B256, Address); 2] =
-        [(B256::repeat_byte(1), Address::ZERO), (B256::repeat_byte(2), Address::ZERO)];
+    fn announced() -> [Transaction; 2] {
+        [1, 2].map(|number| Transaction {
+            hash: B256::repeat_byte(number),
+            env: TxEnv { nonce: number.into(), ..TxEnv::default() },
+        })
+    }
 
     fn results() -> Results {
         let executed = || {
@@ -144,20 +161,16 @@ mod tests {
                 ExecutionResult::Success { reason: SuccessReason::Stop, gas, logs: Vec::new(), output };
             ExecutedTransaction { result, changes: Changes::default() }
         };
-        let announced = ANNOUNCED.map(|(hash, caller)| Transaction {
-            hash,
-            env: revm::context::TxEnv { caller, ..Default::default() },
-        });
-        let transactions = announced.iter().map(|_| executed()).collect();
-        Results::new(announced.to_vec(), ExecutedBlock { transactions, end: Ok(Outcome::default()) })
+        let transactions = vec![executed(), executed()];
+        Results::new(announced().to_vec(), Executed { transactions, end: Ok(Outcome::default()) })
     }
 
     #[test]
-    fn a_commit_of_something_else_invalidates_the_results() {
+    fn a_commit_without_a_result_invalidates_the_results() {
         assert_eq!(results().commit(), Err(Obstacle::Interrupted));
         let mut results = results();
-        let [(hash, sender), _] = ANNOUNCED;
-        assert!(matches!(results.take(hash, sender), Ok(Ok(_))));
+        let [first, _] = announced();
+        assert!(matches!(results.take(first.hash, &first.env), Ok(Found::Result(_))));
         assert_eq!(results.commit(), Ok(()));
         assert_eq!(results.commit(), Err(Obstacle::Interrupted));
     }
@@ -165,12 +178,30 @@ mod tests {
     #[test]
     fn no_result_is_left_when_all_transactions_were_given() {
         let mut results = results();
-        for (hash, sender) in ANNOUNCED {
+        for Transaction { hash, env } in announced() {
             assert!(!results.is_empty());
-            assert!(matches!(results.take(hash, sender), Ok(Ok(_))));
+            assert!(matches!(results.take(hash, &env), Ok(Found::Result(_))));
             assert_eq!(results.commit(), Ok(()));
         }
         assert!(results.is_empty());
-        assert!(matches!(results.take(B256::ZERO, Address::ZERO), Err(Obstacle::Unexpected)));
+        assert!(matches!(results.take(B256::ZERO, &TxEnv::default()), Err(Obstacle::Unexpected)));
+    }
+
+    #[test]
+    fn a_result_belongs_to_the_whole_environment_of_its_transaction() {
+        let [first, _] = announced();
+        let changes: [fn(&mut TxEnv); 4] = [
+            |env| env.caller = alloy_primitives::Address::repeat_byte(1),
+            |env| env.gas_limit += 1,
+            |env| env.data = vec![1].into(),
+            |env| env.gas_priority_fee = Some(1),
+        ];
+        for change in changes {
+            let mut env = first.env.clone();
+            change(&mut env);
+            assert!(matches!(results().take(first.hash, &env), Err(Obstacle::Unexpected)), "{env:?}");
+        }
+        let other = B256::repeat_byte(9);
+        assert!(matches!(results().take(other, &first.env), Err(Obstacle::Unexpected)));
     }
 }

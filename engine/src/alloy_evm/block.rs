@@ -7,8 +7,8 @@ use alloy_eips::Encodable2718;
 use alloy_evm::{
     Database, EthEvm, Evm, FromRecoveredTx, FromTxWithEncoded, RecoveredTx,
     block::{
-        BlockExecutionError, BlockExecutionResult, BlockExecutor, ExecutableTx, ExecutableTxParts, GasOutput,
-        StateDB,
+        BalIndexedDatabase, BlockExecutionError, BlockExecutionResult, BlockExecutor, ExecutableTx,
+        ExecutableTxParts, GasOutput, StateDB,
     },
     eth::{
         EthBlockExecutor, EthEvmContext, EthTxResult, receipt_builder::ReceiptBuilder, spec::EthExecutorSpec,
@@ -20,8 +20,9 @@ use revm::{Inspector, context::TxEnv, context_interface::result::HaltReason};
 
 use crate::{
     alloy_evm::{
-        announced::Ahead,
+        announced::{Ahead, Found},
         environment::{ClientPrecompiles, are_of_fork, has_lookup, is_no_inspector, rules},
+        error::stop_if_cancelled,
         obstacle::{Obstacle, Reports},
         run::{BlockRun, ExecutedBlock, Runner, run_on_db_actor, run_on_locked_db},
     },
@@ -36,10 +37,15 @@ pub(super) type TxResultOf<R> =
 /// alloy-evm's executor on an engine, made by
 /// [`ParallelExecutorFactory`](crate::ParallelExecutorFactory).
 ///
-/// Its `execute_block` runs a block's transactions in parallel, unless there is an [`Obstacle`]. The
-/// result is that of [`EthBlockExecutor`]: the same receipts, requests, gas and errors, and the same
-/// commits to the database, one for each transaction, in order. A client that gives the transactions one by one
-/// [announces](Self::announce) them. All other methods are those of [`EthBlockExecutor`], and run on the calling thread.
+/// Its `execute_block` runs a block's transactions in parallel, unless there is an [`Obstacle`]. So does its
+/// `execute_transaction` if the client [announces](Self::announce) the transactions of the block. The result
+/// is that of [`EthBlockExecutor`]: the same receipts, requests, gas and errors, and the same commits to the
+/// database, one for each transaction, in order. Everything else is done by [`EthBlockExecutor`] on the
+/// calling thread: the steps before and after the transactions, and transactions that were not announced.
+///
+/// An error of the engine alone is no error of the block: [`EthBlockExecutor`] executes the transaction at
+/// which the engine stopped, and its error counts. If there is none, it executes the rest of the block too
+/// ([`Obstacle::Failed`]).
 ///
 /// # The database
 ///
@@ -49,8 +55,11 @@ pub(super) type TxResultOf<R> =
 /// threads, some microseconds. So parallel execution pays if transactions compute much and read little.
 ///
 /// With [`locking`](Self::locking), which needs a database that is `Send`, a read costs a lock. In both cases
-/// only one read runs at a time. If many threads can read the state at once, [`Engine::execute`] on a
-/// [`Base`](blockloom_state::Base) is faster; [`Outcome`](crate::Outcome) then has the changes for the store.
+/// only one read runs at a time, and a database that caches what it reads, as
+/// [`State`](revm::database::State) does, also has in its cache what was prefetched and what discarded runs
+/// read. With [`read_from`](Self::read_from) threads read a base of the client's at once. Faster still is
+/// [`Engine::execute`] on a [`Base`](blockloom_state::Base), without this executor;
+/// [`Outcome`](crate::Outcome) then has the changes for the store.
 ///
 /// # What differs
 ///
@@ -93,13 +102,20 @@ where
         }
     }
 
-    /// The same executor, which gets the block's transactions one by one after this call, in this order. `transactions`
-    /// is called when it gets the first one, and may wait for them; `None` if they do not come after all.
+    /// The same executor, to which the client is going to give the block's transactions one by one, in this
+    /// order. `transactions` returns them, and may wait for them; `None` if one of them turned out to be no
+    /// transaction. It is called when the client gives the first transaction, unless there is an
+    /// [`Obstacle`].
     ///
-    /// With the first transaction the whole block is executed in parallel; then each transaction gets its result when its
-    /// turn comes. Receipts, gas and the state are at each moment those of sequential execution. A client that gives
-    /// another transaction, does not commit a result or commits something else, or asks for the EVM in between gets
-    /// sequential execution from there on. The client must not change what it commits.
+    /// With the first transaction the whole block is executed in parallel; then the client receives the
+    /// result of each transaction when it gives that transaction. Receipts, gas and the state are at each
+    /// moment those of sequential execution.
+    ///
+    /// The executor compares each transaction with the announced one, hash and environment, and notices when
+    /// the client gives the next transaction without a commit, commits without a transaction, or asks for the
+    /// EVM: from there on it executes sequentially. It does not notice that the client changes a result
+    /// before the commit, or commits a result of something else in its place: such a client must not
+    /// announce.
     #[must_use]
     pub fn announce(mut self, transactions: impl FnOnce() -> Option<Vec<Transaction>> + 'a) -> Self {
         self.ahead = Ahead::Announced(Box::new(transactions));
@@ -125,13 +141,22 @@ where
         self
     }
 
-    /// The same executor, whose threads read a base of the client's instead of the database. `run` gets the database, with the
-    /// state before the transactions, and calls [`BlockRun::on`] with a base that has the same state: out of several
-    /// connections to the client's store, for example, and what the database has in its cache. Without such a base it
-    /// returns `None`, and the block is executed sequentially ([`Obstacle::Database`]).
+    /// The same executor, whose threads read a base of the client's instead of the database. `run` gets the
+    /// database, with the state before the transactions, and calls [`BlockRun::on`] with a base that has the
+    /// same state: out of several connections to the client's store, for example, and what the database has
+    /// in its cache. Without such a base it returns `None`, and the block is executed sequentially
+    /// ([`Obstacle::Database`]).
     #[must_use]
     pub fn read_from(mut self, run: impl FnMut(&mut DB, BlockRun<'_>) -> Option<ExecutedBlock> + 'a) -> Self {
         self.runner = Runner::Base(Box::new(run));
+        self
+    }
+
+    /// The same executor without a way to read for other threads: it executes sequentially
+    /// ([`Obstacle::Database`]).
+    #[must_use]
+    pub fn without_reads(mut self) -> Self {
+        self.runner = Runner::None;
         self
     }
 
@@ -145,6 +170,9 @@ where
         let cfg = self.eth.evm.cfg_env();
         if let Some(obstacle) = self.declined {
             return Err(obstacle);
+        }
+        if matches!(self.runner, Runner::None) {
+            return Err(Obstacle::Database);
         }
         if self.engine.threads() == 1 {
             return Err(Obstacle::OneThread);
@@ -161,20 +189,31 @@ where
         rules(cfg).ok_or(Obstacle::Configuration)
     }
 
-    /// The rules for parallel execution of these transactions; `None`, and a report, if there is an obstacle.
-    pub(super) fn rules_of_block(&mut self, transactions: &[Transaction]) -> Option<Rules> {
+    /// The rules for parallel execution, before the transactions are known.
+    ///
+    /// # Errors
+    ///
+    /// If there is an obstacle.
+    pub(super) fn rules_without_lookup(&mut self) -> Result<Rules, Obstacle> {
+        let rules = self.rules()?;
+        let spec = self.eth.evm.cfg_env().spec;
+        if has_lookup(self.eth.evm.precompiles_mut(), spec) { Err(Obstacle::Precompiles) } else { Ok(rules) }
+    }
+
+    /// Whether helpers cannot pay for these transactions. A base of the client's is asked when it is there.
+    pub(super) fn is_small(&self, transactions: &[Transaction]) -> bool {
+        matches!(self.runner, Runner::Database(_)) && !self.engine.uses_helpers(transactions)
+    }
+
+    /// The rules for parallel execution of these transactions; `None` if there is an obstacle.
+    fn rules_of_block(&mut self, transactions: &[Transaction]) -> Option<Rules> {
         if transactions.len() < 2 {
             return None;
         }
-        let spec = self.eth.evm.cfg_env().spec;
-        match self.rules() {
-            Ok(_) if has_lookup(self.eth.evm.precompiles_mut(), spec) => self.report(Obstacle::Precompiles),
-            Ok(_) if !self.engine.uses_helpers(transactions) => self.report(Obstacle::Small),
+        match self.rules_without_lookup() {
+            Ok(rules) if !self.is_small(transactions) => return Some(rules),
+            Ok(_) => self.report(Obstacle::Small),
             Err(obstacle) => self.report(obstacle),
-            Ok(rules) => {
-                self.reports.parallel();
-                return Some(rules);
-            }
         }
         None
     }
@@ -184,7 +223,7 @@ where
     }
 
     /// Drops the results that are left: the state may no longer be the one that they belong to.
-    fn give_up(&mut self, obstacle: Obstacle) {
+    pub(super) fn give_up(&mut self, obstacle: Obstacle) {
         self.ahead = Ahead::Over;
         self.report(obstacle);
     }
@@ -216,18 +255,31 @@ where
         tx: impl ExecutableTx<Self>,
     ) -> Result<Self::Result, BlockExecutionError> {
         let (env, signed) = tx.into_parts();
-        self.run_ahead()?;
-        if let Ahead::Executed(results) = &mut self.ahead {
-            match results.take(signed.tx().trie_hash(), *signed.signer()) {
-                Ok(Ok(executed)) => return self.result(executed, signed.tx()),
-                Ok(Err(error)) => {
-                    self.ahead = Ahead::Over;
-                    return Err(self.alloy_error(error, Some((env, signed))));
-                }
-                Err(obstacle) => self.give_up(obstacle),
+        match self.take_announced(&env, &signed) {
+            Found::Result(executed) => self.result(executed, signed.tx()),
+            Found::Nothing => self.eth.execute_transaction_without_commit((env, signed)),
+            Found::Stopped(error) => {
+                let error = stop_if_cancelled(error)?;
+                let accepted = self.eth.execute_transaction_without_commit((env, signed))?;
+                self.reports.failed(&error);
+                Ok(accepted)
             }
         }
-        self.eth.execute_transaction_without_commit((env, signed))
+    }
+
+    /// The index of an access list is set without [`evm_mut`](BlockExecutor::evm_mut), which would drop the
+    /// results that are left.
+    fn execute_transaction_with_index_and_result_closure(
+        &mut self,
+        tx: impl ExecutableTx<Self>,
+        tx_index: usize,
+        f: impl FnOnce(&Self::Result),
+    ) -> Result<GasOutput, BlockExecutionError>
+    where
+        DB: BalIndexedDatabase,
+    {
+        self.eth.evm.db_mut().set_bal_index(tx_index as u64 + 1);
+        self.execute_transaction_with_result_closure(tx, f)
     }
 
     fn commit_transaction(&mut self, output: Self::Result) -> GasOutput {
@@ -262,10 +314,9 @@ where
     ///
     /// # Errors
     ///
-    /// The errors of [`EthBlockExecutor`]. If the engine refuses a transaction that alloy-evm accepts, the
-    /// error is [`BlockValidationError::Other`](alloy_evm::block::BlockValidationError::Other) with a [`BlockError`](crate::BlockError) inside. A panic during a run is an
-    /// internal error with a [`BlockError`](crate::BlockError) inside. As in sequential execution, the transactions before
-    /// the error are committed.
+    /// The errors of [`EthBlockExecutor`], and an internal error with a [`BlockError`](crate::BlockError)
+    /// inside if the block is cancelled. As in sequential execution, the transactions before the error are
+    /// committed.
     fn execute_block(
         mut self,
         transactions: impl IntoIterator<Item = impl ExecutableTx<Self>>,

@@ -16,15 +16,17 @@ use revm::{
 
 use crate::block::rules::{AccessLists, Rules};
 
-/// Which precompiles of a client's EVM the engine may take for those of the fork. It always calls the fork's own.
+/// Which precompiles of a client's EVM the engine may take for those of the fork. It always calls the fork's
+/// own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ClientPrecompiles {
     /// Only those that were not touched since the EVM was created.
     #[default]
     Untouched,
-    /// Also those with the addresses and the names of the fork's that can be cached where the fork's can. The client
-    /// promises that each returns what the fork's returns: it is one, with a cache or a meter around it, for example. What is
-    /// around them is not called, because alloy-evm's precompiles cannot be shared between threads.
+    /// Also those with the addresses and the names of the fork's that can be cached where the fork's can. The
+    /// client promises that each returns what the fork's returns: it is one, with a cache or a meter around
+    /// it, for example. What is around them is not called, because alloy-evm's precompiles cannot be shared
+    /// between threads.
     Wrapped,
 }
 
@@ -70,8 +72,8 @@ fn is_builtin(precompiles: &PrecompilesMap, builtin: &Precompiles) -> bool {
     }
 }
 
-/// Whether `precompiles` have the addresses and names of `builtin`, and the same of them can be cached. One that reads the
-/// state should say that it cannot.
+/// Whether `precompiles` have the addresses and names of `builtin`, and the same of them can be cached. One
+/// that reads the state should say that it cannot.
 fn are_alike(precompiles: &PrecompilesMap, builtin: &Precompiles) -> bool {
     let is_alike = |address| match (precompiles.get(address), builtin.get(address)) {
         (Some(found), Some(builtin)) => {
@@ -86,16 +88,23 @@ fn are_alike(precompiles: &PrecompilesMap, builtin: &Precompiles) -> bool {
 pub(super) fn has_lookup(precompiles: &mut PrecompilesMap, spec: SpecId) -> bool {
     let builtin = Precompiles::new(PrecompileSpecId::from_spec_id(spec));
     let mut asked = std::mem::replace(precompiles, PrecompilesMap::from_static(builtin));
-    // The map does not tell of its lookup, but a new lookup gets the old one.
-    let found = Arc::new(AtomicBool::new(false));
-    let finds = Arc::clone(&found);
+    // The map does not show its lookup, but a new lookup receives the old one. The new one stays in the map:
+    // once it has noted whether there is an old one, it passes calls on to the old one.
+    let (is_asked, found) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicBool::new(false)));
+    let (asks, finds) = (Arc::clone(&is_asked), Arc::clone(&found));
     asked.map_precompile_lookup(move |address, lookup| {
-        // ORDER: Relaxed: the same thread reads it.
-        finds.store(lookup.is_some(), Ordering::Relaxed);
+        // ORDER: Relaxed: the same thread writes it before it calls the lookup again.
+        if asks.load(Ordering::Relaxed) {
+            // ORDER: Relaxed: the same thread reads it.
+            finds.store(lookup.is_some(), Ordering::Relaxed);
+            return None;
+        }
         lookup?.lookup(address)
     });
-    // No precompile of a fork has this address, so the lookup is asked.
+    // No precompile of a fork has this address, so the lookup is called.
     let _ = asked.get(&Address::repeat_byte(0xff));
+    // ORDER: Relaxed: see above.
+    is_asked.store(false, Ordering::Relaxed);
     // ORDER: Relaxed: see above.
     let found = found.load(Ordering::Relaxed);
     if found {
@@ -203,10 +212,15 @@ mod tests {
     fn a_lookup_of_precompiles_is_found_and_kept() {
         let address = Address::repeat_byte(0xab);
         let (mut with_lookup, spec) = precompiles(|map| {
-            map.set_precompile_lookup(move |asked: &Address| (*asked == address).then(echo));
+            map.set_precompile_lookup(move |asked: &Address| {
+                assert_eq!(*asked, address, "a client's lookup is called only for addresses of the client's");
+                Some(echo())
+            });
         });
-        assert!(has_lookup(&mut with_lookup, spec));
-        assert!(with_lookup.get(&address).is_some());
+        for _ in 0..2 {
+            assert!(has_lookup(&mut with_lookup, spec));
+            assert!(with_lookup.get(&address).is_some());
+        }
     }
 
     #[test]

@@ -7,8 +7,7 @@ use alloy_evm::{
     block::{BlockExecutionError, BlockExecutor, StateDB},
     eth::{EthEvmContext, EthTxResult, receipt_builder::ReceiptBuilder, spec::EthExecutorSpec},
 };
-use alloy_primitives::Log;
-use blockloom_state::TxIndex;
+use alloy_primitives::{B256, Log};
 use revm::{
     Inspector,
     context::TxEnv,
@@ -17,16 +16,15 @@ use revm::{
 
 use crate::{
     alloy_evm::{
-        announced::{Ahead, Results},
+        announced::{Ahead, Found, Results, is_same},
         block::{ParallelExecutor, TxResultOf},
         commit,
-        error::{engine_error, failed_at},
+        error::{is_invalid, stop_if_cancelled},
         obstacle::Obstacle,
-        run::{ExecutedBlock, ExecutedTransaction},
+        run::{Executed, ExecutedTransaction},
     },
     block::{
         block::{Block, Frame, GivenList, Transaction},
-        error::BlockError,
         rules::Rules,
     },
 };
@@ -58,7 +56,25 @@ where
         }
     }
 
-    /// Executes the transactions on the engine and commits them to the database.
+    /// Executes a block on the engine; `None`, and a report, if there is an obstacle.
+    fn run(&mut self, block: &Block) -> Option<Executed> {
+        match self.runner.run(self.eth.evm.db_mut(), self.engine, block) {
+            Ok(executed) => {
+                let is_failed = executed.end.as_ref().is_err_and(|error| !is_invalid(error));
+                if !is_failed {
+                    self.reports.parallel();
+                }
+                Some(executed)
+            }
+            Err(obstacle) => {
+                self.report(obstacle);
+                None
+            }
+        }
+    }
+
+    /// Executes the transactions on the engine and commits them to the database. What the engine does not
+    /// execute is executed sequentially.
     pub(super) fn execute_transactions<T: RecoveredTx<R::Transaction>>(
         &mut self,
         rules: Rules,
@@ -66,54 +82,91 @@ where
         signed: Vec<T>,
     ) -> Result<(), BlockExecutionError> {
         let block = self.block(rules, transactions);
-        let run = self.runner.run(self.eth.evm.db_mut(), self.engine, &block);
-        let Some(run) = run.map_err(BlockExecutionError::other)? else {
-            self.report(Obstacle::Database);
-            let mut envs = block.transactions.into_iter().map(|transaction| transaction.env).zip(signed);
-            return envs.try_for_each(|transaction| self.eth.execute_transaction(transaction).map(drop));
+        let (executed, mut stopped) = match self.run(&block) {
+            Some(Executed { transactions, end }) => (transactions, end.err()),
+            None => (Vec::new(), None),
         };
-        let ExecutedBlock { transactions: executed, end } = run;
         let count = executed.len();
         for (executed, signed) in executed.into_iter().zip(&signed) {
             let result = self.result(executed, signed.tx())?;
             let _ = self.eth.commit_transaction(result);
         }
-        match end {
-            Ok(_) => {
-                assert_eq!(count, signed.len(), "a valid block has all of its transactions executed");
-                Ok(())
+        if let Some(error) = stopped.take() {
+            stopped = Some(stop_if_cancelled(error)?);
+        }
+        for (transaction, signed) in block.transactions.into_iter().zip(signed).skip(count) {
+            self.eth.execute_transaction((transaction.env, signed))?;
+            if let Some(error) = stopped.take() {
+                self.reports.failed(&error);
             }
-            Err(error) => {
-                let stopped = block.transactions.into_iter().zip(signed).nth(count);
-                Err(self.alloy_error(error, stopped.map(|(transaction, signed)| (transaction.env, signed))))
+        }
+        Ok(())
+    }
+
+    /// What there is for a transaction that the client gives: the block is executed if it is the first
+    /// announced one.
+    pub(super) fn take_announced(&mut self, env: &TxEnv, signed: &impl RecoveredTx<R::Transaction>) -> Found {
+        match &self.ahead {
+            Ahead::Over => return Found::Nothing,
+            Ahead::Unannounced => {
+                // A single transaction is nothing to report.
+                if !self.eth.receipts.is_empty() {
+                    self.give_up(self.declined.unwrap_or(Obstacle::OneByOne));
+                }
+                return Found::Nothing;
+            }
+            Ahead::Announced(_) | Ahead::Executed(_) => {}
+        }
+        let hash = signed.tx().trie_hash();
+        self.execute_announced(hash, env);
+        let Ahead::Executed(results) = &mut self.ahead else { return Found::Nothing };
+        match results.take(hash, env) {
+            Ok(stopped @ Found::Stopped(_)) => {
+                self.ahead = Ahead::Over;
+                stopped
+            }
+            Ok(found) => found,
+            Err(obstacle) => {
+                self.give_up(obstacle);
+                Found::Nothing
             }
         }
     }
 
-    /// Executes the announced transactions when the first of them is given.
-    pub(super) fn run_ahead(&mut self) -> Result<(), BlockExecutionError> {
-        match std::mem::replace(&mut self.ahead, Ahead::Over) {
-            Ahead::Over => {}
-            executed @ Ahead::Executed(_) => self.ahead = executed,
-            // A single transaction is nothing to report.
-            Ahead::Unannounced if self.eth.receipts.is_empty() => self.ahead = Ahead::Unannounced,
-            Ahead::Unannounced => self.report(self.declined.unwrap_or(Obstacle::OneByOne)),
-            Ahead::Announced(transactions) => {
-                let Some(transactions) = transactions() else {
-                    self.report(Obstacle::Withdrawn);
-                    return Ok(());
-                };
-                if let Some(rules) = self.rules_of_block(&transactions) {
-                    let block = self.block(rules, transactions);
-                    let run = self.runner.run(self.eth.evm.db_mut(), self.engine, &block);
-                    match run.map_err(BlockExecutionError::other)? {
-                        Some(run) => self.ahead = Ahead::Executed(Results::new(block.transactions, run)),
-                        None => self.report(Obstacle::Database),
-                    }
-                }
+    /// Executes the announced transactions, if they were not executed yet. The client gives the one with this
+    /// hash and environment first.
+    fn execute_announced(&mut self, hash: B256, env: &TxEnv) {
+        let announcement = match std::mem::replace(&mut self.ahead, Ahead::Over) {
+            Ahead::Announced(announcement) => announcement,
+            ahead => {
+                self.ahead = ahead;
+                return;
             }
+        };
+        // The obstacles are looked for first, because the transactions may not all be there yet.
+        let rules = match self.rules_without_lookup() {
+            Ok(rules) => rules,
+            Err(obstacle) => {
+                if self.eth.ctx.tx_count_hint != Some(1) {
+                    self.report(obstacle);
+                }
+                return;
+            }
+        };
+        let Some(transactions) = announcement() else { return self.report(Obstacle::Withdrawn) };
+        if !transactions.first().is_some_and(|first| is_same(first, hash, env)) {
+            return self.report(Obstacle::Unexpected);
         }
-        Ok(())
+        if transactions.len() < 2 {
+            return;
+        }
+        if self.is_small(&transactions) {
+            return self.report(Obstacle::Small);
+        }
+        let block = self.block(rules, transactions);
+        if let Some(executed) = self.run(&block) {
+            self.ahead = Ahead::Executed(Results::new(block.transactions, executed));
+        }
     }
 
     /// alloy-evm's result of an executed transaction. The database has the state before it.
@@ -130,20 +183,5 @@ where
             blob_gas_used: signed.blob_gas_used().unwrap_or_default(),
             tx_type: signed.tx_type(),
         })
-    }
-
-    /// alloy-evm's error for the transaction at which the engine stopped. The transaction runs once more,
-    /// on the state before it, so that the client gets the error that it expects.
-    pub(super) fn alloy_error(
-        &mut self,
-        error: BlockError,
-        stopped: Option<(TxEnv, impl RecoveredTx<R::Transaction>)>,
-    ) -> BlockExecutionError {
-        let index = TxIndex::new(self.eth.receipts.len());
-        let again = stopped.filter(|_| failed_at(&error) == Some(index));
-        match again.map(|transaction| self.eth.execute_transaction_without_commit(transaction)) {
-            Some(Err(error)) => error,
-            _ => engine_error(error),
-        }
     }
 }

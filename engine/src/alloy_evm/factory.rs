@@ -19,8 +19,9 @@ use crate::{
     alloy_evm::{
         block::ParallelExecutor,
         environment::ClientPrecompiles,
-        obstacle::{BlockCounts, Obstacle, Reports},
+        obstacle::{BlockCounts, ObstacleReport, Reports},
     },
+    block::error::BlockError,
     engine::Engine,
 };
 
@@ -29,8 +30,13 @@ use crate::{
 ///
 /// The EVM is always [`EthEvm`]: the engine does not know the rules of another EVM.
 ///
-/// A block that cannot be executed in parallel is executed sequentially. The [observer](Self::with_observer) is told of
-/// each [`Obstacle`], and [`counts`](Self::counts) counts them.
+/// A block that cannot be executed in parallel is executed sequentially. The [observer](Self::with_observer)
+/// receives each [`Obstacle`](crate::Obstacle), and [`counts`](Self::counts) counts them.
+///
+/// There are two modes: the executors of [`create_executor`](BlockExecutorFactory::create_executor) send
+/// messages to the thread that has the database, and those of
+/// [`create_locking_executor`](Self::create_locking_executor) lock it. In [`ParallelExecutor::read_from`]
+/// threads read a base of the client's.
 ///
 /// ```
 /// use alloy_evm::eth::{EthBlockExecutorFactory, receipt_builder::AlloyReceiptBuilder, spec::EthSpec};
@@ -65,8 +71,8 @@ impl<R, Spec> ParallelExecutorFactory<R, Spec> {
         self
     }
 
-    /// The same factory with a function that is told of each obstacle, with the number of the block. It is called on the
-    /// thread that executes the block.
+    /// The same factory with a function that receives a report of each obstacle, on the thread that executes
+    /// the block.
     ///
     /// ```
     /// # use blockloom_engine::{Engine, Obstacle, ParallelExecutorFactory};
@@ -74,19 +80,25 @@ impl<R, Spec> ParallelExecutorFactory<R, Spec> {
     /// # let receipts = AlloyReceiptBuilder::default();
     /// # let eth = EthBlockExecutorFactory::new(receipts, EthSpec::mainnet(), Default::default());
     /// let factory = ParallelExecutorFactory::new(eth, Engine::default())
-    ///     .with_observer(|block, obstacle| eprintln!("block {block} is executed sequentially: {obstacle}"));
+    ///     .with_observer(|report| eprintln!("{report}"));
     /// assert_eq!(factory.counts().sequential(Obstacle::Precompiles), 0);
     /// ```
     #[must_use]
-    pub fn with_observer(mut self, observer: impl Fn(u64, Obstacle) + Send + Sync + 'static) -> Self {
+    pub fn with_observer(mut self, observer: impl Fn(&ObstacleReport<'_>) + Send + Sync + 'static) -> Self {
         self.reports.set_observer(observer);
         self
     }
 
-    /// How many blocks were executed in parallel, and how often an obstacle prevented it: by executors of this factory
-    /// and of its clones.
+    /// How many blocks were executed in parallel, and how often an obstacle prevented it: by executors of
+    /// this factory and of its clones.
     pub fn counts(&self) -> &BlockCounts {
         self.reports.counts()
+    }
+
+    /// Counts and reports [`Obstacle::Failed`](crate::Obstacle::Failed) for a client that gives blocks to the
+    /// engine itself, and whose own execution accepts a block at which the engine stopped.
+    pub fn report_failure(&self, error: &BlockError) {
+        self.reports.failed(error);
     }
 
     /// The sequential factory inside.
@@ -135,9 +147,9 @@ where
 }
 
 impl<R: ReceiptBuilder, Spec> ParallelExecutorFactory<R, Spec> {
-    /// An executor with threads that read the database under a lock, instead of asking the calling thread to read it: see
-    /// [`ParallelExecutor::locking`]. [`create_executor`](BlockExecutorFactory::create_executor) cannot have it, because it
-    /// is there for databases that are not `Send`, too.
+    /// An executor with threads that read the database under a lock, instead of asking the calling thread to
+    /// read it: see [`ParallelExecutor::locking`]. [`create_executor`](BlockExecutorFactory::create_executor)
+    /// cannot have it, because it is there for databases that are not `Send`, too.
     pub fn create_locking_executor<'a, DB, I>(
         &'a self,
         evm: EthEvm<DB, I, PrecompilesMap>,

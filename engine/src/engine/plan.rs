@@ -78,8 +78,9 @@ impl<H: Handling> Engine<H> {
         }
     }
 
-    /// Whether a block with these transactions may be executed with helpers. It is asked before the base is made, so a
-    /// high latency counts only if it is declared.
+    /// Whether helpers may pay for a block with these transactions on a base that one thread reads at a time.
+    /// On such a base a high latency is no reason for helpers, because no two reads are under way at once. It
+    /// counts only if it is declared.
     pub(crate) fn uses_helpers(&self, transactions: &[Transaction]) -> bool {
         let is_forced =
             self.shared.test_mode != TestMode::Off || self.shared.config.base_latency == BaseLatency::High;

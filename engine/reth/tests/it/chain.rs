@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use alloy_consensus::TxEip1559;
 use alloy_eips::{
     eip2718::Encodable2718, eip4788::BEACON_ROOTS_ADDRESS, eip4895::Withdrawal,
-    eip7002::WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS,
+    eip6110::MAINNET_DEPOSIT_CONTRACT_ADDRESS, eip7002::WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS,
 };
 use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, TxKind, U256, bytes, keccak256};
@@ -34,6 +34,9 @@ const PRECOMPILE_CALLER_CODE: Bytes = bytes!("600136038060015f3760205f825f5f355f
 /// Stores the sum of the block's number and the hash of the block before.
 const HASH_READER: Address = Address::repeat_byte(0xba);
 const HASH_READER_CODE: Bytes = bytes!("436001430340015f5500");
+/// Emits what lies behind it in the code, as a deposit.
+const DEPOSIT_CODE: Bytes =
+    bytes!("610240602e5f397f649bbc62d0e31342afea4e5cd82d4049e7e1ee912fc0889aa790803be39038c56102405fa100");
 /// `CALLER SELFDESTRUCT`.
 const DESTRUCTIBLE_CODE: Bytes = bytes!("33ff");
 
@@ -42,6 +45,8 @@ pub(crate) struct TestChain {
     pub(crate) spec: Arc<ChainSpec>,
     /// The state before the first block, with the hashes of all blocks.
     pub(crate) base: MemoryStore,
+    /// The state before each block.
+    pub(crate) bases: Vec<Arc<MemoryStore>>,
     pub(crate) blocks: Vec<RecoveredBlock<Block>>,
 }
 
@@ -53,7 +58,7 @@ impl TestChain {
         let mut composer = Composer::new(spec, pre_state().into_iter().collect(), 60_000_000);
         let mut base = composer.state().clone();
         let mut senders = Senders::new();
-        let mut blocks = Vec::new();
+        let (mut bases, mut blocks) = (Vec::new(), Vec::new());
         for number in 1..=BLOCKS as u64 {
             let transactions = transactions(number, fork, &mut senders);
             let withdrawal = Withdrawal {
@@ -63,6 +68,9 @@ impl TestChain {
                 amount: number,
             };
             let (block, changes) = composer.compose(transactions, vec![withdrawal]).unwrap();
+            let mut before = composer.state().clone();
+            before.set_block_hash(number - 1, Some(block.header.parent_hash));
+            bases.push(Arc::new(before));
             composer.add(&block, &changes);
             base.set_block_hash(number, Some(block.header.hash_slow()));
             blocks.push(RecoveredBlock::try_recover(block).unwrap());
@@ -73,7 +81,18 @@ impl TestChain {
             EthereumHardfork::Osaka => builder.osaka_activated(),
             fork => unreachable!("no test needs {fork}"),
         };
-        Self { spec: Arc::new(spec.build()), base, blocks }
+        Self { spec: Arc::new(spec.build()), base, bases, blocks }
+    }
+
+    /// The state before the first block, without system contracts.
+    pub(crate) fn base_without_system_contracts(&self) -> MemoryStore {
+        let system = system_contracts().map(|(address, _)| address);
+        let accounts = pre_state().into_iter().filter(|(address, _)| !system.contains(address));
+        let mut base = MemoryStore::from_genesis(accounts);
+        for block in &self.blocks {
+            base.set_block_hash(block.header().number - 1, Some(block.header().parent_hash));
+        }
+        base
     }
 
     /// One with accounts that are destroyed, and one with requests.
@@ -109,7 +128,8 @@ pub(crate) fn assert_all_parallel(counts: &BlockCounts, blocks: usize) {
 }
 
 /// Asserts that two bundles are the same, but for details that do not follow from the changes of a block: see
-/// `Changes::into_bundle`. Accounts are compared one by one, because nobody reads the difference of two bundles.
+/// `Changes::into_bundle`. Accounts are compared one by one, because the difference of two bundles is
+/// unreadable.
 #[track_caller]
 pub(crate) fn assert_same_bundle(found: BundleState, expected: BundleState) {
     let (found, expected) = (normalized(found), normalized(expected));
@@ -179,8 +199,20 @@ fn pre_state() -> Vec<(Address, Allocation)> {
         (destructible(number), Allocation { storage, ..contract(DESTRUCTIBLE_CODE) })
     };
     accounts.extend((0..BLOCKS as u64).map(destructible));
+    accounts.push((MAINNET_DEPOSIT_CONTRACT_ADDRESS, contract(deposit_code())));
     accounts.extend(system_contracts());
     accounts
+}
+
+fn deposit_code() -> Bytes {
+    let word = |number: usize| B256::from(U256::from(number)).0;
+    let fields: [(usize, usize); 5] = [(160, 48), (256, 32), (320, 8), (384, 96), (512, 8)];
+    let mut data = fields.map(|(offset, _)| word(offset)).concat();
+    for (_, length) in fields {
+        data.extend(word(length));
+        data.extend(vec![length as u8; length.next_multiple_of(32)]);
+    }
+    [&DEPOSIT_CODE[..], &data].concat().into()
 }
 
 fn destructible(number: u64) -> Address {
@@ -237,6 +269,7 @@ fn transactions(block: u64, fork: EthereumHardfork, senders: &mut Senders) -> Ve
     if fork >= EthereumHardfork::Prague {
         let request = vec![block as u8; 56].into();
         signed.push(senders.sign(3, WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS.into(), 1, request));
+        signed.push(senders.sign(4, MAINNET_DEPOSIT_CONTRACT_ADDRESS.into(), 0, Bytes::new()));
     }
     signed
 }

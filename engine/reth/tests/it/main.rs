@@ -5,3 +5,4 @@ mod chain;
 mod executors;
 mod mainnet;
 mod payloads;
+mod readme;

@@ -127,8 +127,8 @@ impl Case {
         self.transactions.iter().map(announced).collect()
     }
 
-    /// Executes announced transactions one by one, and asserts that each of them returns what it returns in sequential
-    /// execution.
+    /// Executes announced transactions one by one, and asserts that each of them returns what it returns in
+    /// sequential execution.
     fn execute_announced(&self) -> Executed {
         let (mut state, factory) = (self.state(), self.eth());
         let evm = factory.evm_factory().create_evm(&mut state, self.env());
