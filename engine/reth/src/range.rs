@@ -9,7 +9,7 @@ use alloy_evm::{
     eth::spec::EthExecutorSpec,
 };
 use alloy_primitives::{Address, B256, U256};
-use blockloom_engine::{Block as EngineBlock, BlockError, Reason, reexport::blockloom_state::Base};
+use blockloom_engine::{Block as EngineBlock, Reason, reexport::blockloom_state::Base};
 use reth_chainspec::{EthChainSpec, Hardforks};
 use reth_ethereum_primitives::{Block, Receipt};
 use reth_evm::{ConfigureEvm, execute::Executor};
@@ -37,15 +37,16 @@ where
 
     /// Executes a block on `base`, the state before it. Every thread reads the base itself.
     ///
-    /// reth's own executor decides whether a block is valid: if the engine stops with an error, reth's
-    /// executor executes the block on the same base. If it accepts the block, that is reported as
-    /// `Obstacle::Failed`. This happens to every block of a chain whose system contracts have no code, a
-    /// chain of a developer for example: EIP-7002 and EIP-7251 forbid such a block, and reth accepts it.
+    /// reth's own executor decides whether a block is invalid: if the engine refuses the block, reth's executor
+    /// executes it on the same base. If it accepts the block, that is reported as `Obstacle::Failed`. This
+    /// happens to every block of a chain whose system contracts have no code, a chain of a developer for
+    /// example: EIP-7002 and EIP-7251 forbid such a block, and reth accepts it.
     ///
     /// # Errors
     ///
-    /// The errors of reth's own executor, and an internal error with a [`BlockError`] inside if the block is
-    /// cancelled.
+    /// If consensus forbids the block, the error of reth's own executor. If the base cannot be read, something
+    /// panics or the block is cancelled, an internal error with a [`BlockError`](blockloom_engine::BlockError)
+    /// inside.
     pub fn execute_on<B: Base + ?Sized>(
         &self,
         base: &B,
@@ -56,7 +57,8 @@ where
                 let (result, state) = outcome.into_execution();
                 Ok(BlockExecutionOutput { result, state })
             }
-            Err(error @ BlockError { reason: Reason::Cancelled { .. }, .. }) => Err(error.into()),
+            // To reth's executor a base that fails in a system call makes the block invalid.
+            Err(error) if !matches!(error.reason, Reason::Invalid(_)) => Err(error.into()),
             Err(error) => {
                 let output = self.eth().executor(WrapDatabaseRef(DebugBase(base))).execute(block)?;
                 self.block_executor_factory().report_failure(&error);

@@ -28,6 +28,7 @@ use reth_evm::{
     precompiles::{DynPrecompile, Precompile},
 };
 use reth_execution_types::BlockExecutionResult;
+use reth_primitives_traits::RecoveredBlock;
 use reth_storage_errors::provider::ProviderError;
 use revm::{
     DatabaseRef,
@@ -393,4 +394,20 @@ fn the_hashes_of_blocks_in_the_state_count() {
     let found = bundle(&|state| validate(&config, state, &payload, &Cache::default()));
     assert_same_bundle(found, expected);
     assert_all_parallel(config.counts(), 1);
+}
+
+#[test]
+fn a_payload_with_an_access_list_is_left_to_reth() {
+    let chain = TestChain::new(EthereumHardfork::Osaka);
+    let (mut block, senders) = chain.blocks[0].clone().split();
+    block.header.block_access_list_hash = Some(B256::ZERO);
+    let block = RecoveredBlock::new_unhashed(block, senders);
+    let config = chain.blockloom();
+    let _transactions = config.tx_iterator_for_payload(&payload(&block)).unwrap();
+    // Where reth executes without the list, no transaction was announced.
+    let mut state = state_before(&chain, 0);
+    let executor = config.executor_for_block(&mut state, &block).unwrap();
+    let transactions = block.clone_transactions_recovered();
+    execute_transactions(executor, transactions.map(Ok::<_, Infallible>)).unwrap();
+    assert_eq!((config.counts().parallel(), config.counts().sequential(Obstacle::OneByOne)), (0, 1));
 }
