@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn the_transactions_of_a_payload_are_there_whoever_recovers_them() {
+    fn a_payload_has_its_transactions_in_order_and_each_converts_as_in_reth() {
         let encoded: Vec<_> = (0..4).map(signed).collect();
         let payload = Payload::new(&encoded, None);
         let converted = payload.convert(2).unwrap();
