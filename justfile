@@ -36,6 +36,10 @@ suites *name:
 model:
     cargo test --locked -p blockloom-engine --features shuttle --lib toy::
 
+# Tests the integration into reth against a snapshot of reth's sources: `just reth SNAPSHOT`, see `engine/reth/README.md`.
+reth snapshot *args:
+    engine/reth/check "$1" test "${@:2}"
+
 # Plants faults one at a time, all or those with the argument in their name, file or test: a test must find each.
 faults *pattern:
     BLOCKLOOM_FAULTS="$*" cargo test --locked -p blockloom-fuzz --test it planted:: -- --include-ignored --nocapture

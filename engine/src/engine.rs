@@ -195,6 +195,24 @@ impl<H: Handling> Engine<H> {
         Ok(StreamTotal { changes, statistics })
     }
 
+    /// Executes a block like [`execute_with`](Self::execute_with) if helpers may pay on this base. Otherwise
+    /// does nothing, and returns `None`.
+    pub(crate) fn execute_with_helpers<B: Base + ?Sized>(
+        &self,
+        base: &B,
+        block: &Block,
+        mut on_commit: impl FnMut(CommittedStep<'_>) -> ControlFlow<()>,
+    ) -> Option<Result<Outcome, BlockError>> {
+        let steps = Steps::new(from_ref(block));
+        let (latency, batches) = (self.latency_of(base, &steps), self.batches_of(&steps));
+        let plan = self.plan(&steps, &batches, latency);
+        if matches!(plan, Plan::Sequential) {
+            return None;
+        }
+        let observer = Observer::Steps(&mut |(), step| on_commit(step));
+        Some(self.run_planned(base, &steps, &Planned { latency, batches, plan }, observer))
+    }
+
     /// Measures how long each transaction of a block takes on one thread, and finds which earlier ones it depends on.
     /// The block is executed sequentially `rounds` times, and once more.
     ///
@@ -217,22 +235,29 @@ impl<H: Handling> Engine<H> {
         steps: &Steps<'_>,
         observer: Observer<'_>,
     ) -> Result<Outcome, BlockError> {
+        let (latency, batches) = (self.latency_of(base, steps), self.batches_of(steps));
+        let plan = self.plan(steps, &batches, latency);
+        self.run_planned(base, steps, &Planned { latency, batches, plan }, observer)
+    }
+
+    fn run_planned<B: Base + ?Sized>(
+        &self,
+        base: &B,
+        steps: &Steps<'_>,
+        Planned { latency, batches, plan }: &Planned<'_>,
+        observer: Observer<'_>,
+    ) -> Result<Outcome, BlockError> {
         let progress = Cell::new(Progress::START);
-        let latency = self.latency_of(base, steps);
-        let batches = self.batches_of(steps);
-        let result = catch_unwind(AssertUnwindSafe(|| match self.plan(steps, &batches, latency) {
+        let input = |workers| Input { base, steps, batches, workers, latency: *latency };
+        let result = catch_unwind(AssertUnwindSafe(|| match plan {
             Plan::Sequential => {
                 let committer = self.committer(base, steps, observer, &progress);
                 sequential::execute(committer, steps.len())
             }
             Plan::Measured(workers, switch) => {
-                let input = Input { base, steps, batches: &batches, workers, latency };
-                self.run_measured(&input, switch, observer, &progress)
+                self.run_measured(&input(workers), *switch, observer, &progress)
             }
-            Plan::Parallel(workers) => {
-                let input = Input { base, steps, batches: &batches, workers, latency };
-                self.run_parallel(&input, observer, &progress)
-            }
+            Plan::Parallel(workers) => self.run_parallel(&input(workers), observer, &progress),
         }));
         let Progress { block, step } = progress.get();
         let result = result.unwrap_or_else(|panic| Err(Reason::panicked(step, &*panic)));
@@ -354,6 +379,13 @@ impl<H: Handling> Engine<H> {
         let [block] = steps.blocks() else { return None };
         block.list.index().filter(|_| self.shared.config.hints.given_lists == Use::On)
     }
+}
+
+/// How blocks are executed.
+struct Planned<'w> {
+    latency: Latency,
+    batches: Vec<Batch>,
+    plan: Plan<'w>,
 }
 
 /// What blocks are executed with.

@@ -26,7 +26,13 @@ mod threads;
 #[cfg(test)]
 mod toy;
 
-pub use alloy_evm::{block::ParallelExecutor, environment::Obstacle, factory::ParallelExecutorFactory};
+pub use alloy_evm::{
+    block::ParallelExecutor,
+    environment::ClientPrecompiles,
+    factory::ParallelExecutorFactory,
+    obstacle::{BlockCounts, Obstacle, ObstacleReport},
+    run::{BlockRun, ExecutedBlock},
+};
 pub use analysis::dependencies::{Dependencies, TransactionDependencies};
 #[doc(hidden)]
 pub use block::config::TestMode;

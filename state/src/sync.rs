@@ -16,7 +16,7 @@ use shuttle::sync as primitives;
 
 pub use primitives::{
     MutexGuard,
-    atomic::{AtomicBool, AtomicU32, Ordering},
+    atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
 };
 
 /// A lock around a value.

@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use alloy_consensus::{Transaction as _, TransactionEnvelope, TxReceipt};
+use alloy_consensus::{TransactionEnvelope, TxReceipt};
 use alloy_eips::Encodable2718;
 use alloy_evm::{
     Database, EthEvm, Evm, FromRecoveredTx, FromTxWithEncoded, RecoveredTx,
     block::{
-        BlockExecutionError, BlockExecutionResult, BlockExecutor, BlockValidationError, ExecutableTx,
+        BalIndexedDatabase, BlockExecutionError, BlockExecutionResult, BlockExecutor, ExecutableTx,
         ExecutableTxParts, GasOutput, StateDB,
     },
     eth::{
@@ -16,47 +16,50 @@ use alloy_evm::{
     precompiles::PrecompilesMap,
 };
 use alloy_primitives::Log;
-use blockloom_state::TxIndex;
-use revm::{
-    Inspector,
-    context::TxEnv,
-    context_interface::result::{EVMError, HaltReason, ResultAndState},
-};
+use revm::{Inspector, context::TxEnv, context_interface::result::HaltReason};
 
 use crate::{
     alloy_evm::{
-        commit,
-        environment::{Obstacle, is_builtin, is_no_inspector, rules},
-        run::{DbRunner, ExecutedBlock, ExecutedTransaction, run_on_db_actor, run_on_locked_db},
+        announced::{Ahead, Found},
+        environment::{ClientPrecompiles, are_of_fork, has_lookup, is_no_inspector, rules},
+        error::stop_if_cancelled,
+        obstacle::{Obstacle, Reports},
+        run::{BlockRun, ExecutedBlock, Runner, run_on_db_actor, run_on_locked_db},
     },
-    block::{
-        block::{Block, Frame, GivenList, Transaction},
-        error::{BlockError, BlockStep, Invalid, Reason},
-        rules::Rules,
-    },
+    block::{block::Transaction, rules::Rules},
     engine::Engine,
 };
+
+/// The result of a transaction.
+pub(super) type TxResultOf<R> =
+    EthTxResult<HaltReason, <<R as ReceiptBuilder>::Transaction as TransactionEnvelope>::TxType>;
 
 /// alloy-evm's executor on an engine, made by
 /// [`ParallelExecutorFactory`](crate::ParallelExecutorFactory).
 ///
-/// Its `execute_block` runs a block's transactions in parallel, unless there is an [`Obstacle`]. The
-/// result is that of [`EthBlockExecutor`]: the same receipts, requests, gas and errors, and the same
-/// commits to the database, one for each transaction, in order. All other methods are those of
-/// [`EthBlockExecutor`], and run on the calling thread.
+/// Its `execute_block` runs a block's transactions in parallel, unless there is an [`Obstacle`]. So does its
+/// `execute_transaction` if the client [announces](Self::announce) the transactions of the block. The result
+/// is that of [`EthBlockExecutor`]: the same receipts, requests, gas and errors, and the same commits to the
+/// database, one for each transaction, in order. Everything else is done by [`EthBlockExecutor`] on the
+/// calling thread: the steps before and after the transactions, and transactions that were not announced.
+///
+/// An error of the engine alone is no error of the block: [`EthBlockExecutor`] executes the transaction at
+/// which the engine stopped, and its error counts. If there is none, it executes the rest of the block too
+/// ([`Obstacle::Failed`]).
 ///
 /// # The database
 ///
 /// Any database of [`EthBlockExecutor`] works, even one that is neither `Sync` nor `Send`: the calling
 /// thread keeps the database, and answers the requests of the executing threads. Coinbase, senders,
-/// recipients, authorities and access lists are prefetched. Every other first read costs two messages
-/// between threads, some microseconds. So parallel execution pays if transactions compute much and read
-/// little.
+/// recipients, authorities and access lists are prefetched. Every other first read costs two messages between
+/// threads, some microseconds. So parallel execution pays if transactions compute much and read little.
 ///
-/// A client that creates its executors itself should call [`locking`](Self::locking) if its database is
-/// `Send`: then a read costs a lock. In both cases only one read runs at a time. If many threads can read
-/// the state at once, [`Engine::execute`] on a [`Base`](blockloom_state::Base) is faster than an
-/// executor; [`Outcome::changes`](crate::Outcome::changes) are then applied to the client's store.
+/// With [`locking`](Self::locking), which needs a database that is `Send`, a read costs a lock. In both cases
+/// only one read runs at a time, and a database that caches what it reads, as
+/// [`State`](revm::database::State) does, also has in its cache what was prefetched and what discarded runs
+/// read. With [`read_from`](Self::read_from) threads read a base of the client's at once. Faster still is
+/// [`Engine::execute`] on a [`Base`](blockloom_state::Base), without this executor;
+/// [`Outcome`](crate::Outcome) then has the changes for the store.
 ///
 /// # What differs
 ///
@@ -65,13 +68,14 @@ use crate::{
 /// - Commits, and calls of the hook, contain only changed accounts and slots, and no contract that is
 ///   created and destroyed within one transaction. So the database cannot build a complete block-level
 ///   access list (EIP-7928) from them, as [`Engine::execute`] does.
-/// - A receipt builder gets a result with the real status, logs and gas, but with an empty output. A
-///   failed transaction looks reverted, for whatever reason it halted.
-/// - A precompile lookup that was set on the EVM is ignored.
 pub struct ParallelExecutor<'a, DB: Database, I, Spec, R: ReceiptBuilder> {
-    eth: EthBlockExecutor<'a, EthEvm<DB, I, PrecompilesMap>, Spec, R>,
-    engine: &'a Engine,
-    runner: DbRunner<DB>,
+    pub(super) eth: EthBlockExecutor<'a, EthEvm<DB, I, PrecompilesMap>, Spec, R>,
+    pub(super) engine: &'a Engine,
+    pub(super) runner: Runner<'a, DB>,
+    pub(super) precompiles: ClientPrecompiles,
+    pub(super) ahead: Ahead<'a>,
+    pub(super) declined: Option<Obstacle>,
+    pub(super) reports: Reports,
 }
 
 impl<'a, DB, I, Spec, R> ParallelExecutor<'a, DB, I, Spec, R>
@@ -80,11 +84,49 @@ where
     I: Inspector<EthEvmContext<DB>>,
     R: ReceiptBuilder,
 {
-    pub(super) const fn new(
+    pub(super) fn new(
         eth: EthBlockExecutor<'a, EthEvm<DB, I, PrecompilesMap>, Spec, R>,
         engine: &'a Engine,
+        precompiles: ClientPrecompiles,
+        reports: Reports,
     ) -> Self {
-        Self { eth, engine, runner: run_on_db_actor }
+        let ahead = Ahead::Unannounced;
+        Self {
+            eth,
+            engine,
+            runner: Runner::Database(run_on_db_actor),
+            precompiles,
+            ahead,
+            declined: None,
+            reports,
+        }
+    }
+
+    /// The same executor, to which the client is going to give the block's transactions one by one, in this
+    /// order. `transactions` returns them, and may wait for them; `None` if one of them turned out to be no
+    /// transaction. It is called when the client gives the first transaction, unless there is an
+    /// [`Obstacle`].
+    ///
+    /// With the first transaction the whole block is executed in parallel; then the client receives the
+    /// result of each transaction when it gives that transaction. Receipts, gas and the state are at each
+    /// moment those of sequential execution.
+    ///
+    /// The executor compares each transaction with the announced one, hash and environment, and notices when
+    /// the client gives the next transaction without a commit, commits without a transaction, or asks for the
+    /// EVM: from there on it executes sequentially. It does not notice that the client changes a result
+    /// before the commit, or commits a result of something else in its place: such a client must not
+    /// announce.
+    #[must_use]
+    pub fn announce(mut self, transactions: impl FnOnce() -> Option<Vec<Transaction>> + 'a) -> Self {
+        self.ahead = Ahead::Announced(Box::new(transactions));
+        self
+    }
+
+    /// The same executor, which executes the block sequentially, and reports that it is for this reason.
+    #[must_use]
+    pub const fn decline(mut self, obstacle: Obstacle) -> Self {
+        self.declined = Some(obstacle);
+        self
     }
 
     /// The same executor with threads that read the database themselves, under a lock. It is faster, and
@@ -95,25 +137,50 @@ where
     where
         DB: Send,
     {
-        self.runner = run_on_locked_db;
+        self.runner = Runner::Database(run_on_locked_db);
+        self
+    }
+
+    /// The same executor, whose threads read a base of the client's instead of the database. `run` gets the
+    /// database, with the state before the transactions, and calls [`BlockRun::on`] with a base that has the
+    /// same state: out of several connections to the client's store, for example, and what the database has
+    /// in its cache. Without such a base it returns `None`, and the block is executed sequentially
+    /// ([`Obstacle::Database`]).
+    #[must_use]
+    pub fn read_from(mut self, run: impl FnMut(&mut DB, BlockRun<'_>) -> Option<ExecutedBlock> + 'a) -> Self {
+        self.runner = Runner::Base(Box::new(run));
+        self
+    }
+
+    /// The same executor without a way to read for other threads: it executes sequentially
+    /// ([`Obstacle::Database`]).
+    #[must_use]
+    pub fn without_reads(mut self) -> Self {
+        self.runner = Runner::None;
         self
     }
 
     /// Why `execute_block` would run the transactions one after the other; `None` if it would run them in
-    /// parallel.
+    /// parallel. A precompile lookup, and a block that is too small, are found when the block is executed.
     pub fn obstacle(&self) -> Option<Obstacle> {
         self.rules().err()
     }
 
     fn rules(&self) -> Result<Rules, Obstacle> {
         let cfg = self.eth.evm.cfg_env();
+        if let Some(obstacle) = self.declined {
+            return Err(obstacle);
+        }
+        if matches!(self.runner, Runner::None) {
+            return Err(Obstacle::Database);
+        }
         if self.engine.threads() == 1 {
             return Err(Obstacle::OneThread);
         }
         if !is_no_inspector::<I>() {
             return Err(Obstacle::Inspector);
         }
-        if !is_builtin(self.eth.evm.precompiles(), cfg.spec) {
+        if !are_of_fork(self.eth.evm.precompiles(), cfg.spec, self.precompiles) {
             return Err(Obstacle::Precompiles);
         }
         if !self.eth.receipts.is_empty() {
@@ -121,110 +188,44 @@ where
         }
         rules(cfg).ok_or(Obstacle::Configuration)
     }
-}
 
-impl<DB, I, Spec, R> ParallelExecutor<'_, DB, I, Spec, R>
-where
-    DB: StateDB,
-    I: Inspector<EthEvmContext<DB>>,
-    Spec: EthExecutorSpec,
-    R: ReceiptBuilder<
-            Transaction: alloy_consensus::Transaction + Encodable2718,
-            Receipt: TxReceipt<Log = Log>,
-        >,
-    TxEnv: FromRecoveredTx<R::Transaction> + FromTxWithEncoded<R::Transaction>,
-    <R::Transaction as TransactionEnvelope>::TxType: Send + 'static,
-{
-    /// The block for the engine: only its transactions, without the steps around them.
-    fn block(&self, rules: Rules, transactions: Vec<Transaction>) -> Block {
-        Block {
-            rules,
-            env: self.eth.evm.block().clone(),
-            parent_hash: self.eth.ctx.parent_hash,
-            parent_beacon_root: self.eth.ctx.parent_beacon_block_root,
-            transactions,
-            ommers: Vec::new(),
-            withdrawals: None,
-            frame: Frame::TransactionsOnly,
-            list: GivenList::Nothing,
+    /// The rules for parallel execution, before the transactions are known.
+    ///
+    /// # Errors
+    ///
+    /// If there is an obstacle.
+    pub(super) fn rules_without_lookup(&mut self) -> Result<Rules, Obstacle> {
+        let rules = self.rules()?;
+        let spec = self.eth.evm.cfg_env().spec;
+        if has_lookup(self.eth.evm.precompiles_mut(), spec) { Err(Obstacle::Precompiles) } else { Ok(rules) }
+    }
+
+    /// Whether helpers cannot pay for these transactions. A base of the client's is asked when it is there.
+    pub(super) fn is_small(&self, transactions: &[Transaction]) -> bool {
+        matches!(self.runner, Runner::Database(_)) && !self.engine.uses_helpers(transactions)
+    }
+
+    /// The rules for parallel execution of these transactions; `None` if there is an obstacle.
+    fn rules_of_block(&mut self, transactions: &[Transaction]) -> Option<Rules> {
+        if transactions.len() < 2 {
+            return None;
         }
-    }
-
-    /// Executes the transactions on the engine and commits them to the database.
-    fn execute_transactions<T: RecoveredTx<R::Transaction>>(
-        &mut self,
-        rules: Rules,
-        transactions: Vec<(TxEnv, T)>,
-    ) -> Result<(), BlockExecutionError> {
-        let (transactions, signed): (Vec<_>, Vec<_>) = transactions
-            .into_iter()
-            .map(|(env, signed)| (Transaction { hash: signed.tx().trie_hash(), env }, signed))
-            .unzip();
-        let block = self.block(rules, transactions);
-        let run = (self.runner)(self.eth.evm.db_mut(), self.engine, &block);
-        let ExecutedBlock { transactions: executed, end } = run.map_err(BlockExecutionError::other)?;
-        let count = executed.len();
-        for (executed, signed) in executed.into_iter().zip(&signed) {
-            self.commit_executed(executed, signed.tx())?;
+        match self.rules_without_lookup() {
+            Ok(rules) if !self.is_small(transactions) => return Some(rules),
+            Ok(_) => self.report(Obstacle::Small),
+            Err(obstacle) => self.report(obstacle),
         }
-        match end {
-            Ok(_) => {
-                assert_eq!(count, signed.len(), "a valid block has all of its transactions executed");
-                Ok(())
-            }
-            Err(error) if failed_at(&error) == Some(TxIndex::new(count)) => {
-                Err(self.alloy_error(error, &block.transactions[count], &signed[count]))
-            }
-            Err(error) => Err(engine_error(error)),
-        }
+        None
     }
 
-    fn commit_executed(
-        &mut self,
-        ExecutedTransaction { receipt, gas, changes }: ExecutedTransaction,
-        signed: &R::Transaction,
-    ) -> Result<(), BlockExecutionError> {
-        let state = commit::evm_state(self.eth.evm.db_mut(), &changes).map_err(|error| {
-            BlockExecutionError::evm(EVMError::<DB::Error>::Database(error), signed.trie_hash())
-        })?;
-        let _ = self.eth.commit_transaction(EthTxResult {
-            result: ResultAndState::new(commit::result(receipt, gas), state),
-            blob_gas_used: signed.blob_gas_used().unwrap_or_default(),
-            tx_type: signed.tx_type(),
-        });
-        Ok(())
+    pub(super) fn report(&self, obstacle: Obstacle) {
+        self.reports.sequential(self.eth.evm.block().number.saturating_to(), obstacle);
     }
 
-    /// alloy-evm's error for the transaction at which the engine stopped. The transaction runs once more,
-    /// on the state before it, so that the client gets the error that it expects.
-    fn alloy_error(
-        &mut self,
-        error: BlockError,
-        transaction: &Transaction,
-        signed: &impl RecoveredTx<R::Transaction>,
-    ) -> BlockExecutionError {
-        let again = (transaction.env.clone(), signed);
-        match self.eth.execute_transaction_without_commit(again) {
-            Err(error) => error,
-            Ok(_) => engine_error(error),
-        }
-    }
-}
-
-/// The transaction of an error, if alloy-evm would fail there, too.
-fn failed_at(error: &BlockError) -> Option<TxIndex> {
-    match error.reason {
-        Reason::Invalid(Invalid::Transaction { index, .. })
-        | Reason::Base { step: BlockStep::Transaction(index, _), .. } => Some(index),
-        _ => None,
-    }
-}
-
-/// The engine's error itself. An invalid block stays invalid.
-fn engine_error(error: BlockError) -> BlockExecutionError {
-    match error.reason {
-        Reason::Invalid(_) => BlockValidationError::other(error).into(),
-        _ => BlockExecutionError::other(error),
+    /// Drops the results that are left: the state may no longer be the one that they belong to.
+    pub(super) fn give_up(&mut self, obstacle: Obstacle) {
+        self.ahead = Ahead::Over;
+        self.report(obstacle);
     }
 }
 
@@ -243,7 +244,7 @@ where
     type Transaction = R::Transaction;
     type Receipt = R::Receipt;
     type Evm = EthEvm<DB, I, PrecompilesMap>;
-    type Result = EthTxResult<HaltReason, <R::Transaction as TransactionEnvelope>::TxType>;
+    type Result = TxResultOf<R>;
 
     fn apply_pre_execution_changes(&mut self) -> Result<(), BlockExecutionError> {
         self.eth.apply_pre_execution_changes()
@@ -253,10 +254,40 @@ where
         &mut self,
         tx: impl ExecutableTx<Self>,
     ) -> Result<Self::Result, BlockExecutionError> {
-        self.eth.execute_transaction_without_commit(tx.into_parts())
+        let (env, signed) = tx.into_parts();
+        match self.take_announced(&env, &signed) {
+            Found::Result(executed) => self.result(executed, signed.tx()),
+            Found::Nothing => self.eth.execute_transaction_without_commit((env, signed)),
+            Found::Stopped(error) => {
+                let error = stop_if_cancelled(error)?;
+                let accepted = self.eth.execute_transaction_without_commit((env, signed))?;
+                self.reports.failed(&error);
+                Ok(accepted)
+            }
+        }
+    }
+
+    /// The index of an access list is set without [`evm_mut`](BlockExecutor::evm_mut), which would drop the
+    /// results that are left.
+    fn execute_transaction_with_index_and_result_closure(
+        &mut self,
+        tx: impl ExecutableTx<Self>,
+        tx_index: usize,
+        f: impl FnOnce(&Self::Result),
+    ) -> Result<GasOutput, BlockExecutionError>
+    where
+        DB: BalIndexedDatabase,
+    {
+        self.eth.evm.db_mut().set_bal_index(tx_index as u64 + 1);
+        self.execute_transaction_with_result_closure(tx, f)
     }
 
     fn commit_transaction(&mut self, output: Self::Result) -> GasOutput {
+        if let Ahead::Executed(results) = &mut self.ahead
+            && let Err(obstacle) = results.commit()
+        {
+            self.give_up(obstacle);
+        }
         self.eth.commit_transaction(output)
     }
 
@@ -265,6 +296,9 @@ where
     }
 
     fn evm_mut(&mut self) -> &mut Self::Evm {
+        if matches!(&self.ahead, Ahead::Executed(results) if !results.is_empty()) {
+            self.give_up(Obstacle::Interrupted);
+        }
         &mut self.eth.evm
     }
 
@@ -280,22 +314,28 @@ where
     ///
     /// # Errors
     ///
-    /// The errors of [`EthBlockExecutor`]. If the engine refuses a transaction that alloy-evm accepts, the
-    /// error is [`BlockValidationError::Other`] with a [`BlockError`] inside. A panic during a run is an
-    /// internal error with a [`BlockError`] inside. As in sequential execution, the transactions before
-    /// the error are committed.
+    /// The errors of [`EthBlockExecutor`], and an internal error with a [`BlockError`](crate::BlockError)
+    /// inside if the block is cancelled. As in sequential execution, the transactions before the error are
+    /// committed.
     fn execute_block(
         mut self,
         transactions: impl IntoIterator<Item = impl ExecutableTx<Self>>,
     ) -> Result<BlockExecutionResult<R::Receipt>, BlockExecutionError> {
-        let transactions: Vec<_> = transactions.into_iter().map(ExecutableTxParts::into_parts).collect();
-        match self.rules() {
-            Ok(rules) if transactions.len() > 1 => {
+        let (transactions, signed): (Vec<_>, Vec<_>) = transactions
+            .into_iter()
+            .map(ExecutableTxParts::into_parts)
+            .map(|(env, signed)| (Transaction { hash: signed.tx().trie_hash(), env }, signed))
+            .unzip();
+        match self.rules_of_block(&transactions) {
+            Some(rules) => {
                 self.apply_pre_execution_changes()?;
-                self.execute_transactions(rules, transactions)?;
+                self.execute_transactions(rules, transactions, signed)?;
                 self.apply_post_execution_changes()
             }
-            _ => self.eth.execute_block(transactions),
+            None => {
+                let envs = transactions.into_iter().map(|transaction| transaction.env);
+                self.eth.execute_block(envs.zip(signed))
+            }
         }
     }
 }
@@ -305,6 +345,7 @@ impl<DB: Database, I, Spec, R: ReceiptBuilder> fmt::Debug for ParallelExecutor<'
         f.debug_struct("ParallelExecutor")
             .field("ctx", &self.eth.ctx)
             .field("engine", &self.engine)
+            .field("ahead", &self.ahead)
             .finish_non_exhaustive()
     }
 }

@@ -1,26 +1,11 @@
-//! Converts the engine's result of a transaction into revm's types.
+//! Converts the changes of a transaction into revm's types.
 
 use alloy_primitives::map::AddressMap;
 use blockloom_state::{Account, AccountChange, Changes, Life};
 use revm::{
     Database,
-    context_interface::result::{ExecutionResult, Output, ResultGas, SuccessReason},
     state::{Account as EvmAccount, AccountInfo, Bytecode, EvmState, EvmStorageSlot, TransactionId},
 };
-
-use crate::block::outcome::Receipt;
-
-/// revm's result, with the real status, logs and gas. Output and halt reason are missing, because a
-/// receipt does not contain them.
-pub(super) fn result(receipt: Receipt, gas: ResultGas) -> ExecutionResult {
-    let logs = receipt.logs;
-    if receipt.status.coerce_status() {
-        let output = Output::Call(Default::default());
-        ExecutionResult::Success { reason: SuccessReason::Stop, gas, logs, output }
-    } else {
-        ExecutionResult::Revert { gas, logs, output: Default::default() }
-    }
-}
 
 /// The changed accounts of a transaction with revm's flags, for a commit to `database`, which has the
 /// state before the transaction.

@@ -15,12 +15,28 @@ use alloy_evm::{
 use alloy_primitives::Log;
 use revm::{Inspector, context::TxEnv, context_interface::result::HaltReason};
 
-use crate::{alloy_evm::block::ParallelExecutor, engine::Engine};
+use crate::{
+    alloy_evm::{
+        block::ParallelExecutor,
+        environment::ClientPrecompiles,
+        obstacle::{BlockCounts, ObstacleReport, Reports},
+    },
+    block::error::BlockError,
+    engine::Engine,
+};
 
 /// Creates executors with a parallel `execute_block`. It replaces a client's [`EthBlockExecutorFactory`],
 /// with the same environments, contexts, transactions, receipts and errors.
 ///
 /// The EVM is always [`EthEvm`]: the engine does not know the rules of another EVM.
+///
+/// A block that cannot be executed in parallel is executed sequentially. The [observer](Self::with_observer)
+/// receives each [`Obstacle`](crate::Obstacle), and [`counts`](Self::counts) counts them.
+///
+/// There are two modes: the executors of [`create_executor`](BlockExecutorFactory::create_executor) send
+/// messages to the thread that has the database, and those of
+/// [`create_locking_executor`](Self::create_locking_executor) lock it. In [`ParallelExecutor::read_from`]
+/// threads read a base of the client's.
 ///
 /// ```
 /// use alloy_evm::eth::{EthBlockExecutorFactory, receipt_builder::AlloyReceiptBuilder, spec::EthSpec};
@@ -38,12 +54,51 @@ use crate::{alloy_evm::block::ParallelExecutor, engine::Engine};
 pub struct ParallelExecutorFactory<R = AlloyReceiptBuilder, Spec = EthSpec> {
     eth: EthBlockExecutorFactory<R, Spec, EthEvmFactory>,
     engine: Engine,
+    precompiles: ClientPrecompiles,
+    reports: Reports,
 }
 
 impl<R, Spec> ParallelExecutorFactory<R, Spec> {
     /// A factory that executes on `engine` the blocks that `eth` would execute sequentially.
-    pub const fn new(eth: EthBlockExecutorFactory<R, Spec, EthEvmFactory>, engine: Engine) -> Self {
-        Self { eth, engine }
+    pub fn new(eth: EthBlockExecutorFactory<R, Spec, EthEvmFactory>, engine: Engine) -> Self {
+        Self { eth, engine, precompiles: ClientPrecompiles::default(), reports: Reports::default() }
+    }
+
+    /// The same factory for a client whose EVMs have such precompiles.
+    #[must_use]
+    pub const fn with_precompiles(mut self, precompiles: ClientPrecompiles) -> Self {
+        self.precompiles = precompiles;
+        self
+    }
+
+    /// The same factory with a function that receives a report of each obstacle, on the thread that executes
+    /// the block.
+    ///
+    /// ```
+    /// # use blockloom_engine::{Engine, Obstacle, ParallelExecutorFactory};
+    /// # use alloy_evm::eth::{EthBlockExecutorFactory, receipt_builder::AlloyReceiptBuilder, spec::EthSpec};
+    /// # let receipts = AlloyReceiptBuilder::default();
+    /// # let eth = EthBlockExecutorFactory::new(receipts, EthSpec::mainnet(), Default::default());
+    /// let factory = ParallelExecutorFactory::new(eth, Engine::default())
+    ///     .with_observer(|report| eprintln!("{report}"));
+    /// assert_eq!(factory.counts().sequential(Obstacle::Precompiles), 0);
+    /// ```
+    #[must_use]
+    pub fn with_observer(mut self, observer: impl Fn(&ObstacleReport<'_>) + Send + Sync + 'static) -> Self {
+        self.reports.set_observer(observer);
+        self
+    }
+
+    /// How many blocks were executed in parallel, and how often an obstacle prevented it: by executors of
+    /// this factory and of its clones.
+    pub fn counts(&self) -> &BlockCounts {
+        self.reports.counts()
+    }
+
+    /// Counts and reports [`Obstacle::Failed`](crate::Obstacle::Failed) for a client that gives blocks to the
+    /// engine itself, and whose own execution accepts a block at which the engine stopped.
+    pub fn report_failure(&self, error: &BlockError) {
+        self.reports.failed(error);
     }
 
     /// The sequential factory inside.
@@ -87,6 +142,24 @@ where
         I: Inspector<<EthEvmFactory as EvmFactory>::Context<DB>>,
     {
         let eth = EthBlockExecutor::new(evm, ctx, self.eth.spec(), self.eth.receipt_builder());
-        ParallelExecutor::new(eth, &self.engine)
+        ParallelExecutor::new(eth, &self.engine, self.precompiles, self.reports.clone())
+    }
+}
+
+impl<R: ReceiptBuilder, Spec> ParallelExecutorFactory<R, Spec> {
+    /// An executor with threads that read the database under a lock, instead of asking the calling thread to
+    /// read it: see [`ParallelExecutor::locking`]. [`create_executor`](BlockExecutorFactory::create_executor)
+    /// cannot have it, because it is there for databases that are not `Send`, too.
+    pub fn create_locking_executor<'a, DB, I>(
+        &'a self,
+        evm: EthEvm<DB, I, PrecompilesMap>,
+        ctx: EthBlockExecutionCtx<'a>,
+    ) -> ParallelExecutor<'a, DB, I, &'a Spec, &'a R>
+    where
+        DB: StateDB + Send,
+        I: Inspector<EthEvmContext<DB>>,
+    {
+        let eth = EthBlockExecutor::new(evm, ctx, self.eth.spec(), self.eth.receipt_builder());
+        ParallelExecutor::new(eth, &self.engine, self.precompiles, self.reports.clone()).locking()
     }
 }

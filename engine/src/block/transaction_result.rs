@@ -1,6 +1,6 @@
 //! How a transaction ended, and what it returned: what its receipt does not say.
 
-use alloy_primitives::{Address, Bytes, Log};
+use alloy_primitives::{Address, Bytes, Log, TxKind};
 use revm::context_interface::result::{ExecutionResult, HaltReason, Output, ResultGas, SuccessReason};
 
 /// How a transaction ended, and what it returned. With the receipt and the gas of its
@@ -47,6 +47,22 @@ impl TransactionResult {
                 let end = TransactionEnd::Halt(reason);
                 (Self { end, output: Bytes::new(), created: None }, gas, logs)
             }
+        }
+    }
+
+    /// revm's result, as it was before [`split`](Self::split). `kind` is the recipient of the transaction.
+    pub(crate) fn join(self, kind: TxKind, gas: ResultGas, logs: Vec<Log>) -> ExecutionResult {
+        let Self { end, output, created } = self;
+        match end {
+            TransactionEnd::Success(reason) => {
+                let output = match kind {
+                    TxKind::Create => Output::Create(output, created),
+                    TxKind::Call(_) => Output::Call(output),
+                };
+                ExecutionResult::Success { reason, gas, logs, output }
+            }
+            TransactionEnd::Revert => ExecutionResult::Revert { gas, logs, output },
+            TransactionEnd::Halt(reason) => ExecutionResult::Halt { reason, gas, logs },
         }
     }
 }

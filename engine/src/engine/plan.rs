@@ -76,10 +76,7 @@ impl<H: Handling> Engine<H> {
         }
         let decision = match (self.shared.test_mode, latency) {
             (TestMode::ParallelAfter(transactions), _) => Decision::Measured(Switch::After(transactions)),
-            (TestMode::Off, Latency::Low) => {
-                let pool = if self.is_pool_awake() { PoolState::Awake } else { PoolState::Asleep };
-                CostModel::new(with_transactions(steps, batches), pool).decision()
-            }
+            (TestMode::Off, Latency::Low) => self.decision(with_transactions(steps, batches)),
             _ => Decision::Parallel,
         };
         // The pool is started when it is first needed.
@@ -89,6 +86,31 @@ impl<H: Handling> Engine<H> {
             (Decision::Measured(switch), Some(workers)) => Plan::Measured(workers, switch),
             (Decision::Parallel, Some(workers)) => Plan::Parallel(workers),
         }
+    }
+
+    /// Whether helpers may pay for a block with these transactions on a base that one thread reads at a time.
+    /// On such a base a high latency is no reason for helpers, because no two reads are under way at once. It
+    /// counts only if it is declared.
+    pub(crate) fn uses_helpers(&self, transactions: &[Transaction]) -> bool {
+        let is_forced =
+            self.shared.test_mode != TestMode::Off || self.shared.config.base_latency == BaseLatency::High;
+        if self.threads() < 2 || is_forced {
+            return self.threads() > 1;
+        }
+        let batches: Vec<Batch> = Batching::of(transactions).collect();
+        let mut rest = transactions;
+        let pair = |batch: &Batch| {
+            let (of_batch, others) = rest.split_at(batch.transactions);
+            rest = others;
+            (batch, of_batch)
+        };
+        !matches!(self.decision(batches.iter().map(pair)), Decision::Sequential)
+    }
+
+    /// What the cost model decides for these batches, each with its transactions, on a base with a low latency.
+    fn decision<'b>(&self, batches: impl Iterator<Item = (&'b Batch, &'b [Transaction])>) -> Decision {
+        let pool = if self.is_pool_awake() { PoolState::Awake } else { PoolState::Asleep };
+        CostModel::new(batches, pool).decision()
     }
 }
 

@@ -160,6 +160,13 @@ fn crates_import_downwards_only() {
     assert_eq!(files_naming("fuzz/src", &["blockloom_bench"], NO_EXCEPTION), NONE);
 }
 
+#[test]
+fn the_workspace_needs_no_reth() {
+    let lock = fs::read_to_string(root().join("Cargo.lock")).unwrap();
+    assert!(lock.contains("name = \"blockloom-engine\""));
+    assert!(!lock.contains("name = \"reth-") && !lock.contains("name = \"blockloom-reth\""));
+}
+
 fn check_order(folder: &str, order: &[&str]) {
     let level = |room: &str| order.iter().position(|known| *known == room);
     for ((from, to), file) in arrows(folder) {
@@ -242,7 +249,7 @@ fn there_are_two_clocks_and_each_has_one_file() {
 #[test]
 fn the_files_with_unsafe_code_are_those_that_contributing_names() {
     let text = fs::read_to_string(root().join("CONTRIBUTING.md")).unwrap();
-    for folder in ["state", "engine", "fixtures", "bench", "fuzz"] {
+    for folder in ["state", "engine", "engine/reth", "fixtures", "bench", "fuzz"] {
         for (path, source) in sources(&format!("{folder}/src")) {
             if source.contains("expect(unsafe_code") || source.contains("allow(unsafe_code") {
                 let path = format!("`{folder}/src/{}`", path.display());
@@ -254,7 +261,7 @@ fn the_files_with_unsafe_code_are_those_that_contributing_names() {
 
 #[test]
 fn every_file_starts_with_what_it_is_and_is_short() {
-    for folder in ["state/src", "engine/src", "fixtures/src", "bench/src", "fuzz/src"] {
+    for folder in ["state/src", "engine/src", "engine/reth/src", "fixtures/src", "bench/src", "fuzz/src"] {
         for (path, text) in sources(folder) {
             assert!(text.starts_with("//! "), "{folder}/{} does not say what it is", path.display());
             let lines = without_tests(&text).lines().count();
@@ -284,7 +291,7 @@ fn code_spans(text: &str) -> impl Iterator<Item = &str> {
 #[test]
 fn architecture_names_only_what_exists() {
     let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
-    let folders = ["state/src", "engine/src", "fixtures/src", "bench/src", "fuzz/src"];
+    let folders = ["state/src", "engine/src", "engine/reth/src", "fixtures/src", "bench/src", "fuzz/src"];
     let code: String = folders.iter().flat_map(|folder| sources(folder)).map(|(_, text)| text).collect();
     let words: BTreeSet<&str> = code.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
     let mut paths = 0;

@@ -5,19 +5,20 @@ use std::borrow::Cow;
 use alloy_consensus::{ReceiptEnvelope, Signed, TxEnvelope, TxLegacy, transaction::Recovered};
 use alloy_eips::eip4895::Withdrawal;
 use alloy_evm::{
-    EvmEnv, EvmFactory,
-    block::{BlockExecutionError, BlockExecutionResult, BlockExecutor, BlockExecutorFactory},
+    Evm, EvmEnv, EvmFactory, FromRecoveredTx,
+    block::{BlockExecutionError, BlockExecutionResult, BlockExecutor, BlockExecutorFactory, TxResult},
     eth::{
         EthBlockExecutionCtx, EthBlockExecutorFactory, EthEvmFactory, receipt_builder::AlloyReceiptBuilder,
     },
 };
 use alloy_hardforks::EthereumHardfork::{self, *};
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, Signature, TxKind, U256, bytes};
-use blockloom_engine::{Block, ParallelExecutorFactory, Rules};
+use blockloom_engine::{Block, ParallelExecutorFactory, Rules, Transaction};
 use blockloom_fuzz::engine_on;
 use blockloom_state::{Allocation, MemoryStore};
 use revm::{
-    context::BlockEnv,
+    context::{BlockEnv, TxEnv},
+    context_interface::result::{ExecutionResult, HaltReason},
     database::{AccountStatus, BundleState, State, WrapDatabaseRef, states::bundle_state::BundleRetention},
 };
 
@@ -110,9 +111,37 @@ impl Case {
         let factory = self.parallel();
         let mut state = self.state();
         let evm = factory.evm_factory().create_evm(&mut state, self.env());
-        let executor = factory.create_executor(evm, self.ctx()).locking();
+        let executor = factory.create_locking_executor(evm, self.ctx());
         assert_eq!(executor.obstacle(), None, "this test needs the parallel path");
         let result = executor.execute_block(&self.transactions);
+        state.merge_transitions(BundleRetention::Reverts);
+        Executed { result, bundle: state.take_bundle() }
+    }
+
+    /// The transactions as a client announces them.
+    pub(crate) fn announced(&self) -> Vec<Transaction> {
+        let announced = |signed: &Recovered<TxEnvelope>| Transaction {
+            hash: *signed.hash(),
+            env: TxEnv::from_recovered_tx(signed.inner(), signed.signer()),
+        };
+        self.transactions.iter().map(announced).collect()
+    }
+
+    /// Executes announced transactions one by one, and asserts that each of them returns what it returns in
+    /// sequential execution.
+    fn execute_announced(&self) -> Executed {
+        let (mut state, factory) = (self.state(), self.eth());
+        let evm = factory.evm_factory().create_evm(&mut state, self.env());
+        let (_, expected) = one_by_one(factory.create_executor(evm, self.ctx()), &self.transactions);
+
+        let (mut state, factory) = (self.state(), self.parallel());
+        let evm = factory.evm_factory().create_evm(&mut state, self.env());
+        let executor = factory.create_executor(evm, self.ctx()).announce(|| Some(self.announced()));
+        let (result, found) = one_by_one(executor, &self.transactions);
+        assert_eq!(found, expected);
+        // A block may fail before its first transaction.
+        let is_parallel = self.transactions.len() > 1 && !found.is_empty();
+        assert!(!is_parallel || factory.counts().parallel() == 1, "this test needs the parallel path");
         state.merge_transitions(BundleRetention::Reverts);
         Executed { result, bundle: state.take_bundle() }
     }
@@ -126,6 +155,7 @@ impl Case {
         assert_same(&expected, &found);
         assert_same(&expected, &one_by_one);
         assert_same(&expected, &self.execute_locking());
+        assert_same(&expected, &self.execute_announced());
         found
     }
 }
@@ -200,21 +230,29 @@ pub(crate) fn import(factory: &impl Factory, case: &Case, granularity: Granulari
     let executor = factory.create_executor(evm, case.ctx());
     let result = match granularity {
         Granularity::Block => executor.execute_block(&case.transactions),
-        Granularity::Transaction => one_by_one(executor, &case.transactions),
+        Granularity::Transaction => one_by_one(executor, &case.transactions).0,
     };
     state.merge_transitions(BundleRetention::Reverts);
     Executed { result, bundle: state.take_bundle() }
 }
 
-pub(crate) fn one_by_one<E: BlockExecutor<Transaction = TxEnvelope>>(
+/// Executes the transactions one by one, and returns the result of each as well.
+pub(crate) fn one_by_one<E: BlockExecutor<Transaction = TxEnvelope, Evm: Evm<HaltReason = HaltReason>>>(
     mut executor: E,
     transactions: &[Recovered<TxEnvelope>],
-) -> Result<BlockExecutionResult<E::Receipt>, BlockExecutionError> {
-    executor.apply_pre_execution_changes()?;
-    for transaction in transactions {
-        executor.execute_transaction(transaction)?;
-    }
-    executor.apply_post_execution_changes()
+) -> (Result<BlockExecutionResult<E::Receipt>, BlockExecutionError>, Vec<ExecutionResult>) {
+    let mut results = Vec::new();
+    let executed = (|| {
+        executor.apply_pre_execution_changes()?;
+        for (count, transaction) in transactions.iter().enumerate() {
+            executor.execute_transaction_with_result_closure(transaction, |result| {
+                results.push(result.result().result.clone());
+            })?;
+            assert_eq!(executor.receipts().len(), count + 1, "a receipt is there at once");
+        }
+        executor.apply_post_execution_changes()
+    })();
+    (executed, results)
 }
 
 #[track_caller]

@@ -1,5 +1,6 @@
 //! The alloy-evm executor on top of the engine, compared with alloy-evm's own executor.
 
+mod announced;
 mod case;
 mod database;
 mod hook;

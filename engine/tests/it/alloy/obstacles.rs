@@ -1,15 +1,18 @@
 //! Obstacles to parallel execution: each leads to sequential execution with the same result.
 
-use alloy_consensus::ReceiptEnvelope;
+use std::cell::RefCell;
+
+use alloy_consensus::{ReceiptEnvelope, transaction::Recovered};
 use alloy_evm::{
     EthEvm, Evm, EvmFactory,
     block::{BlockExecutionResult, BlockExecutor, BlockExecutorFactory},
-    precompiles::PrecompilesMap,
+    eth::receipt_builder::AlloyReceiptBuilder,
+    precompiles::{DynPrecompile, Precompile, PrecompilesMap},
 };
 use alloy_hardforks::EthereumHardfork::*;
-use alloy_primitives::Bytes;
-use blockloom_engine::{Config, Engine, Obstacle, ParallelExecutorFactory};
-use revm::{Inspector, inspector::NoOpInspector, interpreter::Interpreter};
+use alloy_primitives::{Address, Bytes, map::HashMap};
+use blockloom_engine::{ClientPrecompiles, Config, Engine, Obstacle, ParallelExecutorFactory, Rules};
+use revm::{Inspector, inspector::NoOpInspector, interpreter::Interpreter, precompile::PrecompileResult};
 
 use super::case::*;
 
@@ -60,6 +63,51 @@ fn dynamic_precompiles_are_an_obstacle() {
     assert_eq!(obstacle, Some(Obstacle::Precompiles));
 }
 
+/// Blocks whose transactions call precompiles, on a factory for a client that wraps them.
+fn execute_wrapped(
+    modify: impl FnOnce(&mut EthEvm<CaseState<'_>, NoOpInspector, PrecompilesMap>),
+) -> ParallelExecutorFactory<AlloyReceiptBuilder, Rules> {
+    let sha256 = Address::with_last_byte(2);
+    let calls = (0..4).map(|nonce| pay(SENDER, nonce, sha256, 0, Bytes::from(vec![7; nonce as usize])));
+    let case = case().with(calls.map(|call| Recovered::new_unchecked(call.into_inner(), OTHER)));
+    let factory = case.parallel().with_precompiles(ClientPrecompiles::Wrapped);
+    let mut evm = factory.evm_factory().create_evm(case.state(), case.env());
+    modify(&mut evm);
+    let executor = factory.create_executor(evm, case.ctx());
+    assert_eq!(executor.execute_block(&case.transactions).unwrap(), expected(&case));
+    factory
+}
+
+#[test]
+fn precompiles_in_a_cache_are_no_obstacle_for_a_client_that_wraps_them() {
+    let factory = execute_wrapped(|evm| {
+        evm.precompiles_mut().map_cacheable_precompiles(|_, precompile| {
+            let id = precompile.precompile_id().clone();
+            let cache = RefCell::new(HashMap::<Bytes, PrecompileResult>::default());
+            DynPrecompile::new(id, move |input| {
+                let data = Bytes::copy_from_slice(input.data);
+                cache.borrow_mut().entry(data).or_insert_with(|| precompile.call(input)).clone()
+            })
+        });
+    });
+    assert_eq!(factory.counts().parallel(), 1);
+}
+
+#[test]
+fn a_precompile_that_is_not_the_forks_is_an_obstacle_for_a_client_that_wraps_them() {
+    let factory = execute_wrapped(|evm| {
+        evm.precompiles_mut().map_precompile(&Address::with_last_byte(2), DynPrecompile::stateful);
+    });
+    assert_eq!(factory.counts().sequential(Obstacle::Precompiles), 1);
+}
+
+#[test]
+fn a_lookup_of_precompiles_is_an_obstacle() {
+    let factory = execute_wrapped(|evm| evm.precompiles_mut().set_precompile_lookup(|_: &Address| None));
+    assert_eq!(factory.counts().sequential(Obstacle::Precompiles), 1);
+    assert_eq!(factory.counts().parallel(), 0);
+}
+
 #[test]
 fn a_modified_configuration_is_an_obstacle() {
     let obstacle = execute_modified(|evm| evm.ctx_mut().cfg.disable_nonce_check = true);
@@ -98,4 +146,14 @@ fn an_engine_with_one_thread_executes_sequentially() {
     let executor = factory.create_executor(evm, case.ctx());
     assert_eq!(executor.obstacle(), Some(Obstacle::OneThread));
     assert_eq!(executor.execute_block(&case.transactions).unwrap(), expected(&case));
+}
+
+#[test]
+fn a_block_for_which_helpers_do_not_pay_is_executed_on_the_calling_thread() {
+    let case = case();
+    let factory = ParallelExecutorFactory::new(case.eth(), Engine::new(Config::with_threads(2)));
+    let evm = factory.evm_factory().create_evm(case.state(), case.env());
+    let executor = factory.create_executor(evm, case.ctx());
+    assert_eq!(executor.execute_block(&case.transactions).unwrap(), expected(&case));
+    assert_eq!((factory.counts().sequential(Obstacle::Small), factory.counts().parallel()), (1, 0));
 }
