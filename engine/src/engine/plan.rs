@@ -99,12 +99,12 @@ impl<H: Handling> Engine<H> {
         }
         let batches: Vec<Batch> = Batching::of(transactions).collect();
         let mut rest = transactions;
-        let pair = |batch: &Batch| {
+        let pairs = batches.iter().map(|batch| {
             let (of_batch, others) = rest.split_at(batch.transactions);
             rest = others;
             (batch, of_batch)
-        };
-        !matches!(self.decision(batches.iter().map(pair)), Decision::Sequential)
+        });
+        !matches!(self.decision(pairs), Decision::Sequential)
     }
 
     /// What the cost model decides for these batches, each with its transactions, on a base with a low latency.
