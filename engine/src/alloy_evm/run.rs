@@ -21,7 +21,7 @@ use crate::{
         outcome::Outcome,
         transaction_result::{TransactionEnd, TransactionResult},
     },
-    commit::committer::CommittedStep,
+    commit::observer::CommittedStep,
     engine::Engine,
 };
 
