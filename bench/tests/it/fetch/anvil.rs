@@ -149,6 +149,8 @@ impl Anvil {
 
     /// Mines a block of all kinds of transactions. `contract` is that of the block before; returns the new one.
     fn mine_mixed(&mut self, number: u64, contract: Option<Address>) -> Address {
+        // An anvil would keep what a zero leaves behind.
+        let number = number + 1;
         let mut transactions = Vec::new();
         let deployed = self.accounts[0].create(self.nonces[0]);
         transactions.push(self.transaction(0, 2, None, 0, &init_code()));
@@ -285,7 +287,7 @@ fn check_refused(fork: &str, input: &[u8], reason: &str) {
 /// anvil keeps a cleared slot in its trie as a zero, and a destroyed account as an empty one.
 #[test]
 fn blocks_whose_state_root_an_anvil_computes_in_its_own_way_are_refused_for_it() {
-    let clear = [[1; 32], [0; 32]].concat();
+    let clear = [[1u8; 32], [0; 32]].concat();
     for input in [&clear[..], &[]] {
         check_refused("shanghai", input, "outcome: state root: the header says");
     }
