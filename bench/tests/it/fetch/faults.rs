@@ -66,8 +66,8 @@ fn page(status: &'static str, body: &str) -> Act {
 #[test]
 fn a_node_that_answers_is_fetched_from_and_replayed() {
     let server = check_complete(|_, _| Act::Answer);
-    // Half a dozen requests for each block, and a few for the chain.
-    assert!(server.requests() < 80, "{} requests", server.requests());
+    // Slots that the tracer does not name are asked for one by one: those of system contracts that are empty.
+    assert!(server.requests() < 150, "{} requests", server.requests());
 }
 
 #[test]
@@ -77,11 +77,11 @@ fn a_slow_node_is_waited_for() {
 
 #[test]
 fn a_failure_that_passes_is_tried_again() {
-    check_complete(|number, _| match number % 7 {
+    check_complete(|number, _| match number % 40 {
         2 => page("503 Service Unavailable", "<html>busy</html>"),
-        3 => Act::Half,
-        4 => Act::Close,
-        5 if number < 20 => page("200 OK", r#"[{"id":0,"result":{"hash":"0x"#),
+        12 => Act::Half,
+        22 => Act::Close,
+        32 => page("200 OK", r#"[{"id":0,"result":{"hash":"0x"#),
         _ => Act::Answer,
     });
 }
