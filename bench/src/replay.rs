@@ -43,7 +43,7 @@ pub(crate) struct Arguments {
     /// part of the program. With `--rpc`: numbers of blocks, `latest`, or ranges with both ends such as 7..9.
     #[arg(value_parser = input_path())]
     paths: Vec<PathBuf>,
-    /// Fetch the blocks from the node at http://HOST:PORT or https://HOST/PATH, as `blockloom fetch` does, and keep
+    /// Fetch the blocks from the node at `http://HOST:PORT` or `https://HOST/PATH`, as `blockloom fetch` does, and keep
     /// nothing of them.
     #[arg(long, value_name = "URL", help_heading = "Node")]
     rpc: Option<Secret>,

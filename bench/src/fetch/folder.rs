@@ -58,7 +58,7 @@ impl BlockFolder {
             Ok(_) => {}
         }
         let there = format!("{} is there already, and not overwritten", folder.display());
-        let fixture = read_on(&Source::Folder(folder.clone()), Some(&chain.chain));
+        let fixture = read_on(&Source::Folder(folder), Some(&chain.chain));
         let fixture = fixture.map_err(|error| format!("{there}, but cannot be read: {error}"))?;
         match &fixture.cases[..] {
             [Case::Block(case)] if case.header.number == number => Ok(Presence::Whole),

@@ -23,17 +23,17 @@ use crate::{
 ///
 /// Each block becomes a folder DIR/NUMBER that `replay` reads. It is executed and verified before it is written: its
 /// transactions, withdrawals, receipts and ancestors against its header, and its state against the state root of its
-/// parent, if the node has eth_getProof. A folder is written whole or not at all, and what is there already is passed
+/// parent, if the node has `eth_getProof`. A folder is written whole or not at all, and what is there already is passed
 /// over, so an interrupted fetch goes on where it was.
 ///
-/// A token: `--header 'Authorization: Bearer ...'`, or the environment variable BLOCKLOOM_RPC_TOKEN, which is sent as
+/// A token: `--header 'Authorization: Bearer ...'`, or the environment variable `BLOCKLOOM_RPC_TOKEN`, which is sent as
 /// that header. Neither is ever printed, nor is what follows the host in URL.
 ///
 /// Exit status: 1 if an answer of the node contradicts its block; otherwise 130 if it was interrupted; otherwise 2 if
 /// the node has not answered, or something is unusable; otherwise 0.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// The node: http://HOST:PORT or https://HOST/PATH.
+    /// The node, as `http://HOST:PORT` or `https://HOST/PATH`.
     #[arg(long, value_name = "URL")]
     rpc: Secret,
     #[command(flatten)]

@@ -9,7 +9,6 @@ mod parallel;
 mod planted;
 mod references;
 mod sequential;
-mod specification;
 mod streams;
 mod tries;
 mod witnesses;
