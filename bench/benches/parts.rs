@@ -38,7 +38,7 @@ fn payers() -> MemoryStore {
 /// A memory with the contract's slots read.
 fn filled(store: &MemoryStore) -> Memory {
     let mut memory = Memory::default();
-    memory.open(Address::ZERO, Visibility::Published);
+    memory.open([Address::ZERO], Visibility::Published);
     read_slots(&memory, store, TxIndex::new(1));
     memory
 }
@@ -114,7 +114,7 @@ fn memory(criterion: &mut Criterion) {
         bench.iter_batched_ref(
             || {
                 let mut memory = Memory::default();
-                memory.open(Address::ZERO, Visibility::Published);
+                memory.open([Address::ZERO], Visibility::Published);
                 memory
             },
             |memory| black_box(read_slots(memory, &store, TxIndex::new(1))),

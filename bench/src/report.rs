@@ -270,7 +270,8 @@ impl Report<'_> {
 
     /// Writes what was not verified, not executed, or not read.
     fn write_remarks(&self, output: &mut dyn Write) -> io::Result<()> {
-        let Counts { left_out, unknown_reasons, without_state_root, only_executed, unnamed, .. } = *self.total;
+        let Counts { left_out, unknown_reasons, without_state_root, only_executed, unnamed, .. } =
+            *self.total;
         for (reason, count) in &self.total.reasons {
             writeln!(output, "{count} of {} left out: {reason}", counted(left_out, "case"))?;
         }

@@ -42,7 +42,7 @@ fn without_a_path_the_samples_are_verified() {
 }
 
 /// The keys of a line of JSON. The README of this crate describes each.
-const KEYS: [&str; 29] = [
+const KEYS: [&str; 30] = [
     "block",
     "burnt_gas",
     "case",
