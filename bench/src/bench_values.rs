@@ -9,7 +9,7 @@ use std::{
 use blockloom_bench::workloads::{Kind, Shape};
 
 use crate::{
-    harness::{self, Threads},
+    executor_threads::{self, Threads},
     input::refuse_url,
     quantity::quantity,
 };
@@ -39,7 +39,7 @@ impl FromStr for What {
 }
 
 pub(crate) fn threads(text: &str) -> Result<NonZeroUsize, String> {
-    match harness::threads(text)? {
+    match executor_threads::threads(text)? {
         Threads::Parallel(threads) => Ok(threads),
         Threads::Sequential => {
             Err("the parallel side needs a thread; the sequential side is always measured".to_owned())

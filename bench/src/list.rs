@@ -16,8 +16,8 @@ use blockloom_fixtures::{
 use crate::{
     ExitStatus,
     chain_option::{ChainOption, print_contradictions},
+    executor_threads::{Threads, machine_threads, threads},
     failure::{Failure, Verdict},
-    harness::{Threads, machine_threads, threads},
     input::{input_path, print_skipped},
     interrupt::{self, is_interrupted},
     list_files::{BlockName, ListFolder},

@@ -7,6 +7,7 @@ mod burnt_gas;
 mod chain;
 mod chain_option;
 mod diff;
+mod executor_threads;
 mod exports;
 mod failure;
 mod fetch;

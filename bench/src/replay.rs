@@ -14,9 +14,10 @@ use indicatif::ProgressBar;
 use crate::{
     ExitStatus,
     chain_option::ChainOption,
+    executor_threads::{Threads, machine_threads, threads},
     exports::{ExportError, ExportOptions, Exports},
     fetch::{BlockRange, Connection, Job, Secret, fetch, node_name},
-    harness::{Mode, OnFailure, Replay, RoundPlan, Threads, machine_threads, threads},
+    harness::{Mode, OnFailure, Replay, RoundPlan},
     input::{input_path, name_skipped},
     interrupt::{self, is_interrupted},
     json::SummaryLine,

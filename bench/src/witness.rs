@@ -20,7 +20,7 @@ use indicatif::ProgressBar;
 
 use crate::{
     ExitStatus,
-    harness::{Threads, machine_threads, threads},
+    executor_threads::{Threads, machine_threads, threads},
     input::input_path,
     interrupt::{self, is_interrupted},
     output::print_line,

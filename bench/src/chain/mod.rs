@@ -11,7 +11,7 @@ use blockloom_state::{BlockMetadata, CacheStatistics, DiskConfig, DiskError, Dis
 
 use crate::{
     ExitStatus,
-    harness::{Threads, machine_threads, threads},
+    executor_threads::{Threads, machine_threads, threads},
     input::input_path,
     interrupt::{self, is_interrupted},
     output::print_line,
