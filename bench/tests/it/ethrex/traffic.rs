@@ -42,8 +42,11 @@ const MORTALS: [Address; 4] = [
     Address::with_last_byte(0xd4),
 ];
 
-/// The code of [`MORTALS`], and of a contract that dies in the transaction that creates it.
+/// The code of [`MORTALS`].
 const MORTAL: [u8; 2] = [CALLER, SELFDESTRUCT];
+/// The code of contracts that die in the transaction that creates them. It is not that of [`MORTALS`]: ethrex's witness
+/// would lack it for them, and it is nowhere else after the transaction.
+const TRANSIENT: [u8; 3] = [CALLER, SELFDESTRUCT, STOP];
 const COUNTER_CODE: [u8; 21] = [
     PUSH1,
     0,
@@ -194,7 +197,7 @@ impl Traffic {
             self.with_list(COUNTER, slot),
             self.dynamic(OBSERVER, 0, B256::from(U256::from(1 + block % 12)).to_vec()),
             self.dynamic(REVERTER, 7, []),
-            self.dynamic(FACTORY, 9, [slot.to_vec(), init_code(&MORTAL)].concat()),
+            self.dynamic(FACTORY, 9, [slot.to_vec(), init_code(&TRANSIENT)].concat()),
             self.dynamic(
                 FACTORY,
                 0,
