@@ -6,9 +6,9 @@ mod answers;
 
 use std::{collections::BTreeSet, ops::ControlFlow};
 
-use alloy_consensus::{BlockBody, Header, TxLegacy, transaction::SignerRecoverable};
+use alloy_consensus::{BlockBody, Header, TxLegacy};
 use alloy_hardforks::EthereumHardfork;
-use alloy_primitives::{Address, B256, Bytes, U256, hex, keccak256};
+use alloy_primitives::{Address, B256, Bytes, U256, hex};
 use blockloom_engine::{
     Block, BlockError, BlockStep, ChainSpec, Config, Engine, Invalid, Receipt, SignedBlock,
     SignedTransaction, check_outcome,
@@ -18,7 +18,7 @@ use blockloom_fixtures::{
     compose::{Composer, Signer, system_contracts},
     node::{Node, Request, RequestError},
 };
-use blockloom_state::{Allocation, MemoryStore, StoredAccount};
+use blockloom_state::{Allocation, MemoryStore};
 use serde_json::{Value, json};
 
 use answers::{account, block_json, code, proof_json, receipt_json, trace_json, witness_json};

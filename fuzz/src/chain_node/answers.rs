@@ -3,7 +3,7 @@
 use alloy_consensus::transaction::SignerRecoverable;
 use alloy_primitives::{Address, B256, Bytes, U256, hex, keccak256};
 use alloy_trie::{HashBuilder, Nibbles, TrieAccount, proof::ProofRetainer};
-use blockloom_engine::Receipt;
+use blockloom_engine::{Receipt, SignedBlock};
 use blockloom_state::{MemoryStore, StoredAccount};
 use serde_json::{Map, Value, json};
 
