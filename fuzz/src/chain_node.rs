@@ -388,6 +388,7 @@ fn proof_json(state: &MemoryStore, address: Address, keys: &[U256]) -> Value {
 }
 
 /// Which nodes of a trie are kept.
+#[derive(Clone, Copy)]
 enum Retained {
     Nothing,
     /// Those on the path to a key.

@@ -81,14 +81,14 @@ impl Anvil {
         };
         let mut anvil =
             Self { child, url: format!("http://{address}"), accounts: Vec::new(), nonces: [0; ACCOUNTS] };
-        let accounts = anvil.call(json!([{ "method": "eth_accounts", "params": [] }]));
+        let accounts = anvil.call(&json!([{ "method": "eth_accounts", "params": [] }]));
         anvil.accounts = serde_json::from_value(accounts[0].clone()).unwrap();
         assert_eq!(anvil.accounts.len(), ACCOUNTS);
         Some(anvil)
     }
 
     /// The results of calls.
-    fn call(&self, calls: Value) -> Vec<Value> {
+    fn call(&self, calls: &Value) -> Vec<Value> {
         let calls = calls.as_array().unwrap().iter().enumerate().map(|(id, call)| {
             json!({ "jsonrpc": "2.0", "id": id, "method": call["method"], "params": call["params"] })
         });
@@ -142,9 +142,9 @@ impl Anvil {
     /// Mines a block with these transactions.
     fn mine(&self, transactions: Vec<Value>) {
         if !transactions.is_empty() {
-            self.call(Value::Array(transactions));
+            self.call(&Value::Array(transactions));
         }
-        self.call(json!([{ "method": "evm_mine", "params": [] }]));
+        self.call(&json!([{ "method": "evm_mine", "params": [] }]));
     }
 
     /// Mines a block of all kinds of transactions. `contract` is that of the block before; returns the new one.
