@@ -60,6 +60,7 @@ impl Row for BlockLine<'_> {
         fields.extend(self.compared.fields());
         fields.extend([
             Field::csv("incarnations", self.incarnations),
+            Field::csv("notes", self.notes.join("; ").as_str()),
             Field::csv("ok", self.ok),
             Field::csv("unknown_reason", self.unknown_reason),
             Field::csv("error", self.error),

@@ -40,7 +40,11 @@ fn is_same(cell: &str, value: &Value) -> bool {
         Value::Bool(flag) => cell == flag.to_string(),
         Value::Number(number) => cell.parse::<f64>().ok() == number.as_f64(),
         Value::String(text) => cell == text,
-        Value::Array(_) | Value::Object(_) => false,
+        Value::Array(sentences) => {
+            let sentences: Vec<_> = sentences.iter().map(|sentence| sentence.as_str().unwrap()).collect();
+            cell == sentences.join("; ")
+        }
+        Value::Object(_) => false,
     }
 }
 
