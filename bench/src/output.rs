@@ -20,14 +20,18 @@ pub(crate) fn is_reportable(error: &io::Error) -> bool {
     error.kind() != io::ErrorKind::BrokenPipe
 }
 
+/// The absolute path of a file that may not exist, in a folder that does.
+pub(crate) fn absolute(file: &Path) -> Option<PathBuf> {
+    let folder = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    Some(folder.canonicalize().ok()?.join(file.file_name()?))
+}
+
 /// Rejects an output path inside an input: writing would overwrite a fixture, or be read as one. `-` is no path.
 pub(crate) fn check_outside_inputs(option: &str, output: &Path, inputs: &[PathBuf]) -> Result<(), String> {
     if output == Path::new("-") {
         return Ok(());
     }
-    let folder = output.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let (Ok(folder), Some(name)) = (folder.canonicalize(), output.file_name()) else { return Ok(()) };
-    let target = folder.join(name);
+    let Some(target) = absolute(output) else { return Ok(()) };
     let is_under = |input: &&PathBuf| input.canonicalize().is_ok_and(|input| target.starts_with(input));
     match inputs.iter().find(is_under) {
         Some(input) => {

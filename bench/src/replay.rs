@@ -123,7 +123,7 @@ fn fetch_and_replay(arguments: &Arguments, rpc: &Secret) -> Result<ExitStatus, B
     // The report names the folder.
     let out = folder.path().join(node_name(rpc)?);
     let (connection, chain) = (&arguments.connection, arguments.chain.chain());
-    let fetched = fetch(&Job { rpc, connection, blocks: &blocks, chain, config: None }, &out)?;
+    let fetched = fetch(&Job { rpc, connection, blocks: &blocks, chain }, &out)?;
     if fetched.is_empty() {
         return Ok(fetched.status());
     }

@@ -26,6 +26,7 @@ use crate::{
     output::print_line,
     progress,
     quantity::counted,
+    terminal::print_message,
 };
 use folder::WitnessFolder;
 
@@ -95,8 +96,23 @@ impl fmt::Display for BlockRange {
     }
 }
 
+/// A block that was refused, or whose witness does not prove it.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct BlockFailure(String);
+
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitStatus, Box<dyn Error>> {
     interrupt::listen()?;
+    make_all(arguments).or_else(|error| match error.downcast::<BlockFailure>() {
+        Ok(failure) => {
+            print_message(&failure.to_string());
+            Ok(ExitStatus::Failed)
+        }
+        Err(error) => Err(error),
+    })
+}
+
+fn make_all(arguments: &Arguments) -> Result<ExitStatus, Box<dyn Error>> {
     let file = LongChain::new(only_file(&arguments.path)?, arguments.case.clone())
         .with_genesis(arguments.genesis.clone());
     let scratch = tempfile::tempdir()?;
@@ -211,7 +227,8 @@ impl Making<'_> {
         if block.expect.is_some() {
             return Ok(ControlFlow::Continue(()));
         }
-        let signed = Chain::decode(&block.rlp).map_err(|error| self.failure(&block.position, &error))?;
+        let signed =
+            Chain::decode(&block.rlp).map_err(|error| self.failure(&block.position, &error.into()))?;
         let (number, head) = (signed.header.number, self.chain.store().head().number);
         let is_chosen = self.arguments.blocks.0.contains(&number);
         if number > *self.arguments.blocks.0.end() || (self.arguments.state.is_some() && number > head + 1) {
@@ -231,10 +248,7 @@ impl Making<'_> {
 
     fn make(&mut self, block: &SignedBlock) -> Result<(), Box<dyn Error>> {
         let number = block.header.number;
-        let witness = self
-            .chain
-            .witness(block.clone())
-            .map_err(|error: DiskChainError| self.failure(&number, &error))?;
+        let witness = self.chain.witness(block.clone()).map_err(|error| self.failure(&number, &error))?;
         let folder = WitnessFolder::begin(&self.arguments.out, number)?;
         folder.write(&self.spec, block, &witness)?;
         proof::prove(folder.path(), &self.engine)?;
@@ -247,8 +261,12 @@ impl Making<'_> {
         Ok(self.bar.suspend(|| print_line(&line))?)
     }
 
-    fn failure(&self, place: &impl fmt::Display, error: &dyn Error) -> Box<dyn Error> {
-        format!("{}: {place}: {error}", self.arguments.path.display()).into()
+    fn failure(&self, place: &impl fmt::Display, error: &DiskChainError) -> Box<dyn Error> {
+        let message = format!("{}: {place}: {error}", self.arguments.path.display());
+        match error {
+            DiskChainError::Block(_) => BlockFailure(message).into(),
+            _ => message.into(),
+        }
     }
 
     fn end(self) -> Result<ExitStatus, Box<dyn Error>> {

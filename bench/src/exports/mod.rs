@@ -15,7 +15,7 @@ use std::{
 
 use serde::Serialize;
 
-use crate::output::{check_outside_inputs, is_reportable};
+use crate::output::{absolute, check_outside_inputs, is_reportable};
 use field::{Field, cells, titles};
 
 /// The options for the files that come from the tables.
@@ -98,7 +98,7 @@ impl Exports {
     ///
     /// # Errors
     ///
-    /// If a file cannot be written, or two of them are standard output.
+    /// If a file cannot be written, or two of them are one.
     pub(crate) fn open(
         json: Option<&Path>,
         options: &ExportOptions,
@@ -113,8 +113,15 @@ impl Exports {
         if on_stdout > 1 {
             return Err("only one of --json, --csv and --markdown can be standard output".to_owned());
         }
+        let mut targets: Vec<(&str, PathBuf)> = Vec::new();
         for (option, path) in all {
-            path.map_or(Ok(()), |path| check_outside_inputs(option, path, inputs))?;
+            let Some(path) = path else { continue };
+            check_outside_inputs(option, path, inputs)?;
+            let Some(target) = absolute(path) else { continue };
+            if let Some((other, _)) = targets.iter().find(|(_, known)| *known == target) {
+                return Err(format!("{option} {}: {other} writes this file", path.display()));
+            }
+            targets.push((option, target));
         }
         let open = |(option, path): (&'static str, Option<&Path>)| {
             path.map(|path| ExportFile::open(option, path)).transpose().map_err(|error| error.to_string())
@@ -188,6 +195,8 @@ impl Exports {
     /// Writes what is buffered.
     pub(crate) fn flush(&mut self) -> Result<(), ExportError> {
         let files = [&mut self.json, &mut self.csv, &mut self.markdown];
-        files.into_iter().flatten().try_for_each(|file| file.write(|output| output.flush()))
+        let flushed = files.into_iter().flatten().map(|file| file.write(|output| output.flush()));
+        // Each file is written, whatever the others say.
+        flushed.fold(Ok(()), Result::and)
     }
 }

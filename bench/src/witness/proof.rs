@@ -7,6 +7,8 @@ use blockloom_fixtures::{
     BlockReport, Case, CaseBase, CheckError, Compared, Executor, FixtureError, Harness, Source, check, read,
 };
 
+use super::BlockFailure;
+
 /// Executes the block in `folder` and compares everything that its header says.
 pub(super) fn prove(folder: &Path, engine: &Engine) -> Result<(), Box<dyn Error>> {
     let mut proof = Proof { engine, failure: None, proven: 0 };
@@ -15,7 +17,9 @@ pub(super) fn prove(folder: &Path, engine: &Engine) -> Result<(), Box<dyn Error>
         let number = case.header.number;
         let _ = check(&Case::Block(case), &mut proof);
         if let Some(error) = proof.failure.take() {
-            return Err(format!("block {number}: its witness does not prove it: {error}").into());
+            return Err(
+                BlockFailure(format!("block {number}: its witness does not prove it: {error}")).into()
+            );
         }
     }
     assert_eq!(proof.proven, 1, "a folder has one block");

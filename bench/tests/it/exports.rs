@@ -162,6 +162,11 @@ fn one_file_may_be_standard_output_and_the_report_makes_way() {
     let output = run(folder.path(), "replay --csv - --markdown -");
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("only one of --json, --csv and --markdown"));
+    let output = run(folder.path(), "replay --json rows --markdown ./rows");
+    assert_eq!(output.status.code(), Some(2));
+    let error = text(&output.stderr);
+    assert!(error.contains("--markdown ./rows: --json writes this file"), "{error}");
+    assert!(!folder.path().join("rows").exists());
 }
 
 #[test]

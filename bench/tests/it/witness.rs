@@ -2,6 +2,9 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
+use alloy_primitives::{B256, Bytes};
+use blockloom_engine::SignedBlock;
+
 use crate::command::{blockloom, text};
 
 /// Generates a chain of six blocks in `folder`, and returns the path of its file.
@@ -115,4 +118,24 @@ fn a_lying_witness_fails_the_replay() {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let report = text(&output.stdout);
     assert!(report.contains("is missing") && report.contains("0x"), "{report}");
+}
+
+#[test]
+fn a_block_that_is_refused_is_a_failure_and_an_unusable_file_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = chain(folder.path(), "mixed");
+    let mut case: serde_json::Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    let blocks = &mut case.as_object_mut().unwrap().values_mut().next().unwrap()["blocks"];
+    let encoded: Bytes = serde_json::from_value(blocks[2]["rlp"].clone()).unwrap();
+    let mut block: SignedBlock = alloy_rlp::decode_exact(&encoded).unwrap();
+    block.header.state_root = B256::ZERO;
+    blocks[2]["rlp"] = serde_json::json!(Bytes::from(alloy_rlp::encode(&block)));
+    fs::write(&file, case.to_string()).unwrap();
+    let out = folder.path().join("witnesses").display().to_string();
+    let output = blockloom(&["witness", &file, "--out", &out]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let error = text(&output.stderr);
+    assert!(error.contains("block 3") && error.contains("state root"), "{error}");
+    fs::write(&file, "{}").unwrap();
+    assert_eq!(blockloom(&["witness", &file, "--out", &out]).status.code(), Some(2));
 }
