@@ -100,6 +100,10 @@ where
                 self.reports.failed(&error);
             }
         }
+        // The engine may have failed after the last transaction.
+        if let Some(error) = stopped {
+            self.reports.failed(&error);
+        }
         Ok(())
     }
 

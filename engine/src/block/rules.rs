@@ -40,8 +40,10 @@ pub struct Rules {
     pub dao_block: Option<u64>,
     /// Whether headers commit to an access list.
     pub access_lists: AccessLists,
-    /// The accounts with storage, but without nonce and code, before the block; in a stream, before its
-    /// first block. No contract can be created there (EIP-7610). They date from before EIP-161. Only two inputs with the same hash lead to one of them.
+    /// The accounts with storage, but without nonce and code: no contract can be created there
+    /// (EIP-7610). They date from before EIP-161. Only two inputs with the same hash lead to one of them.
+    /// The blocks of a stream may list those before its first block: an account that has lost its storage
+    /// since does not count.
     pub storage_only: Option<Arc<AddressSet>>,
     /// The precompiled contracts, if they differ from Ethereum's under the fork.
     #[cfg_attr(feature = "serde", serde(with = "crate::block::serde_form::precompiles"))]

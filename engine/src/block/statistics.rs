@@ -17,9 +17,9 @@ pub struct Statistics {
     pub threads: usize,
     /// The threads among them that ran a transaction: a helper may come too late to get one.
     pub threads_used: usize,
-    /// Runs of transactions, at the gate and stale ones included.
+    /// Runs of transactions, at the gate and stale ones included; in a stream also the borders between blocks.
     pub incarnations: u64,
-    /// Runs at the gate, on committed state.
+    /// Runs at the gate, on committed state; in a stream also the borders between blocks.
     pub at_gate: u64,
     /// Speculative runs that were committed.
     pub committed: u64,

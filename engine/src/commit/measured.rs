@@ -12,7 +12,7 @@ use crate::{
         sequential,
     },
     evm::handling::Handling,
-    policy::batching::Batch,
+    policy::batching::{Batch, Effort},
     threads::clock::Stopwatch,
 };
 
@@ -28,15 +28,21 @@ pub(crate) fn execute<'r, B: Base + ?Sized, H: Handling>(
     let mut watch = Stopwatch::start();
     committer.open()?;
     let opening = watch.lap();
-    let mut next = 0;
+    let (mut next, mut at_borders) = (0, Duration::ZERO);
     for (number, batch) in batches.iter().enumerate() {
         let of_batch = next..next + batch.transactions;
+        next = of_batch.end;
+        if batch.effort == Effort::Border {
+            let before = watch.elapsed();
+            committer.run(TxIndex::new(of_batch.start))?;
+            at_borders += watch.elapsed() - before;
+            continue;
+        }
         for position in of_batch.clone() {
             committer.run(TxIndex::new(position))?;
         }
-        next = of_batch.end;
         let left = &batches[number + 1..];
-        if !left.is_empty() && pays(batch, of_batch, watch.elapsed()) {
+        if !left.is_empty() && pays(batch, of_batch, watch.elapsed() - at_borders) {
             let rest = Rest { first: TxIndex::new(next), batches: left, opening: Some(opening), watch };
             return parallel::execute(&resources(), steps, &rest, committer);
         }

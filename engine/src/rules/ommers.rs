@@ -63,7 +63,8 @@ pub(super) fn broken_ommer_rules<'o>(
     });
     let block = (!ommers.is_empty()).then(|| header.hash_slow());
     let mut hashes = Vec::new();
-    let of_ommers = ommers.iter().enumerate().flat_map(move |(position, ommer)| {
+    // Of too many ommers only the first are looked at: there may be as many as a block has bytes for.
+    let of_ommers = ommers.iter().take(MOST_OMMERS).enumerate().flat_map(move |(position, ommer)| {
         let hash = ommer.hash_slow();
         let mut reasons = known_as(hash, (block, &hashes), ancestors);
         reasons.extend(broken_kinship(chain, ommer, header.parent_hash, ancestors));

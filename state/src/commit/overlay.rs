@@ -296,7 +296,8 @@ impl<B: Base> Database for Overlay<B> {
             // A witness may lack a code that the block deploys before it is needed for another account.
             Err(error) => self.committed_code(code_hash).ok_or(error)?,
         };
-        Ok(self.codes.entry(code_hash).or_insert(code).clone())
+        self.codes.insert(code_hash, code.clone());
+        Ok(code)
     }
 
     #[inline]

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use crate::sync::{AtomicBool, Ordering};
 
-/// The coinbases of the blocks that a memory serves, each once. Most memories have one, and no memory many.
+/// The coinbases of the blocks that a memory serves, each once, in order of addresses. Most memories have one.
 #[derive(Debug, Default)]
 pub(super) struct Coinbases(SmallVec<[Coinbase; 1]>);
 
@@ -22,19 +22,18 @@ pub(crate) struct Coinbase {
 impl Coinbases {
     /// These accounts, without changes.
     pub(super) fn new(addresses: impl IntoIterator<Item = Address>) -> Self {
-        let mut coinbases = Self::default();
-        for address in addresses {
-            if coinbases.find(&address).is_none() {
-                coinbases.0.push(Coinbase { address, has_changes: AtomicBool::new(false) });
-            }
-        }
-        coinbases
+        let coinbase = |address| Coinbase { address, has_changes: AtomicBool::new(false) };
+        let mut coinbases: SmallVec<[Coinbase; 1]> = addresses.into_iter().map(coinbase).collect();
+        coinbases.sort_unstable_by_key(|coinbase| coinbase.address);
+        coinbases.dedup_by_key(|coinbase| coinbase.address);
+        Self(coinbases)
     }
 
     /// The coinbase with this address, if it is one.
     #[inline]
     pub(super) fn find(&self, address: &Address) -> Option<&Coinbase> {
-        self.0.iter().find(|coinbase| coinbase.address == *address)
+        let found = self.0.binary_search_by_key(address, |coinbase| coinbase.address);
+        found.ok().map(|position| &self.0[position])
     }
 }
 
