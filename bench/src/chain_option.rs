@@ -5,8 +5,6 @@ use std::path::{Path, PathBuf};
 use blockloom_engine::ChainSpec;
 use blockloom_fixtures::{Fixture, FixtureError, Genesis, Note, Problem, Source, read_encoded, read_on};
 
-use serde_json::Value;
-
 use crate::{
     input::{input_path, refuse_url},
     terminal::print_remark,
@@ -18,7 +16,7 @@ pub(crate) struct ChainOption {
     /// The chain of blocks in folders of their own: mainnet, sepolia, holesky, hoodi, or the path of a
     /// genesis.json. Default: the genesis.json beside a block or its folder, the chain.json beside it, or the
     /// network that its chain id, number and time say. Files of tests name their chains themselves.
-    #[arg(long, value_name = "NAME|FILE", value_parser = chain)]
+    #[arg(long, value_name = "NAME|FILE", value_parser = named_chain)]
     chain: Option<ChainSpec>,
     /// The genesis of encoded blocks, as geth reads it. Default: the genesis.json beside them.
     #[arg(long, value_name = "FILE", value_parser = input_path())]
@@ -43,33 +41,8 @@ impl ChainOption {
     }
 }
 
-/// A chain that was named on the command line, and its configuration if it comes from a `genesis.json`.
-#[derive(Clone, Debug)]
-pub(crate) struct Given {
-    pub(crate) chain: ChainSpec,
-    pub(crate) config: Option<Value>,
-}
-
-/// Parses the name of a network, or reads the chain and the configuration in a `genesis.json`.
-pub(crate) fn given_chain(text: &str) -> Result<Given, String> {
-    let chain = chain(text)?;
-    if ChainSpec::named(text).is_some() {
-        return Ok(Given { chain, config: None });
-    }
-    let unreadable = |error: &dyn std::fmt::Display| format!("{text}: {error}");
-    let genesis = std::fs::read_to_string(text).map_err(|error| unreadable(&error))?;
-    let ConfigOnly { config } = serde_json::from_str(&genesis).map_err(|error| unreadable(&error))?;
-    Ok(Given { chain, config: Some(config) })
-}
-
-/// The part of a `genesis.json` that has the rules.
-#[derive(Debug, serde::Deserialize)]
-struct ConfigOnly {
-    config: Value,
-}
-
 /// Parses the name of a network, or reads the chain in a `genesis.json`.
-fn chain(text: &str) -> Result<ChainSpec, String> {
+pub(crate) fn named_chain(text: &str) -> Result<ChainSpec, String> {
     if let Some(network) = ChainSpec::named(text) {
         return Ok(network);
     }
@@ -99,16 +72,16 @@ mod tests {
 
     #[test]
     fn a_chain_is_a_name_or_a_genesis() {
-        assert_eq!(chain("holesky"), Ok(ChainSpec::holesky()));
-        let unknown = chain("atlantis").unwrap_err();
+        assert_eq!(named_chain("holesky"), Ok(ChainSpec::holesky()));
+        let unknown = named_chain("atlantis").unwrap_err();
         assert!(ChainSpec::NAMES.iter().all(|name| unknown.contains(name)), "{unknown}");
-        assert!(chain("https://example.org/genesis.json").unwrap_err().contains("URL"));
+        assert!(named_chain("https://example.org/genesis.json").unwrap_err().contains("URL"));
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("genesis.json");
         std::fs::write(&path, r#"{"config": {"homesteadBlock": 0}}"#).unwrap();
-        let damaged = chain(path.to_str().unwrap()).unwrap_err();
+        let damaged = named_chain(path.to_str().unwrap()).unwrap_err();
         assert!(damaged.contains("config.chainId"), "{damaged}");
         std::fs::write(&path, r#"{"config": {"chainId": 31337}}"#).unwrap();
-        assert_eq!(chain(path.to_str().unwrap()).map(|chain| chain.chain_id()), Ok(31_337));
+        assert_eq!(named_chain(path.to_str().unwrap()).map(|chain| chain.chain_id()), Ok(31_337));
     }
 }

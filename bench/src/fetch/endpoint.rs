@@ -10,7 +10,7 @@ const TOKEN: &str = "BLOCKLOOM_RPC_TOKEN";
 /// What stands in messages for a secret.
 const HIDDEN: &str = "***";
 
-/// The least length of a part of a secret that is removed from messages. Shorter ones are words such as "v2".
+/// The least length of a part of a secret that is removed from messages. Shorter secrets are removed whole.
 const LEAST_SECRET: usize = 8;
 
 /// A text that may contain a secret, and is never printed.
@@ -52,6 +52,9 @@ impl Endpoint {
             return Err("--rpc: expected http://HOST:PORT or https://HOST/PATH".to_owned());
         }
         let mut secrets = secrets_of(&uri);
+        // Shorter words of a path or a query are names such as "v2".
+        secrets.retain(|word| word.len() >= LEAST_SECRET);
+        secrets.extend(user_info(&uri).into_iter().flat_map(|user| user.split(':')).map(str::to_owned));
         let mut parsed = Vec::new();
         for Secret(text) in headers {
             let (name, value) = text.split_once(':').ok_or("--header: expected 'NAME: VALUE'")?;
@@ -64,7 +67,7 @@ impl Endpoint {
             parsed.push((AUTHORIZATION, secret_value(&format!("Bearer {}", token.trim()), TOKEN)?));
             secrets.extend(token.split_whitespace().map(str::to_owned));
         }
-        secrets.retain(|secret| secret.len() >= LEAST_SECRET);
+        secrets.retain(|secret| !secret.is_empty());
         Ok(Self { uri, headers: parsed, secrets })
     }
 
@@ -81,9 +84,11 @@ impl Endpoint {
         let mut redacted = String::with_capacity(message.len());
         let mut rest = message;
         while let Some(next) = rest.chars().next() {
-            let secret =
-                self.secrets.iter().map(|secret| common_start(secret, rest)).max().unwrap_or_default();
-            let length = if secret >= LEAST_SECRET {
+            let starts = self.secrets.iter().filter_map(|secret| {
+                let length = common_start(secret, rest);
+                (length >= secret.len().min(LEAST_SECRET)).then_some(length)
+            });
+            let length = if let Some(secret) = starts.max() {
                 redacted.push_str(HIDDEN);
                 secret
             } else {
@@ -109,11 +114,14 @@ fn secret_value(text: &str, source: &str) -> Result<HeaderValue, String> {
     Ok(value)
 }
 
+/// The user and the password in a URL.
+fn user_info(uri: &Uri) -> Option<&str> {
+    uri.authority().and_then(|authority| authority.as_str().rsplit_once('@')).map(|(user, _)| user)
+}
+
 /// What may be a key in a URL: the user, the password, and everything after the host.
 fn secrets_of(uri: &Uri) -> Vec<String> {
-    let user =
-        uri.authority().and_then(|authority| authority.as_str().rsplit_once('@')).map(|(user, _)| user);
-    let parts = [user.unwrap_or_default(), uri.path(), uri.query().unwrap_or_default()];
+    let parts = [user_info(uri).unwrap_or_default(), uri.path(), uri.query().unwrap_or_default()];
     let words = parts.iter().flat_map(|part| part.split(['/', ':', '&', '=']));
     let whole = parts.iter().map(|part| part.trim_matches('/'));
     whole.chain(words).filter(|word| !word.is_empty()).map(str::to_owned).collect()
@@ -159,6 +167,8 @@ mod tests {
         assert_eq!(value("authorization").unwrap(), "Bearer tok-123456");
         assert_eq!(node.redact("bad key sesame-open, bad token tok-123456"), "bad key ***, bad token ***");
         assert_eq!(node.redact("cut: sesame-op"), "cut: ***");
+        let short = endpoint("http://me:pw1@localhost/v2", &["X-Key: s3cret"], Some("tok")).unwrap();
+        assert_eq!(short.redact("v2: s3cret, tok, pw1, me"), "v2: ***, ***, ***, ***");
         assert_eq!(format!("{:?}", Secret("sesame-open".to_owned())), "***");
     }
 

@@ -13,11 +13,9 @@ pub(crate) use blocks::BlockRange;
 pub(crate) use endpoint::Secret;
 pub(crate) use run::{Job, fetch};
 
-use crate::{
-    ExitStatus,
-    chain_option::{Given, given_chain},
-    interrupt,
-};
+use blockloom_engine::ChainSpec;
+
+use crate::{ExitStatus, chain_option::named_chain, interrupt};
 
 /// Fetch blocks from a node, with the state that they read.
 ///
@@ -46,8 +44,8 @@ pub(crate) struct Arguments {
     out: PathBuf,
     /// The chain: mainnet, sepolia, holesky, hoodi, or the path of a genesis.json. Default: the network that the node's
     /// chain id names, or what a geth, a reth or an anvil says of its rules.
-    #[arg(long, value_name = "NAME|FILE", value_parser = given_chain)]
-    chain: Option<Given>,
+    #[arg(long, value_name = "NAME|FILE", value_parser = named_chain)]
+    chain: Option<ChainSpec>,
 }
 
 /// How a node is asked.
@@ -78,13 +76,11 @@ pub(crate) fn node_name(rpc: &Secret) -> Result<String, String> {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitStatus, Box<dyn Error>> {
     interrupt::listen()?;
-    let given = arguments.chain.as_ref();
     let job = Job {
         rpc: &arguments.rpc,
         connection: &arguments.connection,
         blocks: &arguments.blocks,
-        chain: given.map(|given| &given.chain),
-        config: given.and_then(|given| given.config.as_ref()),
+        chain: arguments.chain.as_ref(),
     };
     let report = fetch(&job, &arguments.out)?;
     report.print(&arguments.out);

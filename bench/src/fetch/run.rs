@@ -14,7 +14,6 @@ use std::{
 use blockloom_engine::ChainSpec;
 use blockloom_fixtures::node::{Claim, FetchedBlock, Fetcher, NodeChain, NodeError, latest};
 use indicatif::ProgressBar;
-use serde_json::Value;
 
 use super::{
     BlockRange, Connection, Secret,
@@ -36,12 +35,11 @@ pub(crate) struct Job<'a> {
     pub(crate) rpc: &'a Secret,
     pub(crate) connection: &'a Connection,
     pub(crate) blocks: &'a [BlockRange],
-    /// The chain that the user names, and its configuration if it comes from a genesis.
+    /// The chain that the user names.
     pub(crate) chain: Option<&'a ChainSpec>,
-    pub(crate) config: Option<&'a Value>,
 }
 
-/// What became of the blocks.
+/// The counts of fetched, passed over and failed blocks.
 #[derive(Debug, Default)]
 pub(crate) struct FetchReport {
     /// The scheme, host and port of the node.
@@ -80,9 +78,10 @@ pub(crate) fn fetch(job: &Job<'_>, out: &Path) -> Result<FetchReport, String> {
     let folder = BlockFolder::open(out)?;
     let node = HttpNode::new(endpoint, job.connection);
     let named = |error: NodeError| node.redact(&error.to_string());
-    let chain = NodeChain::find(&node, job.chain, job.config).map_err(named)?;
+    let chain = NodeChain::find(&node, job.chain).map_err(named)?;
     let latest = latest(&node).map_err(named)?;
     let ranges = job.blocks.iter().map(|range| range.numbers(latest)).collect::<Result<Vec<_>, _>>()?;
+    let ranges = merged(ranges);
     let count = ranges.iter().fold(0u64, |sum, range| sum.saturating_add(range.end() - range.start() + 1));
     let fetcher = Fetcher::new(&node, chain.clone());
     let fetch = Fetch {
@@ -111,6 +110,19 @@ pub(crate) fn fetch(job: &Job<'_>, out: &Path) -> Result<FetchReport, String> {
     let mut report = fetch.report.into_inner().unwrap_or_else(PoisonError::into_inner);
     report.is_interrupted = is_interrupted();
     Ok(report)
+}
+
+/// The same numbers, each once: two threads must not fetch one block.
+fn merged(mut ranges: Vec<RangeInclusive<u64>>) -> Vec<RangeInclusive<u64>> {
+    ranges.sort_unstable_by_key(|range| *range.start());
+    let mut merged: Vec<RangeInclusive<u64>> = Vec::new();
+    for range in ranges {
+        match merged.last_mut() {
+            Some(last) if range.start() <= last.end() => *last = *last.start()..=*last.end().max(range.end()),
+            _ => merged.push(range),
+        }
+    }
+    merged
 }
 
 /// What it means that a node lacks a method; `None` if another one replaces it.
@@ -248,5 +260,15 @@ impl FetchReport {
         } else {
             ExitStatus::Verified
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_that_is_named_twice_is_fetched_once() {
+        assert_eq!(merged(vec![9..=9, 5..=7, 3..=3, 6..=9, 3..=3]), [3..=3, 5..=9]);
     }
 }
