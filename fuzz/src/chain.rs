@@ -1,4 +1,4 @@
-//! Hostile chains: a hostile block cut into consecutive blocks, which differ in what blocks may differ in.
+//! Hostile chains: a hostile block split into consecutive blocks, which differ in what blocks may differ in.
 
 use alloy_hardforks::EthereumHardfork::{self, Shanghai};
 use alloy_primitives::{U256, keccak256};
@@ -25,7 +25,7 @@ pub struct HostileChain {
 }
 
 impl HostileChain {
-    /// Cuts a block into consecutive ones, as these bytes choose. They may have other coinbases, other withdrawals, a
+    /// Splits a block into consecutive ones, as these bytes choose. They may have other coinbases, other withdrawals, a
     /// little gas, or the rules of a later fork from some block on; and some have no transaction.
     pub fn of(hostile: HostileBlock, bytes: &[u8]) -> Self {
         let HostileBlock { mut base, block, signed } = hostile;

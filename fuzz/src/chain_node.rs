@@ -21,7 +21,7 @@ use blockloom_fixtures::{
 use blockloom_state::{Allocation, MemoryStore};
 use serde_json::{Value, json};
 
-use answers::{account, block_json, code, proof_json, receipt_json, trace_json, witness_json};
+use answers::{account, account_answer, block_json, proof_json, receipt_json, trace_json, witness_json};
 
 /// A node and its chain.
 #[derive(Clone, Debug)]
@@ -178,30 +178,15 @@ impl ChainNode {
                 Ok(proof_json(self.state(text(2))?, address()?, &keys))
             }
             "eth_getBalance" | "eth_getTransactionCount" | "eth_getCode" => {
-                let state = self.state(text(1))?;
-                let stored = account(state, address()?);
-                Ok(match method {
-                    "eth_getBalance" => json!(stored.account.balance),
-                    "eth_getCode" => json!(code(state, &stored)),
-                    _ => json!(format!("{:#x}", stored.account.nonce)),
-                })
+                Ok(account_answer(self.state(text(1))?, address()?, method))
             }
             "eth_getStorageAt" => {
                 let key: U256 = text(1).parse().map_err(|_| wrong("a key"))?;
                 let slots = account(self.state(text(2))?, address()?).slots;
                 Ok(json!(B256::from(slots.get(&key).copied().unwrap_or_default())))
             }
-            WITNESS => {
-                let number = self.at(text(0))?.ok_or_else(|| wrong("a block"))?.block.header.number;
-                let parent =
-                    self.at(&format!("{:#x}", number.saturating_sub(1)))?.ok_or_else(|| wrong("a block"))?;
-                Ok(witness_json(parent))
-            }
-            "debug_traceBlockByNumber" => {
-                let number = self.at(text(0))?.ok_or_else(|| wrong("a block"))?.block.header.number;
-                let before = self.state(&format!("{:#x}", number.saturating_sub(1)))?;
-                Ok(json!([{ "result": trace_json(before) }]))
-            }
+            WITNESS => Ok(witness_json(self.parent(text(0))?)),
+            "debug_traceBlockByNumber" => Ok(json!([{ "result": trace_json(&self.parent(text(0))?.state) }])),
             other => Err(unknown(other)),
         }
     }
@@ -213,6 +198,12 @@ impl ChainNode {
             .and_then(|number| number.try_into().ok())
             .ok_or_else(|| wrong("a number"))?;
         Ok(usize::try_from(number).ok().and_then(|number| self.blocks.get(number)))
+    }
+
+    /// The parent of a block. The genesis stands for its own.
+    fn parent(&self, number: &str) -> Result<&Played, Refusal> {
+        let number = self.at(number)?.ok_or_else(|| wrong("a block"))?.block.header.number;
+        self.at(&format!("{:#x}", number.saturating_sub(1)))?.ok_or_else(|| wrong("a block"))
     }
 
     fn state(&self, number: &str) -> Result<&MemoryStore, Refusal> {

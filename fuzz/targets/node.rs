@@ -41,7 +41,7 @@ fuzz_target!(|input: &[u8]| {
     let [number, left, high, low, patch @ ..] = input else { return };
     let start = usize::from(u16::from_be_bytes([*high, *low]));
     let node = Patched { left: AtomicUsize::new(usize::from(left % 24)), start, patch };
-    let fetched = NodeChain::find(&node, Some(NODE.chain()), None)
+    let fetched = NodeChain::find(&node, Some(NODE.chain()))
         .and_then(|chain| Fetcher::new(&node, chain).block(u64::from(number % 3) + 1));
     match fetched {
         Ok(block) => drop(block.files()),

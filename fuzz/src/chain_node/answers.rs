@@ -13,8 +13,18 @@ pub(super) fn account(state: &MemoryStore, address: Address) -> StoredAccount {
     state.account(&address).cloned().unwrap_or_default()
 }
 
-pub(super) fn code(state: &MemoryStore, stored: &StoredAccount) -> Bytes {
+fn code(state: &MemoryStore, stored: &StoredAccount) -> Bytes {
     state.code(&stored.account.code_hash).map(|code| code.original_bytes()).unwrap_or_default()
+}
+
+/// The balance, the code or the nonce of an account, as the method asks.
+pub(super) fn account_answer(state: &MemoryStore, address: Address, method: &str) -> Value {
+    let stored = account(state, address);
+    match method {
+        "eth_getBalance" => json!(stored.account.balance),
+        "eth_getCode" => json!(code(state, &stored)),
+        _ => json!(format!("{:#x}", stored.account.nonce)),
+    }
 }
 
 pub(super) fn block_json(played: &Played, with_transactions: bool) -> Value {

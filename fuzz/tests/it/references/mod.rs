@@ -115,7 +115,10 @@ fn compare(
             );
         }
     }
-    totals.into_inner()
+    let totals = totals.into_inner();
+    let unanswered = totals.unanswered;
+    assert!(4 * unanswered <= blocks + 3, "{name}: {unanswered} of {blocks} blocks have no answer");
+    totals
 }
 
 /// Executes a block, on one thread and on several. An invalid block is truncated after the transaction
