@@ -3,7 +3,7 @@
 //! Three sides in one process, in turn: one by one on one thread, one by one on `THREADS` threads (2), and as streams on
 //! them, in windows of blocks with at least `WINDOW_GAS` gas together (30 million). Compares medians of `ROUNDS` rounds
 //! (9), and all outcomes. The blocks are a generated chain of `BLOCKS` blocks (1000) of `GAS` gas (1.5 million), and the
-//! 20 largest real blocks, each cut into 8.
+//! 20 largest real blocks, each split into 8.
 
 #![expect(clippy::print_stdout, reason = "printing is what a benchmark is for")]
 
@@ -27,7 +27,7 @@ use blockloom_state::MemoryStore;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// How many of the largest real blocks are cut, and into how many.
+/// How many of the largest real blocks are split, and into how many.
 const LARGEST: usize = 20;
 const PARTS: usize = 8;
 
@@ -60,15 +60,15 @@ fn main() {
     let times = measure(&chain, &sides);
     print_line(&chain.name, &times);
     let mut total = [Duration::ZERO; 3];
-    for (whole, cut) in cut_blocks() {
+    for (whole, parts) in split_blocks() {
         let of_whole = measure(&whole, &sides);
-        let of_parts = measure(&cut, &sides);
+        let of_parts = measure(&parts, &sides);
         // What the whole block takes in parallel stands for its parts one by one.
         let times = [of_whole[0], of_whole[1], of_parts[2]];
-        print_line(&cut.name, &times);
+        print_line(&parts.name, &times);
         total.iter_mut().zip(times).for_each(|(total, time)| *total += time);
     }
-    print_line("real blocks, cut", &total);
+    print_line("real blocks, split", &total);
     CoreLatency::before_and_after(before).into_iter().for_each(|line| println!("{line}"));
 }
 
@@ -99,14 +99,14 @@ fn generated() -> Chain {
     Chain { name: format!("{} blocks of {gas} gas", blocks.len()), base, blocks }
 }
 
-/// The largest real blocks, whole and cut.
-fn cut_blocks() -> Vec<(Chain, Chain)> {
+/// The largest real blocks, whole and split.
+fn split_blocks() -> Vec<(Chain, Chain)> {
     let suites = Suites::find().expect("the suites can be unpacked");
     let mut blocks = suites.real_blocks().unwrap_or_default();
     blocks.sort_by_key(|real| std::cmp::Reverse(real.block.transactions.len()));
     let pair = |real: blockloom_fuzz::suites::RealBlock| {
         let chain = |name: String, blocks| Chain { name, base: real.base.clone(), blocks };
-        let parts = cut(&real.block);
+        let parts = split(&real.block);
         (
             chain(real.name.to_string(), vec![real.block.clone()]),
             chain(format!("{} in {PARTS}", real.name), parts),
@@ -116,7 +116,7 @@ fn cut_blocks() -> Vec<(Chain, Chain)> {
 }
 
 /// A block as consecutive ones under its environment. The first one is opened, and none is closed.
-fn cut(block: &Block) -> Vec<Block> {
+fn split(block: &Block) -> Vec<Block> {
     let size = block.transactions.len().div_ceil(PARTS).max(1);
     let part = |(position, transactions): (usize, &[blockloom_engine::Transaction])| {
         let mut part = Block { transactions: transactions.to_vec(), ..block.clone() };
