@@ -65,6 +65,8 @@ pub struct Engine<H = Mainnet> {
     shared: Arc<Shared>,
     handling: H,
     cancel: CancelHandle,
+    /// The most threads that execute a block, if fewer than configured.
+    limit: Option<NonZeroUsize>,
 }
 
 /// What the clones of an engine share.
@@ -98,7 +100,7 @@ impl<H: Handling> Engine<H> {
     pub fn with_handling(config: Config, handling: H) -> Self {
         let workers = warm_up::start(&config);
         let shared = Arc::new(Shared { config, workers, ..Shared::default() });
-        Self { shared, handling, cancel: CancelHandle::new() }
+        Self { shared, handling, cancel: CancelHandle::new(), limit: None }
     }
 
     /// The same engine, with the same threads, whose blocks `handle` cancels.
@@ -107,8 +109,19 @@ impl<H: Handling> Engine<H> {
         Self { cancel: handle.clone(), ..self.clone() }
     }
 
+    /// The same engine, of whose threads at most `threads` execute a block.
+    #[must_use]
+    pub fn limited_to(&self, threads: NonZeroUsize) -> Self {
+        Self { limit: Some(threads), ..self.clone() }
+    }
+
     /// The most threads that execute a block.
     pub fn threads(&self) -> usize {
+        let configured = self.configured_threads();
+        self.limit.map_or(configured, |limit| configured.min(limit.get()))
+    }
+
+    fn configured_threads(&self) -> usize {
         self.shared.config.threads.map_or_else(machine_threads, NonZeroUsize::get)
     }
 

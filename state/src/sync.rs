@@ -15,7 +15,7 @@ use alloy_primitives::map::HashMap;
 use shuttle::sync as primitives;
 
 pub use primitives::{
-    MutexGuard,
+    MutexGuard, RwLockReadGuard, RwLockWriteGuard,
     atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
 };
 
@@ -43,6 +43,28 @@ impl<T> Mutex<T> {
     /// Returns the value.
     pub fn into_inner(self) -> T {
         self.0.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// A lock around a value that many threads read at once.
+#[derive(Debug, Default)]
+pub struct RwLock<T>(primitives::RwLock<T>);
+
+impl<T> RwLock<T> {
+    /// A lock around `value`.
+    pub fn new(value: T) -> Self {
+        Self(primitives::RwLock::new(value))
+    }
+
+    /// Waits until no thread writes.
+    #[inline]
+    pub fn read(&self) -> RwLockReadGuard<'_, T> {
+        self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Waits until no thread reads or writes.
+    pub fn write(&self) -> RwLockWriteGuard<'_, T> {
+        self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 

@@ -3,13 +3,14 @@
 use std::{
     ops::ControlFlow,
     path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use alloy_primitives::B256;
-use blockloom_engine::{ChainSpec, Engine};
+use blockloom_engine::ChainSpec;
 use blockloom_fixtures::{
-    Arrival, BlockPosition, Chain, DiskChain, DiskChainError, DiskGenesis, FixtureError, ImportError,
-    LongChain, Outline, Source, Sources, Summary, Unsupported, WireBlock,
+    BlockPosition, BlockSender, Chain, DiskChain, DiskChainError, DiskGenesis, FixtureError, ImportError,
+    Importer, LongChain, Outline, Progress, Sent, Source, Sources, Unsupported, WireBlock,
 };
 use blockloom_state::{DiskError, DiskStore};
 
@@ -80,7 +81,7 @@ impl ImportFailure {
 #[derive(Debug)]
 pub(super) struct Import<'a> {
     arguments: &'a Arguments,
-    engine: Engine,
+    importer: Importer,
     /// The store of the chain, once it exists.
     pub(super) store: Option<DiskStore>,
     pub(super) throughput: Throughput,
@@ -88,8 +89,9 @@ pub(super) struct Import<'a> {
 
 impl<'a> Import<'a> {
     /// An import with the options of the command into `store`, or into a new store.
-    pub(super) fn new(arguments: &'a Arguments, store: Option<DiskStore>) -> Self {
-        Self { arguments, engine: arguments.engine(), store, throughput: Throughput::new() }
+    pub(super) fn new(arguments: &'a Arguments, store: Option<DiskStore>) -> Result<Self, DiskChainError> {
+        let importer = Importer::new(arguments.engine_config())?;
+        Ok(Self { arguments, importer, store, throughput: Throughput::new() })
     }
 
     /// Imports all files, up to the first failure. Writes the imported blocks to disk in any case.
@@ -172,43 +174,70 @@ impl<'a> Import<'a> {
         outline: &Outline,
         chain: &mut DiskChain,
     ) -> Result<ControlFlow<()>, ImportFailure> {
-        let mut last = Ok(Arrival::Known);
-        let flow = file.blocks(|block| {
-            if block.expect.is_some() {
-                self.throughput.left_out();
-                return ControlFlow::Continue(());
+        let Self { importer, throughput, .. } = self;
+        let throughput = Mutex::new(throughput);
+        let mut reader = Reader { path: file.path(), throughput: &throughput, last: None, failure: None };
+        let read = |sender: &mut BlockSender<'_, '_, '_>| file.blocks(|block| reader.send(block, sender));
+        let on_block = |progress: Progress<'_>| {
+            if is_interrupted() {
+                return ControlFlow::Break(());
             }
-            last = self.import_block(file.path(), block, chain);
-            flow_after(&last)
-        })?;
-        match (last?, outline.last_block_hash) {
-            (Arrival::Added(Summary { hash: found, .. }), Some(expected))
-                if flow.is_continue() && found != expected =>
-            {
+            lock(&throughput).added(&progress);
+            ControlFlow::Continue(())
+        };
+        let (flow, report, imported) = chain.import_all(importer, read, on_block);
+        let Reader { last, failure, .. } = reader;
+        lock(&throughput).add_times(&report.times);
+        imported.map_err(|error| ImportFailure::of(file.path(), error))?;
+        failure.map_or(Ok(()), Err)?;
+        let flow = if is_interrupted() { ControlFlow::Break(()) } else { flow? };
+        match (last, outline.last_block_hash) {
+            (Some(found), Some(expected)) if flow.is_continue() && found != expected => {
                 Err(ImportFailure::End { path: file.path().to_owned(), expected, found })
             }
-            (Arrival::Added(_) | Arrival::Known, _) => Ok(flow),
+            _ => Ok(flow),
         }
     }
+}
 
-    fn import_block(
-        &mut self,
-        path: &Path,
-        block: WireBlock,
-        chain: &mut DiskChain,
-    ) -> Result<Arrival, ImportFailure> {
-        let WireBlock { position, rlp, access_list, .. } = block;
-        let no_block =
-            |error| ImportFailure::NoBlock { path: path.to_owned(), position, error: Box::new(error) };
-        let signed = Chain::decode(&rlp).map_err(no_block)?;
-        let arrival = chain.import(signed, access_list, &self.engine);
-        let arrival = arrival.map_err(|error| ImportFailure::of(path, error))?;
-        match &arrival {
-            Arrival::Added(summary) => self.throughput.added(summary),
-            Arrival::Known => self.throughput.skipped(),
+/// Reads the blocks of a file for an import.
+struct Reader<'r, 't> {
+    path: &'r Path,
+    throughput: &'r Mutex<&'t mut Throughput>,
+    /// The hash of the last block, if it is new.
+    last: Option<B256>,
+    failure: Option<ImportFailure>,
+}
+
+impl Reader<'_, '_> {
+    fn send(&mut self, block: WireBlock, sender: &mut BlockSender<'_, '_, '_>) -> ControlFlow<()> {
+        let WireBlock { position, rlp, access_list, expect, .. } = block;
+        if expect.is_some() {
+            lock(self.throughput).left_out();
+            return ControlFlow::Continue(());
         }
-        Ok(arrival)
+        let signed = match Chain::decode(&rlp) {
+            Ok(signed) => signed,
+            Err(error) => {
+                let path = self.path.to_owned();
+                self.failure = Some(ImportFailure::NoBlock { path, position, error: Box::new(error) });
+                return ControlFlow::Break(());
+            }
+        };
+        self.last = match sender.send(rlp, signed, access_list)? {
+            Sent::New(hash) => Some(hash),
+            Sent::Known => {
+                lock(self.throughput).skipped();
+                None
+            }
+        };
+        if is_interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
+}
+
+/// The value of a lock that no thread panics with.
+fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
+    value.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Stops after an error or an interrupt.

@@ -6,7 +6,7 @@ mod throughput;
 
 use std::{error::Error, io, num::NonZeroU64, path::PathBuf};
 
-use blockloom_engine::Engine;
+use blockloom_engine::Config;
 use blockloom_state::{BlockMetadata, CacheStatistics, DiskConfig, DiskError, DiskStore};
 
 use crate::{
@@ -88,8 +88,8 @@ impl Arguments {
         }
     }
 
-    fn engine(&self) -> Engine {
-        Engine::new(self.threads.unwrap_or_else(machine_threads).config())
+    fn engine_config(&self) -> Config {
+        self.threads.unwrap_or_else(machine_threads).config()
     }
 }
 
@@ -110,7 +110,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitStatus, Box<dyn Error>> {
     if let (Some(path), ExitStatus::Verified) = (&arguments.export, status) {
         status = export::export(&store, path)?;
     }
-    print_head(store.head())?;
+    print_head(&store.head())?;
     Ok(status)
 }
 
@@ -138,7 +138,7 @@ fn import(
     arguments: &Arguments,
     store: Option<DiskStore>,
 ) -> Result<(Option<DiskStore>, ExitStatus), Box<dyn Error>> {
-    let mut import = Import::new(arguments, store);
+    let mut import = Import::new(arguments, store)?;
     let result = import.run();
     let Import { store, throughput, .. } = import;
     print_line(&throughput.to_string())?;

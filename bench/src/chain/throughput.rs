@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use blockloom_fixtures::Summary;
+use blockloom_fixtures::{Progress, Stage, StageTimes};
 use indicatif::ProgressBar;
 
 use crate::{progress, quantity::counted, terminal::print_remark};
@@ -27,6 +27,8 @@ pub(super) struct Throughput {
     skipped: u64,
     /// Blocks that are invalid on purpose.
     left_out: u64,
+    /// How long each stage was busy in the earlier files.
+    times: StageTimes,
     /// The import time of the earlier files.
     time: Duration,
     /// The start of the current file.
@@ -45,6 +47,7 @@ impl Throughput {
             gas: 0,
             skipped: 0,
             left_out: 0,
+            times: StageTimes::default(),
             time: Duration::ZERO,
             since: None,
             last_message: Instant::now(),
@@ -64,7 +67,7 @@ impl Throughput {
         self.since = None;
     }
 
-    pub(super) fn added(&mut self, summary: &Summary) {
+    pub(super) fn added(&mut self, Progress { summary, times }: &Progress<'_>) {
         if self.blocks == 0 {
             // The time of skipped blocks does not predict that of the others.
             self.bar.reset_eta();
@@ -72,8 +75,13 @@ impl Throughput {
         self.blocks += 1;
         self.transactions += summary.transactions;
         self.gas += summary.gas_used;
-        self.bar.set_message(format!("{:.1} Mgas/s", self.rates().1));
+        self.bar.set_message(format!("{:.1} Mgas/s, {}", self.rates().1, busiest(times)));
         self.advance();
+    }
+
+    /// The times of a whole file.
+    pub(super) fn add_times(&mut self, times: &StageTimes) {
+        self.times += *times;
     }
 
     /// A block was stored already.
@@ -121,6 +129,10 @@ impl fmt::Display for Throughput {
             let (blocks, gas) = self.rates();
             write!(f, " in {seconds:.1} s: {blocks:.1} blocks/s, {gas:.1} Mgas/s")?;
         }
+        if *blocks > 0 {
+            let shares = Stage::ALL.map(|stage| format!("{stage} {:.0} %", 100.0 * self.times.share(stage)));
+            write!(f, "\nbusy: {}", shares.join(", "))?;
+        }
         if *skipped > 0 {
             write!(f, "\nskipped {}: stored already", counted(*skipped, "block"))?;
         }
@@ -130,4 +142,10 @@ impl fmt::Display for Throughput {
         }
         Ok(())
     }
+}
+
+/// The stage that limits the import.
+fn busiest(times: &StageTimes) -> String {
+    let stage = times.busiest();
+    format!("{stage} {:.0} %", 100.0 * times.share(stage))
 }

@@ -51,7 +51,7 @@ impl<H: Handling> Engine<H> {
     /// The pool that executes blocks, started if need be; `None` if the system has no threads for it.
     pub(super) fn workers(&self) -> Option<&Workers> {
         let Config { workers, idle_timeout, .. } = &self.shared.config;
-        let own = || Workers::start(self.threads() - 1, *idle_timeout);
+        let own = || Workers::start(self.configured_threads() - 1, *idle_timeout);
         workers.as_ref().or_else(|| self.shared.workers.get_or_init(own).as_ref())
     }
 

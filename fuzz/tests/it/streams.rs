@@ -82,14 +82,15 @@ fn as_a_stream(
 fn on_layers(HostileChain { base, blocks }: &HostileChain) -> Vec<Result<Outcome, BlockError>> {
     let (mut layers, mut results, mut state) = (Vec::new(), Vec::new(), base.clone());
     for (position, block) in blocks.iter().enumerate() {
-        let next_hash = |next: &Block| (block.number(), next.parent_hash);
-        let block_hashes = blocks.get(position + 1).map(next_hash).into_iter().collect();
+        let hash = blocks.get(position + 1).map(|next| next.parent_hash).unwrap_or_default();
         let layered = Layered::new(base, layers.clone());
         let result = SEQUENTIAL.execute(&layered, &with_storage_only(block, &state));
         let is_last = result.is_err();
         if let Ok(Outcome { changes, .. }) = &result {
             state.apply(changes).expect("an outcome fits its base");
-            layers.push(Arc::new(Layer { changes: changes.clone(), block_hashes }));
+            let mut layer = Layer::default();
+            layer.add(changes, block.number(), hash);
+            layers.push(Arc::new(layer));
         }
         results.push(result);
         if is_last {

@@ -1,31 +1,74 @@
 //! A base with changes on top that it does not have yet.
 //!
-//! A stream of blocks executes on the state after blocks that the store is still taking over. Each layer has the changes
-//! of some consecutive blocks, and the hashes of those blocks. A store may take a layer over at any time: what it then
-//! answers is what the layer says.
+//! A stream of blocks executes on the state after blocks that the store is still taking over. Each layer has what some
+//! consecutive blocks left, also where a later one restored an earlier value. So a store may take the blocks over one by
+//! one meanwhile: what it knows of a location that they changed is never asked for.
 
 use std::{fmt, sync::Arc};
 
-use alloy_primitives::{Address, B256, U256};
+use alloy_primitives::{
+    Address, B256, U256,
+    map::{AddressMap, B256Map, U256Map},
+};
 use revm_database_interface::DatabaseRef;
 use revm_state::{AccountId, AccountInfo, Bytecode};
 
 use crate::model::{
     account::Account,
     base::Base,
-    changes::{AccountChange, Change, Changes, Life},
+    changes::{AccountChange, Changes, Life},
 };
 
-/// What consecutive blocks changed.
+/// What consecutive blocks left at the locations that they changed.
 #[derive(Clone, Debug, Default)]
 pub struct Layer {
-    /// Their changes together.
-    pub changes: Changes,
+    accounts: AddressMap<LayerAccount>,
+    codes: B256Map<Bytecode>,
     /// The numbers and hashes of the blocks.
-    pub block_hashes: Vec<(u64, B256)>,
+    block_hashes: Vec<(u64, B256)>,
 }
 
-/// A base, and layers of changes on top of it, the earliest first.
+/// What the blocks of a layer left of an account.
+#[derive(Clone, Debug, Default)]
+struct LayerAccount {
+    account: Option<Account>,
+    /// Whether slots that are not listed are those of the state before the layer; otherwise they are empty.
+    keeps_slots: bool,
+    slots: U256Map<U256>,
+}
+
+impl Layer {
+    /// Adds the next block, with its hash.
+    pub fn add(&mut self, changes: &Changes, number: u64, hash: B256) {
+        for (address, change) in &changes.accounts {
+            let new = || LayerAccount { keeps_slots: true, ..LayerAccount::default() };
+            self.accounts.entry(*address).or_insert_with(new).apply(change);
+        }
+        self.codes.extend(changes.codes.iter().map(|(hash, code)| (*hash, code.clone())));
+        self.block_hashes.push((number, hash));
+    }
+
+    /// The number of the last block; `None` if there is none.
+    pub fn last_block(&self) -> Option<u64> {
+        self.block_hashes.last().map(|(number, _)| *number)
+    }
+}
+
+impl LayerAccount {
+    fn apply(&mut self, AccountChange { account, life, slots }: &AccountChange) {
+        self.account = account.after;
+        // The storage of an account that was not there, or is gone, is empty.
+        if *life == Life::New || account.before.is_none() || account.after.is_none() {
+            self.keeps_slots = false;
+            self.slots.clear();
+        }
+        if account.after.is_some() {
+            self.slots.extend(slots.iter().map(|(key, slot)| (*key, slot.after)));
+        }
+    }
+}
+
+/// A base, and layers on top of it, the earliest first.
 #[derive(Clone)]
 pub struct Layered<'b, B: ?Sized> {
     base: &'b B,
@@ -38,14 +81,14 @@ impl<'b, B: Base + ?Sized> Layered<'b, B> {
         Self { base, layers: layers.into_iter().collect() }
     }
 
-    /// The layers that say something of an account, the latest first.
-    fn changes_of(&self, address: Address) -> impl Iterator<Item = &AccountChange> {
-        self.layers.iter().rev().filter_map(move |layer| layer.changes.accounts.get(&address))
+    /// What the layers left of an account, the latest first.
+    fn accounts(&self, address: Address) -> impl Iterator<Item = &LayerAccount> {
+        self.layers.iter().rev().filter_map(move |layer| layer.accounts.get(&address))
     }
 
     /// A code that one of the layers brought.
     fn new_code(&self, hash: B256) -> Option<&Bytecode> {
-        self.layers.iter().rev().find_map(|layer| layer.changes.codes.get(&hash))
+        self.layers.iter().rev().find_map(|layer| layer.codes.get(&hash))
     }
 
     /// The account, with its code if that can be read with the account only.
@@ -63,9 +106,8 @@ impl<B: Base + ?Sized> DatabaseRef for Layered<'_, B> {
     type Error = B::Error;
 
     fn basic_ref(&self, address: Address) -> Result<Option<AccountInfo>, B::Error> {
-        let latest = self.changes_of(address).next();
-        match latest {
-            Some(change) => change.account.after.map(|account| self.info(address, account)).transpose(),
+        match self.accounts(address).next() {
+            Some(latest) => latest.account.map(|account| self.info(address, account)).transpose(),
             None => self.base.basic_ref(address),
         }
     }
@@ -75,14 +117,11 @@ impl<B: Base + ?Sized> DatabaseRef for Layered<'_, B> {
     }
 
     fn storage_ref(&self, address: Address, key: U256) -> Result<U256, B::Error> {
-        for change in self.changes_of(address) {
-            if let Some(slot) = change.slots.get(&key) {
-                return Ok(slot.after);
-            }
-            // The storage of an account that was not there, or is gone, is empty.
-            let Change { before, after } = change.account;
-            if change.life == Life::New || before.is_none() || after.is_none() {
-                return Ok(U256::ZERO);
+        for LayerAccount { keeps_slots, slots, .. } in self.accounts(address) {
+            match slots.get(&key) {
+                Some(value) => return Ok(*value),
+                None if !keeps_slots => return Ok(U256::ZERO),
+                None => {}
             }
         }
         self.base.storage_ref(address, key)
@@ -145,8 +184,16 @@ mod tests {
             life,
             slots: slots.iter().map(slot).collect(),
         };
-        let changes = Changes { accounts: [(ACCOUNT, change)].into_iter().collect(), ..Changes::default() };
-        Arc::new(Layer { changes, block_hashes: Vec::new() })
+        layer_of([&Changes { accounts: [(ACCOUNT, change)].into_iter().collect(), ..Changes::default() }])
+    }
+
+    /// A layer of blocks with these changes, from block 8 on.
+    fn layer_of<'c>(changes: impl IntoIterator<Item = &'c Changes>) -> Arc<Layer> {
+        let mut layer = Layer::default();
+        for (number, changes) in (8..).zip(changes) {
+            layer.add(changes, number, B256::repeat_byte(number as u8));
+        }
+        Arc::new(layer)
     }
 
     fn base() -> MemoryStore {
@@ -183,8 +230,9 @@ mod tests {
     fn what_no_layer_has_is_the_bases() {
         let mut base = base();
         base.set_block_hash(7, Some(B256::repeat_byte(7)));
-        let layer = Layer { block_hashes: vec![(8, B256::repeat_byte(8))], ..Layer::default() };
-        let layered = Layered::new(&base, [Arc::new(layer)]);
+        let layer = layer_of([&Changes::default()]);
+        assert_eq!(layer.last_block(), Some(8));
+        let layered = Layered::new(&base, [layer]);
         assert_eq!(layered.basic_ref(OTHER).unwrap().unwrap().balance, word(5));
         assert_eq!(layered.storage_ref(OTHER, word(1)).unwrap(), word(10));
         let hashes = [7, 8, 9].map(|number| layered.block_hash_ref(number).unwrap());
@@ -198,9 +246,42 @@ mod tests {
         let of_base = base.insert_code([1].into());
         let mut changes = Changes::default();
         changes.codes.insert(code(2).hash_slow(), code(2));
-        let layered = Layered::new(&base, [Arc::new(Layer { changes, ..Layer::default() })]);
+        let layered = Layered::new(&base, [layer_of([&changes])]);
         assert_eq!(layered.code_by_hash_ref(of_base).unwrap(), code(1));
         assert_eq!(layered.code_by_hash_ref(code(2).hash_slow()).unwrap(), code(2));
         assert!(layered.code_by_hash_ref(code(3).hash_slow()).is_err());
+    }
+
+    #[test]
+    fn a_base_may_take_the_blocks_of_a_layer_over_one_by_one() {
+        let mut base = base();
+        let change = |account, life, slots: &[(u64, u64, u64)]| {
+            let (before, after) = account;
+            let slot = |(key, before, after): &(u64, u64, u64)| {
+                (word(*key), Change { before: word(*before), after: word(*after) })
+            };
+            let slots = slots.iter().map(slot).collect();
+            let change = AccountChange { account: Change { before, after }, life, slots };
+            Changes { accounts: [(ACCOUNT, change)].into_iter().collect(), ..Changes::default() }
+        };
+        // The second block restores the balance and slot 1; the others end the account and begin it again.
+        let blocks = [
+            change((account(5), account(6)), Life::Same, &[(1, 10, 11)]),
+            change((account(6), account(5)), Life::Same, &[(1, 11, 10), (3, 0, 33)]),
+            change((account(5), None), Life::New, &[]),
+            change((None, account(5)), Life::Same, &[(2, 0, 20)]),
+        ];
+        for (count, expected) in
+            [(2, (Some(5), [10, 20, 33])), (3, (None, [0; 3])), (4, (Some(5), [0, 20, 0]))]
+        {
+            let (layer, mut base) = (layer_of(&blocks[..count]), base.clone());
+            assert_eq!(seen(&base, vec![layer.clone()]), expected);
+            for block in &blocks[..count] {
+                base.apply(block).unwrap();
+                assert_eq!(seen(&base, vec![layer.clone()]), expected);
+            }
+        }
+        base.apply(&blocks[0]).unwrap();
+        assert_eq!(seen(&base, vec![]), (Some(6), [11, 20, 0]), "without the layer it shows");
     }
 }

@@ -37,11 +37,11 @@ impl DiskStore {
             let root = nodes.root;
             let keys: Vec<_> = leaves.iter().map(|leaf| leaf.key).collect();
             self.upper_trie.keep(root, trie.into_root(), &keys);
-            self.head.root = root;
+            self.head.write().block.root = root;
             writes.add_nodes(TrieId::Accounts, nodes);
             self.write(writes)?;
         }
-        Ok(self.head.root)
+        Ok(self.root())
     }
 
     /// Builds the storage tries of some accounts.
@@ -105,8 +105,7 @@ impl DiskStore {
     }
 
     fn write(&mut self, writes: BlockWrites) -> Result<(), DiskError> {
-        self.tables.add(writes.batch);
-        self.cache.put_all(writes.cached);
-        self.tables.flush(None)
+        self.tables.add(writes.batch, None, || self.cache.put_all(writes.cached));
+        self.tables.flush(|| ())
     }
 }

@@ -16,10 +16,13 @@ use fjall::{
     config::{BlockSizePolicy, PinningPolicy},
 };
 
-use crate::stores::disk::{
-    error::{DiskError, Operation},
-    superblock::Superblock,
-    tables::{KeyValue, WriteBatch},
+use crate::{
+    stores::disk::{
+        error::{DiskError, Operation},
+        superblock::Superblock,
+        tables::{KeyValue, WriteBatch},
+    },
+    sync::{Mutex, RwLock},
 };
 
 /// The sizes of the database's write buffer and of its journal.
@@ -32,8 +35,8 @@ const CACHE_BYTES: u64 = 64 << 20;
 pub(super) struct DatabaseFile {
     path: PathBuf,
     /// `None` after a failure, until the database is opened again.
-    open: Option<(Database, Keyspace)>,
-    superblock: Superblock,
+    open: RwLock<Option<(Database, Keyspace)>>,
+    superblock: Mutex<Superblock>,
 }
 
 impl std::fmt::Debug for DatabaseFile {
@@ -52,20 +55,24 @@ impl DatabaseFile {
     pub(super) fn create(path: &Path) -> Result<Self, DiskError> {
         let superblock = Superblock::create(path)?;
         let open = open(path, Operation::Create)?;
-        Ok(Self { path: path.to_owned(), open: Some(open), superblock })
+        Ok(Self::of(path, open, superblock))
     }
 
     /// Opens the database in a folder.
     pub(super) fn open(path: &Path) -> Result<Self, DiskError> {
         let superblock = Superblock::open(path)?;
         match open_existing(path) {
-            Ok(open) => Ok(Self { path: path.to_owned(), open: Some(open), superblock }),
+            Ok(open) => Ok(Self::of(path, open, superblock)),
             // Its creation was interrupted, and it never had a block.
             Err(error) if superblock.block().is_none() && is_torn(&error) => {
                 Err(DiskError::Incomplete { path: path.to_owned() })
             }
             Err(error) => Err(error),
         }
+    }
+
+    fn of(path: &Path, open: (Database, Keyspace), superblock: Superblock) -> Self {
+        Self { path: path.to_owned(), open: RwLock::new(Some(open)), superblock: Mutex::new(superblock) }
     }
 
     /// Removes the database and the superblock from a folder.
@@ -79,7 +86,8 @@ impl DatabaseFile {
 
     /// The value of a key.
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, DiskError> {
-        let value = self.space()?.get(key).map_err(|error| self.explain(Operation::Read, error))?;
+        let value =
+            self.read(|space| space.get(key))?.map_err(|error| self.explain(Operation::Read, error))?;
         Ok(value.map(|value| value.to_vec()))
     }
 
@@ -89,7 +97,7 @@ impl DatabaseFile {
         from: &[u8],
         to: &[u8],
     ) -> Result<impl Iterator<Item = Result<KeyValue, DiskError>> + '_, DiskError> {
-        let pairs = self.space()?.range(from.to_vec()..to.to_vec());
+        let pairs = self.read(|space| space.range(from.to_vec()..to.to_vec()))?;
         Ok(pairs.map(|pair| {
             let (key, value) = pair.into_inner().map_err(|error| self.explain(Operation::Read, error))?;
             Ok((key.to_vec(), value.to_vec()))
@@ -98,11 +106,12 @@ impl DatabaseFile {
 
     /// Writes a batch durably, after which `block` is the last block. After a failure the database has all of the
     /// batch or nothing of it.
-    pub(super) fn write(&mut self, batch: &WriteBatch, block: Option<u64>) -> Result<(), DiskError> {
+    pub(super) fn write(&self, batch: &WriteBatch, block: Option<u64>) -> Result<(), DiskError> {
+        let mut superblock = self.superblock.lock();
         // The superblock may be behind the database, but never ahead.
-        if block < self.superblock.block() {
-            self.superblock.set(block)?;
-            self.superblock.sync()?;
+        if block < superblock.block() {
+            superblock.set(block)?;
+            superblock.sync()?;
         }
         let written = self.write_batch(batch).map_err(|error| self.explain(Operation::Write, error));
         if written.is_err() {
@@ -110,13 +119,14 @@ impl DatabaseFile {
             self.close();
             return written;
         }
-        let is_first = self.superblock.block().is_none();
-        self.superblock.set(block)?;
-        if is_first && block.is_some() { self.superblock.sync() } else { Ok(()) }
+        let is_first = superblock.block().is_none();
+        superblock.set(block)?;
+        if is_first && block.is_some() { superblock.sync() } else { Ok(()) }
     }
 
     fn write_batch(&self, batch: &WriteBatch) -> fjall::Result<()> {
-        let Some((database, space)) = &self.open else { return Err(fjall::Error::Poisoned) };
+        let open = self.open.read();
+        let Some((database, space)) = &*open else { return Err(fjall::Error::Poisoned) };
         let mut writes = database.batch().durability(Some(PersistMode::SyncAll));
         for (key, value) in batch {
             match value {
@@ -128,31 +138,34 @@ impl DatabaseFile {
     }
 
     /// Closes the database. All reads and writes fail until it is opened again.
-    pub(super) fn close(&mut self) {
-        self.open = None;
+    pub(super) fn close(&self) {
+        *self.open.write() = None;
     }
 
     /// Opens the database again, if it was closed.
-    pub(super) fn reopen(&mut self) -> Result<(), DiskError> {
-        if self.open.is_none() {
-            self.open = Some(open(&self.path, Operation::Open)?);
+    pub(super) fn reopen(&self) -> Result<(), DiskError> {
+        let mut database = self.open.write();
+        if database.is_none() {
+            *database = Some(open(&self.path, Operation::Open)?);
         }
         Ok(())
     }
 
     /// Fails if the database is closed.
     pub(super) fn check_open(&self) -> Result<(), DiskError> {
-        if self.open.is_some() { Ok(()) } else { Err(self.closed(Operation::Write)) }
+        if self.open.read().is_some() { Ok(()) } else { Err(self.closed(Operation::Write)) }
     }
 
     /// The number of the last written block, according to the superblock.
     pub(super) fn last_written_block(&self) -> Option<u64> {
-        self.superblock.block()
+        self.superblock.lock().block()
     }
 
-    fn space(&self) -> Result<&Keyspace, DiskError> {
-        let space = self.open.as_ref().map(|(_, space)| space);
-        space.ok_or_else(|| self.closed(Operation::Read))
+    /// Reads in the key space.
+    fn read<T>(&self, read: impl FnOnce(&Keyspace) -> T) -> Result<T, DiskError> {
+        let open = self.open.read();
+        let space = open.as_ref().map(|(_, space)| space);
+        space.map(read).ok_or_else(|| self.closed(Operation::Read))
     }
 
     fn closed(&self, operation: Operation) -> DiskError {

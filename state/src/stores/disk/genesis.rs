@@ -72,7 +72,7 @@ impl Genesis {
         if !code.is_empty() {
             self.batch.insert(Key::code(code_hash), Some(code.original_bytes().to_vec()));
         }
-        let life = self.store.next_life;
+        let life = self.store.next_life();
         let slots = storage.into_iter().filter(|(_, value)| !value.is_zero());
         let slots = slots.map(|(key, value)| {
             (TrieId::Storage(life).leaf(slot_key(&key)), Some(value.to_be_bytes_trimmed_vec()))
@@ -81,7 +81,7 @@ impl Genesis {
         self.batch.extend(slots);
         let has_storage = self.batch.len() > before;
         if has_storage {
-            self.store.next_life = life.next();
+            self.store.head.write().next_life = life.next();
         }
         // The storage root is set when the tries are built.
         let storage = has_storage.then_some(StorageEntry { life, root: EMPTY_ROOT_HASH });
@@ -113,21 +113,21 @@ impl Genesis {
     pub fn finish(mut self, block: NewBlock) -> Result<DiskStore, DiskError> {
         let NewBlock { number, hash, note, encoded: _ } = block;
         let metadata = BlockMetadata { number, hash, root: self.root()?, note };
-        let tables = &mut self.store.tables;
+        let tables = &self.store.tables;
         let head = [
             (Key::block(number), Some(alloy_rlp::encode(&metadata))),
             (Key::head(), Some(number.to_be_bytes().to_vec())),
-            (Key::next_life(), Some(self.store.next_life.to_bytes().to_vec())),
+            (Key::next_life(), Some(self.store.next_life().to_bytes().to_vec())),
         ];
-        tables.add(head.into());
-        tables.flush(Some(number))?;
-        self.store.head = metadata;
+        tables.add(head.into(), Some(number), || ());
+        tables.flush(|| ())?;
+        self.store.head.write().block = metadata;
         Ok(self.store)
     }
 
     fn write(&mut self) -> Result<(), DiskError> {
-        self.store.tables.add(std::mem::take(&mut self.batch));
-        self.store.tables.flush(None)
+        self.store.tables.add(std::mem::take(&mut self.batch), None, || ());
+        self.store.tables.flush(|| ())
     }
 }
 

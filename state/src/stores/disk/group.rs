@@ -127,7 +127,7 @@ impl DiskStore {
             return Ok((account, None));
         }
         let is_same_life = |streamed: &WrittenStorage<'_>| {
-            storage.map_or(streamed.life >= self.next_life, |storage| streamed.life == storage.life)
+            storage.map_or(streamed.life >= self.next_life(), |storage| streamed.life == storage.life)
         };
         let mut unhashed =
             match streamed.filter(|streamed| is_same_life(streamed) && streamed.matches(change)) {

@@ -3,6 +3,10 @@
 //! Owns the folder and the blocks that are not flushed yet. Promises that its state is the one after its head
 //! block, with the state root of that block; that a block is stored as a whole or not at all; and that damaged
 //! data is reported as an error. It executes no blocks: it is their base and receives their changes.
+//!
+//! One thread may read while another one adds a block and another one writes earlier blocks to the database. A batch
+//! is added, and what it changes in the read cache, under the lock under which a missing value is read and put into
+//! the cache: so no old value replaces a newer one there.
 
 pub(crate) mod account_entry;
 pub(crate) mod block_metadata;
@@ -49,6 +53,8 @@ use staged::Staged;
 use tables::Tables;
 use upper_trie::UpperTrie;
 
+use crate::sync::{AtomicU64, Mutex, Ordering, RwLock};
+
 /// The configuration of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DiskConfig {
@@ -89,10 +95,18 @@ pub struct DiskStore {
     tables: Tables,
     cache: Cache,
     upper_trie: UpperTrie,
-    head: BlockMetadata,
-    next_life: LifeId,
+    head: RwLock<Head>,
+    /// Held while a block is added, and while the store returns to the last block in the database.
+    changing: Mutex<()>,
     /// The number of blocks that are not written yet.
-    unwritten: u64,
+    unwritten: AtomicU64,
+}
+
+/// The last block, and what the next one starts from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Head {
+    block: BlockMetadata,
+    next_life: LifeId,
 }
 
 /// A block that is added to a store.
@@ -116,7 +130,7 @@ impl DiskStore {
     /// If the folder has no store, or the store is in use, damaged, incomplete, or of another format.
     pub fn open(path: impl AsRef<Path>, config: DiskConfig) -> Result<Self, DiskError> {
         let path = path.as_ref();
-        let mut store = Self::of_database(path, config, DatabaseFile::open(path)?);
+        let store = Self::of_database(path, config, DatabaseFile::open(path)?);
         store.reload()?;
         Ok(store)
     }
@@ -130,17 +144,20 @@ impl DiskStore {
             tables: Tables::new(database),
             cache: Cache::new(config.cache_bytes.saturating_sub(upper_trie.bytes())),
             upper_trie,
-            head: BlockMetadata { root: EMPTY_ROOT_HASH, ..BlockMetadata::default() },
-            next_life: LifeId::FIRST,
-            unwritten: 0,
+            head: RwLock::new(Head {
+                block: BlockMetadata { root: EMPTY_ROOT_HASH, ..BlockMetadata::default() },
+                next_life: LifeId::FIRST,
+            }),
+            changing: Mutex::default(),
+            unwritten: AtomicU64::new(0),
         }
     }
 
     /// Drops all blocks that are not written, and reads the head from the database.
-    fn reload(&mut self) -> Result<(), DiskError> {
-        self.tables.reload()?;
-        self.cache.clear();
-        self.unwritten = 0;
+    fn reload(&self) -> Result<(), DiskError> {
+        let _changing = self.changing.lock();
+        self.unwritten.store(0, Ordering::Relaxed);
+        self.tables.reload(|| self.cache.clear())?;
         let (head, written) = (self.number(&Key::head())?, self.tables.last_written_block());
         if head < written {
             let found = head.map_or("it has no block".to_owned(), |head| format!("its last block is {head}"));
@@ -151,18 +168,34 @@ impl DiskStore {
         }
         let Some(head) = head else { return Err(DiskError::Incomplete { path: self.path.clone() }) };
         let metadata = self.block_metadata(head)?;
-        self.head = metadata.ok_or_else(|| {
+        let block = metadata.ok_or_else(|| {
             self.damaged(format!("block {head}"), "it is the last block, but it is missing")
         })?;
         let next_life = self.number(&Key::next_life())?;
-        self.next_life =
+        let next_life =
             next_life.ok_or_else(|| self.damaged("the counter of lives", "it is missing"))?.into();
+        *self.head.write() = Head { block, next_life };
         Ok(())
     }
 
     /// The last block.
-    pub fn head(&self) -> &BlockMetadata {
-        &self.head
+    pub fn head(&self) -> BlockMetadata {
+        self.head.read().block.clone()
+    }
+
+    /// The state root after the last block.
+    fn root(&self) -> B256 {
+        self.head.read().block.root
+    }
+
+    /// The next new life.
+    fn next_life(&self) -> LifeId {
+        self.head.read().next_life
+    }
+
+    /// The number of blocks that are not written to the database yet.
+    pub fn unwritten_blocks(&self) -> u64 {
+        self.unwritten.load(Ordering::Relaxed)
     }
 
     /// The metadata of a block; `None` if it is not one of the last blocks.
@@ -226,21 +259,34 @@ impl DiskStore {
     /// If the block does not follow the last one, its changes were staged on another state, or it cannot be written.
     /// In the last case the store returns to the last block in the database, which is the new block if the database
     /// had it completely when it failed.
-    pub fn commit(&mut self, staged: Staged, block: NewBlock) -> Result<(), DiskError> {
+    pub fn commit(&self, staged: Staged, block: NewBlock) -> Result<(), DiskError> {
+        self.add(staged, block)?;
+        if self.is_write_due() { self.flush() } else { Ok(()) }
+    }
+
+    /// Adds a block with its staged changes, and writes nothing to the database. Other threads may read meanwhile: of
+    /// an account or slot that the block changes they read the value before or after it.
+    ///
+    /// # Errors
+    ///
+    /// If the block does not follow the last one, or its changes were staged on another state.
+    pub fn add(&self, staged: Staged, block: NewBlock) -> Result<(), DiskError> {
         let NewBlock { number, hash, note, encoded } = block;
+        let _changing = self.changing.lock();
         self.tables.check_open()?;
-        if staged.parent != self.head || staged.first_life != self.next_life {
+        let head = self.head.read().clone();
+        if staged.parent != head {
             return Err(DiskError::StagedOnOtherState { number });
         }
-        if Some(number) != self.head.number.checked_add(1) {
-            return Err(DiskError::OutOfOrder { number, head: self.head.number });
+        if Some(number) != head.block.number.checked_add(1) {
+            return Err(DiskError::OutOfOrder { number, head: head.block.number });
         }
         let pruned = self.pruned_by(number)?;
-        let metadata = BlockMetadata { number, hash, root: staged.root, note };
+        let block = BlockMetadata { number, hash, root: staged.root, note };
         let next_life = staged.next_life;
         let BlockWrites { mut batch, undo, ended, cached } = self.block_writes(staged);
         batch.extend(pruned);
-        batch.insert(Key::block(number), Some(alloy_rlp::encode(&metadata)));
+        batch.insert(Key::block(number), Some(alloy_rlp::encode(&block)));
         batch.insert(Key::head(), Some(number.to_be_bytes().to_vec()));
         batch.insert(Key::next_life(), Some(next_life.to_bytes().to_vec()));
         batch.insert(Key::undo(number), Some(alloy_rlp::encode(&undo)));
@@ -248,22 +294,30 @@ impl DiskStore {
             batch.insert(Key::encoded(number), Some(encoded.to_vec()));
         }
         ended.into_iter().for_each(|life| drop(batch.insert(Key::ended(number, life), Some(Vec::new()))));
-        self.tables.add(batch);
-        self.cache.put_all(cached);
-        (self.head, self.next_life) = (metadata, next_life);
-        self.unwritten += 1;
-        if self.unwritten >= self.config.blocks_per_write.get() { self.flush() } else { Ok(()) }
+        self.tables.add(batch, Some(number), || self.cache.put_all(cached));
+        *self.head.write() = Head { block, next_life };
+        self.unwritten.fetch_add(1, Ordering::Relaxed);
+        Ok(())
     }
 
-    /// Writes all blocks to the database.
+    /// The number of blocks that are written to the database at once.
+    pub fn blocks_per_write(&self) -> u64 {
+        self.config.blocks_per_write.get()
+    }
+
+    /// Whether as many blocks are unwritten as are written at once.
+    pub fn is_write_due(&self) -> bool {
+        self.unwritten_blocks() >= self.config.blocks_per_write.get()
+    }
+
+    /// Writes all blocks to the database. Blocks may be added meanwhile; they are written next time.
     ///
     /// # Errors
     ///
     /// If they cannot be written. The store then returns to the last block in the database; see
     /// [`commit`](Self::commit). If that fails as well, every call fails until a later flush succeeds.
-    pub fn flush(&mut self) -> Result<(), DiskError> {
-        let Err(error) = self.tables.flush(Some(self.head.number)) else {
-            self.unwritten = 0;
+    pub fn flush(&self) -> Result<(), DiskError> {
+        let Err(error) = self.tables.flush(|| self.unwritten.store(0, Ordering::Relaxed)) else {
             return Ok(());
         };
         if self.reload().is_err() {

@@ -98,7 +98,7 @@ impl DiskStore {
     ///
     /// If the store cannot be read.
     pub fn prove(&self, address: Address, keys: &[U256]) -> Result<AccountProof, DiskError> {
-        let mut accounts = SparseTrie::new(StoredNodes::new(self, TrieId::Accounts), self.head.root);
+        let mut accounts = SparseTrie::new(StoredNodes::new(self, TrieId::Accounts), self.root());
         let nodes = accounts.prove(keccak256(address))?;
         let entry = self.entry(address)?;
         let storage = entry.and_then(|entry| entry.storage);

@@ -26,14 +26,21 @@ impl DiskStore {
         if let Some(CacheValue::Account(entry)) = self.cache.get(&cache_key) {
             return Ok(entry.map(|entry| *entry));
         }
-        let entry = self.entry_by_hash(keccak256(address))?;
-        self.cache.put(cache_key, CacheValue::Account(entry.map(Box::new)));
-        Ok(entry)
+        let hash = keccak256(address);
+        self.tables.get_then(&TrieId::Accounts.leaf(hash), |bytes| {
+            let entry = self.decoded_entry(hash, bytes)?;
+            self.cache.put(cache_key, CacheValue::Account(entry.map(Box::new)));
+            Ok(entry)
+        })
     }
 
     /// The entry of the account with this hashed address, read without the cache.
     pub(super) fn entry_by_hash(&self, hash: B256) -> Result<Option<AccountEntry>, DiskError> {
-        let Some(bytes) = self.tables.get(&TrieId::Accounts.leaf(hash))? else { return Ok(None) };
+        self.decoded_entry(hash, self.tables.get(&TrieId::Accounts.leaf(hash))?)
+    }
+
+    fn decoded_entry(&self, hash: B256, bytes: Option<Vec<u8>>) -> Result<Option<AccountEntry>, DiskError> {
+        let Some(bytes) = bytes else { return Ok(None) };
         AccountEntry::decode(&bytes).map(Some).ok_or_else(|| self.damaged_account(hash))
     }
 
@@ -44,12 +51,14 @@ impl DiskStore {
             return Ok(value);
         }
         let hash = slot_key(&key);
-        let value = match self.tables.get(&TrieId::Storage(life).leaf(hash))? {
-            Some(bytes) => U256::try_from_be_slice(&bytes).ok_or_else(|| self.damaged_slot(hash))?,
-            None => U256::ZERO,
-        };
-        self.cache.put(cache_key, CacheValue::Slot(value));
-        Ok(value)
+        self.tables.get_then(&TrieId::Storage(life).leaf(hash), |bytes| {
+            let value = match bytes {
+                Some(bytes) => U256::try_from_be_slice(&bytes).ok_or_else(|| self.damaged_slot(hash))?,
+                None => U256::ZERO,
+            };
+            self.cache.put(cache_key, CacheValue::Slot(value));
+            Ok(value)
+        })
     }
 
     fn code(&self, hash: B256) -> Result<Bytecode, DiskError> {

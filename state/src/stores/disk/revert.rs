@@ -39,7 +39,7 @@ impl DiskStore {
     /// If the store has no such block yet, if the undo data is pruned or damaged, or if the database cannot be
     /// written. The store is then unchanged, or at the last block in the database.
     pub fn revert_to(&mut self, number: u64) -> Result<(), DiskError> {
-        let head = self.head.number;
+        let head = self.head().number;
         if number > head {
             return Err(DiskError::OutOfOrder { number, head });
         }
@@ -55,9 +55,8 @@ impl DiskStore {
             self.undo_block(&mut plan, block, &undo)?;
         }
         let batch = self.revert_batch(plan, &target)?;
-        self.tables.add(batch);
-        self.cache.clear();
-        self.head = target;
+        self.tables.add(batch, Some(number), || self.cache.clear());
+        self.head.write().block = target;
         self.flush()
     }
 
@@ -67,7 +66,7 @@ impl DiskStore {
     ///
     /// If the store cannot be read.
     pub fn undoable(&self) -> Result<u64, DiskError> {
-        let head = self.head.number;
+        let head = self.head().number;
         let mut kept = 0;
         while kept < head && self.tables.get(&Key::undo(head - kept))?.is_some() {
             kept += 1;
@@ -98,7 +97,7 @@ impl DiskStore {
     fn revert_batch(&self, plan: RevertPlan, target: &BlockMetadata) -> Result<WriteBatch, DiskError> {
         let mut batch = self.delete_blocks_after(target.number)?;
         let RevertPlan { accounts, mut slots, roots, unstarted } = plan;
-        let mut trie = SparseTrie::new(StoredNodes::new(self, TrieId::Accounts), self.head.root);
+        let mut trie = SparseTrie::new(StoredNodes::new(self, TrieId::Accounts), self.root());
         let mut updates = Vec::with_capacity(accounts.len());
         for (hash, entry) in accounts {
             batch.insert(TrieId::Accounts.leaf(hash), entry.map(|entry| entry.encode()));
@@ -149,7 +148,7 @@ impl DiskStore {
     /// Deletes the data of the blocks after `number`, except for the state.
     fn delete_blocks_after(&self, number: u64) -> Result<WriteBatch, DiskError> {
         let mut batch = WriteBatch::new();
-        for block in number + 1..=self.head.number {
+        for block in number + 1..=self.head().number {
             batch.insert(Key::undo(block), None);
             batch.insert(Key::block(block), None);
             batch.insert(Key::encoded(block), None);

@@ -62,13 +62,12 @@ impl DiskStore {
         };
         let changed = changes.accounts.iter().map(list).collect();
         let mut accounts = self.stage_accounts(changed, &streamed.lives)?;
-        let StreamingRoot { accounts: mut trie, lives, prefetched, .. } = streamed;
+        let StreamingRoot { parent, accounts: mut trie, lives, prefetched, .. } = streamed;
         self.update_accounts(&mut trie, &mut accounts)?;
         let nodes = trie.take_changes();
         Ok(Staged {
             root: nodes.root,
-            parent: self.head.clone(),
-            first_life: self.next_life,
+            parent,
             accounts,
             codes: changes.codes.clone(),
             nodes,
@@ -205,7 +204,7 @@ mod tests {
 
     /// Overwrites the value of a key without updating anything else.
     fn damage(store: &mut DiskStore, key: Key, value: Vec<u8>) {
-        store.tables.add([(key, Some(value))].into());
+        store.tables.add([(key, Some(value))].into(), None, || ());
         store.cache = Cache::new(0);
     }
 
@@ -252,7 +251,7 @@ mod tests {
 
     #[test]
     fn an_account_without_code_may_have_storage() {
-        let (_folder, mut store) = store();
+        let (_folder, store) = store();
         let changes = paid(&store, 7, Some(5));
         let (_, streamed) = store.stream_root(|sender| sender.send(changes.clone()));
         let staged = store.stage_streamed(&changes, streamed).unwrap();

@@ -6,8 +6,8 @@ use revm_state::Bytecode;
 use crate::{
     model::changes::Change,
     stores::disk::{
+        Head,
         account_entry::{AccountEntry, LifeId, StorageEntry},
-        block_metadata::BlockMetadata,
     },
     trie::{node::NodeLink, sparse::NodeChanges},
 };
@@ -19,10 +19,8 @@ use crate::{
 #[derive(Debug)]
 pub struct Staged {
     pub(super) root: B256,
-    /// The block that the changes started from.
-    pub(super) parent: BlockMetadata,
-    /// The next new life before the changes.
-    pub(super) first_life: LifeId,
+    /// What the changes started from.
+    pub(super) parent: Head,
     /// The accounts, in groups.
     pub(super) accounts: Vec<Vec<StagedAccount>>,
     pub(super) codes: B256Map<Bytecode>,

@@ -15,7 +15,7 @@ use alloy_trie::{EMPTY_ROOT_HASH, Nibbles};
 use crate::{
     model::changes::{AccountChange, Change, Changes, Life},
     stores::disk::{
-        DiskStore,
+        DiskStore, Head,
         account_entry::{LifeId, StorageEntry},
         error::DiskError,
         nodes::StoredNodes,
@@ -40,6 +40,8 @@ impl StepSender {
 #[derive(Debug)]
 pub struct StreamingRoot<'s> {
     store: &'s DiskStore,
+    /// What the block starts from.
+    pub(super) parent: Head,
     pub(super) accounts: SparseTrie<StoredNodes<'s>>,
     storages: AddressMap<StreamedStorage<'s>>,
     pub(super) lives: LifeAllocator,
@@ -85,11 +87,13 @@ impl DiskStore {
 
     /// A streaming root without any step.
     pub(super) fn new_streaming_root(&self) -> StreamingRoot<'_> {
+        let parent = self.head.read().clone();
         StreamingRoot {
             store: self,
             accounts: self.accounts_trie(),
             storages: AddressMap::default(),
-            lives: LifeAllocator::from(self.next_life),
+            lives: LifeAllocator::from(parent.next_life),
+            parent,
             prefetched: Vec::new(),
             failure: None,
         }
@@ -239,9 +243,9 @@ mod tests {
         let [both, new] = [written(&[(2, 0, 5), (3, 0, 4)]), written(&[(3, 0, 4)])];
         let table: [(&[AccountChange], &AccountChange, LifeId); 4] = [
             (&[old.clone(), new.clone()], &both, stored),
-            (&[old.clone(), ended.clone(), new.clone()], &new, store.next_life),
-            (&[old.clone(), absent_before], &new, store.next_life),
-            (&[old.clone(), new_life], &new, store.next_life),
+            (&[old.clone(), ended.clone(), new.clone()], &new, store.next_life()),
+            (&[old.clone(), absent_before], &new, store.next_life()),
+            (&[old.clone(), new_life], &new, store.next_life()),
         ];
         for (number, (steps, change, life)) in table.into_iter().enumerate() {
             let storage = streamed(&store, steps).unwrap();

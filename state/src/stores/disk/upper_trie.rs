@@ -60,9 +60,10 @@ impl DiskStore {
     /// The account trie, with the part that is in memory.
     pub(super) fn accounts_trie(&self) -> SparseTrie<StoredNodes<'_>> {
         let nodes = StoredNodes::new(self, TrieId::Accounts);
-        match self.upper_trie.take(self.head.root) {
+        let root = self.root();
+        match self.upper_trie.take(root) {
             Some(trie) => SparseTrie::of(nodes, trie),
-            None => SparseTrie::new(nodes, self.head.root),
+            None => SparseTrie::new(nodes, root),
         }
     }
 }

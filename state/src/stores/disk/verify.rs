@@ -11,6 +11,7 @@ use crate::{
     stores::disk::{
         DiskStore,
         account_entry::{AccountEntry, LifeId},
+        block_metadata::BlockMetadata,
         error::DiskError,
         keys::{Key, TrieId},
         nodes::StoredNodes,
@@ -65,7 +66,7 @@ impl DiskStore {
     /// The first damage.
     pub fn verify(&self) -> Result<Verified, DiskError> {
         let (found, mut verified) = self.full_root(Extent::FlatAndNodes)?;
-        let (number, expected) = (self.head.number, self.head.root);
+        let BlockMetadata { number, root: expected, .. } = self.head();
         if found != expected {
             return Err(DiskError::Root { number, expected, found });
         }

@@ -16,7 +16,7 @@ impl<'s> StateTries for StoredTries<'s> {
     type Error = DiskError;
 
     fn accounts(&self) -> (StoredNodes<'s>, B256) {
-        (StoredNodes::new(self.0, TrieId::Accounts), self.0.head.root)
+        (StoredNodes::new(self.0, TrieId::Accounts), self.0.root())
     }
 
     fn storage(&self, address: Address) -> Result<StoredNodes<'s>, DiskError> {

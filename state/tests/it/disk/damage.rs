@@ -30,7 +30,7 @@ impl DamagedStore {
             pair.add(&edits);
         }
         let StorePair { folder, disk, .. } = pair;
-        let (head, verified) = (disk.head().clone(), disk.verify().unwrap());
+        let (head, verified) = (disk.head(), disk.verify().unwrap());
         drop(disk);
         Self { folder, head, verified }
     }
@@ -49,8 +49,8 @@ impl DamagedStore {
     /// differs without an error, and `None` if the content is unchanged.
     fn verdict(&self) -> Result<Option<BlockMetadata>, DiskError> {
         let store = DiskStore::open(self.path(), config(1))?;
-        let is_unchanged = store.verify()? == self.verified && *store.head() == self.head;
-        Ok((!is_unchanged).then(|| store.head().clone()))
+        let is_unchanged = store.verify()? == self.verified && store.head() == self.head;
+        Ok((!is_unchanged).then(|| store.head()))
     }
 }
 

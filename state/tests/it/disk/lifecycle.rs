@@ -79,7 +79,7 @@ fn dropped_staged_changes_change_nothing() {
 
 #[test]
 fn a_block_with_the_wrong_number_is_rejected() {
-    let mut pair = StorePair::new(config(1));
+    let pair = StorePair::new(config(1));
     for number in [0, 2, u64::MAX] {
         let staged = pair.disk.stage(&changes(&pair.memory, &[Edit::Pay(1, 2)])).unwrap();
         let error = pair.disk.commit(staged, block(number)).unwrap_err();

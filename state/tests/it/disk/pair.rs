@@ -120,12 +120,12 @@ impl StorePair {
 
     /// Closes the store on disk and opens it again.
     pub(crate) fn reopen(self) -> Self {
-        let Self { folder, config, mut disk, memory, history } = self;
+        let Self { folder, config, disk, memory, history } = self;
         disk.flush().unwrap();
-        let head = disk.head().clone();
+        let head = disk.head();
         drop(disk);
         let disk = DiskStore::open(folder.path(), config).unwrap();
-        assert_eq!(*disk.head(), head);
+        assert_eq!(disk.head(), head);
         Self { folder, config, disk, memory, history }
     }
 

@@ -134,7 +134,7 @@ fn with_fewer_kept_blocks_than_before_the_reachable_storage_is_intact() {
     let mut pair = StorePair::new(DiskConfig { undo_blocks: 100_000, ..config(500) });
     pair.add(&[Edit::Write(6, 9, 5)]);
     (2..=4500).for_each(|number| add_nothing(&mut pair.disk, number));
-    let (head, memory) = (pair.disk.head().clone(), pair.memory.clone());
+    let (head, memory) = (pair.disk.head(), pair.memory.clone());
     let destroyed = pair.disk.stage(&changes(&pair.memory, &[Edit::Destroy(6)])).unwrap();
     pair.disk.commit(destroyed, block(4501)).unwrap();
     (4502..=4900).for_each(|number| add_nothing(&mut pair.disk, number));
@@ -145,7 +145,7 @@ fn with_fewer_kept_blocks_than_before_the_reachable_storage_is_intact() {
     let mut disk = DiskStore::open(folder.path(), config).unwrap();
     add_nothing(&mut disk, 4901);
     disk.revert_to(4500).unwrap();
-    assert_eq!(*disk.head(), head);
+    assert_eq!(disk.head(), head);
     StorePair { folder, config, disk, memory, history: Vec::new() }.compare();
 }
 
