@@ -20,7 +20,7 @@ use blockloom_engine::{Block, BlockError, CommittedStep, Config, Engine, Outcome
 use blockloom_fixtures::{BlockReport, CaseBase, Executor, FixtureError, Harness, Sources, check};
 
 use crate::{
-    ExitStatus,
+    ExitStatus, bench_chain,
     bench_values::{What, gas, shape, share, threads},
     chain_option::{ChainOption, print_contradictions},
     exports::{
@@ -48,7 +48,10 @@ use crate::{
 /// if some input was unusable or names a reason that this version does not know, or nothing was measured; otherwise
 /// 0.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Arguments {
+    #[command(subcommand)]
+    part: Option<Part>,
     /// Workloads and paths. Default: all workloads.
     what: Vec<What>,
     /// The dependencies between the transactions of a workload: independent, chain, hot or senders; or several,
@@ -95,7 +98,16 @@ pub(crate) struct Arguments {
     exports: ExportOptions,
 }
 
+/// What is measured beside single blocks.
+#[derive(Debug, clap::Subcommand)]
+enum Part {
+    Chain(bench_chain::Arguments),
+}
+
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitStatus, Box<dyn Error>> {
+    if let Some(Part::Chain(arguments)) = &arguments.part {
+        return bench_chain::run(arguments);
+    }
     interrupt::listen()?;
     let inputs = arguments.what.iter().filter_map(|what| match what {
         What::Fixtures(path) => Some(path.clone()),

@@ -9,6 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use alloy_consensus::Header;
 use alloy_primitives::Bytes;
 use blockloom_bench::workloads::{
     Kind,
@@ -24,7 +25,9 @@ use crate::{
     progress,
     quantity::{counted, quantity},
 };
-use chain_output::{ChainOutput, Format, NewFiles, OutputError};
+use chain_output::{ChainOutput, NewFiles, OutputError};
+
+pub(crate) use chain_output::Format;
 
 /// Write a chain of generated blocks, as a blockchain test in the standard JSON format, or as encoded blocks with a
 /// `genesis.json`, as geth exports and reads them.
@@ -39,35 +42,35 @@ use chain_output::{ChainOutput, Format, NewFiles, OutputError};
 pub(crate) struct Arguments {
     /// The number of blocks after the genesis, such as 500, 20k or 1M.
     #[arg(long, value_name = "N", value_parser = blocks, allow_negative_numbers = true)]
-    blocks: u64,
+    pub(crate) blocks: u64,
     /// The approximate gas of a block, such as 500k or 30M. Blocks use more while the base fee is low, and less
     /// while it is high.
     #[arg(long, value_name = "GAS", default_value = "30M", value_parser = gas, allow_negative_numbers = true)]
-    gas: u64,
+    pub(crate) gas: u64,
     /// The number of accounts in the genesis, contracts included, such as 1000, 50k or 10M. Any account can
     /// receive payments; at most 2000 of them send transactions.
     #[arg(long, value_name = "A", default_value = "10k", value_parser = accounts, allow_negative_numbers = true)]
-    accounts: u64,
+    pub(crate) accounts: u64,
     /// The seed of the random numbers.
     #[arg(long, value_name = "S", default_value = "1")]
-    seed: u64,
+    pub(crate) seed: u64,
     /// The workload of the transactions: transfers, erc20, swaps or mixed.
     #[arg(long, value_name = "KIND", default_value = "mixed", value_parser = kind)]
-    workload: Kind,
+    pub(crate) workload: Kind,
     /// What is written: a blockchain test (`chain.json`), or encoded blocks (`chain.rlp` and `genesis.json`).
     #[arg(long, value_enum, default_value = "json")]
-    format: Format,
+    pub(crate) format: Format,
     /// The folder for the files. It is created if necessary; an existing file is not overwritten.
     #[arg(long, value_name = "DIR")]
-    out: PathBuf,
+    pub(crate) out: PathBuf,
 }
 
-fn blocks(text: &str) -> Result<u64, String> {
+pub(crate) fn blocks(text: &str) -> Result<u64, String> {
     let blocks = quantity(text).filter(|blocks| *blocks > 0);
     blocks.ok_or_else(|| "expected a number of blocks such as 500, 20k or 1M, at least 1".to_owned())
 }
 
-fn gas(text: &str) -> Result<u64, String> {
+pub(crate) fn gas(text: &str) -> Result<u64, String> {
     let most = ChainRecipe::MOST_GAS;
     quantity(text)
         .filter(|gas| (1..=most).contains(gas))
@@ -85,14 +88,14 @@ const LEDGER_CONFIG: DiskConfig = DiskConfig {
 /// More accounts than this are taken for a typing error.
 const MOST_ACCOUNTS: u64 = 1_000_000_000;
 
-fn accounts(text: &str) -> Result<u64, String> {
+pub(crate) fn accounts(text: &str) -> Result<u64, String> {
     let least = ChainRecipe::LEAST_ACCOUNTS;
     quantity(text).filter(|accounts| (least..=MOST_ACCOUNTS).contains(accounts)).ok_or_else(|| {
         format!("expected a number of accounts such as 1000, 50k or 10M, from {least} to {MOST_ACCOUNTS}")
     })
 }
 
-fn kind(text: &str) -> Result<Kind, String> {
+pub(crate) fn kind(text: &str) -> Result<Kind, String> {
     let names = || Kind::ALL.map(Kind::name).join(", ");
     let kind = Kind::ALL.into_iter().find(|kind| kind.name() == text);
     kind.ok_or_else(|| format!("expected one of {}", names()))
@@ -100,6 +103,15 @@ fn kind(text: &str) -> Result<Kind, String> {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitStatus, Box<dyn Error>> {
     interrupt::listen()?;
+    let Some((path, last)) = write(arguments)? else { return Ok(ExitStatus::Interrupted) };
+    print_line(&format!("wrote {} to {}", counted(arguments.blocks, "block"), path.display()))?;
+    let hash = last.hash_slow();
+    print_line(&format!("block {}: hash {hash}, state root {}", last.number, last.state_root))?;
+    Ok(ExitStatus::Verified)
+}
+
+/// Writes the files, and returns the path of the blocks and the header of the last one; `None` after an interrupt.
+pub(crate) fn write(arguments: &Arguments) -> Result<Option<(PathBuf, Header)>, Box<dyn Error>> {
     let failure = |error: io::Error| format!("{}: {error}", arguments.out.display());
     fs::create_dir_all(&arguments.out).map_err(failure)?;
     let files = NewFiles::create(arguments.format, &arguments.out)?;
@@ -109,13 +121,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitStatus, Box<dyn Error>> {
     let mut output = begin_files(arguments, &chain, files)?;
     grow(arguments.blocks, &mut chain, &mut output)?;
     if is_interrupted() {
-        return Ok(ExitStatus::Interrupted);
+        return Ok(None);
     }
     let path = output.finish(chain.last())?;
-    let (last, hash) = (chain.last(), chain.last().hash_slow());
-    print_line(&format!("wrote {} to {}", counted(arguments.blocks, "block"), path.display()))?;
-    print_line(&format!("block {}: hash {hash}, state root {}", last.number, last.state_root))?;
-    Ok(ExitStatus::Verified)
+    Ok(Some((path, chain.last().clone())))
 }
 
 /// Creates the chain with its genesis. `folder` holds its state until the end of the command.

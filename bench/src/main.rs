@@ -2,6 +2,7 @@
 
 mod allocator;
 mod bench;
+mod bench_chain;
 mod bench_values;
 mod burnt_gas;
 mod chain;

@@ -13,13 +13,14 @@ use std::{
 
 use blockloom_engine::{ChainSpec, Engine, SignedBlock};
 use blockloom_fixtures::{
-    Arrival, Chain, DiskChain, DiskChainError, DiskGenesis, LongChain, Outline, Source, Sources, WireBlock,
+    Arrival, Chain, DiskChain, DiskChainError, LongChain, Outline, Source, Sources, WireBlock,
 };
 use blockloom_state::{DiskConfig, DiskStore};
 use indicatif::ProgressBar;
 
 use crate::{
     ExitStatus,
+    chain::opening::{create, outline_of_stored, spec},
     executor_threads::{Threads, machine_threads, threads},
     input::input_path,
     interrupt::{self, is_interrupted},
@@ -165,42 +166,12 @@ fn open(
     file: &LongChain,
     scratch: &Path,
 ) -> Result<Option<(DiskChain, Outline)>, Box<dyn Error>> {
-    if let Some(folder) = &arguments.state {
-        let store = DiskStore::open(folder, DiskConfig::default())?;
-        let Some(outline) = file.outline(None)? else { return Ok(None) };
-        let (stored, found) = (DiskChain::genesis_of(&store)?, outline.genesis.hash_slow());
-        if stored != found {
-            let (path, folder) = (file.path().display(), folder.display());
-            return Err(format!(
-                "{path}: the genesis is {found}, but that of the chain in {folder} is {stored}"
-            )
-            .into());
-        }
-        let chain = DiskChain::open(store, spec(file, &outline)?)?;
-        return Ok(Some((chain, outline)));
-    }
-    let mut genesis = DiskGenesis::begin(scratch, DiskConfig::default())?;
-    let mut failure = None;
-    let bar = progress::count("accounts read");
-    let outline = file.outline(Some(&mut |address, allocation| {
-        bar.inc(1);
-        failure = genesis.add(address, allocation).err();
-        if failure.is_some() || is_interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    }))?;
-    bar.finish_and_clear();
-    match (outline, failure) {
-        (_, Some(error)) => Err(error.into()),
-        (None, None) => Ok(None),
-        (Some(outline), None) => {
-            let chain = genesis.finish(spec(file, &outline)?, outline.genesis.clone())?;
-            Ok(Some((chain, outline)))
-        }
-    }
-}
-
-fn spec(file: &LongChain, outline: &Outline) -> Result<ChainSpec, Box<dyn Error>> {
-    let unsupported = |reason| format!("{}: {reason}", file.path().display()).into();
-    outline.chain.as_ref().cloned().map_err(unsupported)
+    let Some(folder) = &arguments.state else {
+        return Ok(create(file, scratch, DiskConfig::default())?);
+    };
+    let store = DiskStore::open(folder, DiskConfig::default())?;
+    let Some((outline, spec)) = outline_of_stored(file, &store, folder)? else { return Ok(None) };
+    Ok(Some((DiskChain::open(store, spec)?, outline)))
 }
 
 /// The making of witnesses, block after block.

@@ -7,19 +7,22 @@ use std::{
 };
 
 use alloy_primitives::B256;
-use blockloom_engine::ChainSpec;
 use blockloom_fixtures::{
-    BlockPosition, BlockSender, Chain, DiskChain, DiskChainError, DiskGenesis, FixtureError, ImportError,
-    Importer, LongChain, Outline, Progress, Sent, Source, Sources, Unsupported, WireBlock,
+    BlockPosition, BlockSender, Chain, DiskChain, DiskChainError, FixtureError, ImportError, Importer,
+    LongChain, Outline, Progress, Sent, Source, Sources, Unsupported, WireBlock,
 };
 use blockloom_state::{DiskError, DiskStore};
 
-use super::{Arguments, throughput::Throughput};
-use crate::{ExitStatus, input::print_skipped, interrupt::is_interrupted, progress};
+use super::{
+    Arguments,
+    opening::{create, outline_of_stored},
+    throughput::Throughput,
+};
+use crate::{ExitStatus, input::print_skipped, interrupt::is_interrupted};
 
 /// Why an import failed.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ImportFailure {
+pub(crate) enum ImportFailure {
     /// A file cannot be read.
     #[error(transparent)]
     Fixture(#[from] FixtureError),
@@ -53,7 +56,7 @@ pub(super) enum ImportFailure {
 }
 
 impl ImportFailure {
-    fn of(path: &Path, error: DiskChainError) -> Self {
+    pub(super) fn of(path: &Path, error: DiskChainError) -> Self {
         let path = path.to_owned();
         match error {
             DiskChainError::OtherBranch { number, head, .. } => {
@@ -128,44 +131,16 @@ impl<'a> Import<'a> {
     /// Opens the chain that a file belongs to, or creates it. Returns the outline of the file as well, or `None`
     /// after an interrupt.
     fn open_chain(&mut self, file: &LongChain) -> Result<Option<(DiskChain, Outline)>, ImportFailure> {
-        let failure = |error| ImportFailure::of(file.path(), error);
-        let Some(store) = &self.store else { return self.create(file) };
-        let stored = DiskChain::genesis_of(store).map_err(failure)?;
-        let Some(outline) = file.outline(None)? else { return Ok(None) };
-        let (found, spec) = (outline.genesis.hash_slow(), spec(file, &outline)?);
-        if stored != found {
-            let (path, folder) = (file.path().to_owned(), self.arguments.folder.clone());
-            return Err(ImportFailure::OtherGenesis { path, folder, stored, found });
+        let Arguments { folder, .. } = self.arguments;
+        match &self.store {
+            None => create(file, folder, self.arguments.config()),
+            Some(store) => {
+                let Some((outline, spec)) = outline_of_stored(file, store, folder)? else { return Ok(None) };
+                let chain = self.store.take().map(|store| DiskChain::open(store, spec)).transpose();
+                let chain = chain.map_err(|error| ImportFailure::of(file.path(), error))?;
+                Ok(chain.map(|chain| (chain, outline)))
+            }
         }
-        let chain = self.store.take().map(|store| DiskChain::open(store, spec));
-        chain.transpose().map(|chain| chain.map(|chain| (chain, outline))).map_err(failure)
-    }
-
-    /// Creates the chain from the genesis of a file.
-    fn create(&self, file: &LongChain) -> Result<Option<(DiskChain, Outline)>, ImportFailure> {
-        let bar = progress::count("accounts read");
-        let mut begun = None;
-        let mut failure = None;
-        let outline = file.outline(Some(&mut |address, allocation| {
-            bar.inc(1);
-            let added = match &mut begun {
-                Some(genesis) => DiskGenesis::add(genesis, address, allocation),
-                none => self.begin().and_then(|genesis| none.insert(genesis).add(address, allocation)),
-            };
-            let flow = flow_after(&added);
-            failure = added.err();
-            flow
-        }))?;
-        bar.finish_and_clear();
-        let Some(outline) = outline else { return failure.map_or(Ok(None), |error| Err(error.into())) };
-        let spec = spec(file, &outline)?;
-        let genesis = begun.map_or_else(|| self.begin(), Ok)?;
-        let chain = genesis.finish(spec, outline.genesis.clone());
-        Ok(Some((chain.map_err(|error| ImportFailure::of(file.path(), error))?, outline)))
-    }
-
-    fn begin(&self) -> Result<DiskGenesis, DiskError> {
-        DiskGenesis::begin(&self.arguments.folder, self.arguments.config())
     }
 
     fn import_blocks(
@@ -238,15 +213,4 @@ impl Reader<'_, '_> {
 /// The value of a lock that no thread panics with.
 fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
     value.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Stops after an error or an interrupt.
-fn flow_after<T, E>(result: &Result<T, E>) -> ControlFlow<()> {
-    if result.is_err() || is_interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-}
-
-fn spec(file: &LongChain, outline: &Outline) -> Result<ChainSpec, ImportFailure> {
-    let unsupported =
-        |reason: &Unsupported| ImportFailure::Unsupported { path: file.path().to_owned(), reason: *reason };
-    outline.chain.as_ref().cloned().map_err(unsupported)
 }

@@ -2,6 +2,7 @@
 
 mod export;
 mod import;
+pub(crate) mod opening;
 mod throughput;
 
 use std::{error::Error, io, num::NonZeroU64, path::PathBuf};

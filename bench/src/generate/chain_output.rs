@@ -18,7 +18,7 @@ use crate::new_file::NewFile;
 
 /// The format of a generated chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum Format {
+pub(crate) enum Format {
     /// A blockchain test.
     Json,
     /// Encoded blocks, and their genesis.

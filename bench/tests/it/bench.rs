@@ -159,3 +159,66 @@ fn invalid_arguments_are_rejected() {
         assert!(!output.stderr.is_empty() && output.stdout.is_empty(), "{arguments:?}");
     }
 }
+
+/// The keys of a line of JSON of `bench chain`. The README of this crate describes each.
+const CHAIN_KEYS: [&str; 22] = [
+    "blocks",
+    "chain",
+    "execute_micros",
+    "execute_share",
+    "gas",
+    "limit_micros",
+    "one_by_one_cores",
+    "one_by_one_micros",
+    "prepare_micros",
+    "prepare_share",
+    "ratio",
+    "read_micros",
+    "read_share",
+    "root_micros",
+    "root_share",
+    "rounds",
+    "stream_cores",
+    "stream_micros",
+    "threads",
+    "txs",
+    "write_micros",
+    "write_share",
+];
+
+#[test]
+fn the_import_of_a_chain_is_measured_stage_by_stage() {
+    let options = "chain --blocks 40 --gas 2M --accounts 1000 --threads 2 --rounds 2 --json -";
+    let output = bench(&options.split(' ').collect::<Vec<_>>());
+    let rows = rows(&output);
+    let [row] = &rows[..] else { panic!("{rows:?}") };
+    let keys: Vec<_> = row.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(keys, CHAIN_KEYS);
+    let manual = include_str!("../../README.md");
+    assert!(CHAIN_KEYS.iter().all(|key| manual.contains(&format!("`{key}`"))), "the manual lacks a key");
+    let number = |key: &str| row[key].as_f64().unwrap();
+    assert_eq!((number("blocks"), number("threads"), number("rounds")), (40.0, 2.0, 2.0));
+    assert!(number("txs") > 40.0 && number("gas") > 40e6, "{row}");
+    assert!((number("ratio") - number("one_by_one_micros") / number("stream_micros")).abs() < 0.01);
+    let stages = ["read", "prepare", "execute", "root", "write"];
+    let alone = stages.map(|stage| number(&format!("{stage}_micros")));
+    assert!(alone.iter().all(|micros| *micros > 0.0), "{row}");
+    assert!(number("limit_micros") >= alone.iter().sum::<f64>() / 2.0 - 1.0, "{row}");
+    assert!(stages.iter().all(|stage| (0.0..=1.01).contains(&number(&format!("{stage}_share")))), "{row}");
+    let report = text(&output.stderr);
+    assert!(report.contains("stage") && report.contains("of the limit"), "{report}");
+}
+
+#[test]
+fn a_chain_that_is_refused_is_no_measurement() {
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/blocks/transfers.json");
+    for (arguments, message) in [
+        (vec!["chain", samples.to_str().unwrap(), "--case", "no such case"], "no such case"),
+        (vec!["chain", "--blocks", "0"], "at least 1"),
+        (vec!["chain", samples.to_str().unwrap(), "--blocks", "7"], "cannot be used with"),
+    ] {
+        let output = bench(&arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(text(&output.stderr).contains(message), "{}", text(&output.stderr));
+    }
+}

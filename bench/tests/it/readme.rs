@@ -53,7 +53,11 @@ fn smaller(command: &str) -> String {
         small = small.replace(large, little);
     }
     if small.starts_with("blockloom bench") {
-        if !small.contains("--gas") {
+        let is_chain = small.starts_with("blockloom bench chain");
+        if is_chain && !small.contains(".rlp") {
+            small.push_str(" --blocks 12 --accounts 200 --gas 1M");
+        }
+        if !is_chain && !small.contains("--gas") {
             small.push_str(" --gas 1M");
         }
         small.push_str(" --rounds 2");

@@ -1,5 +1,6 @@
 //! The store on disk, compared with a store in memory that gets the same blocks.
 
+mod concurrent;
 mod damage;
 mod full;
 mod lifecycle;
