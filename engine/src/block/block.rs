@@ -84,8 +84,24 @@ pub enum Frame {
     /// System calls, rewards, withdrawals and requests are executed as the rules demand.
     #[default]
     Full,
-    /// Only the transactions run, as in a simulation or a state test.
+    /// Only the steps before the transactions: the block is the first part of one.
+    WithoutClosing,
+    /// Only the steps after the transactions: the block is the last part of one.
+    WithoutOpening,
+    /// Only the transactions run, as in a simulation, a state test, or a part from the middle of a block.
     TransactionsOnly,
+}
+
+impl Frame {
+    /// Whether the steps before the transactions are executed.
+    pub fn has_opening(self) -> bool {
+        matches!(self, Self::Full | Self::WithoutClosing)
+    }
+
+    /// Whether the steps after the transactions are executed.
+    pub fn has_closing(self) -> bool {
+        matches!(self, Self::Full | Self::WithoutOpening)
+    }
 }
 
 /// A transaction with its recovered sender.
