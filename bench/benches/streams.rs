@@ -9,12 +9,14 @@
 
 use std::{
     env,
+    num::NonZeroUsize,
     ops::ControlFlow,
     time::{Duration, Instant},
 };
 
 use blockloom_bench::{
     core_latency::CoreLatency,
+    split::split,
     workloads::{
         Kind,
         chain::{ChainRecipe, GeneratedChain},
@@ -29,7 +31,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// How many of the largest real blocks are split, and into how many.
 const LARGEST: usize = 20;
-const PARTS: usize = 8;
+const PARTS: NonZeroUsize = NonZeroUsize::new(8).unwrap();
 
 /// Blocks that follow each other, and the state before the first one.
 struct Chain {
@@ -106,26 +108,13 @@ fn split_blocks() -> Vec<(Chain, Chain)> {
     blocks.sort_by_key(|real| std::cmp::Reverse(real.block.transactions.len()));
     let pair = |real: blockloom_fuzz::suites::RealBlock| {
         let chain = |name: String, blocks| Chain { name, base: real.base.clone(), blocks };
-        let parts = split(&real.block);
+        let parts = split(&real.block, PARTS);
         (
             chain(real.name.to_string(), vec![real.block.clone()]),
             chain(format!("{} in {PARTS}", real.name), parts),
         )
     };
     blocks.into_iter().take(LARGEST).map(pair).collect()
-}
-
-/// A block as consecutive ones under its environment. The first one is opened, and none is closed.
-fn split(block: &Block) -> Vec<Block> {
-    let size = block.transactions.len().div_ceil(PARTS).max(1);
-    let part = |(position, transactions): (usize, &[blockloom_engine::Transaction])| {
-        let mut part = Block { transactions: transactions.to_vec(), ..block.clone() };
-        if position > 0 {
-            part.frame = blockloom_engine::Frame::TransactionsOnly;
-        }
-        part
-    };
-    block.transactions.chunks(size).enumerate().map(part).collect()
 }
 
 /// The median times of the sides.

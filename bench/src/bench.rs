@@ -21,7 +21,7 @@ use blockloom_fixtures::{BlockReport, CaseBase, Executor, FixtureError, Harness,
 
 use crate::{
     ExitStatus, bench_chain,
-    bench_values::{What, gas, shape, share, threads},
+    bench_values::{What, gas, parts, shape, share, threads},
     chain_option::{ChainOption, print_contradictions},
     exports::{
         ExportError, ExportOptions, Exports, Row as _,
@@ -32,8 +32,8 @@ use crate::{
     interrupt::{self, is_interrupted},
     output::is_reportable,
     quantity::counted,
-    ratios::{Excess, Ratios, remarks},
-    row::{LEGEND, ListUse, Method, Row, usual_widths},
+    ratios::{BenchSums, Excess, remarks},
+    row::{ListUse, Method, Row, legend, usual_widths},
     table::Table,
     terminal::{is_quiet, painted, print_detail, print_message},
 };
@@ -85,6 +85,10 @@ pub(crate) struct Arguments {
     /// first round produces the list.
     #[arg(long)]
     with_lists: bool,
+    /// Cut each block into N consecutive ones under one environment, and execute them as a stream as well. A block with
+    /// fewer transactions is cut into fewer.
+    #[arg(long, value_name = "N", value_parser = parts)]
+    split: Option<NonZeroUsize>,
     #[command(flatten)]
     chain: ChainOption,
     /// Of fixtures, measure only blocks with at least N transactions.
@@ -196,7 +200,7 @@ impl BenchRun<'_> {
 
     /// One method for each number of threads.
     fn methods(&self) -> Vec<Method> {
-        let Arguments { rounds, read_latency_us, with_lists, .. } = *self.arguments;
+        let Arguments { rounds, read_latency_us, with_lists, split, .. } = *self.arguments;
         let mut threads = self.arguments.threads.clone();
         if threads.is_empty() {
             threads.push(std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN));
@@ -204,7 +208,7 @@ impl BenchRun<'_> {
         let latency = Duration::from_micros(read_latency_us);
         let lists = if with_lists { ListUse::Lists } else { ListUse::Nothing };
         let rounds = rounds.map_or(Rounds::Automatic, Rounds::Exactly);
-        let method = |threads| Method { threads, rounds, latency, lists };
+        let method = |threads| Method { threads, rounds, latency, lists, split };
         threads.into_iter().map(method).collect()
     }
 
@@ -226,10 +230,9 @@ impl BenchRun<'_> {
     }
 
     fn run_fixtures(&mut self, path: &Path, method: Method) -> io::Result<()> {
-        let (ratios, listed) = Default::default();
         let place = path.display().to_string();
-        let mut blocks =
-            BlockMeasurements { session: self, place, method, ratios, listed, row: None, error: None };
+        let sums = BenchSums::default();
+        let mut blocks = BlockMeasurements { session: self, place, method, sums, row: None, error: None };
         let mut sources = Sources::new([path]);
         for source in sources.by_ref() {
             let cases = blocks.session.arguments.chain.read(source).map(|fixture| fixture.cases);
@@ -246,17 +249,12 @@ impl BenchRun<'_> {
                 break;
             }
         }
-        let BlockMeasurements { ratios, listed, error, .. } = blocks;
+        let BlockMeasurements { place, sums, error, .. } = blocks;
         error.map_or(Ok(()), Err)?;
         print_skipped(sources.skipped());
-        if ratios.blocks > 0 {
-            let threads = counted(method.threads.get(), "thread");
-            self.write_line(&format!("{}, {threads}, {ratios}", path.display()))?;
-        }
-        if listed.blocks > 0 {
-            self.write_line(&format!("with access lists, {listed}"))?;
-        }
-        Ok(())
+        let threads = counted(method.threads.get(), "thread");
+        let mut lines = sums.lines(&format!("{place}, {threads}")).into_iter();
+        lines.try_for_each(|line| self.write_line(&line))
     }
 
     /// Writes a row to the table and to the files.
@@ -298,7 +296,7 @@ impl BenchRun<'_> {
                 let mut table = Table::new(1);
                 // Rows are written one by one, so the widths are guessed.
                 table.widen(&usual_widths());
-                writeln!(self.output, "{LEGEND}")?;
+                writeln!(self.output, "{}", legend(self.arguments.split))?;
                 table.write(&mut self.output, &titles(fields))?;
                 table
             }
@@ -338,9 +336,7 @@ struct BlockMeasurements<'s, 'a> {
     /// The path of the fixtures.
     place: String,
     method: Method,
-    ratios: Ratios,
-    /// With access lists.
-    listed: Ratios,
+    sums: BenchSums,
     /// The row of the last block.
     row: Option<Row>,
     error: Option<io::Error>,
@@ -378,8 +374,7 @@ impl Harness for BlockMeasurements<'_, '_> {
             }
         } else if let Some(row) = row {
             let limit = row.limits.as_ref().map_or(f64::NAN, |limits| limits.at_threads);
-            self.ratios.add_block(&row.comparison, limit, || name.clone());
-            self.listed.add_listed(&row.comparison, || name.clone());
+            self.sums.add_block(&row.comparison, limit, || name.clone());
             if let Err(error) = self.session.write_row(&row, &name, None) {
                 self.error = Some(error);
                 return ControlFlow::Break(());

@@ -2,10 +2,13 @@
 //!
 //! The sequential side is the sequential executor; the benchmark `sequential` compares that with a bare revm loop.
 //! Rounds that warm up are not measured. The order of the sides alternates, so that what a side leaves behind (caches,
-//! awake threads) is to the advantage of each. Times are medians. If the block has an access list, parallel execution
-//! with the list is measured as well, on the threads of the parallel side.
+//! awake threads) is to the advantage of each. Times are medians. Two more sides are measured on request, on the threads
+//! of the parallel side: the block with its access list, and the block cut into parts as a stream.
 
-use std::time::{Duration, Instant};
+use std::{
+    ops::ControlFlow,
+    time::{Duration, Instant},
+};
 
 use blockloom_engine::{Block, BlockError, Engine, Invalid, Outcome, Reason};
 use blockloom_state::{Base, list_differences};
@@ -14,6 +17,7 @@ use crate::{
     cpu_time::CpuTime,
     resampling::{Interval, Resampling},
     rounds::Rounds,
+    split::difference_of_parts,
     times::Times,
 };
 
@@ -26,6 +30,8 @@ pub struct Sides<'e> {
     pub parallel: &'e Engine,
     /// The block with its access list, if parallel execution with the list is measured.
     pub listed: Option<&'e Block>,
+    /// The parts of the block, if their stream is measured.
+    pub parts: Option<&'e [Block]>,
 }
 
 /// The measurements of one block.
@@ -48,17 +54,19 @@ pub struct Comparison {
     /// Processor time of the parallel side / that of the sequential side, over all rounds.
     pub cpu_ratio: f64,
     /// Parallel execution with the access list, if it was measured.
-    pub with_list: Option<WithList>,
+    pub with_list: Option<FurtherSide>,
+    /// The stream of the block's parts, if it was measured.
+    pub stream: Option<FurtherSide>,
     /// The first outcome that differs from the outcome of the first execution, and the place of the difference.
     pub difference: Option<String>,
 }
 
-/// The measurements of parallel execution with the access list.
+/// The measurements of another side on the threads of the parallel one.
 #[derive(Clone, Debug)]
-pub struct WithList {
+pub struct FurtherSide {
     /// The median time.
     pub time: Duration,
-    /// How the ratio varies with the rounds.
+    /// How the ratio of the sequential time to this one varies with the rounds.
     pub resampling: Resampling,
     /// The runs of transactions in the last round.
     pub incarnations: u64,
@@ -78,6 +86,11 @@ impl Comparison {
     /// Sequential time / parallel time with the access list.
     pub fn with_list_ratio(&self) -> Option<f64> {
         self.with_list.as_ref().and_then(|with_list| self.ratio_to(with_list.time))
+    }
+
+    /// Sequential time / time of the stream.
+    pub fn stream_ratio(&self) -> Option<f64> {
+        self.stream.as_ref().and_then(|stream| self.ratio_to(stream.time))
     }
 
     fn ratio_to(&self, time: Duration) -> Option<f64> {
@@ -115,13 +128,17 @@ enum Side {
     Parallel,
     /// In parallel with the access list.
     Listed,
+    /// In parts, as a stream.
+    Stream,
 }
 
 /// The order of the sides: there and back again.
-fn order(round: usize) -> [Side; 3] {
-    let order = [Side::Sequential, Side::Parallel, Side::Listed];
-    let [first, second, third] = order;
-    if round.is_multiple_of(2) { order } else { [third, second, first] }
+fn order(round: usize) -> [Side; 4] {
+    let mut order = [Side::Sequential, Side::Parallel, Side::Listed, Side::Stream];
+    if !round.is_multiple_of(2) {
+        order.reverse();
+    }
+    order
 }
 
 /// The rounds of a comparison.
@@ -137,8 +154,10 @@ struct MeasuredRun<'s, B> {
     sequential: Times,
     parallel: Times,
     listed: Times,
+    stream: Times,
     incarnations: u64,
     listed_incarnations: u64,
+    stream_incarnations: u64,
     difference: Option<String>,
 }
 
@@ -159,8 +178,10 @@ impl<'s, B: Base> MeasuredRun<'s, B> {
             sequential: Times::default(),
             parallel: Times::default(),
             listed: Times::default(),
+            stream: Times::default(),
             incarnations: 0,
             listed_incarnations: 0,
+            stream_incarnations: 0,
             difference: None,
         }
     }
@@ -200,7 +221,29 @@ impl<'s, B: Base> MeasuredRun<'s, B> {
                     self.check(&again, "with the access list");
                 }
             }
+            Side::Stream => self.execute_stream(),
         }
+    }
+
+    /// Executes the parts of the block as a stream, if there are any.
+    fn execute_stream(&mut self) {
+        let Self { sides, base, first, .. } = *self;
+        let Some(parts) = sides.parts else { return };
+        let mut outcomes = Vec::with_capacity(parts.len());
+        let on_outcome = |outcome| {
+            outcomes.push(outcome);
+            ControlFlow::Continue(())
+        };
+        let work = || self.stream.take(|| sides.parallel.execute_blocks(base, parts, on_outcome));
+        let total = self.cpu_time.uncounted(work);
+        self.stream_incarnations = total.as_ref().map_or(0, |total| total.statistics.incarnations);
+        let place = match (first, &total) {
+            (Ok(first), Ok(total)) => difference_of_parts(first, &outcomes, &total.changes),
+            (Err(_), Err(_)) => None,
+            (Err(error), _) | (_, Err(error)) => Some(format!("only one of two executions fails: {error}")),
+        };
+        let place = place.map(|place| format!("in parts in round {}: {place}", self.rounds));
+        self.difference = self.difference.take().or(place);
     }
 
     /// Records how an outcome differs from the first one, unless there was a difference before.
@@ -209,12 +252,14 @@ impl<'s, B: Base> MeasuredRun<'s, B> {
     }
 
     fn comparison(self) -> Comparison {
-        let Self { sides, cpu_time, rounds, sequential, parallel, listed, .. } = self;
-        let with_list = sides.listed.map(|_| WithList {
-            time: listed.median(),
-            resampling: Resampling::of(&sequential, &listed),
-            incarnations: self.listed_incarnations,
-        });
+        let Self { sides, cpu_time, rounds, sequential, parallel, listed, stream, .. } = self;
+        let further = |times: &Times, incarnations| FurtherSide {
+            time: times.median(),
+            resampling: Resampling::of(&sequential, times),
+            incarnations,
+        };
+        let with_list = sides.listed.map(|_| further(&listed, self.listed_incarnations));
+        let stream = sides.parts.map(|_| further(&stream, self.stream_incarnations));
         Comparison {
             rounds,
             sequential: sequential.median(),
@@ -225,6 +270,7 @@ impl<'s, B: Base> MeasuredRun<'s, B> {
             incarnations: self.incarnations,
             cpu_ratio: cpu_time.ratio(),
             with_list,
+            stream,
             difference: self.difference,
         }
     }
@@ -273,8 +319,8 @@ mod tests {
     #[test]
     fn each_side_comes_first_as_often_as_last() {
         let firsts = |side| (0..10).filter(|round| order(*round)[0] == side).count();
-        let lasts = |side| (0..10).filter(|round| order(*round)[2] == side).count();
-        for side in [Side::Sequential, Side::Listed] {
+        let lasts = |side| (0..10).filter(|round| order(*round)[3] == side).count();
+        for side in [Side::Sequential, Side::Stream] {
             assert_eq!((firsts(side), lasts(side)), (5, 5), "{side:?}");
         }
     }

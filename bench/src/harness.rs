@@ -207,7 +207,8 @@ impl Replay<'_> {
     ) -> Result<Outcome, BlockError> {
         let with_steps =
             on_step.map(|on_step| Executor::execute(&mut reference.clone(), base, block, Some(on_step)));
-        let sides = comparison::Sides { sequential: reference, parallel: &self.engine, listed };
+        let parallel = &self.engine;
+        let sides = comparison::Sides { sequential: reference, parallel, listed, parts: None };
         let (first, comparison) = sides.compare(&base, block, *rounds, || !is_interrupted());
         self.unstable = comparison.difference.clone();
         // An invalid block has no limit, and after an interrupt there is no time for it.

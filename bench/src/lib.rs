@@ -8,5 +8,6 @@ pub mod delayed_base;
 pub mod limit;
 pub mod resampling;
 pub mod rounds;
+pub mod split;
 pub mod times;
 pub mod workloads;

@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 use blockloom_bench::{
-    comparison::Comparison,
+    comparison::{Comparison, FurtherSide},
     resampling::{Interval, Resampling},
 };
 
@@ -34,6 +34,43 @@ pub(crate) struct Ratios {
     uncertain: usize,
     /// Blocks above their limits, with how far.
     above: BTreeMap<Excess, usize>,
+}
+
+/// The sums of the sides of `bench`.
+#[derive(Debug, Default)]
+pub(crate) struct BenchSums {
+    parallel: Ratios,
+    /// With access lists.
+    listed: Ratios,
+    /// In parts as streams.
+    streams: Ratios,
+}
+
+impl BenchSums {
+    /// Adds a block. Its dependencies limit its ratio to `limit`.
+    pub(crate) fn add_block(&mut self, comparison: &Comparison, limit: f64, name: impl Fn() -> String) {
+        self.parallel.add_block(comparison, limit, &name);
+        self.listed.add_listed(comparison, &name);
+        self.streams.add_stream(comparison, &name);
+    }
+
+    /// The report of the sums; `title` begins it.
+    pub(crate) fn lines(&self, title: &str) -> Vec<String> {
+        let Self { parallel, listed, streams } = self;
+        let mut lines = Vec::new();
+        if parallel.blocks > 0 {
+            lines.push(format!("{title}, {parallel}"));
+        }
+        if listed.blocks > 0 {
+            lines.push(format!("with access lists, {listed}"));
+        }
+        if streams.blocks > 0 {
+            let total = parallel.parallel / streams.parallel;
+            lines.push(format!("in parts as streams, {streams}"));
+            lines.push(format!("parallel time / time as streams:\n  total {total:.3}"));
+        }
+        lines
+    }
 }
 
 /// A block that is extreme in something.
@@ -106,9 +143,23 @@ impl Ratios {
     /// Adds a block with its access list, if it was executed with one. It has no limit: with a list no
     /// transaction waits for an earlier one.
     pub(crate) fn add_listed(&mut self, comparison: &Comparison, name: impl Fn() -> String) {
-        if let (Some(with_list), Some(ratio)) = (&comparison.with_list, comparison.with_list_ratio()) {
+        self.add_further(comparison, comparison.with_list.as_ref().zip(comparison.with_list_ratio()), name);
+    }
+
+    /// Adds the stream of a block's parts, if it was executed. It has no limit: that of the uncut block is another.
+    pub(crate) fn add_stream(&mut self, comparison: &Comparison, name: impl Fn() -> String) {
+        self.add_further(comparison, comparison.stream.as_ref().zip(comparison.stream_ratio()), name);
+    }
+
+    fn add_further(
+        &mut self,
+        comparison: &Comparison,
+        further: Option<(&FurtherSide, f64)>,
+        name: impl Fn() -> String,
+    ) {
+        if let Some((side, ratio)) = further {
             self.at_limit = f64::NAN;
-            self.add_times([comparison.sequential, with_list.time], ratio, &with_list.resampling, name);
+            self.add_times([comparison.sequential, side.time], ratio, &side.resampling, name);
         }
     }
 

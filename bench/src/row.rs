@@ -7,6 +7,7 @@ use blockloom_bench::{
     delayed_base::DelayedBase,
     limit::Limits,
     rounds::Rounds,
+    split::split,
 };
 use blockloom_engine::{Block, BlockError, Config, Engine, Outcome};
 use blockloom_fixtures::CaseBase;
@@ -34,6 +35,8 @@ pub(crate) struct Method {
     /// The latency of each read of the base.
     pub(crate) latency: Duration,
     pub(crate) lists: ListUse,
+    /// Into how many parts each block is cut, if their stream is measured.
+    pub(crate) split: Option<NonZeroUsize>,
 }
 
 /// Whether blocks are also executed with their access lists.
@@ -52,6 +55,8 @@ pub(crate) struct Row {
     pub(crate) limits: Option<Limits>,
     method: Method,
     txs: usize,
+    /// The number of parts into which the block was cut.
+    parts: Option<usize>,
     gas: u64,
     burnt_gas: u64,
     /// The peak of memory during the first execution by an engine, its threads and the outcome included, in
@@ -85,13 +90,14 @@ impl Method {
         block: &Block,
         listed: Option<&Block>,
     ) -> Result<(Outcome, Row), BlockError> {
-        let Self { threads, rounds, latency, lists: _ } = self;
+        let Self { threads, rounds, latency, lists: _, split: most } = self;
+        let parts = most.map(|most| split(block, most));
         let parallel = || Engine::new(Config::with_threads(threads.get()));
         let sequential = || Engine::new(Config::sequential());
         let (_, sequential_peak) = with_peak(|| sequential().execute(base, block));
         let (_, peak) = with_peak(|| parallel().execute(base, block));
         let (sequential, parallel) = (sequential(), parallel());
-        let sides = Sides { sequential: &sequential, parallel: &parallel, listed };
+        let sides = Sides { sequential: &sequential, parallel: &parallel, listed, parts: parts.as_deref() };
         let (outcome, comparison) = sides.compare(base, block, rounds, || !is_interrupted());
         let outcome = outcome?;
         // After an interrupt there is no time for the limit. Dependencies are only found on a state that is known
@@ -99,18 +105,25 @@ impl Method {
         let state = state.known().filter(|_| latency.is_zero() && !is_interrupted());
         let limits = state.map(|state| Limits::of(&parallel, state, block, comparison.rounds)).transpose()?;
         let (txs, gas, burnt_gas) = (block.transactions.len(), outcome.gas_used, burnt_gas(block, &outcome));
-        let method = self;
-        Ok((outcome, Row { comparison, limits, method, txs, gas, burnt_gas, sequential_peak, peak }))
+        let (method, parts) = (self, parts.map(|parts| parts.len()));
+        Ok((outcome, Row { comparison, limits, method, txs, parts, gas, burnt_gas, sequential_peak, peak }))
     }
 }
 
 /// The shape of a block that comes from a fixture.
 const FIXTURE: &str = "fixture";
 
+/// What the first columns of the table are.
+const LEGEND: &str = "seq, par: Mgas/s sequentially and in parallel; ±: half of the ratio's interval;";
+
 /// What the columns of the table are.
-pub(crate) const LEGEND: &str = "\
-seq, par: Mgas/s sequentially and in parallel; ±: half of the ratio's interval;
-runs: executions per transaction; cpu, mem: parallel / sequential";
+pub(crate) fn legend(split: Option<NonZeroUsize>) -> String {
+    let last = match split {
+        None => "runs: executions per transaction; cpu, mem: parallel / sequential",
+        Some(_) => "stream, /par: sequential and parallel time / time of the parts as a stream",
+    };
+    format!("{LEGEND}\n{last}")
+}
 
 /// A row with the widths that usual cells have.
 pub(crate) fn usual_widths() -> Vec<String> {
@@ -149,7 +162,50 @@ impl Row {
             peak_bytes: self.peak,
             sequential_peak_bytes: self.sequential_peak,
             lists: self.method.lists,
+            stream: StreamLine::new(&self.comparison, self.parts),
         }
+    }
+}
+
+/// The stream of a block's parts; all null without one.
+#[derive(Debug, Default, Serialize)]
+struct StreamLine {
+    parts: Option<usize>,
+    stream_micros: Option<f64>,
+    stream_ratio: Option<f64>,
+    stream_ratio_low: Option<f64>,
+    stream_ratio_high: Option<f64>,
+    stream_incarnations: Option<u64>,
+    parallel_to_stream: Option<f64>,
+}
+
+impl StreamLine {
+    fn new(comparison: &Comparison, parts: Option<usize>) -> Self {
+        let Some(stream) = &comparison.stream else { return Self::default() };
+        let interval = stream.resampling.interval();
+        let to_stream = micros(comparison.parallel) / micros(stream.time);
+        Self {
+            parts,
+            stream_micros: Some(rounded(micros(stream.time))),
+            stream_ratio: comparison.stream_ratio().map(rounded),
+            stream_ratio_low: interval.map(|interval| rounded(interval.low)),
+            stream_ratio_high: interval.map(|interval| rounded(interval.high)),
+            stream_incarnations: Some(stream.incarnations),
+            parallel_to_stream: to_stream.is_finite().then(|| rounded(to_stream)),
+        }
+    }
+
+    /// The fields of the files.
+    fn exported(&self) -> [Field; 7] {
+        [
+            Field::csv("parts", self.parts),
+            Field::csv("stream_micros", self.stream_micros),
+            Field::csv("stream_ratio", self.stream_ratio),
+            Field::csv("stream_ratio_low", self.stream_ratio_low),
+            Field::csv("stream_ratio_high", self.stream_ratio_high),
+            Field::csv("stream_incarnations", self.stream_incarnations),
+            Field::csv("parallel_to_stream", self.parallel_to_stream),
+        ]
     }
 }
 
@@ -171,11 +227,35 @@ pub(crate) struct BenchLine<'a> {
     cpu_ratio: f64,
     peak_bytes: usize,
     sequential_peak_bytes: usize,
+    #[serde(flatten)]
+    stream: StreamLine,
     #[serde(skip)]
     lists: ListUse,
 }
 
 impl BenchLine<'_> {
+    /// The last columns of the table: the stream if there is one, or else what parallel execution costs.
+    fn last_columns(&self) -> [Field; 3] {
+        if let Some(parts) = self.stream.parts {
+            return [
+                Field::table("parts", parts),
+                Field::table("stream", Value::number(self.stream.stream_ratio, 2)),
+                Field::table("/par", Value::number(self.stream.parallel_to_stream, 2)),
+            ];
+        }
+        let runs = self.incarnations as f64 / self.txs as f64;
+        let memory = self.peak_bytes as f64 / self.sequential_peak_bytes.max(1) as f64;
+        let last = match self.lists {
+            ListUse::Lists => Field::table("list", Value::number(self.compared.with_list_ratio, 2)),
+            ListUse::Nothing => Field::table("mem", Value::Number(memory, 1)),
+        };
+        [
+            Field::table("runs", Value::Number(runs, 2)),
+            Field::table("cpu", Value::Number(self.cpu_ratio, 1)),
+            last,
+        ]
+    }
+
     /// Millions of gas per second, without burnt gas.
     fn speed(&self, micros: Option<f64>) -> Value {
         let executed = u128::from(self.gas.saturating_sub(self.burnt_gas));
@@ -187,12 +267,6 @@ impl exports::Row for BenchLine<'_> {
     fn fields(&self) -> Vec<Field> {
         let Self { workload, shape, ref compared, .. } = *self;
         let name = if shape == FIXTURE { workload.to_owned() } else { format!("{workload} {shape}") };
-        let runs = self.incarnations as f64 / self.txs as f64;
-        let memory = self.peak_bytes as f64 / self.sequential_peak_bytes.max(1) as f64;
-        let last = match self.lists {
-            ListUse::Lists => Field::table("list", Value::number(compared.with_list_ratio, 2)),
-            ListUse::Nothing => Field::table("mem", Value::Number(memory, 1)),
-        };
         let mut fields = vec![
             Field::table("workload", name.as_str()),
             Field::csv("workload", workload),
@@ -210,12 +284,12 @@ impl exports::Row for BenchLine<'_> {
             Field::csv("sequential_best_micros", self.sequential_best_micros),
             Field::csv("parallel_best_micros", self.parallel_best_micros),
             Field::csv("incarnations", self.incarnations),
-            Field::table("runs", Value::Number(runs, 2)),
-            Field::both("cpu_ratio", "cpu", Value::Number(self.cpu_ratio, 1)),
+            Field::csv("cpu_ratio", self.cpu_ratio),
             Field::csv("peak_bytes", self.peak_bytes),
             Field::csv("sequential_peak_bytes", self.sequential_peak_bytes),
-            last,
         ]);
+        fields.extend(self.stream.exported());
+        fields.extend(self.last_columns());
         fields
     }
 }

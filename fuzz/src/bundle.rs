@@ -11,7 +11,7 @@ use alloy_evm::{
 };
 use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::{Address, KECCAK256_EMPTY, U256};
-use blockloom_engine::{Block, Frame};
+use blockloom_engine::Block;
 use blockloom_state::{Changes, MemoryStore};
 use revm::{
     Database, DatabaseCommit,
@@ -32,14 +32,13 @@ use crate::oracle::cfg;
 /// The message of the step that failed.
 pub fn bundle_of_revm(base: &MemoryStore, block: &Block) -> Result<BundleState, String> {
     let mut state = State::builder().with_database(WrapDatabaseRef(base)).with_bundle_update().build();
-    if block.frame == Frame::Full && block.rules.dao_block == Some(block.number()) {
+    if block.frame.has_opening() && block.rules.dao_block == Some(block.number()) {
         move_dao(&mut state)?;
     }
     let env = EvmEnv { cfg_env: cfg(block), block_env: block.env.clone() };
     let mut evm = EthEvmFactory::default().create_evm(&mut state, env);
     let mut caller = SystemCaller::new(&block.rules);
-    let is_full = block.frame == Frame::Full;
-    if is_full {
+    if block.frame.has_opening() {
         caller
             .apply_blockhashes_contract_call(block.parent_hash, &mut evm)
             .and_then(|()| caller.apply_beacon_root_contract_call(block.parent_beacon_root, &mut evm))
@@ -49,7 +48,7 @@ pub fn bundle_of_revm(base: &MemoryStore, block: &Block) -> Result<BundleState, 
         let ran = evm.transact_raw(transaction.env.clone()).map_err(|error| error.to_string())?;
         evm.db_mut().commit(ran.state);
     }
-    if is_full {
+    if block.frame.has_closing() {
         if block.rules.is_active(EthereumHardfork::Prague) {
             caller
                 .append_post_execution_changes(&mut evm, &mut Requests::default())

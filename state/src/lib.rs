@@ -62,6 +62,8 @@ pub use trie::{
 #[doc(hidden)]
 pub use commit::overlay::Overlay;
 #[doc(hidden)]
+pub use keccak::keccak256_all;
+#[doc(hidden)]
 pub use model::index::{BaseAccountId, Incarnation, MemoryAccountId, Version};
 #[doc(hidden)]
 pub use mv::{

@@ -16,7 +16,7 @@ fn rows(output: &Output) -> Vec<Value> {
 }
 
 /// The keys of a line of JSON. The README of this crate describes each.
-const KEYS: [&str; 27] = [
+const KEYS: [&str; 34] = [
     "burnt_gas",
     "cpu_ratio",
     "gas",
@@ -26,6 +26,8 @@ const KEYS: [&str; 27] = [
     "parallel_best_micros",
     "parallel_deviation_micros",
     "parallel_micros",
+    "parallel_to_stream",
+    "parts",
     "peak_bytes",
     "ratio",
     "ratio_high",
@@ -36,6 +38,11 @@ const KEYS: [&str; 27] = [
     "sequential_micros",
     "sequential_peak_bytes",
     "shape",
+    "stream_incarnations",
+    "stream_micros",
+    "stream_ratio",
+    "stream_ratio_high",
+    "stream_ratio_low",
     "threads",
     "txs",
     "with_list_incarnations",
@@ -115,7 +122,7 @@ fn read_latency_delays_every_read_of_the_base() {
 #[test]
 fn tables_fit_a_terminal() {
     let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/blocks");
-    for lists in [&[][..], &["--with-lists"]] {
+    for lists in [&[][..], &["--with-lists"], &["--split", "3"]] {
         let arguments =
             ["mixed", samples.to_str().unwrap(), "--gas", "1M", "--rounds", "1", "--threads", "2"];
         let output = bench(&[&arguments[..], lists].concat());
@@ -130,6 +137,38 @@ fn where_nothing_was_measured_there_is_no_table() {
     let folder = tempfile::tempdir().unwrap();
     let output = bench(&[folder.path().to_str().unwrap()]);
     assert_eq!((output.status.code(), text(&output.stdout)), (Some(2), String::new()));
+}
+
+#[test]
+fn split_blocks_are_executed_as_streams_too() {
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/blocks");
+    let run = |arguments: &[&str]| {
+        bench(&[&["--split", "1000", "--rounds", "3", "--threads", "2"], arguments].concat())
+    };
+    for row in rows(&run(&["transfers", "mixed", "--gas", "1M", "--json", "-"])) {
+        let number = |key: &str| row[key].as_f64().unwrap();
+        assert_eq!(row["parts"], row["txs"], "no part is empty: {row}");
+        let (ratio, of_parallel) = (
+            number("sequential_micros") / number("stream_micros"),
+            number("parallel_micros") / number("stream_micros"),
+        );
+        assert!((number("stream_ratio") - ratio).abs() < 0.01, "{row}");
+        assert!((number("parallel_to_stream") - of_parallel).abs() < 0.01, "{row}");
+        assert!(number("stream_ratio_low") <= number("stream_ratio_high"), "{row}");
+        assert!(number("stream_incarnations") >= number("txs"), "{row}");
+    }
+    let output = run(&[samples.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let table = text(&output.stdout);
+    assert!(table.contains("in parts as streams, sequential time / parallel time of"), "{table}");
+    assert!(table.contains("parallel time / time as streams:\n  total "), "{table}");
+}
+
+#[test]
+fn a_block_cannot_be_cut_into_no_parts() {
+    let output = bench(&["--split", "0"]);
+    let message = text(&output.stderr);
+    assert!(output.status.code() == Some(2) && message.contains("one part or more"), "{message}");
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! A block: its rules, its environment, its recovered transactions, and the steps around them.
 
-use std::sync::Arc;
+use std::{slice::from_ref, sync::Arc};
 
-use alloy_consensus::{EthereumTxEnvelope, Header, TxEip4844, TxType, transaction::SignerRecoverable};
+use alloy_consensus::{EthereumTxEnvelope, Header, TxEip4844, TxType};
 use alloy_eips::eip4895::Withdrawal;
-use alloy_evm::{EvmEnv, FromRecoveredTx};
+use alloy_evm::EvmEnv;
 use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::{Address, B256};
 use blockloom_state::{AccessListIndex, TxIndex};
@@ -13,6 +13,7 @@ use revm::context::{BlockEnv, TxEnv};
 use crate::{
     block::{
         error::{BlockError, Invalid, TransactionError},
+        recovery,
         rules::Rules,
     },
     policy::batching::Demand,
@@ -83,8 +84,24 @@ pub enum Frame {
     /// System calls, rewards, withdrawals and requests are executed as the rules demand.
     #[default]
     Full,
-    /// Only the transactions run, as in a simulation or a state test.
+    /// Only the steps before the transactions: the block is the first part of one.
+    WithoutClosing,
+    /// Only the steps after the transactions: the block is the last part of one.
+    WithoutOpening,
+    /// Only the transactions run, as in a simulation, a state test, or a part from the middle of a block.
     TransactionsOnly,
+}
+
+impl Frame {
+    /// Whether the steps before the transactions are executed.
+    pub fn has_opening(self) -> bool {
+        matches!(self, Self::Full | Self::WithoutClosing)
+    }
+
+    /// Whether the steps after the transactions are executed.
+    pub fn has_closing(self) -> bool {
+        matches!(self, Self::Full | Self::WithoutOpening)
+    }
 }
 
 /// A transaction with its recovered sender.
@@ -135,9 +152,30 @@ impl Block {
         rules: Rules,
         block: alloy_consensus::Block<T>,
     ) -> Result<Self, BlockError> {
+        Self::recovered_by(Transaction::recover_all, rules, block)
+    }
+
+    /// Does what [`recover`](Self::recover) does, on the calling thread alone: for callers that recover several blocks
+    /// at once.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`recover`](Self::recover).
+    pub fn recover_sequentially<T: Into<SignedTransaction>>(
+        rules: Rules,
+        block: alloy_consensus::Block<T>,
+    ) -> Result<Self, BlockError> {
+        Self::recovered_by(Transaction::recover_sequentially, rules, block)
+    }
+
+    fn recovered_by<T: Into<SignedTransaction>>(
+        recover: impl FnOnce(&Rules, &[SignedTransaction]) -> Result<Vec<Transaction>, Invalid>,
+        rules: Rules,
+        block: alloy_consensus::Block<T>,
+    ) -> Result<Self, BlockError> {
         let block: SignedBlock = block.map_transactions(Into::into);
-        let transactions = Transaction::recover_all(&rules, &block.body.transactions)
-            .map_err(|invalid| invalid.of(block.header.number))?;
+        let transactions =
+            recover(&rules, &block.body.transactions).map_err(|invalid| invalid.of(block.header.number))?;
         Ok(Self {
             transactions,
             ommers: block.body.ommers,
@@ -164,17 +202,19 @@ impl Transaction {
     ///
     /// The first transaction with a signature that is invalid under `rules`.
     pub fn recover_all(rules: &Rules, signed: &[SignedTransaction]) -> Result<Vec<Self>, Invalid> {
-        let recovered = parallel_map(signed, |signed| Self::recover(rules, signed));
-        let pairs = recovered.into_iter().zip(signed).enumerate();
-        pairs
-            .map(|(position, (recovered, signed))| {
-                recovered.map_err(|reason| Invalid::Transaction {
-                    index: TxIndex::new(position),
-                    hash: *signed.tx_hash(),
-                    reason,
-                })
-            })
-            .collect()
+        let batches: Vec<_> = signed.chunks(batch_size(signed.len())).collect();
+        let recovered = parallel_map(&batches, |batch| recovery::recover(rules, batch));
+        in_order(signed, recovered.into_iter().flatten())
+    }
+
+    /// Does what [`recover_all`](Self::recover_all) does, on the calling thread alone.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`recover_all`](Self::recover_all).
+    pub fn recover_sequentially(rules: &Rules, signed: &[SignedTransaction]) -> Result<Vec<Self>, Invalid> {
+        let recovered = signed.chunks(MAX_BATCH).flat_map(|batch| recovery::recover(rules, batch));
+        in_order(signed, recovered)
     }
 
     /// Recovers the sender of a signed transaction, and its authorities (EIP-7702).
@@ -183,20 +223,7 @@ impl Transaction {
     ///
     /// If the signature is not valid under `rules`.
     pub fn recover(rules: &Rules, signed: &SignedTransaction) -> Result<Self, TransactionError> {
-        if let SignedTransaction::Legacy(legacy) = signed
-            && legacy.tx().chain_id.is_some()
-            && !rules.is_active(EthereumHardfork::SpuriousDragon)
-        {
-            return Err(TransactionError::Protected);
-        }
-        // EIP-2: from Homestead on, the upper of the two possible signatures is invalid.
-        let sender = if rules.is_active(EthereumHardfork::Homestead) {
-            signed.recover_signer()
-        } else {
-            signed.recover_signer_unchecked()
-        };
-        let sender = sender.map_err(|_| TransactionError::Signature)?;
-        Ok(Self { hash: *signed.tx_hash(), env: TxEnv::from_recovered_tx(signed, sender) })
+        recovery::recover(rules, from_ref(signed)).swap_remove(0)
     }
 
     /// The sender, and the recipient if there is one.
@@ -212,4 +239,32 @@ impl Transaction {
     pub fn tx_type(&self) -> Result<TxType, TransactionError> {
         TxType::try_from(self.env.tx_type).map_err(|_| TransactionError::UnknownType(self.env.tx_type))
     }
+}
+
+/// The most transactions that are recovered together: as many hashes as a processor computes at once.
+const MAX_BATCH: usize = 8;
+
+/// Fewer transactions are recovered together if there would be fewer batches than this, so that no thread is left
+/// without one.
+const MIN_BATCHES: usize = 32;
+
+/// How many of `transactions` are recovered together.
+fn batch_size(transactions: usize) -> usize {
+    (transactions / MIN_BATCHES).clamp(1, MAX_BATCH)
+}
+
+/// The recovered transactions, or the first one that could not be recovered.
+fn in_order(
+    signed: &[SignedTransaction],
+    recovered: impl Iterator<Item = Result<Transaction, TransactionError>>,
+) -> Result<Vec<Transaction>, Invalid> {
+    let refuse = |position, signed: &SignedTransaction, reason| Invalid::Transaction {
+        index: TxIndex::new(position),
+        hash: *signed.tx_hash(),
+        reason,
+    };
+    let pairs = signed.iter().zip(recovered).enumerate();
+    pairs
+        .map(|(position, (signed, recovered))| recovered.map_err(|reason| refuse(position, signed, reason)))
+        .collect()
 }

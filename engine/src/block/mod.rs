@@ -8,6 +8,7 @@ pub(crate) mod cancel;
 pub(crate) mod config;
 pub(crate) mod error;
 pub(crate) mod outcome;
+mod recovery;
 pub(crate) mod rules;
 #[cfg(feature = "serde")]
 mod serde_form;

@@ -16,7 +16,7 @@ use revm::{Database, database::DatabaseCommitExt};
 
 use crate::{
     block::{
-        block::{Block, Frame},
+        block::Block,
         error::{BlockStep, Invalid, Reason, SystemCallError, ommers::OmmerError},
         outcome::Receipt,
     },
@@ -61,7 +61,7 @@ pub(crate) fn close<'a, B: Base, H: Handling, W: Watch<'a, Overlay<B>>>(
     block: &Block,
     receipts: &[Receipt],
 ) -> Result<Option<Requests>, Reason> {
-    if block.frame == Frame::TransactionsOnly {
+    if !block.frame.has_closing() {
         return Ok(None);
     }
     check_rewarded(block)?;

@@ -14,7 +14,7 @@ use revm::{
 
 use crate::{
     block::{
-        block::{Block, Frame},
+        block::Block,
         error::{BlockStep, Invalid, Reason, SystemCallError},
     },
     evm::{CommittedMachine, handling::Handling, watch::Watch},
@@ -26,7 +26,7 @@ pub(crate) fn open<'a, B: Base, H: Handling, W: Watch<'a, Overlay<B>>>(
     machine: &mut CommittedMachine<'a, B, H, W>,
     block: &Block,
 ) -> Result<(), Reason> {
-    if block.frame == Frame::TransactionsOnly {
+    if !block.frame.has_opening() {
         return Ok(());
     }
     if block.rules.dao_block == Some(block.number()) {

@@ -89,7 +89,8 @@ impl<B: Base> Overlay<B> {
     /// What was committed since the last call, as changes to the state at that time. Empty unless the
     /// overlay was made [`with_step_changes`](Self::with_step_changes).
     pub fn take_step_changes(&mut self) -> Changes {
-        self.steps.as_mut().map(StepRecorder::take).unwrap_or_default()
+        let Self { steps, accounts, details, .. } = self;
+        steps.as_mut().map(|steps| steps.take(accounts, details)).unwrap_or_default()
     }
 
     /// Starts to build an access list of what is committed, for
@@ -142,7 +143,7 @@ impl<B: Base> Overlay<B> {
             }
             let is_change = change.settle();
             if is_change {
-                changes.add_code(&change.account, detail.code);
+                changes.add_code(&change.account, detail.code.as_ref());
             }
             is_change
         });
@@ -190,7 +191,6 @@ impl<B: Base> Overlay<B> {
         } else {
             (entry.change.account.after, entry.detail.code) = (None, None);
         }
-        entry.add_to_step(step);
         if let Some(access_list) = &mut self.access_list {
             let change = Change { before: now, after: entry.change.account.after };
             access_list.commit(id, change, entry.detail.code.as_ref(), life_change, account);
@@ -246,7 +246,7 @@ impl<B: Base> Overlay<B> {
     }
 
     pub(super) fn slot(&mut self, id: OverlayAccountId, key: U256) -> Result<U256, B::Error> {
-        let OverlayEntry { address, change, detail } = entry(&mut self.accounts, &mut self.details, id);
+        let OverlayEntry { address, change, detail, .. } = entry(&mut self.accounts, &mut self.details, id);
         match change.slots.entry(key) {
             Entry::Occupied(slot) => Ok(slot.get().after),
             Entry::Vacant(vacant) => {

@@ -27,10 +27,13 @@ pub(super) struct AccountDetail {
     pub(super) idle_slots: usize,
     /// Its position among the pending effects.
     pub(super) pending: Option<u32>,
+    /// Its position in the recorder of step changes.
+    pub(super) step: Option<u32>,
 }
 
 /// One account of an overlay.
 pub(super) struct OverlayEntry<'o> {
+    pub(super) id: OverlayAccountId,
     pub(super) address: Address,
     pub(super) change: &'o mut AccountChange,
     pub(super) detail: &'o mut AccountDetail,
@@ -44,15 +47,15 @@ pub(super) fn entry<'o>(
     id: OverlayAccountId,
 ) -> OverlayEntry<'o> {
     let (address, change) = accounts.get_index_mut(id.get()).expect("an account keeps its id");
-    OverlayEntry { address: *address, change, detail: &mut details[id.get()] }
+    OverlayEntry { id, address: *address, change, detail: &mut details[id.get()] }
 }
 
 impl OverlayEntry<'_> {
     /// The account in the recorder of step changes, if there is one.
     #[inline]
-    pub(super) fn step<'r>(&self, steps: &'r mut Option<StepRecorder>) -> Option<&'r mut StepAccount> {
+    pub(super) fn step<'r>(&mut self, steps: &'r mut Option<StepRecorder>) -> Option<&'r mut StepAccount> {
         let steps = steps.as_mut()?;
-        Some(steps.account(self.address, || self.change.account.after))
+        Some(steps.account(self.id, &mut self.detail.step, self.change.account.after))
     }
 
     /// Starts a new life, unless the life continues.
@@ -89,14 +92,6 @@ impl OverlayEntry<'_> {
         detail.idle_slots -= usize::from(!known.is_change());
         known.after = value;
         detail.idle_slots += usize::from(!known.is_change());
-    }
-
-    /// Adds the account as it is now to the step changes.
-    #[inline]
-    pub(super) fn add_to_step(&self, step: Option<&mut StepAccount>) {
-        if let Some(step) = step {
-            step.set_account(self.change.account.after, self.detail.code.as_ref());
-        }
     }
 
     /// Adds the change of the account since `before` to the access list, if one is built.

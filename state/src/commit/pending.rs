@@ -125,7 +125,7 @@ impl<B: Base> Overlay<B> {
         pending.take(portion);
         for PendingNote { account, slot } in &pending.taken {
             let pending_account = &mut pending.accounts[*account as usize];
-            let OverlayEntry { address, change, detail } = entry(accounts, details, pending_account.id);
+            let OverlayEntry { address, change, detail, .. } = entry(accounts, details, pending_account.id);
             let position = *pending_account.position.get_or_insert_with(|| {
                 let insert = || {
                     let before = change.account.before;

@@ -77,11 +77,10 @@ impl<B: Base> Overlay<B> {
         let (payers, others) = self.validated.split_at(record.payments.len());
         let payments = record.payments.iter().zip(payers);
         for (payment, id) in payments.filter(|(payment, _)| payment.changes_anything()) {
-            let entry = entry(accounts, details, *id);
+            let mut entry = entry(accounts, details, *id);
             let before = entry.change.account.after;
-            let step = entry.step(steps);
+            entry.step(steps);
             payment.apply_to(&mut entry.change.account.after);
-            entry.add_to_step(step);
             entry.add_to_list(access_list, *id, before);
         }
         for (account, id) in record.accounts.iter().zip(others) {
@@ -91,7 +90,6 @@ impl<B: Base> Overlay<B> {
             let mut step = entry.step(steps);
             entry.change_life(effect.life_change, &mut step);
             effect.apply_to(&mut entry.change.account.after, &mut entry.detail.code);
-            entry.add_to_step(step);
             entry.add_to_list(access_list, *id, before);
         }
         for SlotRecord { account, key, original, value } in &record.writes {

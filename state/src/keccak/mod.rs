@@ -41,7 +41,7 @@ impl Messages {
 }
 
 /// Hashes messages. The hashes are in the order of the messages.
-pub(crate) fn keccak256_all<M: AsRef<[u8]>>(messages: &[M]) -> Vec<B256> {
+pub fn keccak256_all<M: AsRef<[u8]>>(messages: &[M]) -> Vec<B256> {
     // Eight lanes are as fast as a single hash even if only one lane is used. Four lanes are not.
     if let Some(permute) = simd::eight() {
         hash_in_lanes(messages, permute)

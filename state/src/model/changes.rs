@@ -115,7 +115,7 @@ impl Changes {
     }
 
     /// Adds an account, if it changed. `code` is its code now, if that is loaded.
-    pub(crate) fn add(&mut self, address: Address, mut change: AccountChange, code: Option<Bytecode>) {
+    pub(crate) fn add(&mut self, address: Address, mut change: AccountChange, code: Option<&Bytecode>) {
         change.slots.retain(|_, slot| slot.is_change());
         if change.settle() {
             self.add_code(&change.account, code);
@@ -124,9 +124,9 @@ impl Changes {
     }
 
     /// Adds the new code of an account, if that is loaded.
-    pub(crate) fn add_code(&mut self, account: &Change<Option<Account>>, code: Option<Bytecode>) {
+    pub(crate) fn add_code(&mut self, account: &Change<Option<Account>>, code: Option<&Bytecode>) {
         if let (Some(hash), Some(code)) = (new_code_hash(account), code) {
-            self.codes.insert(hash, code);
+            self.codes.insert(hash, code.clone());
         }
     }
 

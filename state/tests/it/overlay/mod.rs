@@ -21,7 +21,7 @@ proptest! {
     #[test]
     fn commits_become_changes_that_apply_compose_and_revert(
         genesis in genesis(),
-        actions in prop::collection::vec((0..5u8, action()), 0..24),
+        actions in prop::collection::vec((0..5u8, action(), any::<bool>()), 0..24),
     ) {
         let mut model: Model = genesis;
         let mut whole = store(&model);
@@ -30,7 +30,7 @@ proptest! {
         let base = whole.clone();
         let mut overlay = Overlay::new(&base).with_step_changes();
         let mut undos = Vec::new();
-        for (byte, action) in &actions {
+        for (byte, action, ends_step) in &actions {
             let address = address(*byte);
             // A slot of an absent account is never written.
             if matches!(action, Action::Write(_)) && !model.contains_key(&address) {
@@ -39,10 +39,13 @@ proptest! {
             let account = touched(&mut overlay, address, action);
             overlay.commit_touched(&mut [(address, account)].into_iter().collect());
             apply_to_model(&mut model, address, action);
-            let recorded = overlay.take_step_changes();
-            undos.push(stepwise.apply(&recorded).unwrap());
-            prop_assert_eq!(stepwise.root(), store(&model).root());
+            if *ends_step {
+                undos.push(stepwise.apply(&overlay.take_step_changes()).unwrap());
+                prop_assert_eq!(stepwise.root(), store(&model).root());
+            }
         }
+        undos.push(stepwise.apply(&overlay.take_step_changes()).unwrap());
+        prop_assert_eq!(stepwise.root(), store(&model).root());
 
         let changes = overlay.into_changes();
         let undo = whole.apply(&changes).unwrap();
