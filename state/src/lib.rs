@@ -50,6 +50,7 @@ pub use stores::disk::{
 pub use stores::{
     layered::{Layer, Layered},
     memory::MemoryStore,
+    rooted::RootedStore,
     witness::WitnessStore,
 };
 pub use trie::{

@@ -49,6 +49,8 @@ impl MemoryStore {
     /// The state that a genesis file describes.
     pub fn from_genesis(allocations: impl IntoIterator<Item = (Address, Allocation)>) -> Self {
         let mut store = Self::new();
+        let allocations = allocations.into_iter();
+        store.accounts.reserve(allocations.size_hint().0);
         for (address, allocation) in allocations {
             store.insert(address, allocation);
         }

@@ -6,4 +6,5 @@
 pub(crate) mod disk;
 pub(crate) mod layered;
 pub(crate) mod memory;
+pub(crate) mod rooted;
 pub(crate) mod witness;

@@ -175,6 +175,17 @@ impl<N: Nodes> SparseTrie<N> {
         self.root.root()
     }
 
+    /// [`root`](Self::root) with different branches hashed on several threads, which is best after many changes.
+    pub(crate) fn root_in_parallel(&mut self) -> B256 {
+        for_each_dirty_branch(&mut self.root, |path, child| hash_all(&mut [(path, child)], |_, _, _| ()));
+        self.root()
+    }
+
+    /// Forgets which nodes were deleted, if nobody stores the nodes.
+    pub(crate) fn forget_deleted(&mut self) {
+        self.deleted.clear();
+    }
+
     /// The Merkle proof of `key`: the encodings of the nodes on its path, as far as they exist.
     ///
     /// # Errors
@@ -205,8 +216,9 @@ impl<N: Nodes> SparseTrie<N> {
     /// The current root, and the nodes that changed since the last call. Different branches are hashed on several
     /// threads.
     pub(crate) fn take_changes(&mut self) -> NodeChanges {
-        let mut written = hash_branches(&mut self.root);
-        written.extend(hash_below(Nibbles::new(), &mut self.root));
+        let mut written = for_each_dirty_branch(&mut self.root, hash_below);
+        written.push(hash_below(Nibbles::new(), &mut self.root));
+        let written = written.into_iter().flatten().collect();
         self.changes(written)
     }
 
@@ -228,18 +240,17 @@ impl<N: Nodes> SparseTrie<N> {
     }
 }
 
-/// If the root is a branch with several dirty children, hashes these children in parallel.
-fn hash_branches(root: &mut NodeLink) -> Vec<(Nibbles, Vec<u8>)> {
-    let NodeLink::Revealed(root, None) = root else { return Vec::new() };
-    let Node::Branch(branch) = root else { return Vec::new() };
-    let changed: Vec<_> = branch.children_mut().filter(|(_, child)| child.is_dirty()).collect();
-    if changed.len() < 2 {
+/// If the root is a branch with several dirty children, calls `hash` with their paths and links in parallel.
+fn for_each_dirty_branch<T: Send>(
+    root: &mut NodeLink,
+    hash: impl Fn(Nibbles, &mut NodeLink) -> T + Sync,
+) -> Vec<T> {
+    let NodeLink::Revealed(Node::Branch(branch), None) = root else { return Vec::new() };
+    let dirty: Vec<_> = branch.children_mut().filter(|(_, child)| child.is_dirty()).collect();
+    if dirty.len() < 2 {
         return Vec::new();
     }
-    let changed = changed.into_par_iter();
-    let written: Vec<_> =
-        changed.map(|(nibble, child)| hash_below(below(&Nibbles::new(), nibble), child)).collect();
-    written.into_iter().flatten().collect()
+    dirty.into_par_iter().map(|(nibble, child)| hash(below(&Nibbles::new(), nibble), child)).collect()
 }
 
 /// Hashes the dirty nodes at and below `path`, and returns their records.

@@ -2,4 +2,5 @@
 
 pub(crate) mod full;
 mod properties;
+mod rooted;
 mod stored;

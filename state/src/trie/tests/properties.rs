@@ -227,7 +227,7 @@ fn slots() -> impl Strategy<Value = BTreeMap<U256, U256>> {
     btree_map((0u64..12).prop_map(U256::from), (0u64..3).prop_map(U256::from), 0..10)
 }
 
-fn store() -> impl Strategy<Value = MemoryStore> {
+pub(super) fn store() -> impl Strategy<Value = MemoryStore> {
     let allocation = (0u64..5, 0u64..3, slots()).prop_map(|(balance, nonce, storage)| Allocation {
         balance: U256::from(balance),
         nonce,
@@ -247,14 +247,14 @@ fn account() -> impl Strategy<Value = Account> {
 }
 
 /// A planned change of an account. The values before it come from the store.
-type PlannedChange = (Option<Account>, Life, BTreeMap<U256, U256>);
+pub(super) type PlannedChange = (Option<Account>, Life, BTreeMap<U256, U256>);
 
-fn planned_changes() -> impl Strategy<Value = BTreeMap<Address, PlannedChange>> {
+pub(super) fn planned_changes() -> impl Strategy<Value = BTreeMap<Address, PlannedChange>> {
     let life = prop_oneof![3 => Just(Life::Same), 1 => Just(Life::New)];
     btree_map(address(), (proptest::option::weighted(0.7, account()), life, slots()), 0..12)
 }
 
-fn changes(store: &MemoryStore, planned: BTreeMap<Address, PlannedChange>) -> Changes {
+pub(super) fn changes(store: &MemoryStore, planned: BTreeMap<Address, PlannedChange>) -> Changes {
     let accounts = planned.into_iter().map(|(address, (after, life, slots))| {
         let stored = store.account(&address);
         let before = |key: &U256| match life {
