@@ -12,9 +12,11 @@ use blockloom_fuzz::ChainNode;
 use libfuzzer_sys::fuzz_target;
 
 static NODE: LazyLock<ChainNode> = LazyLock::new(|| ChainNode::sample(3));
+static RAW_NODE: LazyLock<ChainNode> = LazyLock::new(|| NODE.clone().with_raw_blocks());
 
 /// A node that writes `patch` over its answer number `left`, from `start` on.
 struct Patched<'p> {
+    node: &'p ChainNode,
     left: AtomicUsize,
     start: usize,
     patch: &'p [u8],
@@ -22,7 +24,7 @@ struct Patched<'p> {
 
 impl Node for Patched<'_> {
     fn send(&self, requests: &[Request]) -> Vec<Result<String, RequestError>> {
-        let answers = NODE.send(requests).into_iter();
+        let answers = self.node.send(requests).into_iter();
         let patched = answers.map(|answer| match answer {
             Ok(text) if self.left.fetch_sub(1, Ordering::Relaxed) == 0 => {
                 let mut bytes = text.into_bytes();
@@ -40,7 +42,8 @@ impl Node for Patched<'_> {
 fuzz_target!(|input: &[u8]| {
     let [number, left, high, low, patch @ ..] = input else { return };
     let start = usize::from(u16::from_be_bytes([*high, *low]));
-    let node = Patched { left: AtomicUsize::new(usize::from(left % 24)), start, patch };
+    let node = if number & 0x80 == 0 { &*NODE } else { &*RAW_NODE };
+    let node = Patched { node, left: AtomicUsize::new(usize::from(left % 24)), start, patch };
     let fetched = NodeChain::find(&node, Some(NODE.chain()))
         .and_then(|chain| Fetcher::new(&node, chain).block(u64::from(number % 3) + 1));
     match fetched {
