@@ -29,6 +29,11 @@ impl ChainOption {
         self.chain.as_ref()
     }
 
+    /// Whether the genesis of encoded blocks is named.
+    pub(crate) fn names_genesis(&self) -> bool {
+        self.genesis.is_some()
+    }
+
     /// Reads a source that was found.
     pub(crate) fn read(&self, source: Result<Source, FixtureError>) -> Result<Fixture, FixtureError> {
         let source = source?;

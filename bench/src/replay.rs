@@ -105,7 +105,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitStatus, Box<dyn Error>> {
     interrupt::listen()?;
     match &arguments.rpc {
         Some(rpc) => fetch_and_replay(arguments, rpc),
-        None => replay(arguments, &arguments.paths),
+        None => replay(arguments, &arguments.paths, &mut arguments.open_exports(&arguments.paths)?),
     }
 }
 
@@ -119,23 +119,32 @@ fn fetch_and_replay(arguments: &Arguments, rpc: &Secret) -> Result<ExitStatus, B
     if blocks.is_empty() {
         return Err("--rpc: name the blocks, for example `latest`".into());
     }
+    if arguments.chain.names_genesis() {
+        return Err("--genesis is for encoded blocks: with --rpc, name the chain with --chain FILE".into());
+    }
+    let name = node_name(rpc)?;
+    // Before the fetch, which may take long.
+    let mut exports = arguments.open_exports(&[])?;
     let folder = tempfile::tempdir()?;
     // The report names the folder.
-    let out = folder.path().join(node_name(rpc)?);
+    let out = folder.path().join(name);
     let (connection, chain) = (&arguments.connection, arguments.chain.chain());
     let fetched = fetch(&Job { rpc, connection, blocks: &blocks, chain }, &out)?;
     if fetched.is_empty() {
         return Ok(fetched.status());
     }
-    let replayed = replay(arguments, &[out])?;
+    let replayed = replay(arguments, &[out], &mut exports)?;
     // A block that failed counts most, as in the status of each command.
     let order = [ExitStatus::Failed, ExitStatus::Interrupted, ExitStatus::Unusable];
     let statuses = [fetched.status(), replayed];
     Ok(order.into_iter().find(|status| statuses.contains(status)).unwrap_or(ExitStatus::Verified))
 }
 
-fn replay(arguments: &Arguments, paths: &[PathBuf]) -> Result<ExitStatus, Box<dyn Error>> {
-    let mut exports = Exports::open(arguments.json.as_deref(), &arguments.exports, paths)?;
+fn replay(
+    arguments: &Arguments,
+    paths: &[PathBuf],
+    exports: &mut Exports,
+) -> Result<ExitStatus, Box<dyn Error>> {
     let disturbs_progress = exports.disturbs_progress();
     let failures = if arguments.fail_fast { OnFailure::Stop } else { OnFailure::GoOn };
     let threads = arguments.threads.unwrap_or_else(machine_threads);
@@ -147,7 +156,7 @@ fn replay(arguments: &Arguments, paths: &[PathBuf]) -> Result<ExitStatus, Box<dy
         paths,
         progress: ProgressBar::hidden(),
         disturbs_progress,
-        replay: Replay::new(plan, lists, &mut exports),
+        replay: Replay::new(plan, lists, exports),
         cases_left: arguments.limit.map_or(usize::MAX, NonZeroUsize::get),
         sets: Vec::new(),
         unusable: 0,
@@ -167,10 +176,14 @@ fn replay(arguments: &Arguments, paths: &[PathBuf]) -> Result<ExitStatus, Box<dy
     let warmth = if plan.mode == Mode::Once { Warmth::Cold } else { Warmth::Warm };
     let report =
         Report { sets: &sets, total: &total, failures, notes, lists, unusable, skipped, warmth, calibration };
-    finish(&report, &mut exports, export_error)
+    finish(&report, exports, export_error)
 }
 
 impl Arguments {
+    fn open_exports(&self, inputs: &[PathBuf]) -> Result<Exports, String> {
+        Exports::open(self.json.as_deref(), &self.exports, inputs)
+    }
+
     fn mode(&self) -> Mode {
         let rounds = self.rounds.and_then(|rounds| NonZeroUsize::try_from(rounds).ok());
         match rounds {

@@ -33,8 +33,9 @@ pub struct ChainNode {
     unknown: BTreeSet<&'static str>,
 }
 
-/// The method that only some nodes have.
+/// The methods that only some nodes have.
 const WITNESS: &str = "debug_executionWitness";
+const RAW_BLOCK: &str = "debug_getRawBlock";
 
 /// A block, and the state after it.
 #[derive(Clone, Debug)]
@@ -59,7 +60,7 @@ impl ChainNode {
         let withdrawals = genesis.withdrawals_root.map(|_| Default::default());
         let body = BlockBody { withdrawals, ..BlockBody::default() };
         let genesis = Played { block: SignedBlock { header: genesis, body }, receipts: Vec::new(), state };
-        Self { spec, blocks: vec![genesis], unknown: BTreeSet::from([WITNESS]) }
+        Self { spec, blocks: vec![genesis], unknown: BTreeSet::from([WITNESS, RAW_BLOCK]) }
     }
 
     /// A local chain under Prague: each of its blocks writes a slot and clears another. Its id is that of an anvil.
@@ -126,6 +127,13 @@ impl ChainNode {
         self
     }
 
+    /// The same node, which answers the RLP of blocks as well.
+    #[must_use]
+    pub fn with_raw_blocks(mut self) -> Self {
+        self.unknown.remove(RAW_BLOCK);
+        self
+    }
+
     /// The chain.
     pub fn chain(&self) -> &ChainSpec {
         &self.spec
@@ -158,6 +166,10 @@ impl ChainNode {
             "eth_getBlockByNumber" => {
                 let block = self.at(text(0))?.map(|played| block_json(played, params[1] == true));
                 Ok(block.unwrap_or_default())
+            }
+            RAW_BLOCK => {
+                let played = self.at(text(0))?.ok_or_else(|| wrong("a block"))?;
+                Ok(json!(hex::encode_prefixed(alloy_rlp::encode(&played.block))))
             }
             "eth_getUncleByBlockNumberAndIndex" => {
                 let position =

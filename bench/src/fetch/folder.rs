@@ -9,6 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use alloy_primitives::B256;
 use blockloom_fixtures::{
     Case, Source,
     node::{FetchedBlock, NodeChain},
@@ -27,7 +28,10 @@ pub(super) struct BlockFolder {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Presence {
     Absent,
-    Whole,
+    /// A block that can be read. The node may have another one with this number.
+    There {
+        hash: B256,
+    },
 }
 
 impl BlockFolder {
@@ -45,13 +49,13 @@ impl BlockFolder {
         }
     }
 
-    /// Whether block `number` is there, and a block of this chain.
+    /// Whether a block `number` of this chain is there.
     ///
     /// # Errors
     ///
     /// If something else is there. It is not overwritten.
     pub(super) fn presence(&self, number: u64, chain: &NodeChain) -> Result<Presence, String> {
-        let folder = self.path.join(number.to_string());
+        let folder = self.folder(number);
         match folder.symlink_metadata() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Presence::Absent),
             Err(error) => return Err(format!("{}: {error}", folder.display())),
@@ -61,9 +65,16 @@ impl BlockFolder {
         let fixture = read_on(&Source::Folder(folder), Some(&chain.chain));
         let fixture = fixture.map_err(|error| format!("{there}, but cannot be read: {error}"))?;
         match &fixture.cases[..] {
-            [Case::Block(case)] if case.header.number == number => Ok(Presence::Whole),
+            [Case::Block(case)] if case.header.number == number => {
+                Ok(Presence::There { hash: case.header.hash_slow() })
+            }
             _ => Err(format!("{there}, but is not block {number}")),
         }
+    }
+
+    /// The folder of a block.
+    pub(super) fn folder(&self, number: u64) -> PathBuf {
+        self.path.join(number.to_string())
     }
 
     /// Writes a block.
@@ -72,8 +83,7 @@ impl BlockFolder {
         let partial = self.path.join(format!(".{number}.partial"));
         let written = self.write_partial(block, &partial, chain);
         let renamed = written.and_then(|()| {
-            fs::rename(&partial, self.path.join(number.to_string()))
-                .map_err(|error| in_file(&partial, &error))
+            fs::rename(&partial, self.folder(number)).map_err(|error| in_file(&partial, &error))
         });
         if renamed.is_err() {
             // The first error is the one to report.

@@ -11,6 +11,7 @@ use std::{
     thread, vec,
 };
 
+use alloy_primitives::B256;
 use blockloom_engine::ChainSpec;
 use blockloom_fixtures::node::{Claim, FetchedBlock, Fetcher, NodeChain, NodeError, latest};
 use indicatif::ProgressBar;
@@ -77,9 +78,16 @@ pub(crate) fn fetch(job: &Job<'_>, out: &Path) -> Result<FetchReport, String> {
     let name = endpoint.to_string();
     let folder = BlockFolder::open(out)?;
     let node = HttpNode::new(endpoint, job.connection);
-    let named = |error: NodeError| node.redact(&error.to_string());
-    let chain = NodeChain::find(&node, job.chain).map_err(named)?;
-    let latest = latest(&node).map_err(named)?;
+    let mut report = FetchReport { node: name, ..FetchReport::default() };
+    let asked = NodeChain::find(&node, job.chain).and_then(|chain| Ok((chain, latest(&node)?)));
+    let (chain, latest) = match asked {
+        Ok(asked) => asked,
+        Err(error) if error.is_interrupted() => {
+            report.is_interrupted = true;
+            return Ok(report);
+        }
+        Err(error) => return Err(node.redact(&error.to_string())),
+    };
     let ranges = job.blocks.iter().map(|range| range.numbers(latest)).collect::<Result<Vec<_>, _>>()?;
     let ranges = merged(ranges);
     let count = ranges.iter().fold(0u64, |sum, range| sum.saturating_add(range.end() - range.start() + 1));
@@ -91,17 +99,10 @@ pub(crate) fn fetch(job: &Job<'_>, out: &Path) -> Result<FetchReport, String> {
         folder: &folder,
         numbers: Mutex::new(ranges.into_iter().flatten()),
         is_over: AtomicBool::new(false),
-        report: Mutex::new(FetchReport { node: name, ..FetchReport::default() }),
+        report: Mutex::new(report),
         progress: progress::bar(count, "blocks"),
     };
-    let threads = count.min(job.connection.requests.into());
-    thread::scope(|scope| {
-        for _ in 1..threads {
-            scope.spawn(|| fetch.work());
-        }
-        fetch.work();
-    });
-    fetch.progress.finish_and_clear();
+    fetch.work_on(count.min(job.connection.requests.into()));
     for (method, said) in fetcher.refused() {
         if let Some(consequence) = consequence(method) {
             print_remark(&node.redact(&format!("note: {method}: {said}: {consequence}")));
@@ -140,6 +141,17 @@ fn consequence(method: &str) -> Option<&'static str> {
 }
 
 impl Fetch<'_> {
+    /// Fetches all blocks on so many threads.
+    fn work_on(&self, threads: u64) {
+        thread::scope(|scope| {
+            for _ in 1..threads {
+                scope.spawn(|| self.work());
+            }
+            self.work();
+        });
+        self.progress.finish_and_clear();
+    }
+
     /// Fetches one block after the other until none is left.
     fn work(&self) {
         while !is_interrupted()
@@ -162,7 +174,7 @@ impl Fetch<'_> {
 
     fn block(&self, number: u64) -> Result<(), NodeError> {
         match self.folder.presence(number, self.chain) {
-            Ok(Presence::Whole) => self.report().passed_over += 1,
+            Ok(Presence::There { hash }) => self.pass_over(number, hash)?,
             Ok(Presence::Absent) => {
                 let block = self.fetcher.block(number)?;
                 match self.folder.write(&block, self.chain) {
@@ -175,6 +187,22 @@ impl Fetch<'_> {
                 }
             }
             Err(message) => self.fail(number, &message, false),
+        }
+        Ok(())
+    }
+
+    /// Passes over the block with this hash that is there, unless the node has another one.
+    fn pass_over(&self, number: u64, found: B256) -> Result<(), NodeError> {
+        let expected = self.fetcher.hash(number)?;
+        if expected == found {
+            self.report().passed_over += 1;
+        } else {
+            let folder = self.folder.folder(number);
+            let message = format!(
+                "{} is there already, and not overwritten, but has the hash {found}: that of the node is {expected}",
+                folder.display()
+            );
+            self.fail(number, &message, false);
         }
         Ok(())
     }

@@ -19,7 +19,7 @@ use rustix::{
     termios::{Winsize, tcsetwinsize},
 };
 
-use crate::command::command;
+use crate::command::{NODE_VARIABLES, command};
 
 /// The size of the terminal.
 const SIZE: Winsize = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
@@ -48,7 +48,11 @@ impl Session {
         tcsetwinsize(&controller, SIZE).unwrap();
         let name = ptsname(&controller, Vec::new()).unwrap();
         let terminal = open(name, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty()).unwrap();
-        let child = Command::new(env::current_exe().unwrap())
+        let mut command = Command::new(env::current_exe().unwrap());
+        for name in NODE_VARIABLES {
+            command.env_remove(name);
+        }
+        let child = command
             .args(["--exact", "pty::become_the_command", "--ignored"])
             .env(ARGUMENTS, arguments.join("\n"))
             .env_remove("NO_COLOR")

@@ -211,7 +211,29 @@ fn what_is_there_is_passed_over_after_a_node_died() {
     check_replay(&out, 6);
     let before = alive.requests();
     let (text, status) = printed(&fetch(&alive.url(), ALL, &out, &more));
-    assert_eq!((status, alive.requests() - before), (Some(0), 3), "only the chain was asked for: {text}");
+    // Those for the chain and its latest block, and one for the hash of each block.
+    assert_eq!((status, alive.requests() - before), (Some(0), 3 + 6), "{text}");
+}
+
+/// After a reorganisation a folder is that of a block that is no longer part of the chain.
+#[test]
+fn a_block_of_another_branch_is_not_passed_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("blocks");
+    let before = Server::start(|_, _| Act::Answer);
+    assert_eq!(fetch(&before.url(), "2..3", &out, &HASTY).status.code(), Some(0));
+    let text_before = texts(&out);
+    let after = Server::start(instead("eth_getBlockByNumber", |_, call, mut answer| {
+        if call["params"][0] == "0x3" {
+            answer["hash"] = json!(format!("0x{}", "5".repeat(64)));
+        }
+        answer
+    }));
+    let (text, status) = printed(&fetch(&after.url(), "2..3", &out, &HASTY));
+    assert_eq!(status, Some(2), "{text}");
+    assert!(text.contains("unusable: block 3: ") && text.contains("not overwritten"), "{text}");
+    assert!(text.contains("that of the node is 0x5555") && text.contains("1 passed over"), "{text}");
+    assert_eq!(texts(&out), text_before);
 }
 
 #[test]
@@ -354,4 +376,23 @@ fn a_replay_from_a_node_is_a_fetch_and_a_replay() {
     assert_eq!(output.status.code(), Some(2));
     let output = run(&["replay", "--rpc", &server.url(), "path/of/a/folder"]);
     assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn what_is_wrong_with_a_replay_from_a_node_is_said_before_the_fetch() {
+    let server = Server::start(|_, _| Act::Answer);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("nowhere/lines").display().to_string();
+    let genesis = folder.path().join("genesis.json").display().to_string();
+    for (option, value, why) in [
+        ("--json", &file, &file),
+        ("--csv", &file, &file),
+        ("--markdown", &file, &file),
+        ("--genesis", &genesis, &"--chain FILE".to_owned()),
+    ] {
+        let (text, status) = printed(&run(&["replay", "--rpc", &server.url(), "2", option, value]));
+        assert_eq!(status, Some(2), "{text}");
+        assert!(text.contains(option) && text.contains(why), "{text}");
+    }
+    assert_eq!(server.requests(), 0);
 }

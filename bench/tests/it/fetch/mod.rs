@@ -2,11 +2,12 @@
 
 mod anvil;
 mod faults;
+mod interrupt;
 mod server;
 
 use std::{fs, path::Path, process::Output};
 
-use crate::command::{command, text};
+use crate::command::{NODE_VARIABLES, command, text};
 
 /// The arguments of a fetch that tries little and ends soon.
 const HASTY: [&str; 6] = ["--retries", "1", "--timeout", "2", "--batch", "20"];
@@ -18,8 +19,8 @@ fn run(arguments: &[&str]) -> Output {
 
 fn isolated(arguments: &[&str]) -> std::process::Command {
     let mut command = command();
-    command.args(arguments).env_remove("BLOCKLOOM_RPC_TOKEN");
-    for name in ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"] {
+    command.args(arguments);
+    for name in NODE_VARIABLES {
         command.env_remove(name);
     }
     command
