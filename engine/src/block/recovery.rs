@@ -39,7 +39,7 @@ pub(super) fn recover(
         .map(|(signed, hash)| check(rules, signed).and_then(|()| public_key(signed.signature(), hash)))
         .collect();
     let found: Vec<&PublicKeyBytes> = keys.iter().flatten().collect();
-    let mut senders = keccak256_all(&found).into_iter().map(|hash| Address::from_word(hash));
+    let mut senders = keccak256_all(&found).into_iter().map(Address::from_word);
     let keys_of = signed.iter().zip(hashes).zip(&keys);
     keys_of
         .map(|((signed, hash), key)| {
