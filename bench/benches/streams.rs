@@ -2,10 +2,13 @@
 //!
 //! Three sides in one process, in turn: one by one on one thread, one by one on `THREADS` threads (2), and as streams on
 //! them, in windows of blocks with at least `WINDOW_GAS` gas together (30 million). Compares medians of `ROUNDS` rounds
-//! (9), and all outcomes. The blocks are a generated chain of `BLOCKS` blocks (1000) of `GAS` gas (1.5 million), and the
-//! 20 largest real blocks, each split into 8.
+//! (9), and all outcomes. The blocks are a generated chain of `BLOCKS` blocks (1000) of `GAS` gas (1.5 million), the
+//! 20 largest real blocks, each split into 8, and the real blocks that follow each other.
 
 #![expect(clippy::print_stdout, reason = "printing is what a benchmark is for")]
+
+#[path = "streams/consecutive.rs"]
+mod consecutive;
 
 use std::{
     env,
@@ -25,6 +28,8 @@ use blockloom_bench::{
 use blockloom_engine::{Block, ChainSpec, Config, Engine, Outcome};
 use blockloom_fuzz::suites::Suites;
 use blockloom_state::MemoryStore;
+
+use consecutive::consecutive_blocks;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -71,6 +76,13 @@ fn main() {
         total.iter_mut().zip(times).for_each(|(total, time)| *total += time);
     }
     print_line("real blocks, split", &total);
+    let mut total = [Duration::ZERO; 3];
+    for chain in consecutive_blocks() {
+        let times = measure(&chain, &sides);
+        print_line(&format!("{} and next {}", chain.name, chain.blocks.len() - 1), &times);
+        total.iter_mut().zip(times).for_each(|(total, time)| *total += time);
+    }
+    print_line("real blocks in a row", &total);
     CoreLatency::before_and_after(before).into_iter().for_each(|line| println!("{line}"));
 }
 

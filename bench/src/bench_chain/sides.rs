@@ -58,6 +58,9 @@ pub(super) struct Sides<'f> {
     pub(super) stages: Vec<StageTimes>,
 }
 
+/// Imports the chain on one side.
+type Side<'f> = fn(&mut Sides<'f>) -> Result<(), Box<dyn Error>>;
+
 fn config() -> DiskConfig {
     let blocks_per_write = BLOCKS_PER_WRITE.try_into().expect("it is not zero");
     DiskConfig { blocks_per_write, ..DiskConfig::default() }
@@ -95,8 +98,7 @@ impl<'f> Sides<'f> {
     /// Imports the chain once on each side, and the other way round in every other round. Nothing is kept of a round
     /// that is interrupted.
     pub(super) fn round(&mut self, round: usize) -> Result<(), Box<dyn Error>> {
-        let mut sides: [fn(&mut Self) -> Result<(), Box<dyn Error>>; 3] =
-            [Self::stream, Self::one_by_one, Self::stage_by_stage];
+        let mut sides: [Side<'f>; 3] = [Self::stream, Self::one_by_one, Self::stage_by_stage];
         if round % 2 == 1 {
             sides.reverse();
         }
