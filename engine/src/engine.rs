@@ -40,10 +40,7 @@ use crate::{
     },
     policy::{batching::Batch, cost_model::Switch},
     prefetch::Prefetcher,
-    threads::{
-        job_queue::JobPriority,
-        pool::{Workers, machine_threads},
-    },
+    threads::{job_queue::JobPriority, pool::Workers},
 };
 
 /// Executes blocks, in parallel where that pays. One engine serves any number of threads at once.
@@ -109,22 +106,6 @@ impl<H: Handling> Engine<H> {
         Self { cancel: handle.clone(), ..self.clone() }
     }
 
-    /// The same engine, of whose threads at most `threads` execute a block.
-    #[must_use]
-    pub fn limited_to(&self, threads: NonZeroUsize) -> Self {
-        Self { limit: Some(threads), ..self.clone() }
-    }
-
-    /// The most threads that execute a block.
-    pub fn threads(&self) -> usize {
-        let configured = self.configured_threads();
-        self.limit.map_or(configured, |limit| configured.min(limit.get()))
-    }
-
-    fn configured_threads(&self) -> usize {
-        self.shared.config.threads.map_or_else(machine_threads, NonZeroUsize::get)
-    }
-
     /// The same engine in a test mode.
     ///
     /// # Panics
@@ -137,16 +118,6 @@ impl<H: Handling> Engine<H> {
             Arc::get_mut(&mut self.shared).expect("the test mode is set before the engine is cloned");
         shared.test_mode = test_mode;
         self
-    }
-
-    /// The number of threads that execute a block. More than the machine has take the cores away from each
-    /// other; where the base has a high latency, though, more reads are under way at once.
-    fn threads_for(&self, latency: Latency) -> usize {
-        if self.shared.test_mode != TestMode::Off || latency == Latency::High {
-            self.threads()
-        } else {
-            self.threads().min(machine_threads().max(2))
-        }
     }
 
     /// Executes a block on `base`, the state before it. The base is not changed: the outcome contains the changes.

@@ -6,7 +6,7 @@ use alloy_primitives::{Address, U256};
 use blockloom_engine::{Block, Config, Engine};
 use blockloom_fixtures::{Case, Sources, read};
 use blockloom_fuzz::suites::{RealBlock, Suites, sources};
-use blockloom_state::{Account, Base, MemoryStore, NotingBase, StoredAccount};
+use blockloom_state::{Account, Base, MemoryStore, NotingBase, StoredAccount, WitnessStore};
 
 use super::Chain;
 
@@ -20,7 +20,12 @@ pub(super) fn consecutive_blocks() -> Vec<Chain> {
             _ => chains.push(Growing::begin(name, block, &base)),
         }
     }
-    chains.extend(of_witnesses());
+    for (name, block, base) in blocks_with_witnesses() {
+        match chains.last_mut() {
+            Some(chain) if chain.is_followed_by(&block) => chain.add(block, &base),
+            _ => chains.push(Growing::begin(name, block, &base)),
+        }
+    }
     chains.retain(|chain| chain.blocks.len() > 1);
     chains
         .into_iter()
@@ -28,10 +33,12 @@ pub(super) fn consecutive_blocks() -> Vec<Chain> {
         .collect()
 }
 
-/// The blocks that come with nothing but a witness.
-fn of_witnesses() -> Option<Growing> {
-    let folder = sources().expect("the sources can be unpacked").suite("witness")?;
-    let mut chain: Option<Growing> = None;
+/// The blocks that come with nothing but a witness, each with its name and the state before it.
+fn blocks_with_witnesses() -> Vec<(String, Block, WitnessStore)> {
+    let mut blocks = Vec::new();
+    let Some(folder) = sources().expect("the sources can be unpacked").suite("witness") else {
+        return blocks;
+    };
     for source in Sources::new([folder]) {
         let fixture = read(&source.expect("there are blocks")).expect("the blocks are undamaged");
         for case in fixture.cases {
@@ -39,13 +46,10 @@ fn of_witnesses() -> Option<Growing> {
             let block = case.block().expect("real blocks are signed");
             let witness = case.witness.as_ref().expect("they have witnesses");
             let base = witness.store(witness.parent_state_root.expect("a witness says its root"));
-            match &mut chain {
-                Some(chain) => chain.add(block, &base),
-                none => *none = Some(Growing::begin(case.name, block, &base)),
-            }
+            blocks.push((case.name, block, base));
         }
     }
-    chain
+    blocks
 }
 
 /// Consecutive blocks, and the state before the first one as far as they read it.

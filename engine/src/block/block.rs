@@ -156,7 +156,7 @@ impl Block {
     }
 
     /// Does what [`recover`](Self::recover) does, on the calling thread alone: for callers that recover several blocks
-    /// at once.
+    /// at once, on threads of their own.
     ///
     /// # Errors
     ///

@@ -27,7 +27,7 @@ type PublicKeyBytes = [u8; 64];
 
 /// Recovers the senders of signed transactions, and their authorities (EIP-7702).
 ///
-/// This is the place for another processor: it has all signatures of a batch, and their hashes, in its hands.
+/// This is the place for another processor: it has all signatures of a batch, and what was signed.
 pub(super) fn recover(
     rules: &Rules,
     signed: &[SignedTransaction],

@@ -1,4 +1,4 @@
-//! What is told of committed blocks: steps, outcomes, and how far the execution has come.
+//! What is reported of committed blocks: steps, outcomes, and how far the execution has come.
 
 use std::ops::ControlFlow;
 

@@ -1,20 +1,46 @@
 //! The pools of an engine: those of the caller, or those that the engine starts.
 
-use std::time::Duration;
+use std::{num::NonZeroUsize, time::Duration};
 
 use crate::{
     block::{
         block::{Block, SignedTransaction},
-        config::Config,
+        config::{Config, TestMode},
         error::BlockError,
         rules::Rules,
     },
-    engine::{Engine, Shared},
+    engine::{Engine, Shared, plan::Latency},
     evm::handling::Handling,
-    threads::pool::Workers,
+    threads::pool::{Workers, machine_threads},
 };
 
 impl<H: Handling> Engine<H> {
+    /// The same engine, of whose threads at most `threads` execute a block.
+    #[must_use]
+    pub fn limited_to(&self, threads: NonZeroUsize) -> Self {
+        Self { limit: Some(threads), ..self.clone() }
+    }
+
+    /// The most threads that execute a block.
+    pub fn threads(&self) -> usize {
+        let configured = self.configured_threads();
+        self.limit.map_or(configured, |limit| configured.min(limit.get()))
+    }
+
+    fn configured_threads(&self) -> usize {
+        self.shared.config.threads.map_or_else(machine_threads, NonZeroUsize::get)
+    }
+
+    /// The number of threads that execute a block. More than the machine has take the cores away from each
+    /// other; where the base has a high latency, though, more reads are under way at once.
+    pub(super) fn threads_for(&self, latency: Latency) -> usize {
+        if self.shared.test_mode != TestMode::Off || latency == Latency::High {
+            self.threads()
+        } else {
+            self.threads().min(machine_threads().max(2))
+        }
+    }
+
     /// Runs `work` in the pool of [`Config::workers`], and waits for it. So whatever `work` does on rayon's current pool
     /// is done by the caller's threads: [`check_block`](crate::check_block), state roots, the recovery of senders, and
     /// parallel iterators of the caller's own. Threads of the pool that execute a block are not available before its end.

@@ -4,6 +4,7 @@ use crate::{
     block::{
         block::{Block, SignedBlock},
         error::{BlockError, Invalid},
+        rules::Rules,
     },
     rules::{
         body::{broken_body_rules, check_body},
@@ -32,13 +33,30 @@ pub fn check_block(
     block: SignedBlock,
     ancestors: &[Ancestor<'_>],
 ) -> Result<Block, BlockError> {
+    Block::recover(check_signed_block(chain, &block, ancestors)?, block)
+}
+
+/// The checks of [`check_block`], in the same order, without the recovery of the senders. Returns the rules of the block.
+///
+/// # Errors
+///
+/// The first rule that the block breaks.
+///
+/// # Panics
+///
+/// If `ancestors` is empty: every check needs the parent.
+pub fn check_signed_block(
+    chain: &ChainSpec,
+    block: &SignedBlock,
+    ancestors: &[Ancestor<'_>],
+) -> Result<Rules, BlockError> {
     let parent = ancestors.first().expect("the first ancestor is the parent");
     let number = block.header.number;
     let rules = chain.rules(&block.header);
     check_header(&rules, &block.header, parent.header).map_err(|error| Invalid::from(error).of(number))?;
-    check_body(&rules, &block).map_err(|error| Invalid::from(error).of(number))?;
+    check_body(&rules, block).map_err(|error| Invalid::from(error).of(number))?;
     check_ommers(chain, &block.header, &block.body.ommers, ancestors).map_err(|error| error.of(number))?;
-    Block::recover(rules, block)
+    Ok(rules)
 }
 
 /// Every rule that a signed block breaks before its execution, in the order of [`check_block`]. The

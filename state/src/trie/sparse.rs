@@ -181,7 +181,7 @@ impl<N: Nodes> SparseTrie<N> {
         self.root()
     }
 
-    /// Forgets which nodes were deleted, if nobody stores the nodes.
+    /// Forgets which nodes were deleted, if the nodes are not stored.
     pub(crate) fn forget_deleted(&mut self) {
         self.deleted.clear();
     }

@@ -4,9 +4,9 @@
 //! block, with the state root of that block; that a block is stored as a whole or not at all; and that damaged
 //! data is reported as an error. It executes no blocks: it is their base and receives their changes.
 //!
-//! One thread may read while another one adds a block and another one writes earlier blocks to the database. A batch
-//! is added, and what it changes in the read cache, under the lock under which a missing value is read and put into
-//! the cache: so no old value replaces a newer one there.
+//! Threads may read accounts, slots, codes and block hashes while one thread stages and adds blocks and another one
+//! writes earlier blocks to the database: `tables.rs` says how. Everything else that reads (verification, proofs,
+//! witnesses, the kept blocks) needs a store that does not change meanwhile.
 
 pub(crate) mod account_entry;
 pub(crate) mod block_metadata;
@@ -96,9 +96,12 @@ pub struct DiskStore {
     cache: Cache,
     upper_trie: UpperTrie,
     head: RwLock<Head>,
+    /// Held while blocks are written to the database, and while the store returns to the last block there.
+    writing: Mutex<()>,
     /// Held while a block is added, and while the store returns to the last block in the database.
     changing: Mutex<()>,
-    /// The number of blocks that are not written yet.
+    /// The number of blocks that are not written yet. It changes under the lock of the pending writes, and orders no
+    /// other memory.
     unwritten: AtomicU64,
 }
 
@@ -148,6 +151,7 @@ impl DiskStore {
                 block: BlockMetadata { root: EMPTY_ROOT_HASH, ..BlockMetadata::default() },
                 next_life: LifeId::FIRST,
             }),
+            writing: Mutex::default(),
             changing: Mutex::default(),
             unwritten: AtomicU64::new(0),
         }
@@ -294,9 +298,11 @@ impl DiskStore {
             batch.insert(Key::encoded(number), Some(encoded.to_vec()));
         }
         ended.into_iter().for_each(|life| drop(batch.insert(Key::ended(number, life), Some(Vec::new()))));
-        self.tables.add(batch, Some(number), || self.cache.put_all(cached));
+        self.tables.add(batch, Some(number), || {
+            self.cache.put_all(cached);
+            self.unwritten.fetch_add(1, Ordering::Relaxed);
+        });
         *self.head.write() = Head { block, next_life };
-        self.unwritten.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
@@ -317,6 +323,7 @@ impl DiskStore {
     /// If they cannot be written. The store then returns to the last block in the database; see
     /// [`commit`](Self::commit). If that fails as well, every call fails until a later flush succeeds.
     pub fn flush(&self) -> Result<(), DiskError> {
+        let _writing = self.writing.lock();
         let Err(error) = self.tables.flush(|| self.unwritten.store(0, Ordering::Relaxed)) else {
             return Ok(());
         };

@@ -63,12 +63,12 @@ impl<'s> StoredNodes<'s> {
         if let Some(CacheValue::Node(record)) = self.store.cache.get(&cache_key) {
             return Ok(Some(record));
         }
-        self.store.tables.get_then(&key, |record| {
-            let Some(record) = record else { return Ok(None) };
-            let record: Arc<[u8]> = record.into();
-            self.store.cache.put(cache_key, CacheValue::Node(Arc::clone(&record)));
-            Ok(Some(record))
-        })
+        let keep = |record: &Option<Arc<[u8]>>| {
+            if let Some(record) = record {
+                self.store.cache.put(cache_key, CacheValue::Node(Arc::clone(record)));
+            }
+        };
+        self.store.tables.get_and_keep(&key, |record| Ok(record.map(Arc::from)), keep)
     }
 
     /// The only leaf below `path`, if its stored value has this hash.

@@ -27,11 +27,10 @@ impl DiskStore {
             return Ok(entry.map(|entry| *entry));
         }
         let hash = keccak256(address);
-        self.tables.get_then(&TrieId::Accounts.leaf(hash), |bytes| {
-            let entry = self.decoded_entry(hash, bytes)?;
+        let keep = |entry: &Option<AccountEntry>| {
             self.cache.put(cache_key, CacheValue::Account(entry.map(Box::new)));
-            Ok(entry)
-        })
+        };
+        self.tables.get_and_keep(&TrieId::Accounts.leaf(hash), |bytes| self.decoded_entry(hash, bytes), keep)
     }
 
     /// The entry of the account with this hashed address, read without the cache.
@@ -51,14 +50,12 @@ impl DiskStore {
             return Ok(value);
         }
         let hash = slot_key(&key);
-        self.tables.get_then(&TrieId::Storage(life).leaf(hash), |bytes| {
-            let value = match bytes {
-                Some(bytes) => U256::try_from_be_slice(&bytes).ok_or_else(|| self.damaged_slot(hash))?,
-                None => U256::ZERO,
-            };
-            self.cache.put(cache_key, CacheValue::Slot(value));
-            Ok(value)
-        })
+        let decode = |bytes: Option<Vec<u8>>| {
+            let Some(bytes) = bytes else { return Ok(U256::ZERO) };
+            U256::try_from_be_slice(&bytes).ok_or_else(|| self.damaged_slot(hash))
+        };
+        let keep = |value: &U256| self.cache.put(cache_key, CacheValue::Slot(*value));
+        self.tables.get_and_keep(&TrieId::Storage(life).leaf(hash), decode, keep)
     }
 
     fn code(&self, hash: B256) -> Result<Bytecode, DiskError> {

@@ -1,12 +1,20 @@
 //! The key space of a store: the database, overlaid with the pending writes.
 //!
 //! Owns both. Promises that a batch is visible as a whole or not at all, to readers and after a crash.
+//!
+//! Thread R reads a key that the read cache lacks: it notes how often batches were added, and reads without a lock.
+//! Thread A adds a batch and puts its values into the cache, under the lock of the pending writes. R takes this lock to
+//! put its value into the cache, sees that a batch was added, and leaves the cache alone: no old value replaces a newer one.
+//! Thread W sets the pending writes apart, writes them without the lock, and drops them once the database has them.
+//!
+//! Locks are taken in this order: that of the thread that writes, that of the thread that adds, the pending writes, the
+//! superblock, the database. Only the first two are held while the disk is read or written.
 
 use std::{collections::BTreeMap, iter::Peekable, mem::take, ops::Bound, sync::Arc};
 
 use crate::{
     stores::disk::{database::DatabaseFile, error::DiskError, keys::Key},
-    sync::{Mutex, RwLock},
+    sync::RwLock,
 };
 
 /// An atomic batch of writes: a new value for each key, or `None` to delete it.
@@ -20,17 +28,17 @@ pub(super) type KeyValue = (Vec<u8>, Vec<u8>);
 pub(super) struct Tables {
     database: DatabaseFile,
     pending: RwLock<Pending>,
-    /// Held while pending writes go to the database.
-    writing: Mutex<()>,
 }
 
 /// Writes that are not in the database yet.
 #[derive(Debug, Default)]
 struct Pending {
-    /// Those that are being written, or failed to be written.
-    written: Arc<WriteBatch>,
+    /// Those that are being written.
+    in_writing: Arc<WriteBatch>,
     /// The later ones.
     added: Arc<WriteBatch>,
+    /// How many batches were added, or dropped.
+    changes: u64,
     /// The last block of all of them.
     last_block: Option<u64>,
 }
@@ -38,49 +46,59 @@ struct Pending {
 impl Pending {
     /// The value of a key; `None` if only the database knows.
     fn get(&self, key: &Key) -> Option<Option<Vec<u8>>> {
-        self.added.get(key).or_else(|| self.written.get(key)).cloned()
+        self.added.get(key).or_else(|| self.in_writing.get(key)).cloned()
     }
 }
 
 impl Tables {
     /// The key space of a database, without pending writes.
     pub(super) fn new(database: DatabaseFile) -> Self {
-        Self { database, pending: RwLock::default(), writing: Mutex::default() }
+        Self { database, pending: RwLock::default() }
     }
 
     /// The value of a key.
     pub(super) fn get(&self, key: &Key) -> Result<Option<Vec<u8>>, DiskError> {
-        self.get_then(key, Ok)
+        self.get_and_keep(key, Ok, |_| ())
     }
 
-    /// Passes the value of a key to `then`; no batch is added before that returns. What `then` puts into a cache is
-    /// therefore older than what a later batch puts there.
-    pub(super) fn get_then<T>(
+    /// The decoded value of a key. `keep` may put it into a cache; it is called only if no batch was added since the value
+    /// was read, and before another one is.
+    pub(super) fn get_and_keep<T>(
         &self,
         key: &Key,
-        then: impl FnOnce(Option<Vec<u8>>) -> Result<T, DiskError>,
+        decode: impl FnOnce(Option<Vec<u8>>) -> Result<T, DiskError>,
+        keep: impl FnOnce(&T),
     ) -> Result<T, DiskError> {
-        let pending = self.pending.read();
-        then(match pending.get(key) {
+        let (found, changes) = {
+            let pending = self.pending.read();
+            (pending.get(key), pending.changes)
+        };
+        let value = decode(match found {
             Some(value) => value,
             None => self.database.get(key.as_slice())?,
-        })
+        })?;
+        let pending = self.pending.read();
+        if pending.changes == changes {
+            keep(&value);
+        }
+        drop(pending);
+        Ok(value)
     }
 
-    /// The keys and values from `from` to before `to`, in order, as they are now.
+    /// The keys and values from `from` to before `to`, in order. No batch may be written meanwhile.
     pub(super) fn range(
         &self,
         from: &Key,
         to: &Key,
     ) -> Result<impl Iterator<Item = Result<KeyValue, DiskError>> + '_, DiskError> {
         let pending = self.pending.read();
-        let [written, added] = [&pending.written, &pending.added].map(|batch| PendingRange {
+        let [in_writing, added] = [&pending.in_writing, &pending.added].map(|batch| PendingRange {
             batch: Arc::clone(batch),
             from: Bound::Included(from.clone()),
             to: to.clone(),
         });
         let database = self.database.range(from.as_slice(), to.as_slice())?.peekable();
-        let older = MergedRange { older: database, newer: written.peekable() };
+        let older = MergedRange { older: database, newer: in_writing.peekable() };
         Ok(MergedRange { older: older.peekable(), newer: added.peekable() })
     }
 
@@ -98,31 +116,31 @@ impl Tables {
         } else {
             Arc::make_mut(&mut pending.added).extend(batch);
         }
-        pending.last_block = block;
+        pending.last_block = block.or(pending.last_block);
+        pending.changes += 1;
         then();
     }
 
     /// Writes all pending writes durably to the database; calls `then` once these can be told from later ones. After a
-    /// failure they are still pending.
+    /// failure they are still pending. One thread at a time may call this.
     pub(super) fn flush(&self, then: impl FnOnce()) -> Result<(), DiskError> {
-        let _one = self.writing.lock();
         let (batch, block) = {
             let mut pending = self.pending.write();
             let added = take(&mut pending.added);
-            if pending.written.is_empty() {
-                pending.written = added;
+            if pending.in_writing.is_empty() {
+                pending.in_writing = added;
             } else {
                 let later = added.iter().map(|(key, value)| (key.clone(), value.clone()));
-                Arc::make_mut(&mut pending.written).extend(later);
+                Arc::make_mut(&mut pending.in_writing).extend(later);
             }
             then();
-            (Arc::clone(&pending.written), pending.last_block)
+            (Arc::clone(&pending.in_writing), pending.last_block)
         };
         if batch.is_empty() {
             return self.database.check_open();
         }
         self.database.write(&batch, block)?;
-        self.pending.write().written = Arc::default();
+        self.pending.write().in_writing = Arc::default();
         Ok(())
     }
 
@@ -140,7 +158,7 @@ impl Tables {
     /// reads.
     pub(super) fn reload(&self, then: impl FnOnce()) -> Result<(), DiskError> {
         let mut pending = self.pending.write();
-        *pending = Pending::default();
+        *pending = Pending { changes: pending.changes + 1, ..Pending::default() };
         then();
         self.database.reopen()
     }

@@ -40,6 +40,15 @@ where
     (1..=20).map(account).collect()
 }
 
+/// Sets a flag at the end of a scope.
+struct OnDrop<'f>(&'f AtomicBool);
+
+impl Drop for OnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
 #[test]
 fn a_layered_state_stands_still_while_the_store_takes_its_blocks_over() {
     const BLOCKS: u64 = 400;
@@ -56,11 +65,12 @@ fn a_layered_state_stands_still_while_the_store_takes_its_blocks_over() {
     let is_done = AtomicBool::new(false);
     thread::scope(|threads| {
         threads.spawn(|| {
+            // Also if a block is refused, the other threads end.
+            let _done = OnDrop(&is_done);
             for (number, changes) in (1..).zip(&blocks) {
                 let staged = disk.stage(changes).unwrap();
                 disk.add(staged, block(number)).unwrap();
             }
-            is_done.store(true, Ordering::Release);
         });
         threads.spawn(|| {
             while !is_done.load(Ordering::Acquire) {
@@ -69,11 +79,14 @@ fn a_layered_state_stands_still_while_the_store_takes_its_blocks_over() {
         });
         for _ in 0..2 {
             threads.spawn(|| {
+                let (first, mut rounds) = (disk.head().number, 0);
                 while !is_done.load(Ordering::Acquire) {
                     assert_eq!(seen(&layered), expected);
                     // Fills the read cache with what is there at the moment.
                     let _ = seen(&disk);
+                    rounds += 1;
                 }
+                assert!(rounds > 0 && first < BLOCKS, "something was read while blocks were added");
             });
         }
     });
