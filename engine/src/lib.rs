@@ -60,7 +60,7 @@ pub use evm::{
     handling::{Handling, HandlingError, HandlingEvm, Mainnet},
 };
 pub use rules::{
-    before::{broken_rules, check_block, check_signed_block},
+    before::{broken_rules, check_block, check_block_sequentially},
     body::check_body,
     chain::{ChainSpec, merge_at},
     difficulty::next_difficulty,
