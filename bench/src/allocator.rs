@@ -88,6 +88,7 @@ mod tests {
             drop(megabytes(8));
             let _kept = (megabytes(2), megabytes(3));
         });
-        assert!((8 << 20..9 << 20).contains(&peak), "{peak}");
+        // Tests on other threads free a little meanwhile.
+        assert!(((8 << 20) - (1 << 17)..9 << 20).contains(&peak), "{peak}");
     }
 }

@@ -227,22 +227,25 @@ const CHAIN_KEYS: [&str; 22] = [
 
 #[test]
 fn the_import_of_a_chain_is_measured_stage_by_stage() {
-    let options = "chain --blocks 40 --gas 2M --accounts 1000 --threads 2 --rounds 2 --json -";
+    let options = "chain --blocks 40 --gas 2M --accounts 1000 --threads 2 --rounds 1 --json -";
     let output = bench(&options.split(' ').collect::<Vec<_>>());
     let rows = rows(&output);
     let [row] = &rows[..] else { panic!("{rows:?}") };
-    let keys: Vec<_> = row.as_object().unwrap().keys().map(String::as_str).collect();
+    let mut keys: Vec<_> = row.as_object().unwrap().keys().map(String::as_str).collect();
+    keys.sort_unstable();
     assert_eq!(keys, CHAIN_KEYS);
     let manual = include_str!("../../README.md");
     assert!(CHAIN_KEYS.iter().all(|key| manual.contains(&format!("`{key}`"))), "the manual lacks a key");
     let number = |key: &str| row[key].as_f64().unwrap();
-    assert_eq!((number("blocks"), number("threads"), number("rounds")), (40.0, 2.0, 2.0));
+    assert_eq!((number("blocks"), number("threads"), number("rounds")), (40.0, 2.0, 1.0));
     assert!(number("txs") > 40.0 && number("gas") > 40e6, "{row}");
     assert!((number("ratio") - number("one_by_one_micros") / number("stream_micros")).abs() < 0.01);
     let stages = ["read", "prepare", "execute", "root", "write"];
     let alone = stages.map(|stage| number(&format!("{stage}_micros")));
     assert!(alone.iter().all(|micros| *micros > 0.0), "{row}");
-    assert!(number("limit_micros") >= alone.iter().sum::<f64>() / 2.0 - 1.0, "{row}");
+    // On more than two cores two threads share all stages, on one core one does all.
+    let all = alone.iter().sum::<f64>();
+    assert!((all / 2.0 - 1.0..=all + 1.0).contains(&number("limit_micros")), "{row}");
     assert!(stages.iter().all(|stage| (0.0..=1.01).contains(&number(&format!("{stage}_share")))), "{row}");
     let report = text(&output.stderr);
     assert!(report.contains("stage") && report.contains("of the limit"), "{report}");
