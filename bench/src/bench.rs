@@ -86,7 +86,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     with_lists: bool,
     /// Cut each block into N consecutive ones under one environment, and execute them as a stream as well. A block with
-    /// fewer transactions is cut into fewer.
+    /// fewer transactions is split into fewer.
     #[arg(long, value_name = "N", value_parser = parts)]
     split: Option<NonZeroUsize>,
     #[command(flatten)]

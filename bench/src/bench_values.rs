@@ -49,7 +49,7 @@ pub(crate) fn threads(text: &str) -> Result<NonZeroUsize, String> {
 
 pub(crate) fn parts(text: &str) -> Result<NonZeroUsize, String> {
     let parts = text.parse().map_err(|_| "expected a number of parts".to_owned())?;
-    NonZeroUsize::new(parts).ok_or_else(|| "a block is cut into one part or more".to_owned())
+    NonZeroUsize::new(parts).ok_or_else(|| "a block is split into one part or more".to_owned())
 }
 
 pub(crate) fn shape(text: &str) -> Result<Shape, String> {

@@ -3,7 +3,7 @@
 //! The sequential side is the sequential executor; the benchmark `sequential` compares that with a bare revm loop.
 //! Rounds that warm up are not measured. The order of the sides alternates, so that what a side leaves behind (caches,
 //! awake threads) is to the advantage of each. Times are medians. Two more sides are measured on request, on the threads
-//! of the parallel side: the block with its access list, and the block cut into parts as a stream.
+//! of the parallel side: the block with its access list, and the block split into parts as a stream.
 
 use std::{
     ops::ControlFlow,

@@ -146,7 +146,7 @@ impl Ratios {
         self.add_further(comparison, comparison.with_list.as_ref().zip(comparison.with_list_ratio()), name);
     }
 
-    /// Adds the stream of a block's parts, if it was executed. It has no limit: that of the uncut block is another.
+    /// Adds the stream of a block's parts, if it was executed. It has no limit: that of the whole block is another.
     pub(crate) fn add_stream(&mut self, comparison: &Comparison, name: impl Fn() -> String) {
         self.add_further(comparison, comparison.stream.as_ref().zip(comparison.stream_ratio()), name);
     }

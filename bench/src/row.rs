@@ -35,7 +35,7 @@ pub(crate) struct Method {
     /// The latency of each read of the base.
     pub(crate) latency: Duration,
     pub(crate) lists: ListUse,
-    /// Into how many parts each block is cut, if their stream is measured.
+    /// Into how many parts each block is split, if their stream is measured.
     pub(crate) split: Option<NonZeroUsize>,
 }
 
@@ -55,7 +55,7 @@ pub(crate) struct Row {
     pub(crate) limits: Option<Limits>,
     method: Method,
     txs: usize,
-    /// The number of parts into which the block was cut.
+    /// The number of parts into which the block was split.
     parts: Option<usize>,
     gas: u64,
     burnt_gas: u64,

@@ -1,6 +1,6 @@
 //! Cuts a block into consecutive ones, so that there are streams of real transactions wherever there is a block.
 //!
-//! Promises that the parts leave the state that the uncut block leaves, and have its receipts, apart from the gas that
+//! Promises that the parts leave the state that the whole block leaves, and have its receipts, apart from the gas that
 //! earlier parts used.
 
 use std::num::NonZeroUsize;
@@ -115,17 +115,17 @@ mod tests {
     fn each_part_has_its_share_and_only_the_ends_have_what_is_around_the_transactions() {
         let (_, block) = full_block(Cancun);
         assert_eq!(block.transactions.len(), 11);
-        let cut = split(&block, parts(4));
-        let sizes: Vec<_> = cut.iter().map(|part| part.transactions.len()).collect();
+        let pieces = split(&block, parts(4));
+        let sizes: Vec<_> = pieces.iter().map(|part| part.transactions.len()).collect();
         assert_eq!(sizes, [2, 3, 3, 3]);
-        let joined: Vec<_> = cut.iter().flat_map(|part| part.transactions.clone()).collect();
+        let joined: Vec<_> = pieces.iter().flat_map(|part| part.transactions.clone()).collect();
         assert_eq!(joined, block.transactions);
-        let frames: Vec<_> = cut.iter().map(|part| part.frame).collect();
+        let frames: Vec<_> = pieces.iter().map(|part| part.frame).collect();
         let middle = Frame::TransactionsOnly;
         assert_eq!(frames, [Frame::WithoutClosing, middle, middle, Frame::WithoutOpening]);
-        let withdrawals: Vec<_> = cut.iter().map(|part| part.withdrawals.as_ref().map(Vec::len)).collect();
+        let withdrawals: Vec<_> = pieces.iter().map(|part| part.withdrawals.as_ref().map(Vec::len)).collect();
         assert_eq!(withdrawals, [Some(0), Some(0), Some(0), Some(1)]);
-        assert!(cut.iter().all(|part| part.env == block.env && part.parent_hash == block.parent_hash));
+        assert!(pieces.iter().all(|part| part.env == block.env && part.parent_hash == block.parent_hash));
     }
 
     #[test]
