@@ -226,3 +226,50 @@ where
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether a value may be kept that was read while `meanwhile` was done.
+    fn is_kept(meanwhile: impl FnOnce(&Tables)) -> bool {
+        let folder = tempfile::tempdir().unwrap();
+        let tables = Tables::new(DatabaseFile::create(folder.path()).unwrap());
+        let write = |value: u8| [(Key::head(), Some(vec![value]))].into();
+        tables.add(write(1), Some(1), || ());
+        let mut is_kept = false;
+        let read = |value| {
+            meanwhile(&tables);
+            Ok(value)
+        };
+        let value = tables.get_and_keep(&Key::head(), read, |_| is_kept = true).unwrap();
+        assert_eq!(value, Some(vec![1]));
+        is_kept
+    }
+
+    #[test]
+    fn a_value_is_kept_only_if_no_batch_came_while_it_was_read() {
+        assert!(is_kept(|_| ()));
+        assert!(is_kept(|tables| tables.flush(|| ()).unwrap()));
+        let newer = || [(Key::head(), Some(vec![2]))].into();
+        assert!(!is_kept(|tables| tables.add(newer(), Some(2), || ())));
+        assert!(!is_kept(|tables| tables.reload(|| ()).unwrap()));
+    }
+
+    #[test]
+    fn a_flush_writes_what_was_added_before_it_with_its_last_block() {
+        let folder = tempfile::tempdir().unwrap();
+        let tables = Tables::new(DatabaseFile::create(folder.path()).unwrap());
+        let write = |value: u8| [(Key::block(value.into()), Some(vec![value]))].into();
+        tables.add(write(1), Some(1), || ());
+        // The next block comes while the first is set apart.
+        tables.flush(|| ()).unwrap();
+        assert_eq!(tables.last_written_block(), Some(1));
+        tables.add(write(2), Some(2), || ());
+        assert_eq!(tables.last_written_block(), Some(1), "it is pending");
+        let found = |tables: &Tables| [1, 2].map(|number| tables.get(&Key::block(number)).unwrap());
+        assert_eq!(found(&tables), [Some(vec![1]), Some(vec![2])]);
+        tables.reload(|| ()).unwrap();
+        assert_eq!(found(&tables), [Some(vec![1]), None], "what was pending is gone");
+    }
+}
