@@ -153,11 +153,12 @@ impl<H: Handling> Engine<H> {
     /// Executes a stream of consecutive blocks: transactions of a block run while those of the block before it are still
     /// to be committed. The first block is executed on `base`, each other one on the state that the block before
     /// it left. `on_outcome` receives the outcome of each block, in order; what it takes, no block is committed
-    /// meanwhile. [`ControlFlow::Break`] cancels the other blocks, and ends the stream with an error also after the last one.
+    /// meanwhile. [`ControlFlow::Break`] cancels the other blocks, and ends the stream with an error also after the
+    /// last one.
     ///
     /// The hash of a block is the parent hash of the next one. Access lists that come with the blocks are checked if
-    /// they are claimed, and what they name is prefetched, but runs do not read what they predict. Everything that the blocks read and write stays in memory until
-    /// the last one is committed.
+    /// they are claimed, and what they name is prefetched, but runs do not read what they predict. Everything that the
+    /// blocks read and write stays in memory until the last one is committed.
     ///
     /// Returns the changes and the statistics of all blocks together; the outcomes have no statistics.
     ///

@@ -176,21 +176,12 @@ impl Block {
         let block: SignedBlock = block.map_transactions(Into::into);
         let transactions =
             recover(&rules, &block.body.transactions).map_err(|invalid| invalid.of(block.header.number))?;
-        Ok(Self::with_transactions(rules, block, transactions))
-    }
-
-    /// A signed block with its recovered transactions.
-    pub(crate) fn with_transactions(
-        rules: Rules,
-        block: SignedBlock,
-        transactions: Vec<Transaction>,
-    ) -> Self {
-        Self {
+        Ok(Self {
             transactions,
             ommers: block.body.ommers,
             withdrawals: block.body.withdrawals.map(|withdrawals| withdrawals.into_inner()),
             ..Self::without_body(rules, &block.header)
-        }
+        })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     block::{
-        block::{Block, SignedBlock, Transaction},
+        block::{Block, SignedBlock},
         error::{BlockError, Invalid},
         rules::Rules,
     },
@@ -12,7 +12,6 @@ use crate::{
         header::{broken_header_rules, check_header, wrong_fields},
         ommers::{Ancestor, broken_ommer_rules, check_ommers},
     },
-    threads::pool::join,
 };
 
 /// Checks a signed block's header, body and ommers, and recovers its senders.
@@ -34,20 +33,8 @@ pub fn check_block(
     block: SignedBlock,
     ancestors: &[Ancestor<'_>],
 ) -> Result<Block, BlockError> {
-    let rules = check_header_of(chain, &block, ancestors)?;
-    let signed = &block.body.transactions;
-    let check = || check_body_of(chain, &rules, &block, ancestors);
-    let recover = || Transaction::recover_all(&rules, signed);
-    let (checked, transactions) =
-        if signed.len() < LEAST_SHARED { (check(), recover()) } else { join(check, recover) };
-    checked?;
-    let transactions = transactions.map_err(|invalid| invalid.of(block.header.number))?;
-    Ok(Block::with_transactions(rules, block, transactions))
+    Block::recover(check_signed_block(chain, &block, ancestors)?, block)
 }
-
-/// The least number of transactions of a block whose body is checked on another thread while the senders are recovered.
-/// Of a smaller one, waking a thread takes as long.
-const LEAST_SHARED: usize = 64;
 
 /// Does what [`check_block`] does, on the calling thread alone: for callers that check several blocks at once, on threads of
 /// their own.
@@ -64,33 +51,22 @@ pub fn check_block_sequentially(
     block: SignedBlock,
     ancestors: &[Ancestor<'_>],
 ) -> Result<Block, BlockError> {
-    let rules = check_header_of(chain, &block, ancestors)?;
-    check_body_of(chain, &rules, &block, ancestors)?;
-    Block::recover_sequentially(rules, block)
+    Block::recover_sequentially(check_signed_block(chain, &block, ancestors)?, block)
 }
 
-/// Checks the header of a block, and returns the rules of the block.
-fn check_header_of(
+/// Checks everything but the signatures, and returns the rules of the block.
+fn check_signed_block(
     chain: &ChainSpec,
-    SignedBlock { header, .. }: &SignedBlock,
+    block: &SignedBlock,
     ancestors: &[Ancestor<'_>],
 ) -> Result<Rules, BlockError> {
     let parent = ancestors.first().expect("the first ancestor is the parent");
-    let rules = chain.rules(header);
-    check_header(&rules, header, parent.header).map_err(|error| Invalid::from(error).of(header.number))?;
+    let number = block.header.number;
+    let rules = chain.rules(&block.header);
+    check_header(&rules, &block.header, parent.header).map_err(|error| Invalid::from(error).of(number))?;
+    check_body(&rules, block).map_err(|error| Invalid::from(error).of(number))?;
+    check_ommers(chain, &block.header, &block.body.ommers, ancestors).map_err(|error| error.of(number))?;
     Ok(rules)
-}
-
-/// Checks the body of a block, and its ommers.
-fn check_body_of(
-    chain: &ChainSpec,
-    rules: &Rules,
-    block: &SignedBlock,
-    ancestors: &[Ancestor<'_>],
-) -> Result<(), BlockError> {
-    let SignedBlock { header, body } = block;
-    check_body(rules, block).map_err(|error| Invalid::from(error).of(header.number))?;
-    check_ommers(chain, header, &body.ommers, ancestors).map_err(|error| error.of(header.number))
 }
 
 /// Every rule that a signed block breaks before its execution, in the order of [`check_block`]. The
