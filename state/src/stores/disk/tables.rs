@@ -58,7 +58,8 @@ impl Tables {
 
     /// The value of a key.
     pub(super) fn get(&self, key: &Key) -> Result<Option<Vec<u8>>, DiskError> {
-        self.get_and_keep(key, Ok, |_| ())
+        let pending = self.pending.read().get(key);
+        pending.map_or_else(|| self.database.get(key.as_slice()), Ok)
     }
 
     /// The decoded value of a key. `keep` may put it into a cache; it is called only if no batch was added since the value
