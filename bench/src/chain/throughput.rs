@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use blockloom_fixtures::{Progress, Stage, StageTimes};
+use blockloom_fixtures::{ImportProgress, Stage, StageTimes};
 use indicatif::ProgressBar;
 
 use crate::{progress, quantity::counted, terminal::print_remark};
@@ -67,7 +67,7 @@ impl Throughput {
         self.since = None;
     }
 
-    pub(super) fn added(&mut self, Progress { summary, times }: &Progress<'_>) {
+    pub(super) fn added(&mut self, ImportProgress { summary, times }: &ImportProgress<'_>) {
         if self.blocks == 0 {
             // The time of skipped blocks does not predict that of the others.
             self.bar.reset_eta();
