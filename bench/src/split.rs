@@ -1,4 +1,4 @@
-//! Cuts a block into consecutive ones, so that there are streams of real transactions wherever there is a block.
+//! Splits a block into consecutive ones, so that there are streams of real transactions wherever there is a block.
 //!
 //! Promises that the parts leave the state that the whole block leaves, and have its receipts, apart from the gas that
 //! earlier parts used.
@@ -19,7 +19,12 @@ pub fn split(block: &Block, parts: NonZeroUsize) -> Vec<Block> {
     let start = |part: usize| part * transactions.len() / parts;
     let part = |number: usize| {
         let (is_first, is_last) = (number == 0, number + 1 == parts);
-        let frame = frame(block.frame, is_first, is_last);
+        let frame = match (is_first && block.frame.has_opening(), is_last && block.frame.has_closing()) {
+            (true, true) => Frame::Full,
+            (true, false) => Frame::WithoutClosing,
+            (false, true) => Frame::WithoutOpening,
+            (false, false) => Frame::TransactionsOnly,
+        };
         Block {
             rules: block.rules.clone(),
             env: block.env.clone(),
@@ -33,16 +38,6 @@ pub fn split(block: &Block, parts: NonZeroUsize) -> Vec<Block> {
         }
     };
     (0..parts).map(part).collect()
-}
-
-/// The frame of a part.
-fn frame(whole: Frame, is_first: bool, is_last: bool) -> Frame {
-    match (is_first && whole.has_opening(), is_last && whole.has_closing()) {
-        (true, true) => Frame::Full,
-        (true, false) => Frame::WithoutClosing,
-        (false, true) => Frame::WithoutOpening,
-        (false, false) => Frame::TransactionsOnly,
-    }
 }
 
 /// The first difference between the outcome of a block and what its parts yield: their outcomes, and the changes of all

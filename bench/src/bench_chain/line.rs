@@ -7,10 +7,10 @@ use std::{
     time::Duration,
 };
 
-use blockloom_fixtures::{Stage, StageTimes};
+use blockloom_fixtures::Stage;
 use serde::Serialize;
 
-use super::sides::{Cost, Sides};
+use super::sides::Sides;
 use crate::{
     exports::{
         self,
@@ -54,34 +54,32 @@ pub(super) struct ChainLine<'a> {
 }
 
 impl<'a> ChainLine<'a> {
-    /// The medians of all rounds.
+    /// The medians of all rounds, and what follows from them.
     pub(super) fn new(chain: &'a str, threads: NonZeroUsize, sides: &Sides<'_>) -> Self {
-        let [stream, single] =
-            [sides.streams.iter().map(|(cost, _)| *cost).collect::<Vec<_>>(), sides.singles.clone()];
-        let wall = |costs: &[Cost]| median(costs.iter().map(|cost| micros(cost.wall)));
-        let cores = |costs: &[Cost]| median(costs.iter().map(Cost::cores));
-        let alone = |stage| median(sides.stages.iter().map(|times| micros(times.busy(stage))));
-        let share = |stage| median(sides.streams.iter().map(|(_, times)| times.share(stage)));
-        let (stream_micros, one_by_one_micros) = (wall(&stream), wall(&single));
-        let usable = threads.get().min(available_parallelism().map_or(1, NonZeroUsize::get));
-        let limit = median(sides.stages.iter().map(|times| micros(limit(times, usable))));
+        let Sides { blocks, transactions, gas, streams, singles, alone, .. } = sides;
+        let cores = threads.get().min(available_parallelism().map_or(1, NonZeroUsize::get));
+        let (stream, single) = (streams.cost.median(), singles.median());
+        let alone = Stage::ALL.map(|stage| alone.busy(stage));
+        let shares = Stage::ALL.map(|stage| {
+            let lanes = if stage == Stage::Prepare { cores } else { 1 };
+            rounded(ratio(streams.stages.busy(stage), stream.wall) / lanes as f64)
+        });
+        let [read_share, prepare_share, execute_share, root_share, write_share] = shares;
         let [read_micros, prepare_micros, execute_micros, root_micros, write_micros] =
-            Stage::ALL.map(|stage| rounded(alone(stage)));
-        let [read_share, prepare_share, execute_share, root_share, write_share] =
-            Stage::ALL.map(|stage| rounded(share(stage)));
+            alone.map(|time| rounded(micros(time)));
         Self {
             chain,
-            blocks: sides.blocks,
-            txs: sides.transactions,
-            gas: sides.gas,
+            blocks: *blocks,
+            txs: *transactions,
+            gas: *gas,
             threads: threads.get(),
-            rounds: sides.streams.len(),
-            stream_micros: rounded(stream_micros),
-            stream_cores: rounded(cores(&stream)),
-            one_by_one_micros: rounded(one_by_one_micros),
-            one_by_one_cores: rounded(cores(&single)),
-            ratio: rounded(one_by_one_micros / stream_micros),
-            limit_micros: rounded(limit),
+            rounds: streams.cost.rounds(),
+            stream_micros: rounded(micros(stream.wall)),
+            stream_cores: rounded(ratio(stream.cpu, stream.wall)),
+            one_by_one_micros: rounded(micros(single.wall)),
+            one_by_one_cores: rounded(ratio(single.cpu, single.wall)),
+            ratio: rounded(ratio(single.wall, stream.wall)),
+            limit_micros: rounded(micros(limit(&alone, cores))),
             read_micros,
             prepare_micros,
             execute_micros,
@@ -93,11 +91,6 @@ impl<'a> ChainLine<'a> {
             root_share,
             write_share,
         }
-    }
-
-    /// The row of a table.
-    pub(super) fn table(&self) -> Vec<Field> {
-        exports::Row::fields(self)
     }
 
     /// Writes the report.
@@ -168,20 +161,33 @@ impl exports::Row for ChainLine<'_> {
     }
 }
 
-/// The longest stage that one thread does, or all stages over the cores.
-fn limit(alone: &StageTimes, cores: usize) -> Duration {
-    let all: Duration = Stage::ALL.into_iter().map(|stage| alone.busy(stage)).sum();
-    let undivided = [Stage::Read, Stage::Root, Stage::Write].map(|stage| alone.busy(stage));
-    undivided.into_iter().fold(all / u32::try_from(cores).unwrap_or(u32::MAX), Duration::max)
+/// The longest stage that one thread does, or all stages over the cores. The stages are in their order.
+fn limit(alone: &[Duration; 5], cores: usize) -> Duration {
+    let [read, _prepare, _execute, root, write] = *alone;
+    let all: Duration = alone.iter().sum();
+    let divided = all / u32::try_from(cores).unwrap_or(u32::MAX);
+    [read, root, write].into_iter().fold(divided, Duration::max)
+}
+
+fn ratio(one: Duration, other: Duration) -> f64 {
+    one.as_secs_f64() / other.as_secs_f64()
 }
 
 fn seconds(micros: f64) -> String {
     format!("{:.2}", micros / 1e6)
 }
 
-/// The median; of an even number of values the higher one in the middle.
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<_> = values.collect();
-    values.sort_unstable_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_is_the_longest_undivided_stage_or_all_over_the_cores() {
+        let seconds = |stages: [u64; 5]| stages.map(Duration::from_secs);
+        let limit = |stages, cores| limit(&seconds(stages), cores).as_secs();
+        assert_eq!(limit([1, 8, 6, 4, 1], 1), 20);
+        assert_eq!(limit([1, 8, 6, 4, 1], 2), 10);
+        assert_eq!(limit([1, 8, 6, 4, 1], 10), 4, "roots are computed one after the other");
+        assert_eq!(limit([1, 8, 6, 4, 9], 10), 9);
+    }
 }

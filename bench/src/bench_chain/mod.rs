@@ -11,7 +11,7 @@ use blockloom_fixtures::LongChain;
 use crate::{
     ExitStatus,
     bench_values::threads,
-    exports::{ExportOptions, Exports},
+    exports::{ExportOptions, Exports, Row as _},
     generate::{self, Format},
     input::input_path,
     interrupt::{self, is_interrupted},
@@ -23,16 +23,16 @@ use sides::Sides;
 
 /// Measure the import of a whole chain: with all stages at work at once, and block by block.
 ///
-/// The chain is that of a file, or a generated one. The genesis is stored once; each round imports the blocks into a copy
-/// of it three times: as `chain --import` does, block by block, and with one thread. The last one says how long each stage takes
-/// alone. The limit is the longest stage that one thread does (read, root or write) alone, or the time of all stages over
-/// the cores if that is longer. Figures are medians.
+/// The chain is that of a file, or a generated one. The genesis is stored once; each round imports the blocks into
+/// a copy of it three times: as `chain --import` does, block by block, and with one thread. The last one says how
+/// long each stage takes alone. The limit is the longest stage that one thread does (read, root or write) alone, or
+/// the time of all stages over the cores if that is longer. Figures are medians.
 ///
 /// Exit status: 130 if it was interrupted; 2 if some input was unusable, or a block was refused; otherwise 0.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// The file with the blocks: a blockchain test, or encoded blocks with their genesis beside them. Default: a generated
-    /// chain.
+    /// The file with the blocks: a blockchain test, or encoded blocks with their genesis beside them. Default: a
+    /// generated chain.
     #[arg(value_name = "PATH", value_parser = input_path())]
     path: Option<PathBuf>,
     /// The case called NAME. Default: the first case of the file.
@@ -104,7 +104,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitStatus, Box<dyn Error>> {
     if let Some(warning) = calibration.again().warning() {
         print_remark(&format!("warning: {warning}"));
     }
-    let exported = exports.write_row(&line).and_then(|()| exports.write_table(&[line.table()]));
+    let exported = exports.write_row(&line).and_then(|()| exports.write_table(&[line.fields()]));
     match exported.and_then(|()| exports.flush()) {
         Err(error) if error.is_reportable() => Err(error.into()),
         _ => Ok(ExitStatus::Verified),

@@ -9,15 +9,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-use blockloom_bench::cpu_time::used;
+use blockloom_bench::{cpu_time::used, times::Times};
 use blockloom_engine::{ChainSpec, Config, Engine};
 use blockloom_fixtures::{
-    BlockSender, Chain, DiskChain, ImportReport, Importer, LongChain, Progress, StageTimes, WireBlock,
+    BlockSender, DiskChain, ImportProgress, ImportReport, Importer, LongChain, Stage, StageTimes, WireBlock,
 };
 use blockloom_state::{DiskConfig, DiskStore};
 use rustix::time::ClockId;
 
-use crate::{chain::opening::create, interrupt::is_interrupted};
+use crate::{
+    chain::{
+        import::{ImportFailure, decode},
+        opening::create,
+    },
+    interrupt::is_interrupted,
+};
 
 /// The number of blocks that are written to disk together, as by default in `chain`.
 const BLOCKS_PER_WRITE: u64 = 16;
@@ -29,11 +35,42 @@ pub(super) struct Cost {
     pub(super) cpu: Duration,
 }
 
-impl Cost {
-    /// The cores that were busy on average.
-    pub(super) fn cores(&self) -> f64 {
-        self.cpu.as_secs_f64() / self.wall.as_secs_f64()
+/// The costs of an import in each round.
+#[derive(Debug, Default)]
+pub(super) struct Costs(Vec<Cost>);
+
+impl Costs {
+    pub(super) fn rounds(&self) -> usize {
+        self.0.len()
     }
+
+    /// The median of each.
+    pub(super) fn median(&self) -> Cost {
+        let median = |time: fn(&Cost) -> Duration| median(self.0.iter().map(time));
+        Cost { wall: median(|cost| cost.wall), cpu: median(|cost| cost.cpu) }
+    }
+}
+
+/// The times of the stages in each round.
+#[derive(Debug, Default)]
+pub(super) struct StageRounds(Vec<StageTimes>);
+
+impl StageRounds {
+    /// The median time that a stage was busy.
+    pub(super) fn busy(&self, stage: Stage) -> Duration {
+        median(self.0.iter().map(|times| times.busy(stage)))
+    }
+}
+
+/// The imports with all stages at work at once.
+#[derive(Debug, Default)]
+pub(super) struct Streams {
+    pub(super) cost: Costs,
+    pub(super) stages: StageRounds,
+}
+
+fn median(times: impl Iterator<Item = Duration>) -> Duration {
+    Times::from(times.collect::<Vec<_>>()).median()
 }
 
 /// The imports of one chain, and what they cost.
@@ -45,17 +82,16 @@ pub(super) struct Sides<'f> {
     /// The store of one import.
     copy: PathBuf,
     importer: Importer,
-    alone: Importer,
+    single_threaded: Importer,
     engine: Engine,
     pub(super) blocks: u64,
     pub(super) transactions: usize,
     pub(super) gas: u64,
-    /// With all stages at work at once: the cost and the times of the stages.
-    pub(super) streams: Vec<(Cost, StageTimes)>,
+    pub(super) streams: Streams,
     /// Block by block.
-    pub(super) singles: Vec<Cost>,
-    /// The times of the stages with one thread.
-    pub(super) stages: Vec<StageTimes>,
+    pub(super) singles: Costs,
+    /// The stages with one thread.
+    pub(super) alone: StageRounds,
 }
 
 /// Imports the chain on one side.
@@ -84,14 +120,14 @@ impl<'f> Sides<'f> {
             genesis,
             copy,
             importer: Importer::new(with(threads.get()))?,
-            alone: Importer::new(with(1))?,
+            single_threaded: Importer::new(with(1))?,
             engine: Engine::new(with(threads.get())),
             blocks: outline.blocks,
             transactions: 0,
             gas: 0,
-            streams: Vec::new(),
-            singles: Vec::new(),
-            stages: Vec::new(),
+            streams: Streams::default(),
+            singles: Costs::default(),
+            alone: StageRounds::default(),
         }))
     }
 
@@ -109,14 +145,15 @@ impl<'f> Sides<'f> {
         let mut chain = self.begin()?;
         let (mut transactions, mut gas) = (0, 0);
         let (report, cost) = measured(|| {
-            let count = |progress: Progress<'_>| {
+            let count = |progress: ImportProgress<'_>| {
                 transactions += progress.summary.transactions;
                 gas += progress.summary.gas_used;
             };
             import_all(&mut chain, self.file, &self.importer, count)
         });
         (self.transactions, self.gas) = (transactions, gas);
-        self.streams.push((cost, report?.times));
+        self.streams.cost.0.push(cost);
+        self.streams.stages.0.push(report?.times);
         Ok(())
     }
 
@@ -124,14 +161,14 @@ impl<'f> Sides<'f> {
         let mut chain = self.begin()?;
         let (result, cost) = measured(|| import_one_by_one(&mut chain, self.file, &self.engine));
         result?;
-        self.singles.push(cost);
+        self.singles.0.push(cost);
         Ok(())
     }
 
     fn stage_by_stage(&mut self) -> Result<(), Box<dyn Error>> {
         let mut chain = self.begin()?;
-        let report = import_all(&mut chain, self.file, &self.alone, |_| ())?;
-        self.stages.push(report.times);
+        let report = import_all(&mut chain, self.file, &self.single_threaded, |_| ())?;
+        self.alone.0.push(report.times);
         Ok(())
     }
 
@@ -162,48 +199,46 @@ fn import_all(
     chain: &mut DiskChain,
     file: &LongChain,
     importer: &Importer,
-    mut count: impl FnMut(Progress<'_>) + Send,
-) -> Result<ImportReport, Box<dyn Error>> {
+    mut count: impl FnMut(ImportProgress<'_>) + Send,
+) -> Result<ImportReport, ImportFailure> {
     let mut undecodable = None;
     let read = |sender: &mut BlockSender<'_, '_, '_>| {
-        file.blocks(|block| match Chain::decode(&block.rlp) {
+        file.blocks(|block| match is_valid(&block).then(|| decode(file.path(), &block)).transpose() {
             _ if is_interrupted() => ControlFlow::Break(()),
-            _ if !is_valid(&block) => ControlFlow::Continue(()),
-            Ok(signed) => sender.send(block.rlp, signed, block.access_list).map_continue(drop),
+            Ok(None) => ControlFlow::Continue(()),
+            Ok(Some(signed)) => sender.send(block.rlp, signed, block.access_list).map_continue(drop),
             Err(error) => {
-                undecodable = Some(format!("{}: {}: {error}", file.path().display(), block.position));
+                undecodable = Some(error);
                 ControlFlow::Break(())
             }
         })
     };
-    let on_block = |progress: Progress<'_>| {
+    let on_block = |progress: ImportProgress<'_>| {
         count(progress);
         ControlFlow::Continue(())
     };
     let (read, report, imported) = chain.import_all(importer, read, on_block);
-    imported.map_err(|error| format!("{}: {error}", file.path().display()))?;
+    let failure = |error| ImportFailure::of(file.path(), error);
+    imported.map_err(failure)?;
     undecodable.map_or(Ok(()), Err)?;
     let (ControlFlow::Continue(()) | ControlFlow::Break(())) = read?;
-    chain.flush()?;
+    chain.flush().map_err(failure)?;
     Ok(report)
 }
 
-fn import_one_by_one(chain: &mut DiskChain, file: &LongChain, engine: &Engine) -> Result<(), Box<dyn Error>> {
-    let mut failure: Option<Box<dyn Error>> = None;
+fn import_one_by_one(chain: &mut DiskChain, file: &LongChain, engine: &Engine) -> Result<(), ImportFailure> {
+    let failure = |error| ImportFailure::of(file.path(), error);
+    let mut result = Ok(());
     let (ControlFlow::Continue(()) | ControlFlow::Break(())) = file.blocks(|block| {
-        if !is_valid(&block) {
-            return ControlFlow::Continue(());
+        if is_valid(&block) {
+            let signed = decode(file.path(), &block);
+            let import = |signed| chain.import(signed, block.access_list, engine).map_err(failure);
+            result = signed.and_then(import).map(drop);
         }
-        let imported = Chain::decode(&block.rlp)
-            .map_err(Into::into)
-            .and_then(|signed| chain.import(signed, block.access_list, engine));
-        if let Err(error) = imported {
-            failure = Some(format!("{}: {error}", file.path().display()).into());
-        }
-        if failure.is_some() || is_interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if result.is_err() || is_interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
-    failure.map_or(Ok(()), Err)?;
-    Ok(chain.flush()?)
+    result?;
+    chain.flush().map_err(failure)
 }
 
 fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {

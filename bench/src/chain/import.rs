@@ -7,9 +7,10 @@ use std::{
 };
 
 use alloy_primitives::B256;
+use blockloom_engine::SignedBlock;
 use blockloom_fixtures::{
-    BlockPosition, BlockSender, Chain, DiskChain, DiskChainError, FixtureError, ImportError, Importer,
-    LongChain, Outline, Progress, Sent, Source, Sources, Unsupported, WireBlock,
+    BlockPosition, BlockSender, Chain, DiskChain, DiskChainError, FixtureError, ImportError, ImportProgress,
+    Importer, LongChain, Outline, Sent, Source, Sources, Unsupported, WireBlock,
 };
 use blockloom_state::{DiskError, DiskStore};
 
@@ -56,7 +57,7 @@ pub(crate) enum ImportFailure {
 }
 
 impl ImportFailure {
-    pub(super) fn of(path: &Path, error: DiskChainError) -> Self {
+    pub(crate) fn of(path: &Path, error: DiskChainError) -> Self {
         let path = path.to_owned();
         match error {
             DiskChainError::OtherBranch { number, head, .. } => {
@@ -153,7 +154,7 @@ impl<'a> Import<'a> {
         let throughput = Mutex::new(throughput);
         let mut reader = Reader { path: file.path(), throughput: &throughput, last: None, failure: None };
         let read = |sender: &mut BlockSender<'_, '_, '_>| file.blocks(|block| reader.send(block, sender));
-        let on_block = |progress: Progress<'_>| {
+        let on_block = |progress: ImportProgress<'_>| {
             if is_interrupted() {
                 return ControlFlow::Break(());
             }
@@ -186,20 +187,18 @@ struct Reader<'r, 't> {
 
 impl Reader<'_, '_> {
     fn send(&mut self, block: WireBlock, sender: &mut BlockSender<'_, '_, '_>) -> ControlFlow<()> {
-        let WireBlock { position, rlp, access_list, expect, .. } = block;
-        if expect.is_some() {
+        if block.expect.is_some() {
             lock(self.throughput).left_out();
             return ControlFlow::Continue(());
         }
-        let signed = match Chain::decode(&rlp) {
+        let signed = match decode(self.path, &block) {
             Ok(signed) => signed,
-            Err(error) => {
-                let path = self.path.to_owned();
-                self.failure = Some(ImportFailure::NoBlock { path, position, error: Box::new(error) });
+            Err(failure) => {
+                self.failure = Some(failure);
                 return ControlFlow::Break(());
             }
         };
-        self.last = match sender.send(rlp, signed, access_list)? {
+        self.last = match sender.send(block.rlp, signed, block.access_list)? {
             Sent::New(hash) => Some(hash),
             Sent::Known => {
                 lock(self.throughput).skipped();
@@ -208,6 +207,14 @@ impl Reader<'_, '_> {
         };
         if is_interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
+}
+
+/// Decodes a block of the file `path`.
+pub(crate) fn decode(path: &Path, block: &WireBlock) -> Result<SignedBlock, ImportFailure> {
+    Chain::decode(&block.rlp).map_err(|error| {
+        let (path, position) = (path.to_owned(), block.position);
+        ImportFailure::NoBlock { path, position, error: Box::new(error) }
+    })
 }
 
 /// The value of a lock that no thread panics with.

@@ -1,7 +1,7 @@
 //! `blockloom chain`: keeps a chain in a folder; imports, exports and undoes blocks, and verifies the state.
 
 mod export;
-mod import;
+pub(crate) mod import;
 pub(crate) mod opening;
 mod throughput;
 
