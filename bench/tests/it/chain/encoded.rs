@@ -161,6 +161,7 @@ fn a_file_without_blocks_or_genesis_or_with_another_one_is_refused() {
     chain.chain("kept", &["--import", "generated"]).last_line();
     let result = chain.chain("kept", &["--import", "alone.rlp", "--genesis", "other.json"]);
     assert_eq!(result.status, Some(2));
+    assert!(result.error.contains("alone.rlp: the genesis is 0x"), "{}", result.error);
     assert_eq!(chain.chain("kept", &["--verify"]).last_line(), chain.last_line);
 }
 

@@ -33,6 +33,8 @@ pub(super) const AT_ONCE: usize = 50_000;
 pub struct Genesis {
     store: DiskStore,
     batch: WriteBatch,
+    /// Whether the folder was not there before.
+    is_folder_new: bool,
     /// The state root, once it was computed.
     root: Option<B256>,
 }
@@ -45,9 +47,10 @@ impl Genesis {
     /// If the folder has other content, or cannot be written.
     pub fn begin(path: impl AsRef<Path>, config: DiskConfig) -> Result<Self, DiskError> {
         let path = path.as_ref();
+        let is_folder_new = !path.exists();
         make_empty_folder(path)?;
         let store = DiskStore::of_database(path, config, DatabaseFile::create(path)?);
-        Ok(Self { store, batch: WriteBatch::new(), root: None })
+        Ok(Self { store, batch: WriteBatch::new(), is_folder_new, root: None })
     }
 
     /// Adds an account.
@@ -123,6 +126,23 @@ impl Genesis {
         tables.flush(|| ())?;
         self.store.head.write().block = metadata;
         Ok(self.store)
+    }
+
+    /// Removes the store, and its folder unless that was there before.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be removed. Beginning a store in that folder replaces it.
+    pub fn discard(self) -> Result<(), DiskError> {
+        let Self { store, is_folder_new, .. } = self;
+        let path = store.path().to_owned();
+        // Closes the database.
+        drop(store);
+        DatabaseFile::remove(&path)?;
+        if is_folder_new {
+            fs::remove_dir(&path).map_err(|error| DiskError::database(&path, Operation::Create, error))?;
+        }
+        Ok(())
     }
 
     fn write(&mut self) -> Result<(), DiskError> {

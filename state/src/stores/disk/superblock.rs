@@ -41,7 +41,7 @@ struct SuperblockCopy {
 
 impl Superblock {
     /// The format that this library reads and writes.
-    const FORMAT: u32 = 2;
+    const FORMAT: u32 = 3;
 
     /// Creates the superblock of an empty store, atomically.
     pub(super) fn create(path: &Path) -> Result<Self, DiskError> {
