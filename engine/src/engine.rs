@@ -38,6 +38,7 @@ use crate::{
         handling::{Handling, Mainnet},
         warm_up,
     },
+    parallel::thread_log::Recorder,
     policy::{batching::Batch, cost_model::Switch},
     prefetch::Prefetcher,
     threads::{job_queue::JobPriority, pool::Workers},
@@ -233,16 +234,28 @@ impl<H: Handling> Engine<H> {
         observer: Observer<'_>,
     ) -> Result<Outcome, BlockError> {
         let progress = Cell::new(Progress::START);
-        let input = |workers| Input { base, steps, batches, workers, latency: *latency };
-        let result = catch_unwind(AssertUnwindSafe(|| match plan {
+        let Config { timing, observer: trace_observer, .. } = &self.shared.config;
+        let recorder = Recorder::new(*timing, trace_observer.is_some());
+        let input = |workers| {
+            let (latency, recorder) = (*latency, &recorder);
+            Input { base, steps, batches, workers, latency, recorder }
+        };
+        let execute = || match plan {
             Plan::Sequential => {
                 let committer = self.committer(base, steps, observer, &progress);
-                sequential::execute(committer, steps.len())
+                sequential::execute(committer, steps.len(), &recorder)
             }
             Plan::Measured(workers, switch) => {
                 self.run_measured(&input(workers), *switch, observer, &progress)
             }
             Plan::Parallel(workers) => self.run_parallel(&input(workers), observer, &progress),
+        };
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            let outcome = execute()?;
+            if let Some(observer) = trace_observer {
+                observer.executed(&recorder.trace(steps, outcome.statistics));
+            }
+            Ok(outcome)
         }));
         let Progress { block, step } = progress.get();
         let result = result.unwrap_or_else(|panic| Err(Reason::panicked(step, &*panic)));
@@ -269,14 +282,14 @@ impl<H: Handling> Engine<H> {
         observer: Observer<'_>,
         progress: &Cell<Progress>,
     ) -> Result<Outcome, Reason> {
-        let Input { base, steps, batches, .. } = *input;
+        let Input { base, steps, batches, recorder, .. } = *input;
         let memory = OnceCell::new();
         let committer = self.committer(base, steps, observer, progress);
         let pays = |batch: &Batch, of_batch: Range<usize>, time: Duration| {
             switch.is_due(batch, steps.transactions(of_batch), time)
         };
         let resources = || self.resources(input, memory.get_or_init(|| self.open_memory(input)));
-        let result = measured::execute(steps, batches, committer, pays, resources);
+        let result = measured::execute(steps, batches, committer, pays, recorder, resources);
         memory.into_inner().into_iter().for_each(|memory| self.recycle(memory, input.workers));
         result
     }
@@ -288,22 +301,21 @@ impl<H: Handling> Engine<H> {
         observer: Observer<'_>,
         progress: &Cell<Progress>,
     ) -> Result<Outcome, Reason> {
-        let Input { base, steps, batches, workers, .. } = *input;
+        let Input { base, steps, batches, workers, recorder, .. } = *input;
         let memory = self.open_memory(input);
         let committer = self.committer(base, steps, observer, progress);
         let resources = self.resources(input, &memory);
-        let execute = || parallel::execute(&resources, steps, &Rest::all(batches), committer);
+        let execute = || parallel::execute(&resources, steps, Rest::all(batches, recorder), committer);
         let result = self.prefetching(input, &memory, execute);
         self.recycle(memory, workers);
         result
     }
 
     fn resources<'r, B: ?Sized>(&'r self, input: &Input<'r, B>, memory: &'r Memory) -> Resources<'r, B, H> {
-        let Input { base, workers, latency, .. } = *input;
-        let Shared { config: Config { timing, .. }, test_mode, .. } = self.shared.as_ref();
+        let Input { base, workers, latency, recorder, .. } = *input;
         let threads = self.threads_for(latency).min(1 + workers.threads());
-        let (timing, test_mode, handling) = (*timing, *test_mode, &self.handling);
-        Resources { base, handling, memory, workers, threads, timing, test_mode }
+        let (test_mode, handling) = (self.shared.test_mode, &self.handling);
+        Resources { base, handling, memory, workers, threads, recorder, test_mode }
     }
 
     fn open_memory<B: ?Sized>(&self, input: &Input<'_, B>) -> Memory {
@@ -381,4 +393,5 @@ struct Input<'s, B: ?Sized> {
     batches: &'s [Batch],
     workers: &'s Workers,
     latency: Latency,
+    recorder: &'s Recorder,
 }

@@ -51,6 +51,7 @@ pub use block::{
     outcome::{Outcome, Receipt, StreamTotal},
     rules::{AccessLists, CustomPrecompiles, Rules},
     statistics::{Phases, StaleCounts, Statistics},
+    trace::{GateReason, RunEnd, ThreadTrace, Trace, TraceEvent, TraceEventKind, TraceObserver, TracedBlock},
     transaction_result::{TransactionEnd, TransactionResult},
 };
 pub use commit::observer::CommittedStep;

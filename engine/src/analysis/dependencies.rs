@@ -27,7 +27,10 @@ use crate::{
         sequential,
     },
     evm::{handling::Handling, speculator::EvmSpeculator},
-    parallel::traits::{Run, Speculator as _},
+    parallel::{
+        thread_log::Recorder,
+        traits::{Run, Speculator as _},
+    },
 };
 
 /// The dependencies between the transactions of a block, and the time of each step on one thread.
@@ -99,7 +102,7 @@ fn find_dependencies<H: Handling>(
         Observer::Steps(&mut keep),
         &progress,
     );
-    sequential::execute(committer, of_block.len())?;
+    sequential::execute(committer, of_block.len(), &Recorder::off())?;
 
     let (mut store, mut history) = (base.clone(), ChangeHistory::default());
     let mut depends_on = Vec::with_capacity(block.transactions.len());

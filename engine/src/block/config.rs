@@ -2,9 +2,10 @@
 //!
 //! It changes how soon a block is executed and what its outcome contains beside the result, never the result.
 
-use std::{num::NonZeroUsize, time::Duration};
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use crate::{
+    block::trace::TraceObserver,
     policy::tuning::{IDLE_TIMEOUT, PREFETCH_THREADS},
     threads::pool::Workers,
 };
@@ -25,8 +26,10 @@ pub struct Config {
     pub idle_timeout: Duration,
     /// The latency of the base.
     pub base_latency: BaseLatency,
-    /// Whether every run is timed, for the statistics: that is two looks at a clock for each run.
+    /// Whether every run is timed, for the statistics: that is about three looks at a clock for each transaction.
     pub timing: Timing,
+    /// Receives the trace of each execution: which thread did what, and when. Then every run is timed.
+    pub observer: Option<Arc<dyn TraceObserver>>,
     /// Which outcomes have an access list.
     pub lists: Lists,
     /// Which hints about reads and writes are used.
@@ -75,7 +78,7 @@ pub enum Timing {
     /// Only the phases of a block.
     #[default]
     Phases,
-    /// Every speculative run.
+    /// Every run, and every commit.
     Runs,
 }
 
@@ -118,6 +121,7 @@ impl Default for Config {
             idle_timeout: IDLE_TIMEOUT,
             base_latency: BaseLatency::default(),
             timing: Timing::default(),
+            observer: None,
             lists: Lists::default(),
             hints: Hints::default(),
             prefetch_threads: PREFETCH_THREADS,

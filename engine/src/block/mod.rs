@@ -14,4 +14,5 @@ pub(crate) mod rules;
 mod serde_form;
 pub(crate) mod statistics;
 pub(crate) mod steps;
+pub(crate) mod trace;
 pub(crate) mod transaction_result;

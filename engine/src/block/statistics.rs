@@ -47,10 +47,15 @@ pub struct Statistics {
     pub prefetched: u64,
     /// The time before the first transaction, of the transactions, and after the last.
     pub phases: Phases,
-    /// The time of all speculative runs; zero unless the engine is configured to time runs.
+    /// The time of all speculative runs; zero unless runs are timed: by `Config::timing`, or for an observer.
     pub time_speculative: Duration,
     /// The time of the committed speculative runs.
     pub time_committed: Duration,
+    /// The time of the gate: it validates records and commits them, and runs transactions on committed state. Zero
+    /// unless runs are timed.
+    pub time_at_gate: Duration,
+    /// The time in which threads found no work; zero unless runs are timed.
+    pub time_waiting: Duration,
 }
 
 /// How long each part of a block took.
@@ -130,6 +135,9 @@ pub(crate) struct ThreadCounts {
     /// The time of all speculative runs, and of the committed ones among them.
     pub(crate) time_speculative: Duration,
     pub(crate) time_committed: Duration,
+    /// The time of the gate, and of waiting.
+    pub(crate) time_at_gate: Duration,
+    pub(crate) time_waiting: Duration,
 }
 
 impl Statistics {
@@ -152,5 +160,7 @@ impl Statistics {
         self.waits += counts.waits;
         self.time_speculative += counts.time_speculative;
         self.time_committed += counts.time_committed;
+        self.time_at_gate += counts.time_at_gate;
+        self.time_waiting += counts.time_waiting;
     }
 }

@@ -9,11 +9,11 @@ use crate::{
     commit::{
         committer::BlockCommitter,
         parallel::{self, Resources, Rest},
-        sequential,
+        sequential::{self, Start},
     },
     evm::handling::Handling,
+    parallel::thread_log::Recorder,
     policy::batching::{Batch, Effort},
-    threads::clock::Stopwatch,
 };
 
 /// Executes the batches in order on the calling thread. After each one `pays` receives it, its transactions, and
@@ -23,29 +23,30 @@ pub(crate) fn execute<'r, B: Base + ?Sized, H: Handling>(
     batches: &[Batch],
     mut committer: BlockCommitter<'r, '_, CachedBase<'r, B>, H>,
     mut pays: impl FnMut(&Batch, Range<usize>, Duration) -> bool,
+    recorder: &'r Recorder,
     resources: impl FnOnce() -> Resources<'r, B, H>,
 ) -> Result<Outcome, Reason> {
-    let mut watch = Stopwatch::start();
-    committer.open()?;
-    let opening = watch.lap();
+    let mut start = Start::open(&mut committer, recorder)?;
     let (mut next, mut at_borders) = (0, Duration::ZERO);
     for (number, batch) in batches.iter().enumerate() {
         let of_batch = next..next + batch.transactions;
         next = of_batch.end;
         if batch.effort == Effort::Border {
-            let before = watch.elapsed();
-            committer.run(TxIndex::new(of_batch.start))?;
-            at_borders += watch.elapsed() - before;
+            let (before, index) = (start.watch.elapsed(), TxIndex::new(of_batch.start));
+            committer.run(index)?;
+            start.log.ran_without_record(index);
+            at_borders += start.watch.elapsed() - before;
             continue;
         }
-        for position in of_batch.clone() {
-            committer.run(TxIndex::new(position))?;
+        for index in of_batch.clone().map(TxIndex::new) {
+            committer.run(index)?;
+            start.log.ran_without_record(index);
         }
         let left = &batches[number + 1..];
-        if !left.is_empty() && pays(batch, of_batch, watch.elapsed() - at_borders) {
-            let rest = Rest { first: TxIndex::new(next), batches: left, opening: Some(opening), watch };
-            return parallel::execute(&resources(), steps, &rest, committer);
+        if !left.is_empty() && pays(batch, of_batch, start.watch.elapsed() - at_borders) {
+            let rest = Rest::after(start, TxIndex::new(next), left);
+            return parallel::execute(&resources(), steps, rest, committer);
         }
     }
-    sequential::close(committer, steps.len(), opening, watch)
+    sequential::close(committer, steps.len(), start, recorder)
 }

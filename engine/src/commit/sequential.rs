@@ -9,9 +9,11 @@ use crate::{
         error::Reason,
         outcome::Outcome,
         statistics::{Phases, Statistics},
+        trace::TraceEventKind,
     },
     commit::committer::BlockCommitter,
     evm::{handling::Handling, watch::Watch},
+    parallel::thread_log::{Recorder, ThreadLog},
     threads::clock::Stopwatch,
 };
 
@@ -19,25 +21,50 @@ use crate::{
 pub(crate) fn execute<'a, B: Base, H: Handling, W: Watch<'a, Overlay<B>>>(
     mut committer: BlockCommitter<'a, '_, B, H, W>,
     steps: usize,
+    recorder: &Recorder,
 ) -> Result<Outcome, Reason> {
-    let mut watch = Stopwatch::start();
-    committer.open()?;
-    let opening = watch.lap();
-    for index in 0..steps {
-        committer.run(TxIndex::new(index))?;
+    let mut start = Start::open(&mut committer, recorder)?;
+    for index in (0..steps).map(TxIndex::new) {
+        committer.run(index)?;
+        start.log.ran_without_record(index);
     }
-    close(committer, steps, opening, watch)
+    close(committer, steps, start, recorder)
 }
 
-/// Closes the last block after all steps were executed on the calling thread. The `watch` was started before them.
+/// Blocks that start on the calling thread: the first one is open.
+pub(crate) struct Start {
+    /// The time of the opening.
+    pub(crate) opening: Duration,
+    /// Started after it.
+    pub(crate) watch: Stopwatch,
+    /// What the thread notes.
+    pub(crate) log: ThreadLog,
+}
+
+impl Start {
+    /// Opens the first block.
+    pub(crate) fn open<'a, B: Base, H: Handling, W: Watch<'a, Overlay<B>>>(
+        committer: &mut BlockCommitter<'a, '_, B, H, W>,
+        recorder: &Recorder,
+    ) -> Result<Self, Reason> {
+        let (mut watch, mut log) = (Stopwatch::start(), recorder.log());
+        log.start();
+        committer.open()?;
+        log.end(|| TraceEventKind::Opening);
+        Ok(Self { opening: watch.lap(), watch, log })
+    }
+}
+
+/// Closes the last block after all steps were executed on the calling thread.
 pub(crate) fn close<'a, B: Base, H: Handling, W: Watch<'a, Overlay<B>>>(
     committer: BlockCommitter<'a, '_, B, H, W>,
     steps: usize,
-    opening: Duration,
-    mut watch: Stopwatch,
+    Start { opening, mut watch, mut log }: Start,
+    recorder: &Recorder,
 ) -> Result<Outcome, Reason> {
     let in_transactions = watch.lap();
     let mut outcome = committer.close()?;
+    log.end(|| TraceEventKind::Closing);
     let runs = steps as u64;
     outcome.statistics = Statistics {
         threads: 1,
@@ -45,8 +72,10 @@ pub(crate) fn close<'a, B: Base, H: Handling, W: Watch<'a, Overlay<B>>>(
         incarnations: runs,
         at_gate: runs,
         phases: Phases { opening, transactions: in_transactions, closing: watch.lap() },
+        time_at_gate: log.at_gate,
         ..Statistics::default()
     };
+    recorder.collect(log);
     Ok(outcome)
 }
 

@@ -25,6 +25,7 @@ use crate::{
     },
     engine::Engine,
     evm::{InspectedState, handling::Handling, watch::Inspected},
+    parallel::thread_log::Recorder,
 };
 
 impl<H: Handling> Engine<H> {
@@ -95,7 +96,7 @@ impl<H: Handling> Engine<H> {
                 Inspected(inspector),
             );
             let committer = committer.with_access_lists(self.shared.config.lists).cancelled_by(&self.cancel);
-            sequential::execute(committer, steps.len())
+            sequential::execute(committer, steps.len(), &Recorder::off())
         }));
         let result = result.unwrap_or_else(|panic| Err(Reason::panicked(progress.get().step, &*panic)));
         result.map_err(|reason| reason.of(block.number()))

@@ -3,7 +3,6 @@
 use blockloom_state::{Memory, TxIndex};
 
 use crate::{
-    block::config::Timing,
     parallel::{records::Records, scheduler::Scheduler},
     policy::batching::Batch,
 };
@@ -17,21 +16,13 @@ pub(crate) struct BlockContext<'m, Y> {
     pub(crate) scheduler: Scheduler,
     /// The records of speculative runs.
     pub(crate) records: Records<Y>,
-    /// Whether runs are timed.
-    pub(crate) timing: Timing,
 }
 
 impl<'m, Y: Send> BlockContext<'m, Y> {
     /// A context for a number of threads and the batches of a block, from the transaction `first` on.
-    pub(crate) fn new(
-        memory: &'m Memory,
-        first: TxIndex,
-        batches: &[Batch],
-        threads: usize,
-        timing: Timing,
-    ) -> Self {
+    pub(crate) fn new(memory: &'m Memory, first: TxIndex, batches: &[Batch], threads: usize) -> Self {
         let scheduler = Scheduler::new(first, batches, threads);
-        Self { memory, records: Records::new(scheduler.transactions()), scheduler, timing }
+        Self { memory, records: Records::new(scheduler.transactions()), scheduler }
     }
 
     /// Marks transactions stale, and empties the list. The slot writes of their records become predictions.

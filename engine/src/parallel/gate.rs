@@ -7,9 +7,12 @@
 
 use std::{collections::VecDeque, hint::black_box};
 
-use blockloom_state::{Incarnation, Portion, Publication, Published, Record, TxIndex, Version, Writer};
+use blockloom_state::{
+    Conflict, Incarnation, Portion, Publication, Published, Record, TxIndex, Version, Writer,
+};
 
 use crate::{
+    block::trace::{GateReason, TraceEventKind},
     parallel::{
         context::BlockContext,
         records::{RunRecord, Taken},
@@ -96,7 +99,10 @@ where
     pub(crate) fn run(&mut self) -> Result<(), C::Error> {
         let mut last = None;
         loop {
-            last = match self.context.scheduler.at_gate(last, &mut self.worker.counts.waits) {
+            let before = self.worker.counts.waits;
+            let task = self.context.scheduler.at_gate(last, &mut self.worker.counts.waits);
+            self.worker.note_wait(before);
+            last = match task {
                 GateTask::Commit(attempt, speculation) => Some(self.commit_batch(attempt, speculation)?),
                 GateTask::Run(batches, speculation) => Some(self.run_batches(&batches, speculation)?),
                 GateTask::Speculate(attempt) => {
@@ -112,6 +118,7 @@ where
     /// Commits the batch at the frontier. Effects of runs here are published as one, after the batch or before a
     /// record is committed.
     fn commit_batch(&mut self, attempt: Attempt, speculation: Publication) -> Result<CommittedBy, C::Error> {
+        self.worker.log.start();
         self.speculation = speculation;
         self.update_publication();
         self.take_records(attempt);
@@ -143,11 +150,13 @@ where
         batches: &GateBatches,
         speculation: Publication,
     ) -> Result<CommittedBy, C::Error> {
+        self.worker.log.start();
         self.speculation = speculation;
         self.update_publication();
         for index in batches.transactions.clone().map(TxIndex::new) {
             self.worker.counts.at_gate += 1;
             self.committer.run(index)?;
+            self.worker.log.ran_without_record(index);
             self.note_pending(Version { index, incarnation: Incarnation::FIRST });
             self.context.memory.advance(index);
         }
@@ -181,39 +190,45 @@ where
 
     /// Commits a transaction: with its record if that holds, otherwise with a run here.
     fn commit(&mut self, version: Version, taken: Taken<S::Yield>) -> Result<CommitPath, C::Error> {
-        let (ran, path) = match taken {
-            Taken::Fresh(ran) if self.holds(&ran.record) => {
-                self.commit_record(version, ran)?;
-                return Ok(CommitPath::Record);
-            }
-            Taken::Fresh(ran) => (Some(ran), CommitPath::StaleRecord),
-            Taken::Stale(ran) => (Some(ran), CommitPath::Run),
-            Taken::Nothing => (None, CommitPath::Run),
+        let (ran, reason) = match taken {
+            Taken::Fresh(ran) => match self.validate(&ran.record) {
+                None => {
+                    let ran_as = Version { incarnation: ran.incarnation, ..version };
+                    self.commit_record(version, ran)?;
+                    self.worker.log.end(|| TraceEventKind::Commit(ran_as));
+                    return Ok(CommitPath::Record);
+                }
+                Some(conflict) => (Some(ran), GateReason::Conflict(conflict)),
+            },
+            Taken::Stale(ran) => (Some(ran), GateReason::Stale),
+            Taken::Nothing => (None, GateReason::NoRecord),
         };
+        let is_conflict = matches!(reason, GateReason::Conflict(_));
         if let Some(ran) = &ran {
             self.policy.missed(weight_of(ran));
             self.update_publication();
         }
         self.worker.counts.at_gate += 1;
         self.committer.run(version.index)?;
+        self.worker.log.end(|| TraceEventKind::RunAtGate { index: version.index, reason });
         self.note_pending(version);
         if let Some(ran) = ran {
             // A record that was not marked stale may have missed an effect that is withheld.
-            let is_miss = path == CommitPath::StaleRecord && self.keeps_recent();
+            let is_miss = is_conflict && self.keeps_recent();
             let portion = if is_miss { Portion::RecentAndWithheld } else { Portion::Recent };
             self.publish(version, portion, Some(&ran.record));
             self.recycle(ran);
         }
-        Ok(path)
+        Ok(if is_conflict { CommitPath::StaleRecord } else { CommitPath::Run })
     }
 
-    /// Whether every observation of a run holds in the committed state; counts it if not.
-    fn holds(&mut self, record: &Record) -> bool {
+    /// The first observation of a run that does not hold in the committed state, which is counted.
+    fn validate(&mut self, record: &Record) -> Option<Conflict> {
         let conflict = self.committer.validate(record);
         if let Some(conflict) = conflict {
             self.worker.counts.stale_at_gate.count(conflict);
         }
-        conflict.is_none()
+        conflict
     }
 
     /// Commits a record. Effects that its run did not publish are kept, as if it had run here.
@@ -295,7 +310,7 @@ where
         self.committer.take_effects(self.context.memory, portion, &mut self.effects);
         let stale = &mut self.worker.stale;
         self.context.memory.publish(Writer::Run(version), &self.effects, before, stale);
-        self.context.report_stale(stale);
+        self.worker.report_stale(version);
     }
 }
 

@@ -6,5 +6,6 @@ pub(crate) mod context;
 pub(crate) mod gate;
 pub(crate) mod records;
 pub(crate) mod scheduler;
+pub(crate) mod thread_log;
 pub(crate) mod traits;
 pub(crate) mod worker;

@@ -3,10 +3,7 @@
 //! Each run is published and recorded before the next one. A run that fails has no consequence: the gate runs its
 //! transaction again when that is the frontier.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    time::Duration,
-};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use blockloom_state::{
     TxIndex, Version,
@@ -14,14 +11,17 @@ use blockloom_state::{
 };
 
 use crate::{
-    block::{config::Timing, statistics::ThreadCounts},
+    block::{
+        statistics::ThreadCounts,
+        trace::{RunEnd, TraceEventKind},
+    },
     parallel::{
         context::{BlockContext, StopOnDrop},
         records::{NextRun, RunRecord},
         scheduler::{batch::Attempt, status::AttemptStatus},
+        thread_log::ThreadLog,
         traits::{Run, Speculator},
     },
-    threads::clock::Stopwatch,
 };
 
 /// A worker of one thread.
@@ -35,11 +35,12 @@ pub(crate) struct Worker<'c, S, Y, F> {
     /// Empty records, kept for their capacity.
     blank: Vec<Box<RunRecord<Y>>>,
     pub(crate) counts: ThreadCounts,
+    pub(crate) log: ThreadLog,
 }
 
 impl<'c, S: Speculator<'c>, F: Fn() -> S> Worker<'c, S, S::Yield, F> {
-    /// A worker whose speculator is made by `make`, and made again after each panic.
-    pub(crate) fn new(context: &'c BlockContext<'c, S::Yield>, make: F) -> Self {
+    /// A worker whose speculator is made by `make`, and made again after each panic. Its thread notes in `log`.
+    pub(crate) fn new(context: &'c BlockContext<'c, S::Yield>, make: F, log: ThreadLog) -> Self {
         Self {
             context,
             speculator: None,
@@ -47,6 +48,7 @@ impl<'c, S: Speculator<'c>, F: Fn() -> S> Worker<'c, S, S::Yield, F> {
             stale: Vec::new(),
             blank: Vec::new(),
             counts: ThreadCounts::default(),
+            log,
         }
     }
 
@@ -54,8 +56,27 @@ impl<'c, S: Speculator<'c>, F: Fn() -> S> Worker<'c, S, S::Yield, F> {
     pub(crate) fn work(&mut self) {
         let context = self.context;
         let _stop = StopOnDrop(&context.scheduler);
-        while let Some(attempt) = context.scheduler.next(&mut self.counts.waits) {
+        self.log.start();
+        loop {
+            let before = self.counts.waits;
+            let next = context.scheduler.next(&mut self.counts.waits);
+            self.note_wait(before);
+            let Some(attempt) = next else { return };
             self.speculate(attempt);
+        }
+    }
+
+    /// The counts and the log, at the end.
+    pub(crate) fn finish(self) -> (ThreadCounts, ThreadLog) {
+        let Self { mut counts, log, .. } = self;
+        (counts.time_at_gate, counts.time_waiting) = (log.at_gate, log.waiting);
+        (counts, log)
+    }
+
+    /// Notes that the thread waited, if it has waited more often than `before`.
+    pub(crate) fn note_wait(&mut self, before: u64) {
+        if self.counts.waits > before {
+            self.log.end(|| TraceEventKind::Wait);
         }
     }
 
@@ -100,18 +121,18 @@ impl<'c, S: Speculator<'c>, F: Fn() -> S> Worker<'c, S, S::Yield, F> {
     fn run(&mut self, version: Version, is_stale: &'c AtomicBool) -> Result<(), Interruption> {
         self.counts.speculative += 1;
         let context = self.context;
-        let watch = (context.timing == Timing::Runs).then(Stopwatch::start);
+        self.log.start();
         let speculator = self.speculator.get_or_insert_with(&self.make);
         let mut ran = context.records.blank(&mut self.blank);
         let record = &mut ran.record;
         let run = catch_unwind(AssertUnwindSafe(|| speculator.run(version, is_stale, record)));
-        let time = watch.map_or(Duration::ZERO, |mut watch| watch.lap());
+        let time = self.log.end(|| TraceEventKind::Run { version, end: end_of(&run) });
         self.counts.time_speculative += time;
         let interruption = match run {
             Ok(Run::Ran(yielded)) => {
                 (ran.incarnation, ran.yielded, ran.time) = (version.incarnation, Some(yielded), time);
                 let replaced = context.records.publish(context.memory, version.index, ran, &mut self.stale);
-                context.report_stale(&mut self.stale);
+                self.report_stale(version);
                 replaced.into_iter().for_each(|ran| self.recycle(ran));
                 return Ok(());
             }
@@ -127,9 +148,28 @@ impl<'c, S: Speculator<'c>, F: Fn() -> S> Worker<'c, S, S::Yield, F> {
         Err(interruption)
     }
 
+    /// Reports the transactions that a publication of the run `by` made stale.
+    pub(crate) fn report_stale(&mut self, by: Version) {
+        for stale in &self.stale {
+            self.log.happened(|| TraceEventKind::Abort { by, stale: *stale });
+        }
+        self.context.report_stale(&mut self.stale);
+    }
+
     fn recycle(&mut self, mut ran: Box<RunRecord<S::Yield>>) {
         ran.clear();
         self.blank.push(ran);
+    }
+}
+
+/// How a run ended.
+fn end_of<Y>(run: &std::thread::Result<Run<Y>>) -> RunEnd {
+    match run {
+        Ok(Run::Ran(_)) => RunEnd::Completed,
+        Ok(Run::Awaits(on)) => RunEnd::Awaits(*on),
+        Ok(Run::Stale) => RunEnd::Stale,
+        Ok(Run::GaveUp) => RunEnd::GaveUp,
+        Err(_) => RunEnd::Panicked,
     }
 }
 
@@ -149,7 +189,10 @@ mod tests {
     use blockloom_state::{Memory, Record};
 
     use super::*;
-    use crate::policy::batching::{Batch, Effort};
+    use crate::{
+        parallel::thread_log::Recorder,
+        policy::batching::{Batch, Effort},
+    };
 
     /// How the run of the second transaction ends.
     #[derive(Clone, Copy, Debug)]
@@ -188,8 +231,9 @@ mod tests {
         let (memory, batches) = (Memory::default(), [Batch::single(Effort::Heavy); 2]);
         let mut all = ThreadCounts::default();
         for _ in 0..2 {
-            let context = BlockContext::new(&memory, TxIndex::new(0), &batches, 2, Timing::Phases);
-            let mut worker = Worker::new(&context, || Scripted(&context, end));
+            let recorder = Recorder::off();
+            let context = BlockContext::new(&memory, TxIndex::new(0), &batches, 2);
+            let mut worker = Worker::new(&context, || Scripted(&context, end), recorder.log());
             worker.counts = all;
             let [_, second] = [(); 2].map(|()| context.scheduler.try_next().expect("it is ready"));
             worker.speculate(second);

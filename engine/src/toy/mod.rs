@@ -16,10 +16,10 @@ use blockloom_fixtures::Random;
 use blockloom_state::{CachedBase, Memory, MemoryStore, Overlay, TxIndex};
 
 use crate::{
-    block::config::Timing,
     parallel::{
         context::{BlockContext, StopOnDrop},
         gate::{Gate, publish_committed},
+        thread_log::Recorder,
         traits::Committer as _,
         worker::Worker,
     },
@@ -58,8 +58,10 @@ fn run(
     let base = toy.base();
     let first = toy.prefix(Random::new(misbehaviour.seed));
     let batches = toy.batches(first, Random::new(misbehaviour.seed));
-    let context = BlockContext::new(memory, TxIndex::new(first), &batches, threads, Timing::Phases);
-    let worker = || Worker::new(&context, || ToySpeculator::new(toy, memory, &base, misbehaviour));
+    let recorder = Recorder::off();
+    let context = BlockContext::new(memory, TxIndex::new(first), &batches, threads);
+    let speculator = || ToySpeculator::new(toy, memory, &base, misbehaviour);
+    let worker = || Worker::new(&context, speculator, recorder.log());
     let overlay = Overlay::new(CachedBase::alone(&base));
     let mut committer = ToyCommitter { toy, overlay, yields: Vec::new() };
     toy.predict(memory, &base, Random::new(misbehaviour.seed));

@@ -14,5 +14,6 @@ mod slow_base;
 mod statistics;
 mod streams;
 mod thread_pools;
+mod traces;
 mod traps;
 mod ways_out;

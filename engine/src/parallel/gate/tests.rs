@@ -15,8 +15,7 @@ use revm::{
 
 use super::*;
 use crate::{
-    block::config::Timing,
-    parallel::traits::Run,
+    parallel::{thread_log::Recorder, traits::Run},
     policy::{
         batching::{Batch, Effort},
         tuning::START_REACH,
@@ -155,10 +154,11 @@ fn with_block<R>(
 ) -> R {
     let contract = Allocation { nonce: 1, code: vec![0u8].into(), ..Allocation::default() };
     let base = MemoryStore::from_genesis([(CONTRACT, contract)]);
-    let context = BlockContext::new(memory, TxIndex::new(0), batches, 2, Timing::Phases);
+    let recorder = Recorder::off();
+    let context = BlockContext::new(memory, TxIndex::new(0), batches, 2);
     let worker = || -> TestWorker<'_> {
         let speculator = || TestSpeculator { transactions, view: View::new(memory, &base) };
-        Worker::new(&context, Box::new(speculator))
+        Worker::new(&context, Box::new(speculator), recorder.log())
     };
     let mut committer = TestCommitter { transactions, overlay: Overlay::new(CachedBase::new(memory, &base)) };
     let gate = Gate::new(&context, &mut committer, worker(), policy);

@@ -1,0 +1,141 @@
+//! What each thread notes of an execution: the times of runs, if they are wanted, and its events, if it is observed.
+//!
+//! A thread writes into a buffer of its own, which has a bound. Without an observer nothing is allocated, and no clock is
+//! looked at.
+
+use std::{thread, time::Duration};
+
+use blockloom_state::{TxIndex, sync::Mutex};
+
+use crate::{
+    block::{
+        config::Timing,
+        statistics::Statistics,
+        steps::Steps,
+        trace::{GateReason, ThreadTrace, Trace, TraceEvent, TraceEventKind, TracedBlock},
+    },
+    threads::clock::Stopwatch,
+};
+
+/// Collects what the threads of one execution note.
+#[derive(Debug)]
+pub(crate) struct Recorder {
+    is_observed: bool,
+    timing: Timing,
+    /// Started at the start of the execution.
+    watch: Stopwatch,
+    threads: Mutex<Vec<ThreadTrace>>,
+}
+
+impl Recorder {
+    /// The recorder of an execution that begins now.
+    pub(crate) fn new(timing: Timing, is_observed: bool) -> Self {
+        Self { is_observed, timing, watch: Stopwatch::start(), threads: Mutex::default() }
+    }
+
+    /// A recorder of nothing.
+    pub(crate) fn off() -> Self {
+        Self::new(Timing::Phases, false)
+    }
+
+    /// An empty log for the calling thread.
+    pub(crate) fn log(&self) -> ThreadLog {
+        let is_timed = self.is_observed || self.timing == Timing::Runs;
+        ThreadLog {
+            watch: is_timed.then_some(self.watch),
+            last: Duration::ZERO,
+            at_gate: Duration::ZERO,
+            waiting: Duration::ZERO,
+            trace: self.is_observed.then(|| {
+                let thread = thread::current();
+                let name = thread.name().map(str::to_owned);
+                Box::new(ThreadTrace { id: thread.id(), name, events: Vec::new(), dropped: 0 })
+            }),
+        }
+    }
+
+    /// Takes the log of a thread that is done; that of the thread which commits comes last.
+    pub(crate) fn collect(&self, log: ThreadLog) {
+        if let Some(trace) = log.trace {
+            self.threads.lock().push(*trace);
+        }
+    }
+
+    /// The trace of the execution, which has ended.
+    pub(crate) fn trace(&self, steps: &Steps<'_>, statistics: Statistics) -> Trace {
+        let time = self.watch.elapsed();
+        let mut threads = std::mem::take(&mut *self.threads.lock());
+        let committing = threads.pop();
+        threads.splice(0..0, committing);
+        Trace { blocks: TracedBlock::all(steps), threads, time, statistics }
+    }
+}
+
+/// What one thread notes.
+#[derive(Debug)]
+pub(crate) struct ThreadLog {
+    /// Started at the start of the execution; `None` if nothing is timed.
+    watch: Option<Stopwatch>,
+    /// When the last interval ended.
+    last: Duration,
+    /// The time of the gate, and of waiting.
+    pub(crate) at_gate: Duration,
+    pub(crate) waiting: Duration,
+    /// Boxed, because there is seldom one.
+    trace: Option<Box<ThreadTrace>>,
+}
+
+impl ThreadLog {
+    /// Begins an interval now. Without this call it begins at the end of the last one.
+    pub(crate) fn start(&mut self) {
+        if let Some(watch) = &self.watch {
+            self.last = watch.elapsed();
+        }
+    }
+
+    /// Ends an interval, and returns its length if it is timed, otherwise zero.
+    pub(crate) fn end(&mut self, kind: impl FnOnce() -> TraceEventKind) -> Duration {
+        let Some(watch) = &self.watch else { return Duration::ZERO };
+        let event = TraceEvent { start: self.last, end: watch.elapsed(), kind: kind() };
+        self.last = event.end;
+        match event.kind {
+            TraceEventKind::Commit(_) | TraceEventKind::RunAtGate { .. } => self.at_gate += event.time(),
+            TraceEventKind::Wait => self.waiting += event.time(),
+            _ => {}
+        }
+        self.note(|| event);
+        event.time()
+    }
+
+    /// Ends the run of a step on committed state that has no record.
+    pub(crate) fn ran_without_record(&mut self, index: TxIndex) {
+        self.end(|| TraceEventKind::RunAtGate { index, reason: GateReason::NoRecord });
+    }
+
+    /// Notes something that took no time.
+    pub(crate) fn happened(&mut self, kind: impl FnOnce() -> TraceEventKind) {
+        let at = self.last;
+        self.note(|| TraceEvent { start: at, end: at, kind: kind() });
+    }
+
+    fn note(&mut self, event: impl FnOnce() -> TraceEvent) {
+        let Some(trace) = &mut self.trace else { return };
+        if trace.events.len() < ThreadTrace::MOST_EVENTS {
+            trace.events.push(event());
+        } else {
+            trace.dropped += 1;
+        }
+    }
+}
+
+impl TracedBlock {
+    fn all(steps: &Steps<'_>) -> Vec<Self> {
+        let blocks = steps.blocks().iter().enumerate();
+        let traced = blocks.map(|(position, block)| {
+            let indices = steps.range(position);
+            let first = TxIndex::new(indices.start);
+            Self { number: block.number(), first, transactions: indices.len() }
+        });
+        traced.collect()
+    }
+}
