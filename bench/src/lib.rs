@@ -5,6 +5,7 @@ pub mod comparison;
 pub mod core_latency;
 pub mod cpu_time;
 pub mod delayed_base;
+pub mod explanation;
 pub mod limit;
 pub mod resampling;
 pub mod rounds;

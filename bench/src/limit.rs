@@ -11,8 +11,8 @@ use std::{
     time::Duration,
 };
 
-use blockloom_engine::{Block, BlockError, Dependencies, Engine};
-use blockloom_state::MemoryStore;
+use blockloom_engine::{Block, BlockError, Dependencies, Dependency, Engine};
+use blockloom_state::{Location, MemoryStore};
 
 /// The number of workers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,14 +25,62 @@ pub enum WorkerCount {
 
 /// The speedup over one worker: sequential time / time of the schedule.
 pub fn limit(graph: &Dependencies, workers: WorkerCount) -> f64 {
-    let around = graph.opening + graph.closing;
-    let transactions: Duration = graph.transactions.iter().map(|part| part.time).sum();
+    let (sequential, parallel) = (sequential_time(graph), shortest_time(graph, workers));
+    if parallel.is_zero() { 1.0 } else { sequential.as_secs_f64() / parallel.as_secs_f64() }
+}
+
+/// The time of the block on one worker.
+pub fn sequential_time(graph: &Dependencies) -> Duration {
+    graph.opening + graph.closing + graph.transactions.iter().map(|part| part.time).sum::<Duration>()
+}
+
+/// The time of the schedule.
+pub fn shortest_time(graph: &Dependencies, workers: WorkerCount) -> Duration {
     let shortest = match workers {
         WorkerCount::Unlimited => critical_paths(graph).into_iter().max().unwrap_or_default(),
         WorkerCount::Exactly(count) => makespan(graph, count.get()),
     };
-    let (sequential, parallel) = (around + transactions, around + shortest);
-    if parallel.is_zero() { 1.0 } else { sequential.as_secs_f64() / parallel.as_secs_f64() }
+    graph.opening + graph.closing + shortest
+}
+
+/// The same block, as if each transaction had its own copy of some locations.
+#[must_use]
+pub fn with_private(graph: &Dependencies, is_private: impl Fn(&Location) -> bool) -> Dependencies {
+    let mut graph = graph.clone();
+    for part in &mut graph.transactions {
+        part.depends_on.retain(|needed| !needed.location.as_ref().is_some_and(&is_private));
+    }
+    graph
+}
+
+/// A transaction of the longest path of transactions that wait for each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PathStep {
+    /// The position of the transaction in the block.
+    pub position: usize,
+    /// What it waits for; `None` for the first one.
+    pub waits_for: Option<Dependency>,
+}
+
+/// The longest path of transactions that wait for each other, in order: no number of workers is faster.
+pub fn critical_path(graph: &Dependencies) -> Vec<PathStep> {
+    let lengths = critical_paths(graph);
+    let mut needed_by: Vec<Vec<(usize, Dependency)>> = vec![Vec::new(); lengths.len()];
+    for (position, part) in graph.transactions.iter().enumerate() {
+        part.depends_on.iter().for_each(|needed| needed_by[needed.on.get()].push((position, *needed)));
+    }
+    let first = (0..lengths.len()).max_by_key(|position| (lengths[*position], Reverse(*position)));
+    let mut next = first.map(|position| PathStep { position, waits_for: None });
+    let mut path = Vec::new();
+    while let Some(step) = next {
+        path.push(step);
+        let rest = lengths[step.position] - graph.transactions[step.position].time;
+        let waiting = needed_by[step.position].iter().find(|(position, _)| lengths[*position] == rest);
+        next = waiting
+            .filter(|_| !rest.is_zero())
+            .map(|&(position, needed)| PathStep { position, waits_for: Some(needed) });
+    }
+    path
 }
 
 /// The worker counts that reports list beside the actual one.
@@ -80,7 +128,7 @@ fn critical_paths(graph: &Dependencies) -> Vec<Duration> {
         paths[position] += part.time;
         let path = paths[position];
         for needed in &part.depends_on {
-            let longest = &mut paths[needed.get()];
+            let longest = &mut paths[needed.on.get()];
             *longest = path.max(*longest);
         }
     }
@@ -113,7 +161,7 @@ fn makespan(graph: &Dependencies, workers: usize) -> Duration {
     let mut missing: Vec<usize> = parts.iter().map(|part| part.depends_on.len()).collect();
     let mut needed_by = vec![Vec::new(); parts.len()];
     for (position, part) in parts.iter().enumerate() {
-        part.depends_on.iter().for_each(|needed| needed_by[needed.get()].push(position));
+        part.depends_on.iter().for_each(|needed| needed_by[needed.on.get()].push(position));
     }
     let is_free = |position: &usize| missing[*position] == 0;
     let ready =
@@ -140,6 +188,7 @@ fn makespan(graph: &Dependencies, workers: usize) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use alloy_primitives::{Address, U256};
     use blockloom_engine::TransactionDependencies;
     use blockloom_state::TxIndex;
 
@@ -149,10 +198,17 @@ mod tests {
     fn graph<const N: usize>(around: u64, parts: [(u64, &[usize]); N]) -> Dependencies {
         let part = |(micros, depends_on): (u64, &[usize])| TransactionDependencies {
             time: Duration::from_micros(micros),
-            depends_on: depends_on.iter().copied().map(TxIndex::new).collect(),
+            depends_on: depends_on.iter().map(|on| dependency(*on, 0)).collect(),
+            ..TransactionDependencies::default()
         };
         let opening = Duration::from_micros(around);
         Dependencies { opening, transactions: parts.map(part).into(), closing: Duration::ZERO }
+    }
+
+    /// A dependency through a slot.
+    fn dependency(on: usize, slot: u64) -> Dependency {
+        let location = Location::Slot(Address::ZERO, U256::from(slot));
+        Dependency { on: TxIndex::new(on), location: Some(location) }
     }
 
     fn exactly(workers: usize) -> WorkerCount {
@@ -181,6 +237,31 @@ mod tests {
         // Four short ones and a long one at the end: started last, it would end at 60.
         let block = graph(0, [(10, &[]), (10, &[]), (10, &[]), (10, &[]), (40, &[])]);
         assert_eq!(limit(&block, exactly(2)), 2.0);
+    }
+
+    #[test]
+    fn the_critical_path_is_the_longest_chain_and_says_what_each_waits_for() {
+        let block = graph(0, [(10, &[]), (30, &[]), (10, &[0]), (10, &[2, 1]), (5, &[2]), (39, &[])]);
+        let path = critical_path(&block);
+        assert_eq!(path.iter().map(|step| step.position).collect::<Vec<_>>(), [1, 3]);
+        assert_eq!(
+            path.iter().map(|step| step.waits_for).collect::<Vec<_>>(),
+            [None, Some(dependency(1, 0))]
+        );
+        let length: Duration = path.iter().map(|step| block.transactions[step.position].time).sum();
+        assert_eq!(length, shortest_time(&block, WorkerCount::Unlimited));
+        assert_eq!(critical_path(&Dependencies::default()), []);
+    }
+
+    #[test]
+    fn a_private_location_is_no_dependency() {
+        let mut block = graph(0, [(10, &[]), (10, &[0]), (10, &[1])]);
+        block.transactions[2].depends_on.push(dependency(0, 7));
+        let slot = |wanted: u64| {
+            move |location: &Location| *location == Location::Slot(Address::ZERO, U256::from(wanted))
+        };
+        let limit_with = |wanted| limit(&with_private(&block, slot(wanted)), WorkerCount::Unlimited);
+        assert_eq!([limit_with(0), limit_with(7), limit_with(9)], [1.5, 1.0, 1.0]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod chain;
 mod chain_option;
 mod diff;
 mod executor_threads;
+mod explain;
 mod exports;
 mod failure;
 mod fetch;
@@ -52,6 +53,7 @@ struct Arguments {
 enum Command {
     Replay(replay::Arguments),
     Bench(bench::Arguments),
+    Explain(explain::Arguments),
     List(list::Arguments),
     Diff(diff::Arguments),
     Generate(generate::Arguments),
@@ -68,6 +70,7 @@ fn main() -> ExitCode {
     let result = match command {
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
         Command::Diff(arguments) => diff::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),

@@ -33,7 +33,7 @@ pub use alloy_evm::{
     obstacle::{BlockCounts, Obstacle, ObstacleReport},
     run::{BlockRun, ExecutedBlock},
 };
-pub use analysis::dependencies::{Dependencies, TransactionDependencies};
+pub use analysis::dependencies::{Dependencies, Dependency, TransactionDependencies};
 #[doc(hidden)]
 pub use block::config::TestMode;
 pub use block::{

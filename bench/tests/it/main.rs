@@ -8,6 +8,7 @@ mod chains;
 mod command;
 mod cpu_time;
 mod ethrex;
+mod explanation;
 mod exports;
 mod fetch;
 mod first_use;

@@ -1,6 +1,10 @@
 //! What an observer receives of an execution: which thread did what, and when.
 
-use std::{fmt, thread::ThreadId, time::Duration};
+use std::{
+    fmt,
+    thread::ThreadId,
+    time::{Duration, Instant},
+};
 
 use blockloom_state::{Conflict, TxIndex, Version};
 
@@ -37,6 +41,8 @@ pub trait TraceObserver: fmt::Debug + Send + Sync {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Trace {
+    /// When the execution began.
+    pub started: Instant,
     /// The blocks, in order.
     pub blocks: Vec<TracedBlock>,
     /// The threads: first the one that committed, then those that helped.

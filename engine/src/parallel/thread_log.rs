@@ -67,7 +67,7 @@ impl Recorder {
         let mut threads = std::mem::take(&mut *self.threads.lock());
         let committing = threads.pop();
         threads.splice(0..0, committing);
-        Trace { blocks: TracedBlock::all(steps), threads, time, statistics }
+        Trace { started: self.watch.started(), blocks: TracedBlock::all(steps), threads, time, statistics }
     }
 }
 

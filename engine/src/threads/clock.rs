@@ -12,6 +12,11 @@ impl Stopwatch {
         Self(Instant::now())
     }
 
+    /// When the current interval began.
+    pub(crate) fn started(&self) -> Instant {
+        self.0
+    }
+
     /// The length of the current interval so far.
     pub(crate) fn elapsed(&self) -> Duration {
         self.0.elapsed()

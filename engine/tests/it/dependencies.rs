@@ -52,8 +52,15 @@ fn depends_on(transactions: impl IntoIterator<Item = Transaction>) -> Vec<Vec<us
         found.transactions.iter().all(|transaction| !transaction.time.is_zero()),
         "each transaction takes time"
     );
-    let transactions = found.transactions.into_iter();
-    transactions.map(|transaction| transaction.depends_on.iter().map(|index| index.get()).collect()).collect()
+    found
+        .transactions
+        .iter()
+        .map(|transaction| {
+            let mut on: Vec<_> = transaction.depends_on.iter().map(|needed| needed.on.get()).collect();
+            on.dedup();
+            on
+        })
+        .collect()
 }
 
 const NONE: Vec<usize> = Vec::new();

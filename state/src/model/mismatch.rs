@@ -17,15 +17,19 @@ pub enum Location {
     Code(Address),
     /// A storage slot of an account.
     Slot(Address, U256),
+    /// Whether an account exists, and which life it has: its creation and its destruction replace its storage.
+    Existence(Address),
 }
 
 impl Location {
     /// The account that the location belongs to.
     pub const fn address(&self) -> Address {
         match *self {
-            Self::Balance(address) | Self::Nonce(address) | Self::Code(address) | Self::Slot(address, _) => {
-                address
-            }
+            Self::Balance(address)
+            | Self::Nonce(address)
+            | Self::Code(address)
+            | Self::Slot(address, _)
+            | Self::Existence(address) => address,
         }
     }
 }
@@ -37,6 +41,7 @@ impl fmt::Display for Location {
             Self::Nonce(address) => write!(f, "nonce of {address}"),
             Self::Code(address) => write!(f, "code of {address}"),
             Self::Slot(address, key) => write!(f, "slot {key:#x} of {address}"),
+            Self::Existence(address) => write!(f, "existence of {address}"),
         }
     }
 }

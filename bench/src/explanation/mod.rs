@@ -1,0 +1,167 @@
+//! Why a block is as fast as it is: its limit, what sets the limit, and what the threads did.
+//!
+//! The limit comes from the dependencies between the transactions, which do not depend on any engine. What the threads did
+//! comes from the trace of an execution.
+
+mod hot;
+mod lost;
+mod spent;
+
+use std::{
+    num::NonZeroUsize,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use blockloom_engine::{Block, BlockError, Config, Dependencies, Engine, Trace, TraceObserver};
+use blockloom_state::MemoryStore;
+
+pub use hot::{COMPARED, Cause, Subject};
+pub use lost::{LossReason, LostRun, lost_runs};
+pub use spent::Spent;
+
+use crate::{
+    comparison::{Comparison, Sides},
+    limit::{PathStep, WorkerCount, critical_path, limit},
+    rounds::Rounds,
+};
+use hot::Accesses;
+
+/// How often a block is executed for its trace, and for its dependencies.
+const ROUNDS: usize = 5;
+
+/// The numbers of workers for which limits are given.
+pub const WORKERS: [WorkerCount; 6] = [
+    WorkerCount::Exactly(NonZeroUsize::new(2).unwrap()),
+    WorkerCount::Exactly(NonZeroUsize::new(4).unwrap()),
+    WorkerCount::Exactly(NonZeroUsize::new(8).unwrap()),
+    WorkerCount::Exactly(NonZeroUsize::new(16).unwrap()),
+    WorkerCount::Exactly(NonZeroUsize::new(64).unwrap()),
+    WorkerCount::Unlimited,
+];
+
+/// Why a block is as fast as it is.
+#[derive(Clone, Debug)]
+pub struct Explanation {
+    /// The number of threads.
+    pub threads: NonZeroUsize,
+    /// The times on one thread and on all.
+    pub comparison: Comparison,
+    /// The dependencies between the transactions, and their times.
+    pub graph: Dependencies,
+    /// The limit with that number of threads.
+    pub limit: f64,
+    /// The limits with other numbers, those of [`WORKERS`].
+    pub limits: [f64; WORKERS.len()],
+    /// The longest path of transactions that wait for each other.
+    pub critical_path: Vec<PathStep>,
+    /// The locations that more than one transaction uses, the most limiting one first.
+    pub locations: Vec<Cause>,
+    /// The same by account: what all locations of an account do together.
+    pub accounts: Vec<Cause>,
+    /// What limits the block most, if anything does.
+    pub causes: Vec<Cause>,
+    /// The trace of the execution whose time is the median.
+    pub trace: Trace,
+    /// The runs in it that were not committed.
+    pub lost: Vec<LostRun>,
+    /// What its threads did.
+    pub spent: Spent,
+}
+
+impl Explanation {
+    /// Measures a block with this number of threads, and explains it. Stops measuring before the next round if `go_on`
+    /// returns false.
+    ///
+    /// # Errors
+    ///
+    /// If the block is invalid.
+    pub fn of(
+        base: &MemoryStore,
+        block: &Block,
+        threads: NonZeroUsize,
+        rounds: Rounds,
+        go_on: impl Fn() -> bool,
+    ) -> Result<Self, BlockError> {
+        let parallel = Engine::new(Config::with_threads(threads.get()));
+        let sides = Sides {
+            sequential: &Engine::new(Config::sequential()),
+            parallel: &parallel,
+            listed: None,
+            parts: None,
+        };
+        let (outcome, comparison) = sides.compare(base, block, rounds, go_on);
+        outcome?;
+        let trace = median_trace(base, block, threads)?;
+        let graph = parallel.dependencies(base, block, ROUNDS)?;
+        Ok(Self::from_parts(block, threads, comparison, graph, trace))
+    }
+
+    fn from_parts(
+        block: &Block,
+        threads: NonZeroUsize,
+        comparison: Comparison,
+        graph: Dependencies,
+        trace: Trace,
+    ) -> Self {
+        let lost = lost_runs(&trace, &graph);
+        let accesses = Accesses::new(&graph, block.env.beneficiary, &lost);
+        let (locations, accounts) = (accesses.by_location(), accesses.by_account());
+        Self {
+            threads,
+            comparison,
+            limit: limit(&graph, WorkerCount::Exactly(threads)),
+            limits: WORKERS.map(|workers| limit(&graph, workers)),
+            critical_path: critical_path(&graph),
+            causes: accesses.causes(&locations, &accounts),
+            spent: Spent::of(&trace),
+            locations,
+            accounts,
+            graph,
+            trace,
+            lost,
+        }
+    }
+
+    /// The median time of a block on one thread / that on all.
+    pub fn ratio(&self) -> Option<f64> {
+        self.comparison.ratio()
+    }
+}
+
+/// Keeps the traces of executions.
+#[derive(Debug, Default)]
+pub struct TraceKeeper(Mutex<Vec<Trace>>);
+
+impl TraceKeeper {
+    /// The traces, in the order of the executions. It is empty afterwards.
+    pub fn take(&self) -> Vec<Trace> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl TraceObserver for TraceKeeper {
+    fn executed(&self, trace: &Trace) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(trace.clone());
+    }
+}
+
+/// The trace with the median time of several executions.
+fn median_trace(base: &MemoryStore, block: &Block, threads: NonZeroUsize) -> Result<Trace, BlockError> {
+    let keeper = Arc::new(TraceKeeper::default());
+    let observer: Arc<dyn TraceObserver> = keeper.clone();
+    let config = Config { observer: Some(observer), ..Config::with_threads(threads.get()) };
+    let engine = Engine::new(config);
+    // The first one warms up.
+    for _ in 0..=ROUNDS {
+        engine.execute(base, block)?;
+    }
+    let mut traces = keeper.take().split_off(1);
+    traces.sort_by_key(|trace| trace.time);
+    Ok(traces.swap_remove(ROUNDS / 2))
+}
+
+/// The share of a duration.
+pub fn share(part: Duration, of: Duration) -> f64 {
+    if of.is_zero() { 0.0 } else { part.as_secs_f64() / of.as_secs_f64() }
+}
