@@ -10,5 +10,6 @@ pub mod limit;
 pub mod resampling;
 pub mod rounds;
 pub mod split;
+pub mod timeline;
 pub mod times;
 pub mod workloads;

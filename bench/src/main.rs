@@ -24,6 +24,7 @@ mod list_source;
 mod manual;
 mod new_file;
 mod output;
+mod pictures;
 mod progress;
 mod quantity;
 mod ratios;

@@ -1,6 +1,7 @@
 //! Imports files of blocks into a chain, one after the other.
 
 use std::{
+    error::Error,
     ops::ControlFlow,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
@@ -17,6 +18,7 @@ use blockloom_state::{DiskError, DiskStore};
 use super::{
     Arguments,
     opening::{create, outline_of_stored},
+    pictures::Pictures,
     throughput::Throughput,
 };
 use crate::{ExitStatus, input::print_skipped, interrupt::is_interrupted};
@@ -89,13 +91,18 @@ pub(super) struct Import<'a> {
     /// The store of the chain, once it exists.
     pub(super) store: Option<DiskStore>,
     pub(super) throughput: Throughput,
+    pub(super) pictures: Option<Pictures>,
 }
 
 impl<'a> Import<'a> {
     /// An import with the options of the command into `store`, or into a new store.
-    pub(super) fn new(arguments: &'a Arguments, store: Option<DiskStore>) -> Result<Self, DiskChainError> {
-        let importer = Importer::new(arguments.engine_config())?;
-        Ok(Self { arguments, importer, store, throughput: Throughput::new() })
+    pub(super) fn new(arguments: &'a Arguments, store: Option<DiskStore>) -> Result<Self, Box<dyn Error>> {
+        let (pictures, config) = Pictures::new(arguments, arguments.engine_config())?;
+        let mut importer = Importer::new(config)?;
+        if pictures.is_some() {
+            importer = importer.with_jobs();
+        }
+        Ok(Self { arguments, importer, store, throughput: Throughput::new(), pictures })
     }
 
     /// Imports all files, up to the first failure. Writes the imported blocks to disk in any case.
@@ -150,9 +157,10 @@ impl<'a> Import<'a> {
         outline: &Outline,
         chain: &mut DiskChain,
     ) -> Result<ControlFlow<()>, ImportFailure> {
-        let Self { importer, throughput, .. } = self;
+        let Self { importer, throughput, pictures, .. } = self;
         let throughput = Mutex::new(throughput);
-        let mut reader = Reader { path: file.path(), throughput: &throughput, last: None, failure: None };
+        let (path, pictures) = (file.path(), pictures.as_mut());
+        let mut reader = Reader { path, throughput: &throughput, pictures, last: None, failure: None };
         let read = |sender: &mut BlockSender<'_, '_, '_>| file.blocks(|block| reader.send(block, sender));
         let on_block = |progress: ImportProgress<'_>| {
             if is_interrupted() {
@@ -162,8 +170,11 @@ impl<'a> Import<'a> {
             ControlFlow::Continue(())
         };
         let (flow, report, imported) = chain.import_all(importer, read, on_block);
-        let Reader { last, failure, .. } = reader;
+        let Reader { last, failure, pictures, .. } = reader;
         lock(&throughput).add_times(&report.times);
+        if let Some(pictures) = pictures {
+            pictures.imported(report);
+        }
         imported.map_err(|error| ImportFailure::of(file.path(), error))?;
         failure.map_or(Ok(()), Err)?;
         let flow = if is_interrupted() { ControlFlow::Break(()) } else { flow? };
@@ -180,6 +191,7 @@ impl<'a> Import<'a> {
 struct Reader<'r, 't> {
     path: &'r Path,
     throughput: &'r Mutex<&'t mut Throughput>,
+    pictures: Option<&'r mut Pictures>,
     /// The hash of the last block, if it is new.
     last: Option<B256>,
     failure: Option<ImportFailure>,
@@ -198,6 +210,9 @@ impl Reader<'_, '_> {
                 return ControlFlow::Break(());
             }
         };
+        if let Some(pictures) = &mut self.pictures {
+            pictures.read(&signed);
+        }
         self.last = match sender.send(block.rlp, signed, block.access_list)? {
             Sent::New(hash) => Some(hash),
             Sent::Known => {

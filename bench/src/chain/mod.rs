@@ -3,6 +3,7 @@
 mod export;
 pub(crate) mod import;
 pub(crate) mod opening;
+mod pictures;
 mod throughput;
 
 use std::{error::Error, io, num::NonZeroU64, path::PathBuf};
@@ -73,6 +74,13 @@ pub(crate) struct Arguments {
     /// The number of the last blocks that are kept for `--export`. Default: all.
     #[arg(long, value_name = "N")]
     keep_blocks: Option<u64>,
+    /// Write what each thread did during the import to FILE, as a trace in Chrome's format, which Perfetto and speedscope
+    /// open; in gzip if its name ends in `.gz`. Of a long import it has the first part.
+    #[arg(long, value_name = "FILE", requires = "import")]
+    trace: Option<PathBuf>,
+    /// Write a page with a picture of that to FILE, for a browser. It needs no network.
+    #[arg(long, value_name = "FILE", requires = "import")]
+    html: Option<PathBuf>,
 }
 
 fn size(text: &str) -> Result<u64, String> {
@@ -141,8 +149,12 @@ fn import(
 ) -> Result<(Option<DiskStore>, ExitStatus), Box<dyn Error>> {
     let mut import = Import::new(arguments, store)?;
     let result = import.run();
-    let Import { store, throughput, .. } = import;
-    print_line(&throughput.to_string())?;
+    let Import { store, throughput, pictures, .. } = import;
+    let summary = throughput.to_string();
+    print_line(&summary)?;
+    if let Some(pictures) = pictures {
+        pictures.write(&Vec::from_iter(summary.lines().map(str::to_owned)))?;
+    }
     if let Some(store) = &store {
         print_cache(&store.cache())?;
     }

@@ -11,11 +11,8 @@ use blockloom_engine::Block;
 use blockloom_state::Location;
 use serde::Serialize;
 
-use super::{
-    names,
-    sums::{SubjectSum, Sums},
-};
-use crate::{json::rounded, ratios::micros};
+use super::sums::{SubjectSum, Sums};
+use crate::{json::rounded, pictures::facts::selector, ratios::micros};
 
 /// The line of a block.
 #[derive(Debug, Serialize)]
@@ -135,7 +132,7 @@ impl PathLine {
             index: step.position,
             hash: transaction.hash,
             to: transaction.env.kind.to().copied(),
-            selector: names::of_selector(transaction),
+            selector: selector(transaction),
             gas: measured.gas,
             micros: rounded(micros(measured.time)),
             waits_for: step.waits_for.map(|needed| needed.on.get()),

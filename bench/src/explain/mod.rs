@@ -1,7 +1,7 @@
 //! `blockloom explain`: why blocks are as fast as they are.
 
 mod line;
-mod names;
+pub(crate) mod names;
 mod report;
 mod sums;
 
@@ -25,7 +25,14 @@ use crate::{
     failure::{Failure, Verdict},
     input::{input_path, print_skipped},
     interrupt::{self, is_interrupted},
-    output::is_reportable,
+    output::{check_outside_inputs, is_reportable},
+    pictures::{
+        chrome,
+        facts::{self, Facts},
+        file::write_file,
+        page,
+    },
+    quantity::counted,
     terminal::{is_quiet, print_message, print_remark},
 };
 use line::{ExplainLine, SumLine};
@@ -70,11 +77,21 @@ pub(crate) struct Arguments {
     /// standard error.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Write what the threads did in the first explained block to FILE, as a trace in Chrome's format, which Perfetto and
+    /// speedscope open; in gzip if its name ends in `.gz`.
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+    /// Write a page with pictures of the first explained block to FILE, for a browser. It needs no network.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitStatus, Box<dyn Error>> {
     interrupt::listen()?;
     let exports = Exports::open(arguments.json.as_deref(), &ExportOptions::default(), &arguments.paths)?;
+    for (option, path) in [("--trace", &arguments.trace), ("--html", &arguments.html)] {
+        path.as_ref().map_or(Ok(()), |path| check_outside_inputs(option, path, &arguments.paths))?;
+    }
     let (output, _) = exports.report_output();
     let threads = arguments.threads.or_else(|| std::thread::available_parallelism().ok());
     let mut explainer = Explainer {
@@ -122,6 +139,8 @@ enum WriteError {
     Report(#[from] io::Error),
     #[error(transparent)]
     Export(#[from] ExportError),
+    #[error("{0}")]
+    Picture(String),
 }
 
 impl WriteError {
@@ -129,6 +148,7 @@ impl WriteError {
         match self {
             Self::Report(error) => is_reportable(error),
             Self::Export(error) => error.is_reportable(),
+            Self::Picture(_) => true,
         }
     }
 }
@@ -166,15 +186,42 @@ impl Explainer<'_> {
         self.counts.explained += 1;
         self.sums.add(explanation);
         let Arguments { top, .. } = *self.arguments;
+        let place = format!("{}: {case}", self.fixture);
+        if self.counts.explained == 1 {
+            self.write_pictures(&place, block, explanation)?;
+        }
         if !is_quiet() {
             if self.counts.explained > 1 {
                 writeln!(self.output)?;
             }
-            let place = format!("{}: {case}", self.fixture);
             Report { place: &place, block, explanation, top }.write(&mut *self.output)?;
         }
         let line = ExplainLine::new(&self.fixture, case, block, explanation, top);
         Ok(self.exports.write_json(&line)?)
+    }
+
+    fn write_pictures(
+        &self,
+        place: &str,
+        block: &Block,
+        explanation: &Explanation,
+    ) -> Result<(), WriteError> {
+        let Arguments { trace, html, top, .. } = self.arguments;
+        let mut facts = Facts::new();
+        facts::add(&mut facts, block, Some(&explanation.graph));
+        if let Some(path) = trace {
+            let timeline = explanation.timeline();
+            let write = |output: &mut dyn Write| chrome::write(output, &timeline, &facts);
+            write_file(path, write).map_err(WriteError::Picture)?;
+        }
+        if let Some(path) = html {
+            let summary = Report { place, block, explanation, top: *top }.summary();
+            let write = |output: &mut dyn Write| {
+                page::write_block(output, &summary, block, explanation, &facts, *top)
+            };
+            write_file(path, write).map_err(WriteError::Picture)?;
+        }
+        Ok(())
     }
 
     fn write_sums(&mut self) -> Result<(), WriteError> {
@@ -198,6 +245,15 @@ impl Explainer<'_> {
             return Err(error.into());
         }
         let Counts { explained, failed, unusable } = self.counts;
+        if explained == 0 && failed + unusable == 0 && !is_interrupted() {
+            let least = counted(self.arguments.min_txs, "transaction");
+            print_message(&format!(
+                "no block was explained: none was chosen that has at least {least} (--min-txs)"
+            ));
+        }
+        if explained > 1 && (self.arguments.trace.is_some() || self.arguments.html.is_some()) {
+            print_remark("the pictures are of the first block only: choose another one with --block");
+        }
         Ok(if failed > 0 {
             ExitStatus::Failed
         } else if is_interrupted() {

@@ -2,26 +2,26 @@
 
 use std::time::Duration;
 
-use alloy_primitives::{Address, TxKind, hex};
+use alloy_primitives::{Address, TxKind};
 use blockloom_bench::explanation::Subject;
 use blockloom_engine::Transaction;
 use blockloom_state::Location;
 
 /// The start and the end of hex digits.
 fn ends(text: &str) -> String {
-    if text.len() <= 14 {
+    if text.len() <= 12 {
         return text.to_owned();
     }
-    format!("{}…{}", &text[..8], &text[text.len() - 4..])
+    format!("{}…{}", &text[..6], &text[text.len() - 4..])
 }
 
 /// An address.
-pub(super) fn of_address(address: &Address) -> String {
+pub(crate) fn of_address(address: &Address) -> String {
     ends(&format!("{address:#x}"))
 }
 
 /// A location.
-pub(super) fn of_location(location: &Location) -> String {
+pub(crate) fn of_location(location: &Location) -> String {
     let address = of_address(&location.address());
     match location {
         Location::Slot(_, key) => format!("{address} slot {}", ends(&format!("{key:#x}"))),
@@ -33,7 +33,7 @@ pub(super) fn of_location(location: &Location) -> String {
 }
 
 /// Something that may limit a block.
-pub(super) fn of_subject(subject: &Subject) -> String {
+pub(crate) fn of_subject(subject: &Subject) -> String {
     match subject {
         Subject::Location(location) => of_location(location),
         Subject::Account(address) => of_address(address),
@@ -41,27 +41,30 @@ pub(super) fn of_subject(subject: &Subject) -> String {
     }
 }
 
+/// The whole name of something that may limit a block.
+pub(crate) fn whole(subject: &Subject) -> String {
+    match subject {
+        Subject::Location(location) => location.to_string(),
+        Subject::Account(address) => address.to_string(),
+        Subject::Transaction(_) => of_subject(subject),
+    }
+}
+
 /// The recipient of a transaction.
-pub(super) fn of_recipient(transaction: &Transaction) -> String {
+pub(crate) fn of_recipient(transaction: &Transaction) -> String {
     match transaction.env.kind {
         TxKind::Call(to) => of_address(&to),
         TxKind::Create => "creation".to_owned(),
     }
 }
 
-/// The function that a transaction calls: the first four bytes of its input.
-pub(super) fn of_selector(transaction: &Transaction) -> Option<String> {
-    let selector = transaction.env.data.get(..4)?;
-    matches!(transaction.env.kind, TxKind::Call(_)).then(|| hex::encode_prefixed(selector))
-}
-
 /// The hash of a transaction.
-pub(super) fn of_hash(transaction: &Transaction) -> String {
+pub(crate) fn of_hash(transaction: &Transaction) -> String {
     ends(&transaction.hash.to_string())
 }
 
 /// A time with three digits.
-pub(super) fn of_time(time: Duration) -> String {
+pub(crate) fn of_time(time: Duration) -> String {
     let micros = time.as_secs_f64() * 1e6;
     match micros {
         ..999.5 => format!("{micros:.0} us"),
@@ -81,11 +84,11 @@ mod tests {
     #[test]
     fn names_keep_the_ends_of_long_numbers() {
         let address = Address::from_word(U256::from(0xabcdef).into());
-        assert_eq!(of_address(&address), "0x000000…cdef");
-        assert_eq!(of_location(&Location::Slot(address, U256::from(17))), "0x000000…cdef slot 0x11");
+        assert_eq!(of_address(&address), "0x0000…cdef");
+        assert_eq!(of_location(&Location::Slot(address, U256::from(17))), "0x0000…cdef slot 0x11");
         let far = of_location(&Location::Slot(address, U256::MAX));
-        assert_eq!(far, "0x000000…cdef slot 0xffffff…ffff");
-        assert_eq!(of_subject(&Subject::Account(address)), "0x000000…cdef");
+        assert_eq!(far, "0x0000…cdef slot 0xffff…ffff");
+        assert_eq!(of_subject(&Subject::Account(address)), "0x0000…cdef");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use blockloom_engine::Block;
 
 use super::names;
 use crate::{
+    pictures::facts::selector,
     quantity::{counted, short},
     table::Table,
 };
@@ -28,7 +29,7 @@ pub(super) struct Report<'r> {
 
 impl Report<'_> {
     pub(super) fn write(&self, output: &mut dyn Write) -> io::Result<()> {
-        self.write_summary(output)?;
+        self.summary().iter().try_for_each(|line| writeln!(output, "{line}"))?;
         self.write_critical_path(output)?;
         let Explanation { locations, accounts, .. } = self.explanation;
         write_causes(output, "hot locations", locations, self.top)?;
@@ -36,19 +37,14 @@ impl Report<'_> {
         self.write_lost(output)
     }
 
-    fn write_summary(&self, output: &mut dyn Write) -> io::Result<()> {
+    /// The block in a few lines.
+    pub(super) fn summary(&self) -> Vec<String> {
         let Explanation { comparison, graph, limits, threads, spent, .. } = self.explanation;
         let gas: u64 = graph.transactions.iter().map(|transaction| transaction.gas).sum();
         let [alone, together] = [comparison.sequential, comparison.parallel].map(names::of_time);
         let reached = self.explanation.ratio().map_or("-".to_owned(), |ratio| format!("{ratio:.2}"));
-        writeln!(output, "block {} ({})", self.block.number(), self.place)?;
-        writeln!(
-            output,
-            "{}, {} gas: {alone} on one thread, {together} on {threads}: {reached} of at most {:.2}",
-            counted(self.block.transactions.len(), "transaction"),
-            short(gas.into()),
-            self.explanation.limit
-        )?;
+        let transactions = counted(self.block.transactions.len(), "transaction");
+        let (gas, limit) = (short(gas.into()), self.explanation.limit);
         let limits = WORKERS.iter().zip(limits).map(|(workers, limit)| {
             let workers = match workers {
                 WorkerCount::Exactly(count) => count.to_string(),
@@ -56,11 +52,17 @@ impl Report<'_> {
             };
             format!("{workers}: {limit:.2}")
         });
-        writeln!(output, "limit by threads: {}", Vec::from_iter(limits).join(", "))?;
         let parts = spent.parts().into_iter().filter(|(_, time)| share(*time, spent.total) >= 0.005);
         let parts = parts.map(|(name, time)| format!("{:.0} % {name}", 100.0 * share(time, spent.total)));
-        writeln!(output, "time of all threads: {}", Vec::from_iter(parts).join(", "))?;
-        writeln!(output, "{}", self.main_cause())
+        vec![
+            format!("block {} ({})", self.block.number(), self.place),
+            format!(
+                "{transactions}, {gas} gas: {alone} on one thread, {together} on {threads}: {reached} of at most {limit:.2}"
+            ),
+            format!("limit by threads: {}", Vec::from_iter(limits).join(", ")),
+            format!("time of all threads: {}", Vec::from_iter(parts).join(", ")),
+            self.main_cause(),
+        ]
     }
 
     /// What limits the block most.
@@ -114,7 +116,7 @@ impl Report<'_> {
                 step.position.to_string(),
                 names::of_hash(transaction),
                 names::of_recipient(transaction),
-                names::of_selector(transaction).unwrap_or_else(|| "-".to_owned()),
+                selector(transaction).unwrap_or_else(|| "-".to_owned()),
                 short(measured.gas.into()),
                 names::of_time(measured.time),
             ]

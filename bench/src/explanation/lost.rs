@@ -13,6 +13,8 @@ use blockloom_state::{Conflict, Location, TxIndex, Version};
 pub struct LostRun {
     /// The run.
     pub version: Version,
+    /// When it began.
+    pub start: Duration,
     /// How long it took.
     pub time: Duration,
     /// Why it was lost.
@@ -71,7 +73,7 @@ pub fn lost_runs(trace: &Trace, graph: &Dependencies) -> Vec<LostRun> {
                     RunEnd::GaveUp | RunEnd::Panicked => LossReason::GaveUp,
                     _ => LossReason::Unused,
                 };
-                let run = LostRun { version, time: event.time(), reason, location: None };
+                let run = LostRun { version, start: event.start, time: event.time(), reason, location: None };
                 lost.insert((version.index, event.start), run);
             }
             TraceEventKind::Commit(version) => drop(committed.insert(version)),

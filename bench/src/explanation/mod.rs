@@ -7,11 +7,7 @@ mod hot;
 mod lost;
 mod spent;
 
-use std::{
-    num::NonZeroUsize,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use blockloom_engine::{Block, BlockError, Config, Dependencies, Engine, Trace, TraceObserver};
 use blockloom_state::MemoryStore;
@@ -24,6 +20,7 @@ use crate::{
     comparison::{Comparison, Sides},
     limit::{PathStep, WorkerCount, critical_path, limit},
     rounds::Rounds,
+    timeline::{Timeline, TraceKeeper},
 };
 use hot::Accesses;
 
@@ -123,26 +120,14 @@ impl Explanation {
         }
     }
 
+    /// What the threads did, for pictures.
+    pub fn timeline(&self) -> Timeline {
+        Timeline::of(std::slice::from_ref(&self.trace), &[])
+    }
+
     /// The median time of a block on one thread / that on all.
     pub fn ratio(&self) -> Option<f64> {
         self.comparison.ratio()
-    }
-}
-
-/// Keeps the traces of executions.
-#[derive(Debug, Default)]
-pub struct TraceKeeper(Mutex<Vec<Trace>>);
-
-impl TraceKeeper {
-    /// The traces, in the order of the executions. It is empty afterwards.
-    pub fn take(&self) -> Vec<Trace> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl TraceObserver for TraceKeeper {
-    fn executed(&self, trace: &Trace) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(trace.clone());
     }
 }
 

@@ -17,6 +17,7 @@ mod interrupt;
 mod list;
 mod manual;
 mod output;
+mod pages;
 mod pty;
 mod publication;
 mod readme;
