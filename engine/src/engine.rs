@@ -25,6 +25,7 @@ use crate::{
         error::{BlockError, Reason},
         outcome::{Outcome, StreamTotal},
         steps::Steps,
+        telemetry::{ExecutionSpan, block_of_stream},
     },
     commit::{
         committer::BlockCommitter,
@@ -176,6 +177,10 @@ impl<H: Handling> Engine<H> {
         if blocks.is_empty() {
             return Ok(StreamTotal::default());
         }
+        let mut on_outcome = |outcome: Outcome| {
+            block_of_stream(&outcome);
+            on_outcome(outcome)
+        };
         let outcome = self.run(base, &Steps::new(blocks), Observer::Blocks(&mut on_outcome))?;
         let Outcome { changes, statistics, .. } = outcome;
         Ok(StreamTotal { changes, statistics })
@@ -235,7 +240,8 @@ impl<H: Handling> Engine<H> {
     ) -> Result<Outcome, BlockError> {
         let progress = Cell::new(Progress::START);
         let Config { timing, observer: trace_observer, .. } = &self.shared.config;
-        let recorder = Recorder::new(*timing, trace_observer.is_some());
+        let span = ExecutionSpan::of(steps);
+        let recorder = Recorder::new(*timing, trace_observer.is_some(), span.clone());
         let input = |workers| {
             let (latency, recorder) = (*latency, &recorder);
             Input { base, steps, batches, workers, latency, recorder }
@@ -251,7 +257,8 @@ impl<H: Handling> Engine<H> {
             Plan::Parallel(workers) => self.run_parallel(&input(workers), observer, &progress),
         };
         let result = catch_unwind(AssertUnwindSafe(|| {
-            let outcome = execute()?;
+            let outcome = span.enter(execute)?;
+            span.executed(steps, &outcome, recorder.elapsed());
             if let Some(observer) = trace_observer {
                 observer.executed(&recorder.trace(steps, outcome.statistics));
             }
@@ -259,7 +266,8 @@ impl<H: Handling> Engine<H> {
         }));
         let Progress { block, step } = progress.get();
         let result = result.unwrap_or_else(|panic| Err(Reason::panicked(step, &*panic)));
-        result.map_err(|reason| reason.of(steps.blocks()[block].number()))
+        let result = result.map_err(|reason| reason.of(steps.blocks()[block].number()));
+        result.inspect_err(|error| span.failed(error))
     }
 
     fn committer<'a, 's, 'o: 's, B: Base + ?Sized>(

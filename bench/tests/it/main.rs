@@ -8,6 +8,7 @@ mod chains;
 mod command;
 mod cpu_time;
 mod ethrex;
+mod explain;
 mod explanation;
 mod exports;
 mod fetch;

@@ -14,5 +14,6 @@ pub(crate) mod rules;
 mod serde_form;
 pub(crate) mod statistics;
 pub(crate) mod steps;
+pub(crate) mod telemetry;
 pub(crate) mod trace;
 pub(crate) mod transaction_result;

@@ -5,13 +5,14 @@
 
 use std::{thread, time::Duration};
 
-use blockloom_state::{TxIndex, sync::Mutex};
+use blockloom_state::{TxIndex, Version, sync::Mutex};
 
 use crate::{
     block::{
         config::Timing,
         statistics::Statistics,
         steps::Steps,
+        telemetry::ExecutionSpan,
         trace::{GateReason, ThreadTrace, Trace, TraceEvent, TraceEventKind, TracedBlock},
     },
     threads::clock::Stopwatch,
@@ -22,6 +23,7 @@ use crate::{
 pub(crate) struct Recorder {
     is_observed: bool,
     timing: Timing,
+    span: ExecutionSpan,
     /// Started at the start of the execution.
     watch: Stopwatch,
     threads: Mutex<Vec<ThreadTrace>>,
@@ -29,13 +31,13 @@ pub(crate) struct Recorder {
 
 impl Recorder {
     /// The recorder of an execution that begins now.
-    pub(crate) fn new(timing: Timing, is_observed: bool) -> Self {
-        Self { is_observed, timing, watch: Stopwatch::start(), threads: Mutex::default() }
+    pub(crate) fn new(timing: Timing, is_observed: bool, span: ExecutionSpan) -> Self {
+        Self { is_observed, timing, span, watch: Stopwatch::start(), threads: Mutex::default() }
     }
 
     /// A recorder of nothing.
     pub(crate) fn off() -> Self {
-        Self::new(Timing::Phases, false)
+        Self::new(Timing::Phases, false, ExecutionSpan::default())
     }
 
     /// An empty log for the calling thread.
@@ -46,6 +48,7 @@ impl Recorder {
             last: Duration::ZERO,
             at_gate: Duration::ZERO,
             waiting: Duration::ZERO,
+            span: self.span.clone(),
             trace: self.is_observed.then(|| {
                 let thread = thread::current();
                 let name = thread.name().map(str::to_owned);
@@ -61,9 +64,14 @@ impl Recorder {
         }
     }
 
+    /// The time since the start of the execution.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.watch.elapsed()
+    }
+
     /// The trace of the execution, which has ended.
     pub(crate) fn trace(&self, steps: &Steps<'_>, statistics: Statistics) -> Trace {
-        let time = self.watch.elapsed();
+        let time = self.elapsed();
         let mut threads = std::mem::take(&mut *self.threads.lock());
         let committing = threads.pop();
         threads.splice(0..0, committing);
@@ -81,6 +89,7 @@ pub(crate) struct ThreadLog {
     /// The time of the gate, and of waiting.
     pub(crate) at_gate: Duration,
     pub(crate) waiting: Duration,
+    span: ExecutionSpan,
     /// Boxed, because there is seldom one.
     trace: Option<Box<ThreadTrace>>,
 }
@@ -112,10 +121,11 @@ impl ThreadLog {
         self.end(|| TraceEventKind::RunAtGate { index, reason: GateReason::NoRecord });
     }
 
-    /// Notes something that took no time.
-    pub(crate) fn happened(&mut self, kind: impl FnOnce() -> TraceEventKind) {
-        let at = self.last;
-        self.note(|| TraceEvent { start: at, end: at, kind: kind() });
+    /// Notes that a write of `by` aborted the latest run of a transaction, which took no time.
+    pub(crate) fn aborted(&mut self, by: Version, stale: TxIndex) {
+        self.span.aborted(by, stale);
+        let (at, kind) = (self.last, TraceEventKind::Abort { by, stale });
+        self.note(|| TraceEvent { start: at, end: at, kind });
     }
 
     fn note(&mut self, event: impl FnOnce() -> TraceEvent) {

@@ -151,7 +151,7 @@ impl<'c, S: Speculator<'c>, F: Fn() -> S> Worker<'c, S, S::Yield, F> {
     /// Reports the transactions that a publication of the run `by` made stale.
     pub(crate) fn report_stale(&mut self, by: Version) {
         for stale in &self.stale {
-            self.log.happened(|| TraceEventKind::Abort { by, stale: *stale });
+            self.log.aborted(by, *stale);
         }
         self.context.report_stale(&mut self.stale);
     }
