@@ -1,5 +1,7 @@
 //! `blockloom bench`: measures parallel against sequential execution, on generated blocks and on fixtures.
 
+mod measurements;
+
 use std::{
     collections::BTreeMap,
     error::Error,
@@ -16,27 +18,27 @@ use blockloom_bench::{
     rounds::Rounds,
     workloads::{Kind, Recipe, Shape, Workload},
 };
-use blockloom_engine::{Block, BlockError, CommittedStep, Config, Engine, Outcome};
-use blockloom_fixtures::{BlockReport, CaseBase, Executor, FixtureError, Harness, Sources, check};
+use blockloom_fixtures::{Sources, check};
 
 use crate::{
     ExitStatus, bench_chain,
     bench_values::{What, gas, parts, shape, share, threads},
-    chain_option::{ChainOption, print_contradictions},
+    chain_option::ChainOption,
     exports::{
         ExportError, ExportOptions, Exports, Row as _,
         field::{Field, cells, titles},
     },
-    failure::Verdict,
     input::print_skipped,
     interrupt::{self, is_interrupted},
-    output::is_reportable,
+    output::{check_outside_inputs, is_reportable},
+    pictures::{bench_page, charts::ChartRow, file::write_file},
     quantity::counted,
     ratios::{BenchSums, Excess, remarks},
     row::{ListUse, Method, Row, legend, usual_widths},
     table::Table,
-    terminal::{is_quiet, painted, print_detail, print_message},
+    terminal::{is_quiet, painted, print_message},
 };
+use measurements::BlockMeasurements;
 
 /// Measure parallel against sequential execution.
 ///
@@ -100,6 +102,12 @@ pub(crate) struct Arguments {
     json: Option<PathBuf>,
     #[command(flatten)]
     exports: ExportOptions,
+    /// Write a page with charts of the rows to FILE, for a browser. It needs no network.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Write a chart of the ratios beside their limits to FILE, as SVG.
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
 }
 
 /// What is measured beside single blocks.
@@ -119,11 +127,22 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitStatus, Box<dyn Error>> {
     });
     let inputs: Vec<_> = inputs.collect();
     let exports = Exports::open(arguments.json.as_deref(), &arguments.exports, &inputs)?;
+    for (option, path) in [("--html", &arguments.html), ("--svg", &arguments.svg)] {
+        path.as_ref().map_or(Ok(()), |path| check_outside_inputs(option, path, &inputs))?;
+    }
     let (output, is_terminal) = exports.report_output();
-    let counts = BenchCounts::default();
-    let mut session =
-        BenchRun { arguments, exports, export_error: None, output, is_terminal, table: None, counts };
+    let mut session = BenchRun {
+        arguments,
+        exports,
+        export_error: None,
+        output,
+        is_terminal,
+        table: None,
+        counts: BenchCounts::default(),
+        charts: Charts::default(),
+    };
     let written = session.run();
+    session.write_charts()?;
     let flushed = session.exports.flush();
     if let Some(error) = session.export_error.take().or(flushed.err())
         && error.is_reportable()
@@ -148,6 +167,15 @@ struct BenchRun<'a> {
     /// The table, from the first row on.
     table: Option<Table>,
     counts: BenchCounts,
+    charts: Charts,
+}
+
+/// What the charts show.
+#[derive(Debug, Default)]
+struct Charts {
+    rows: Vec<ChartRow>,
+    /// The sums and the warnings of the report.
+    remarks: Vec<String>,
 }
 
 /// The counts of blocks and inputs.
@@ -195,6 +223,7 @@ impl BenchRun<'_> {
 
     /// Writes a line to where the table is.
     fn write_line(&mut self, line: &str) -> io::Result<()> {
+        self.charts.remarks.push(line.to_owned());
         if is_quiet() { Ok(()) } else { writeln!(self.output, "{}", painted(line, self.is_terminal)) }
     }
 
@@ -222,7 +251,7 @@ impl BenchRun<'_> {
             let Workload { base, block } =
                 Recipe { kind, shape, gas, seed: *seed, hot: *hot, senders }.prepare();
             match method.measure((&base).into(), &block) {
-                Ok((_, row)) => self.write_workload(&row, kind, shape)?,
+                Ok((_, row)) => self.write_workload(&row, kind, shape, gas)?,
                 Err(error) => self.fail(kind.name(), &error.to_string()),
             }
         }
@@ -257,6 +286,18 @@ impl BenchRun<'_> {
         lines.try_for_each(|line| self.write_line(&line))
     }
 
+    /// Writes the files with charts.
+    fn write_charts(&self) -> Result<(), String> {
+        let Charts { rows, remarks } = &self.charts;
+        if let Some(path) = &self.arguments.html {
+            write_file(path, |output: &mut dyn Write| bench_page::write(output, rows, remarks))?;
+        }
+        if let Some(path) = &self.arguments.svg {
+            write_file(path, |output: &mut dyn Write| bench_page::write_chart(output, rows))?;
+        }
+        Ok(())
+    }
+
     /// Writes a row to the table and to the files.
     fn write_row(&mut self, row: &Row, workload: &str, shape: Option<&str>) -> io::Result<()> {
         if let Some(place) = &row.comparison.difference {
@@ -280,7 +321,8 @@ impl BenchRun<'_> {
     }
 
     /// Writes the row of a workload, and counts what its ratio is worth.
-    fn write_workload(&mut self, row: &Row, kind: Kind, shape: Shape) -> io::Result<()> {
+    fn write_workload(&mut self, row: &Row, kind: Kind, shape: Shape, gas: u64) -> io::Result<()> {
+        self.charts.rows.extend(row.chart_row(format!("{kind} {shape}"), gas));
         if let Some(excess) = row.excess() {
             *self.counts.above.entry(excess).or_default() += 1;
         }
@@ -327,69 +369,5 @@ impl BenchRun<'_> {
         } else {
             ExitStatus::Verified
         }
-    }
-}
-
-/// Measures the blocks of fixtures one after the other.
-struct BlockMeasurements<'s, 'a> {
-    session: &'s mut BenchRun<'a>,
-    /// The path of the fixtures.
-    place: String,
-    method: Method,
-    sums: BenchSums,
-    /// The row of the last block.
-    row: Option<Row>,
-    error: Option<io::Error>,
-}
-
-impl Executor for BlockMeasurements<'_, '_> {
-    fn execute(
-        &mut self,
-        base: CaseBase<'_>,
-        block: &Block,
-        on_step: Option<&mut dyn FnMut(CommittedStep<'_>)>,
-    ) -> Result<Outcome, BlockError> {
-        let is_measured = block.transactions.len() >= self.session.arguments.min_txs.max(1);
-        if !is_measured || on_step.is_some() {
-            let outcome = Executor::execute(&mut Engine::new(Config::sequential()), base, block, on_step)?;
-            if !is_measured {
-                return Ok(outcome);
-            }
-        }
-        let (outcome, row) = self.method.measure(base, block)?;
-        self.row = Some(row);
-        Ok(outcome)
-    }
-}
-
-impl Harness for BlockMeasurements<'_, '_> {
-    fn report(&mut self, report: BlockReport) -> ControlFlow<()> {
-        let name = format!("{}, block {}", report.case, report.number);
-        let row = self.row.take();
-        print_contradictions(&self.place, &report.case, &report.notes);
-        if let Err(error) = &report.result {
-            match Verdict::of(error) {
-                Verdict::Failed => self.session.fail(&name, &error.to_string()),
-                Verdict::Unknown => self.session.leave_open(&name, &error.to_string()),
-            }
-        } else if let Some(row) = row {
-            let limit = row.limits.as_ref().map_or(f64::NAN, |limits| limits.at_threads);
-            self.sums.add_block(&row.comparison, limit, || name.clone());
-            if let Err(error) = self.session.write_row(&row, &name, None) {
-                self.error = Some(error);
-                return ControlFlow::Break(());
-            }
-        }
-        if is_interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    }
-
-    fn left_out(&mut self, case: &str, reason: &str) {
-        print_detail(|| format!("left out: {case}: {reason}"));
-    }
-
-    fn unusable(&mut self, error: FixtureError) -> ControlFlow<()> {
-        self.session.counts.unusable += 1;
-        print_message(&format!("unusable: {error}"));
-        ControlFlow::Continue(())
     }
 }

@@ -7,6 +7,7 @@ pub mod cpu_time;
 pub mod delayed_base;
 pub mod explanation;
 pub mod limit;
+pub mod lost_runs;
 pub mod resampling;
 pub mod rounds;
 pub mod split;

@@ -22,6 +22,7 @@ mod list;
 mod list_files;
 mod list_source;
 mod manual;
+mod names;
 mod new_file;
 mod output;
 mod pictures;
@@ -53,7 +54,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Replay(replay::Arguments),
-    Bench(bench::Arguments),
+    Bench(Box<bench::Arguments>),
     Explain(explain::Arguments),
     List(list::Arguments),
     Diff(diff::Arguments),

@@ -24,6 +24,7 @@ use crate::{
     interrupt::is_interrupted,
     json::{ComparedLine, rounded},
     list_source::{with_own_list, without_list},
+    pictures::charts::ChartRow,
     ratios::{Excess, is_uncertain, micros},
 };
 
@@ -142,6 +143,25 @@ impl Row {
     /// Whether the interval is too wide to rely on the ratio.
     pub(crate) fn is_uncertain(&self) -> bool {
         self.comparison.ratio().is_some_and(|ratio| is_uncertain(ratio, self.comparison.interval()))
+    }
+
+    /// The gas of the block.
+    pub(crate) fn gas(&self) -> u64 {
+        self.gas
+    }
+
+    /// What charts show of the row.
+    pub(crate) fn chart_row(&self, name: String, gas: u64) -> Option<ChartRow> {
+        let interval = self.comparison.interval().map(|interval| (interval.low, interval.high));
+        Some(ChartRow {
+            name,
+            gas,
+            threads: self.method.threads.get(),
+            ratio: self.comparison.ratio()?,
+            interval,
+            limit: self.limits.as_ref().map(|limits| limits.at_threads),
+            memory: self.peak as f64 / self.sequential_peak.max(1) as f64,
+        })
     }
 
     /// The line of JSON, of which the table, Markdown and CSV have the fields. A block of a fixture has no shape.

@@ -3,6 +3,7 @@
 mod inspect;
 mod plan;
 mod pools;
+mod stream;
 
 use std::{
     cell::{Cell, OnceCell},
@@ -23,9 +24,9 @@ use crate::{
         cancel::CancelHandle,
         config::{Config, TestMode, Use},
         error::{BlockError, Reason},
-        outcome::{Outcome, StreamTotal},
+        outcome::Outcome,
         steps::Steps,
-        telemetry::{ExecutionSpan, block_of_stream},
+        telemetry::ExecutionSpan,
     },
     commit::{
         committer::BlockCommitter,
@@ -152,40 +153,6 @@ impl<H: Handling> Engine<H> {
         self.run(base, &Steps::new(from_ref(block)), Observer::Steps(&mut |(), step| on_commit(step)))
     }
 
-    /// Executes a stream of consecutive blocks: transactions of a block run while those of the block before it are still
-    /// to be committed. The first block is executed on `base`, each other one on the state that the block before
-    /// it left. `on_outcome` receives the outcome of each block, in order; what it takes, no block is committed
-    /// meanwhile. [`ControlFlow::Break`] cancels the other blocks, and ends the stream with an error also after the
-    /// last one.
-    ///
-    /// The hash of a block is the parent hash of the next one. Access lists that come with the blocks are checked if
-    /// they are claimed, and what they name is prefetched, but runs do not read what they predict. Everything that the
-    /// blocks read and write stays in memory until the last one is committed.
-    ///
-    /// Returns the changes and the statistics of all blocks together; the outcomes have no statistics.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`execute`](Self::execute), for the first block that has one. The outcomes of the blocks before it were
-    /// passed on.
-    pub fn execute_blocks<B: Base + ?Sized>(
-        &self,
-        base: &B,
-        blocks: &[Block],
-        mut on_outcome: impl FnMut(Outcome) -> ControlFlow<()>,
-    ) -> Result<StreamTotal, BlockError> {
-        if blocks.is_empty() {
-            return Ok(StreamTotal::default());
-        }
-        let mut on_outcome = |outcome: Outcome| {
-            block_of_stream(&outcome);
-            on_outcome(outcome)
-        };
-        let outcome = self.run(base, &Steps::new(blocks), Observer::Blocks(&mut on_outcome))?;
-        let Outcome { changes, statistics, .. } = outcome;
-        Ok(StreamTotal { changes, statistics })
-    }
-
     /// Executes a block like [`execute_with`](Self::execute_with) if helpers may pay on this base. Otherwise
     /// does nothing, and returns `None`.
     pub(crate) fn execute_with_helpers<B: Base + ?Sized>(
@@ -241,7 +208,7 @@ impl<H: Handling> Engine<H> {
         let progress = Cell::new(Progress::START);
         let Config { timing, observer: trace_observer, .. } = &self.shared.config;
         let span = ExecutionSpan::of(steps);
-        let recorder = Recorder::new(*timing, trace_observer.is_some(), span.clone());
+        let recorder = Recorder::new(*timing, trace_observer.is_some(), steps.len(), span.clone());
         let input = |workers| {
             let (latency, recorder) = (*latency, &recorder);
             Input { base, steps, batches, workers, latency, recorder }

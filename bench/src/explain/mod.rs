@@ -1,7 +1,6 @@
 //! `blockloom explain`: why blocks are as fast as they are.
 
 mod line;
-pub(crate) mod names;
 mod report;
 mod sums;
 

@@ -6,13 +6,14 @@ use std::{
 };
 
 use blockloom_bench::{
-    explanation::{COMPARED, Cause, Explanation, LossReason, Subject, WORKERS, share},
+    explanation::{COMPARED, Cause, Explanation, Subject, WORKERS, share},
     limit::{WorkerCount, limit},
+    lost_runs::LossReason,
 };
 use blockloom_engine::Block;
 
-use super::names;
 use crate::{
+    names,
     pictures::facts::selector,
     quantity::{counted, short},
     table::Table,

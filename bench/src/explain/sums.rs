@@ -12,8 +12,7 @@ use blockloom_bench::{
     limit::{sequential_time, shortest_time},
 };
 
-use super::names;
-use crate::{quantity::counted, table::Table};
+use crate::{names, quantity::counted, table::Table};
 
 /// Sums over blocks.
 #[derive(Debug, Default)]

@@ -11,8 +11,10 @@ use alloy_primitives::Address;
 use blockloom_engine::Dependencies;
 use blockloom_state::{Location, TxIndex};
 
-use super::lost::LostRun;
-use crate::limit::{WorkerCount, limit, sequential_time, shortest_time, with_private};
+use crate::{
+    limit::{WorkerCount, limit, sequential_time, shortest_time, with_private},
+    lost_runs::LostRun,
+};
 
 /// The number of workers for which causes are compared. With more of them, the longest transaction alone is the limit of
 /// most blocks.

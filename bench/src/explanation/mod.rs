@@ -4,7 +4,6 @@
 //! comes from the trace of an execution.
 
 mod hot;
-mod lost;
 mod spent;
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
@@ -13,12 +12,12 @@ use blockloom_engine::{Block, BlockError, Config, Dependencies, Engine, Trace, T
 use blockloom_state::MemoryStore;
 
 pub use hot::{COMPARED, Cause, Subject};
-pub use lost::{LossReason, LostRun, lost_runs};
 pub use spent::Spent;
 
 use crate::{
     comparison::{Comparison, Sides},
     limit::{PathStep, WorkerCount, critical_path, limit},
+    lost_runs::{LostRun, lost_runs},
     rounds::Rounds,
     timeline::{Timeline, TraceKeeper},
 };

@@ -7,7 +7,7 @@ use std::{
 };
 
 use blockloom_bench::{
-    explanation::LossReason,
+    lost_runs::LossReason,
     timeline::{Slice, SliceKind, Timeline},
 };
 use blockloom_engine::GateReason;

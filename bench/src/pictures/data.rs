@@ -16,7 +16,7 @@ use super::{
     chrome::reason_of,
     facts::{Facts, TransactionFacts},
 };
-use crate::explain::names;
+use crate::names;
 
 /// What a page draws.
 #[derive(Debug, Default, Serialize)]

@@ -18,7 +18,7 @@ use super::{
     data::{Collector, colour},
     facts::{Facts, selector},
 };
-use crate::{explain::names, quantity::short};
+use crate::{names, quantity::short};
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
@@ -95,6 +95,7 @@ pub(crate) fn write_stream(
     write_page(output, title, &body, &data.finish())
 }
 
+/// Writes a page with this body, and the data for the script.
 pub(super) fn write_page(
     output: &mut dyn Write,
     title: &str,

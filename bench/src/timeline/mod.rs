@@ -16,7 +16,7 @@ use blockloom_state::TxIndex;
 pub use keeper::TraceKeeper;
 pub use place::Place;
 
-use crate::explanation::{LossReason, lost_runs};
+use crate::lost_runs::{LossReason, lost_runs};
 
 /// What threads did, from the start of the first execution. Times are those since then.
 #[derive(Clone, Debug, Default)]

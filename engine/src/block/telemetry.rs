@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use blockloom_state::{TxIndex, Version};
 
-use crate::block::{outcome::Outcome, steps::Steps};
+use crate::block::{error::BlockError, outcome::Outcome, steps::Steps};
 
 /// The span of an execution. Its clones are for other threads.
 #[derive(Clone, Debug, Default)]
@@ -75,7 +75,7 @@ impl ExecutionSpan {
     }
 
     /// The execution has failed.
-    pub(crate) fn failed(&self, error: &crate::BlockError) {
+    pub(crate) fn failed(&self, error: &BlockError) {
         #[cfg(feature = "tracing")]
         if let Some(span) = &self.span {
             span.record("error", tracing::field::display(error));

@@ -1,14 +1,10 @@
 //! What an observer receives of an execution: which thread did what, and when.
 
-use std::{
-    fmt,
-    thread::ThreadId,
-    time::{Duration, Instant},
-};
+use std::{fmt, thread::ThreadId, time::Duration};
 
 use blockloom_state::{Conflict, TxIndex, Version};
 
-use crate::block::statistics::Statistics;
+use crate::{block::statistics::Statistics, threads::clock::Moment};
 
 /// Receives the trace of each execution: of a block, or of a stream of blocks.
 ///
@@ -42,7 +38,7 @@ pub trait TraceObserver: fmt::Debug + Send + Sync {
 #[non_exhaustive]
 pub struct Trace {
     /// When the execution began.
-    pub started: Instant,
+    pub started: Moment,
     /// The blocks, in order.
     pub blocks: Vec<TracedBlock>,
     /// The threads: first the one that committed, then those that helped.

@@ -23,6 +23,8 @@ use crate::{
 pub(crate) struct Recorder {
     is_observed: bool,
     timing: Timing,
+    /// About how many events a thread has.
+    usual_events: usize,
     span: ExecutionSpan,
     /// Started at the start of the execution.
     watch: Stopwatch,
@@ -31,13 +33,15 @@ pub(crate) struct Recorder {
 
 impl Recorder {
     /// The recorder of an execution that begins now.
-    pub(crate) fn new(timing: Timing, is_observed: bool, span: ExecutionSpan) -> Self {
-        Self { is_observed, timing, span, watch: Stopwatch::start(), threads: Mutex::default() }
+    pub(crate) fn new(timing: Timing, is_observed: bool, steps: usize, span: ExecutionSpan) -> Self {
+        // A helper has fewer, and a thread with many aborts has more.
+        let usual_events = (steps + 2).min(ThreadTrace::MOST_EVENTS);
+        Self { is_observed, timing, usual_events, span, watch: Stopwatch::start(), threads: Mutex::default() }
     }
 
     /// A recorder of nothing.
     pub(crate) fn off() -> Self {
-        Self::new(Timing::Phases, false, ExecutionSpan::default())
+        Self::new(Timing::Phases, false, 0, ExecutionSpan::default())
     }
 
     /// An empty log for the calling thread.
@@ -52,7 +56,12 @@ impl Recorder {
             trace: self.is_observed.then(|| {
                 let thread = thread::current();
                 let name = thread.name().map(str::to_owned);
-                Box::new(ThreadTrace { id: thread.id(), name, events: Vec::new(), dropped: 0 })
+                Box::new(ThreadTrace {
+                    id: thread.id(),
+                    name,
+                    events: Vec::with_capacity(self.usual_events),
+                    dropped: 0,
+                })
             }),
         }
     }

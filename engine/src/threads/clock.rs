@@ -2,6 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+/// A moment of the clock.
+pub(crate) type Moment = Instant;
+
 /// Measures consecutive intervals.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stopwatch(Instant);
@@ -13,7 +16,7 @@ impl Stopwatch {
     }
 
     /// When the current interval began.
-    pub(crate) fn started(&self) -> Instant {
+    pub(crate) fn started(&self) -> Moment {
         self.0
     }
 

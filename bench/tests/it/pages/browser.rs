@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 const PROGRAMS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 
 /// The longest time until an answer or an event.
-const PATIENCE: Duration = Duration::from_secs(30);
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// A browser with one page.
 pub(super) struct Browser {
@@ -63,18 +63,18 @@ impl Browser {
         let messages = read_messages(File::open(&pipes[1]).unwrap());
         let (session, events) = (None, Vec::new());
         let mut browser = Self { process, commands, messages, session, next: 0, events, _folder: folder };
-        let target = browser.ask("Target.createTarget", json!({"url": "about:blank"}));
+        let target = browser.ask("Target.createTarget", &json!({"url": "about:blank"}));
         let attach = json!({"targetId": target["targetId"], "flatten": true});
-        let session = browser.ask("Target.attachToTarget", attach);
+        let session = browser.ask("Target.attachToTarget", &attach);
         browser.session = session["sessionId"].as_str().map(str::to_owned);
         for domain in ["Page", "Runtime", "Log", "Network"] {
-            browser.ask(&format!("{domain}.enable"), json!({}));
+            browser.ask(&format!("{domain}.enable"), &json!({}));
         }
         Some(browser)
     }
 
     /// Calls a method, and returns its result.
-    pub(super) fn ask(&mut self, method: &str, params: Value) -> Value {
+    pub(super) fn ask(&mut self, method: &str, params: &Value) -> Value {
         self.next += 1;
         let mut command = json!({"id": self.next, "method": method, "params": params});
         if let Some(session) = &self.session {
@@ -89,7 +89,7 @@ impl Browser {
 
     /// The next message that is wanted. Events before it are kept.
     fn wait(&mut self, is_wanted: impl Fn(&Value) -> bool) -> Value {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + LONGEST_WAIT;
         loop {
             match self.messages.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Ok(message) if is_wanted(&message) => return message,
@@ -104,7 +104,7 @@ impl Browser {
     pub(super) fn open(&mut self, file: &Path) {
         self.events.clear();
         let url = format!("file://{}", fs::canonicalize(file).unwrap().display());
-        self.ask("Page.navigate", json!({"url": url}));
+        self.ask("Page.navigate", &json!({"url": url}));
         let is_load = |message: &Value| message["method"] == "Page.loadEventFired";
         if !self.events.iter().any(is_load) {
             self.wait(is_load);
@@ -114,7 +114,7 @@ impl Browser {
     /// The value of an expression in the page.
     pub(super) fn evaluate(&mut self, expression: &str) -> Value {
         let params = json!({"expression": expression, "returnByValue": true, "awaitPromise": true});
-        let answer = self.ask("Runtime.evaluate", params);
+        let answer = self.ask("Runtime.evaluate", &params);
         assert!(answer["exceptionDetails"].is_null(), "{expression}: {answer}");
         answer["result"]["value"].clone()
     }
@@ -124,20 +124,20 @@ impl Browser {
         for kind in kinds {
             let button = if *kind == "mouseMoved" { "none" } else { "left" };
             let params = json!({"type": kind, "x": x, "y": y, "button": button, "clickCount": 1});
-            self.ask("Input.dispatchMouseEvent", params);
+            self.ask("Input.dispatchMouseEvent", &params);
         }
     }
 
     /// Turns the wheel of the mouse.
     pub(super) fn wheel(&mut self, (x, y): (f64, f64), delta: f64) {
         let params = json!({"type": "mouseWheel", "x": x, "y": y, "deltaX": 0, "deltaY": delta});
-        self.ask("Input.dispatchMouseEvent", params);
+        self.ask("Input.dispatchMouseEvent", &params);
     }
 
     /// Presses a key.
     pub(super) fn key(&mut self, key: &str) {
         for kind in ["keyDown", "keyUp"] {
-            self.ask("Input.dispatchKeyEvent", json!({"type": kind, "key": key}));
+            self.ask("Input.dispatchKeyEvent", &json!({"type": kind, "key": key}));
         }
     }
 
@@ -162,7 +162,7 @@ impl Browser {
 impl Drop for Browser {
     fn drop(&mut self) {
         let _ = self.commands.write_all(b"{\"id\":0,\"method\":\"Browser.close\"}\0");
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + LONGEST_WAIT;
         while Instant::now() < until {
             if matches!(self.process.try_wait(), Ok(Some(_))) {
                 return;

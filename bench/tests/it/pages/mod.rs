@@ -123,7 +123,7 @@ fn the_page_of_a_block_works_in_a_browser() {
     // In the dark, the colours are others.
     let light = browser.evaluate("getComputedStyle(document.body).backgroundColor");
     let features = serde_json::json!([{"name": "prefers-color-scheme", "value": "dark"}]);
-    browser.ask("Emulation.setEmulatedMedia", serde_json::json!({"features": features}));
+    browser.ask("Emulation.setEmulatedMedia", &serde_json::json!({"features": features}));
     assert_ne!(browser.evaluate("getComputedStyle(document.body).backgroundColor"), light);
     assert_eq!(browser.complaints(&page), [""; 0]);
 }
@@ -152,5 +152,28 @@ fn the_page_of_an_import_of_many_blocks_works_in_a_browser() {
         assert!(kinds.as_array().unwrap().contains(&stage.into()), "{stage}: {kinds}");
     }
     drive_lanes(&mut browser);
+    assert_eq!(browser.complaints(&page), [""; 0]);
+}
+
+#[test]
+fn the_page_of_measurements_has_a_bar_for_each_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let arguments = ["bench", "transfers", "--gas", "300k,1M", "--threads", "1,2", "--rounds", "2"];
+    let files = ["--html", &path("bench.html"), "--svg", &path("bench.svg")];
+    let output = blockloom(&[&arguments[..], &files].concat());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let chart = fs::read_to_string(path("bench.svg")).unwrap();
+    assert!(chart.starts_with("<svg xmlns=") && chart.matches("<rect").count() == 4, "{chart}");
+
+    let Some(mut browser) = browser() else { return };
+    let page = folder.path().join("bench.html");
+    open(&mut browser, &page);
+    let bars = browser.evaluate("document.querySelectorAll('svg')[0].querySelectorAll('rect').length");
+    // Ratios, threads, growth and memory.
+    let charts = browser.evaluate("document.querySelectorAll('svg').length");
+    assert_eq!((bars, charts), (4.into(), 4.into()));
+    let words = browser.evaluate("document.body.innerText");
+    assert!(words.as_str().unwrap().contains("blockloom bench transfers --gas 300k,1M"), "{words}");
     assert_eq!(browser.complaints(&page), [""; 0]);
 }
