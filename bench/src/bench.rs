@@ -142,13 +142,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitStatus, Box<dyn Error>> {
         charts: Charts::default(),
     };
     let written = session.run();
-    session.write_charts()?;
     let flushed = session.exports.flush();
     if let Some(error) = session.export_error.take().or(flushed.err())
         && error.is_reportable()
     {
         return Err(error.into());
     }
+    session.write_charts()?;
     match written {
         Err(error) if is_reportable(&error) => Err(error.into()),
         _ => Ok(session.status()),

@@ -26,7 +26,7 @@ use crate::{
         error::{BlockError, Reason},
         outcome::Outcome,
         steps::Steps,
-        telemetry::ExecutionSpan,
+        telemetry::{ExecutionSpan, block_executed},
     },
     commit::{
         committer::BlockCommitter,
@@ -208,6 +208,7 @@ impl<H: Handling> Engine<H> {
         let progress = Cell::new(Progress::START);
         let Config { timing, observer: trace_observer, .. } = &self.shared.config;
         let span = ExecutionSpan::of(steps);
+        let is_stream = matches!(observer, Observer::Blocks(_));
         let recorder = Recorder::new(*timing, trace_observer.is_some(), steps.len(), span.clone());
         let input = |workers| {
             let (latency, recorder) = (*latency, &recorder);
@@ -225,7 +226,10 @@ impl<H: Handling> Engine<H> {
         };
         let result = catch_unwind(AssertUnwindSafe(|| {
             let outcome = span.enter(execute)?;
-            span.executed(steps, &outcome, recorder.elapsed());
+            span.executed(&outcome, || recorder.elapsed());
+            if !is_stream {
+                block_executed(&outcome);
+            }
             if let Some(observer) = trace_observer {
                 observer.executed(&recorder.trace(steps, outcome.statistics));
             }

@@ -152,9 +152,6 @@ fn import(
     let Import { store, throughput, pictures, .. } = import;
     let summary = throughput.to_string();
     print_line(&summary)?;
-    if let Some(pictures) = pictures {
-        pictures.write(&Vec::from_iter(summary.lines().map(str::to_owned)))?;
-    }
     if let Some(store) = &store {
         print_cache(&store.cache())?;
     }
@@ -165,6 +162,9 @@ fn import(
             failure.status()
         }
     };
+    if let Some(pictures) = pictures {
+        pictures.write(&Vec::from_iter(summary.lines().map(str::to_owned)))?;
+    }
     Ok((store, status))
 }
 

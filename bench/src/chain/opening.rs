@@ -11,7 +11,7 @@ use super::import::ImportFailure;
 use crate::{interrupt::is_interrupted, progress};
 
 /// Creates the chain in `folder` from the genesis of a file. Returns the outline of the file as well, or `None` after
-/// an interrupt. Unless the chain is whole, nothing is left in the folder.
+/// an interrupt. After that, and after a genesis that is wrong, nothing is left in the folder.
 pub(crate) fn create(
     file: &LongChain,
     folder: &Path,

@@ -164,7 +164,7 @@ impl CauseLine {
             subject: SubjectLine::new(cause.subject),
             writers: cause.writers,
             readers: cause.readers,
-            lost_runs: cause.conflicts,
+            lost_runs: cause.lost_runs,
             lost_micros: rounded(micros(cause.time_lost)),
             limit_without: rounded(cause.limit_without),
             saved_micros: rounded(micros(cause.saved)),
@@ -224,13 +224,13 @@ impl SumLine {
 
 impl SubjectSumLine {
     fn new((subject, sum): (Subject, SubjectSum)) -> Self {
-        let SubjectSum { blocks, writers, readers, conflicts, time_lost, saved } = sum;
+        let SubjectSum { blocks, writers, readers, lost_runs, time_lost, saved } = sum;
         Self {
             subject: SubjectLine::new(subject),
             blocks,
             writers,
             readers,
-            lost_runs: conflicts,
+            lost_runs,
             lost_micros: rounded(micros(time_lost)),
             saved_micros: rounded(micros(saved)),
         }

@@ -303,6 +303,14 @@ impl Harness for Explainer<'_> {
             let (fixture, error) = (self.fixture.clone(), error.to_string());
             let failure = Failure { verdict, fixture, case: report.case, block: report.number, error };
             print_message(&failure.to_string());
+        } else if let Some(difference) =
+            latest.as_ref().and_then(|(_, found)| found.comparison.difference.as_ref())
+        {
+            self.counts.failed += 1;
+            print_message(&format!(
+                "failed: {}, block {}: the outcomes differ: {difference}",
+                report.case, report.number
+            ));
         } else if let Some((block, explanation)) = latest.filter(|_| !is_interrupted())
             && let Err(error) = self.write(&report.case, &block, &explanation)
         {

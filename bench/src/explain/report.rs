@@ -7,7 +7,7 @@ use std::{
 
 use blockloom_bench::{
     explanation::{COMPARED, Cause, Explanation, Subject, WORKERS, share},
-    limit::{WorkerCount, limit},
+    limit::WorkerCount,
     lost_runs::LossReason,
 };
 use blockloom_engine::Block;
@@ -68,8 +68,8 @@ impl Report<'_> {
 
     /// What limits the block most.
     fn main_cause(&self) -> String {
-        let Explanation { causes, graph, .. } = self.explanation;
-        let limit = limit(graph, COMPARED);
+        let Explanation { causes, compared_limit: limit, .. } = self.explanation;
+        let limit = *limit;
         let Some(first) = causes.first() else {
             return "no transaction depends on another one".to_owned();
         };
@@ -82,7 +82,7 @@ impl Report<'_> {
             return format!("nothing alone limits it{of}");
         }
         format!(
-            "limited most by {name}: without it {:.2} instead of {limit:.2} on 16 threads",
+            "limited most by {name}: without it {:.2} instead of {limit:.2} on {COMPARED} threads",
             first.limit_without
         )
     }
@@ -160,7 +160,7 @@ pub(super) fn write_causes(
             names::of_subject(&cause.subject),
             cause.writers.to_string(),
             cause.readers.to_string(),
-            cause.conflicts.to_string(),
+            cause.lost_runs.to_string(),
             names::of_time(cause.time_lost),
             format!("{:.2}", cause.limit_without),
         ]

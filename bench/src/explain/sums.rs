@@ -9,7 +9,7 @@ use std::{
 
 use blockloom_bench::{
     explanation::{COMPARED, Cause, Explanation, Subject},
-    limit::{sequential_time, shortest_time},
+    limit::{WorkerCount, sequential_time, shortest_time},
 };
 
 use crate::{names, quantity::counted, table::Table};
@@ -37,7 +37,7 @@ pub(super) struct SubjectSum {
     pub(super) blocks: usize,
     pub(super) writers: usize,
     pub(super) readers: usize,
-    pub(super) conflicts: usize,
+    pub(super) lost_runs: usize,
     pub(super) time_lost: Duration,
     /// How much shorter the blocks could be without it.
     pub(super) saved: Duration,
@@ -52,7 +52,7 @@ impl Sums {
         self.sequential += comparison.sequential;
         self.parallel += comparison.parallel;
         self.alone += sequential_time(graph);
-        self.shortest += shortest_time(graph, COMPARED);
+        self.shortest += shortest_time(graph, WorkerCount::Exactly(COMPARED));
         add_all(&mut self.locations, locations);
         add_all(&mut self.accounts, accounts);
     }
@@ -74,7 +74,7 @@ impl Sums {
         let (blocks, transactions) =
             (counted(self.blocks, "block"), counted(self.transactions, "transaction"));
         writeln!(output, "{blocks}, {transactions}: {alone} on one thread, {together} together: {ratio:.2}")?;
-        writeln!(output, "limit on 16 threads: {limit:.2}")?;
+        writeln!(output, "limit on {COMPARED} threads: {limit:.2}")?;
         write_sums(output, "hot locations", &self.hot_locations(), top)?;
         write_sums(output, "hot accounts", &self.hot_accounts(), top)
     }
@@ -86,7 +86,7 @@ fn add_all(sums: &mut BTreeMap<Subject, SubjectSum>, causes: &[Cause]) {
         sum.blocks += 1;
         sum.writers += cause.writers;
         sum.readers += cause.readers;
-        sum.conflicts += cause.conflicts;
+        sum.lost_runs += cause.lost_runs;
         sum.time_lost += cause.time_lost;
         sum.saved += cause.saved;
     }
@@ -117,7 +117,7 @@ fn write_sums(
             names::of_subject(subject),
             sum.blocks.to_string(),
             sum.writers.to_string(),
-            sum.conflicts.to_string(),
+            sum.lost_runs.to_string(),
             names::of_time(sum.time_lost),
             names::of_time(sum.saved),
         ]

@@ -18,7 +18,9 @@ use crate::{
 
 /// The number of workers for which causes are compared. With more of them, the longest transaction alone is the limit of
 /// most blocks.
-pub const COMPARED: WorkerCount = WorkerCount::Exactly(NonZeroUsize::new(16).unwrap());
+pub const COMPARED: NonZeroUsize = NonZeroUsize::new(16).unwrap();
+
+const COMPARED_WORKERS: WorkerCount = WorkerCount::Exactly(COMPARED);
 
 /// The most locations whose limits are computed: those with the most dependencies.
 const MOST_LIMITS: usize = 256;
@@ -26,7 +28,7 @@ const MOST_LIMITS: usize = 256;
 /// The most long transactions that are compared with locations.
 const MOST_TRANSACTIONS: usize = 4;
 
-/// Limits that differ by less are equal: the times behind them are measured.
+/// Limits are compared in steps of this size: the times behind them are measured.
 const LEAST_GAIN: f64 = 0.02;
 
 /// Something that may limit a block.
@@ -50,7 +52,7 @@ pub struct Cause {
     /// The number of transactions that read the exact value there.
     pub readers: usize,
     /// The runs that were lost for it.
-    pub conflicts: usize,
+    pub lost_runs: usize,
     /// The time of these runs.
     pub time_lost: Duration,
     /// The limit with [`COMPARED`] workers if each transaction had its own copy of it, or if the transaction took no time.
@@ -70,9 +72,12 @@ impl Cause {
 
 /// Who uses what in a block.
 #[derive(Debug)]
-pub(super) struct Accesses<'g> {
-    graph: &'g Dependencies,
+pub(super) struct Accesses {
+    /// The block without what its transactions read and write.
+    graph: Dependencies,
     limit: f64,
+    /// The time of its schedule.
+    shortest: Duration,
     locations: BTreeMap<Location, Uses>,
 }
 
@@ -82,7 +87,7 @@ struct Uses {
     writers: BTreeSet<usize>,
     readers: BTreeSet<usize>,
     dependencies: usize,
-    conflicts: usize,
+    lost_runs: usize,
     time_lost: Duration,
 }
 
@@ -96,14 +101,14 @@ impl Uses {
         self.writers.extend(&other.writers);
         self.readers.extend(&other.readers);
         self.dependencies += other.dependencies;
-        self.conflicts += other.conflicts;
+        self.lost_runs += other.lost_runs;
         self.time_lost += other.time_lost;
     }
 }
 
-impl<'g> Accesses<'g> {
+impl Accesses {
     /// The fees that the coinbase is paid do not count, unless a transaction depends on them.
-    pub(super) fn new(graph: &'g Dependencies, coinbase: Address, lost: &[LostRun]) -> Self {
+    pub(super) fn new(graph: &Dependencies, coinbase: Address, lost: &[LostRun]) -> Self {
         let mut locations: BTreeMap<Location, Uses> = BTreeMap::new();
         for (position, transaction) in graph.transactions.iter().enumerate() {
             for location in &transaction.writes {
@@ -119,7 +124,7 @@ impl<'g> Accesses<'g> {
         for run in lost {
             if let Some(location) = run.location {
                 let uses = locations.entry(location).or_default();
-                uses.conflicts += 1;
+                uses.lost_runs += 1;
                 uses.time_lost += run.time;
             }
         }
@@ -127,7 +132,12 @@ impl<'g> Accesses<'g> {
             let are_fees = *location == Location::Balance(coinbase) && uses.dependencies == 0;
             uses.are_shared() && !are_fees
         });
-        Self { graph, limit: limit(graph, COMPARED), locations }
+        let mut graph = graph.clone();
+        for transaction in &mut graph.transactions {
+            (transaction.reads, transaction.writes) = (Vec::new(), Vec::new());
+        }
+        let (limit, shortest) = (limit(&graph, COMPARED_WORKERS), shortest_time(&graph, COMPARED_WORKERS));
+        Self { graph, limit, shortest, locations }
     }
 
     /// The locations that several transactions use, the most limiting one first.
@@ -154,12 +164,12 @@ impl<'g> Accesses<'g> {
         subjects.sort_by_key(|(_, uses)| Reverse(uses.dependencies));
         let causes = subjects.into_iter().enumerate().map(|(place, (subject, uses))| {
             let may_limit = place < MOST_LIMITS && uses.dependencies > 0;
-            let without = may_limit.then(|| with_private(self.graph, |location| belongs(subject, location)));
+            let without = may_limit.then(|| with_private(&self.graph, |location| belongs(subject, location)));
             let cause = Cause {
                 subject,
                 writers: uses.writers.len(),
                 readers: uses.readers.len(),
-                conflicts: uses.conflicts,
+                lost_runs: uses.lost_runs,
                 time_lost: uses.time_lost,
                 limit_without: self.limit,
                 saved: Duration::ZERO,
@@ -181,7 +191,7 @@ impl<'g> Accesses<'g> {
                 subject: Subject::Transaction(TxIndex::new(position)),
                 writers: 0,
                 readers: 0,
-                conflicts: 0,
+                lost_runs: 0,
                 time_lost: Duration::ZERO,
                 limit_without: self.limit,
                 saved: Duration::ZERO,
@@ -192,8 +202,8 @@ impl<'g> Accesses<'g> {
     }
 
     fn with_limit(&self, cause: Cause, without: &Dependencies) -> Cause {
-        let time = shortest_time(without, COMPARED);
-        let saved = shortest_time(self.graph, COMPARED).saturating_sub(time);
+        let time = shortest_time(without, COMPARED_WORKERS);
+        let saved = self.shortest.saturating_sub(time);
         let limit_without = sequential_time(without).as_secs_f64() / time.as_secs_f64();
         if limit_without.is_finite() { Cause { limit_without, saved, ..cause } } else { cause }
     }

@@ -47,6 +47,8 @@ pub struct Explanation {
     pub graph: Dependencies,
     /// The limit with that number of threads.
     pub limit: f64,
+    /// The limit with [`COMPARED`] workers, with which causes are compared.
+    pub compared_limit: f64,
     /// The limits with other numbers, those of [`WORKERS`].
     pub limits: [f64; WORKERS.len()],
     /// The longest path of transactions that wait for each other.
@@ -86,9 +88,9 @@ impl Explanation {
             listed: None,
             parts: None,
         };
-        let (outcome, comparison) = sides.compare(base, block, rounds, go_on);
+        let (outcome, comparison) = sides.compare(base, block, rounds, &go_on);
         outcome?;
-        let trace = median_trace(base, block, threads)?;
+        let trace = median_trace(base, block, threads, &go_on)?;
         let graph = parallel.dependencies(base, block, ROUNDS)?;
         Ok(Self::from_parts(block, threads, comparison, graph, trace))
     }
@@ -107,6 +109,7 @@ impl Explanation {
             threads,
             comparison,
             limit: limit(&graph, WorkerCount::Exactly(threads)),
+            compared_limit: limit(&graph, WorkerCount::Exactly(COMPARED)),
             limits: WORKERS.map(|workers| limit(&graph, workers)),
             critical_path: critical_path(&graph),
             causes: accesses.causes(&locations, &accounts),
@@ -130,19 +133,32 @@ impl Explanation {
     }
 }
 
-/// The trace with the median time of several executions.
-fn median_trace(base: &MemoryStore, block: &Block, threads: NonZeroUsize) -> Result<Trace, BlockError> {
+/// The trace with the median time of several executions; of fewer ones once `go_on` returns false.
+fn median_trace(
+    base: &MemoryStore,
+    block: &Block,
+    threads: NonZeroUsize,
+    go_on: impl Fn() -> bool,
+) -> Result<Trace, BlockError> {
     let keeper = Arc::new(TraceKeeper::default());
     let observer: Arc<dyn TraceObserver> = keeper.clone();
     let config = Config { observer: Some(observer), ..Config::with_threads(threads.get()) };
     let engine = Engine::new(config);
+    let mut traces = Vec::new();
     // The first one warms up.
-    for _ in 0..=ROUNDS {
+    for round in 0..=ROUNDS {
         engine.execute(base, block)?;
+        let trace = keeper.take().pop();
+        if round > 0 || !go_on() {
+            traces.extend(trace);
+        }
+        if !go_on() {
+            break;
+        }
     }
-    let mut traces = keeper.take().split_off(1);
-    traces.sort_by_key(|trace| trace.time);
-    Ok(traces.swap_remove(ROUNDS / 2))
+    traces.sort_by_key(|trace: &Trace| trace.time);
+    let median = traces.len() / 2;
+    Ok(traces.swap_remove(median))
 }
 
 /// The share of a duration.

@@ -55,16 +55,18 @@ fn surroundings() -> Vec<(&'static str, String)> {
     all
 }
 
-/// The commit of the working tree in which the program lies, if it lies in one.
+/// The commit of the working tree of this project in which the program lies, if it lies in one.
 fn commit() -> Option<String> {
-    let folder: PathBuf = env::current_exe().ok()?.parent()?.to_owned();
-    let output = Command::new("git")
-        .args(["describe", "--always", "--dirty", "--exclude=*"])
-        .current_dir(folder)
-        .output()
-        .ok()?;
-    let text = String::from_utf8(output.stdout).ok()?;
-    (output.status.success() && !text.trim().is_empty()).then(|| text.trim().to_owned())
+    let program = env::current_exe().ok()?;
+    let folder = program.parent()?;
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git").args(arguments).current_dir(folder).output().ok()?;
+        let text = String::from_utf8(output.stdout).ok()?;
+        output.status.success().then(|| text.trim().to_owned())
+    };
+    let top = PathBuf::from(git(&["rev-parse", "--show-toplevel"])?);
+    let is_own = ["engine", "bench"].iter().all(|package| top.join(package).join("Cargo.toml").is_file());
+    if is_own { git(&["describe", "--always", "--dirty", "--exclude=*"]) } else { None }
 }
 
 /// The model of the processor, where the system says it.

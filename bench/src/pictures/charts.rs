@@ -18,8 +18,8 @@ const STYLE: &str = "\
 text{font:12px system-ui,sans-serif;fill:#1b1f27}.faint{fill:#667080}.axis{stroke:#d5d9e0;fill:none}\
 .a{fill:#2f8f5b}.b{fill:#2b6fc4}.c{fill:#c9a23c}.d{fill:#b06bb0}.e{fill:#3f9fb0}.f{fill:#d2483f}\
 .la{stroke:#2f8f5b}.lb{stroke:#2b6fc4}.lc{stroke:#c9a23c}.ld{stroke:#b06bb0}.le{stroke:#3f9fb0}.lf{stroke:#d2483f}\
-.line{stroke-width:2;fill:none}.limit{stroke:#e08a1e;stroke-width:3}.spread{stroke:#1b1f27;stroke-width:1.5}\
-@media(prefers-color-scheme:dark){text{fill:#e6e9ef}.faint{fill:#98a2b3}.axis{stroke:#343b46}.spread{stroke:#e6e9ef}}";
+.line{stroke-width:2;fill:none}.limit{stroke:#e08a1e;stroke-width:3}.interval{stroke:#1b1f27;stroke-width:1.5}\
+@media(prefers-color-scheme:dark){text{fill:#e6e9ef}.faint{fill:#98a2b3}.axis{stroke:#343b46}.interval{stroke:#e6e9ef}}";
 
 /// The classes of the colours of lines.
 const COLOURS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
@@ -43,7 +43,7 @@ pub(crate) fn ratios(rows: &[ChartRow]) -> Markup {
     let bars = rows.iter().map(|row| Bar {
         name: name_of(row),
         value: row.ratio,
-        spread: row.interval,
+        interval: row.interval,
         limit: row.limit,
     });
     bar_chart(
@@ -55,7 +55,7 @@ pub(crate) fn ratios(rows: &[ChartRow]) -> Markup {
 /// The memory of each row.
 pub(crate) fn memory(rows: &[ChartRow]) -> Markup {
     let bars =
-        rows.iter().map(|row| Bar { name: name_of(row), value: row.memory, spread: None, limit: None });
+        rows.iter().map(|row| Bar { name: name_of(row), value: row.memory, interval: None, limit: None });
     bar_chart(&Vec::from_iter(bars), "peak of memory in parallel / sequentially")
 }
 
@@ -102,7 +102,7 @@ fn series(
 struct Bar {
     name: String,
     value: f64,
-    spread: Option<(f64, f64)>,
+    interval: Option<(f64, f64)>,
     limit: Option<f64>,
 }
 
@@ -113,7 +113,7 @@ fn number(value: f64) -> String {
 fn bar_chart(bars: &[Bar], title: &str) -> Markup {
     let highest = bars
         .iter()
-        .flat_map(|bar| [Some(bar.value), bar.limit, bar.spread.map(|(_, high)| high)])
+        .flat_map(|bar| [Some(bar.value), bar.limit, bar.interval.map(|(_, high)| high)])
         .flatten()
         .fold(1.0, f64::max);
     let x = |value: f64| NAMES + (WIDTH - NAMES - 60.0) * value / highest;
@@ -128,13 +128,13 @@ fn bar_chart(bars: &[Bar], title: &str) -> Markup {
                 @let y = AXIS + ROW * place as f64;
                 text x=(NAMES - 8.0) y=(number(y + 15.0)) text-anchor="end" { (bar.name) }
                 rect.a x=(number(NAMES)) y=(number(y + 4.0)) width=(number(x(bar.value) - NAMES)) height="14" rx="2" {}
-                @if let Some((low, high)) = bar.spread {
-                    line.spread x1=(number(x(low))) y1=(number(y + 11.0)) x2=(number(x(high))) y2=(number(y + 11.0)) {}
+                @if let Some((low, high)) = bar.interval {
+                    line.interval x1=(number(x(low))) y1=(number(y + 11.0)) x2=(number(x(high))) y2=(number(y + 11.0)) {}
                 }
                 @if let Some(limit) = bar.limit {
                     line.limit x1=(number(x(limit))) y1=(number(y + 1.0)) x2=(number(x(limit))) y2=(number(y + 21.0)) {}
                 }
-                @let end = bar.spread.map_or(bar.value, |(_, high)| high.max(bar.value));
+                @let end = bar.interval.map_or(bar.value, |(_, high)| high.max(bar.value));
                 text x=(number(x(end) + 6.0)) y=(number(y + 15.0)) { (format!("{:.2}", bar.value)) }
             }
         },

@@ -19,8 +19,12 @@ use super::facts::Facts;
 /// The process that all tracks belong to.
 const PROCESS: u32 = 1;
 
-/// Half of the clock's unit, by which the ends of an arrow lie inside their slices.
-const INSIDE: f64 = 0.000_5;
+/// The end of a slice is drawn so much earlier: programs add its start and its length as floating-point numbers, and the
+/// sum must not reach into the next slice.
+const GAP: Duration = Duration::from_nanos(1);
+
+/// The ends of an arrow lie so far inside their slices, in microseconds.
+const INSIDE: f64 = 0.001_5;
 
 /// Writes a timeline as a trace.
 pub(crate) fn write(output: &mut dyn Write, timeline: &Timeline, facts: &Facts) -> io::Result<()> {
@@ -84,7 +88,7 @@ impl Events<'_> {
     fn slice(&mut self, lane: usize, slice: &Slice, facts: &Facts) -> io::Result<()> {
         let event = json!({
             "name": name_of(slice), "cat": slice.kind.name(), "ph": "X",
-            "ts": micros(slice.start), "dur": micros(slice.end.saturating_sub(slice.start)),
+            "ts": micros(slice.start), "dur": micros(slice.end.saturating_sub(slice.start).saturating_sub(GAP)),
             "pid": PROCESS, "tid": lane, "args": arguments(slice, facts),
         });
         self.write(&event)
@@ -182,7 +186,10 @@ mod tests {
             [3, 2, 1, 1, 2]
         );
         let run = of("X")[1];
-        assert_eq!((&run["name"], &run["ts"], &run["dur"]), (&json!("lost run 3"), &json!(2.0), &json!(2.0)));
+        assert_eq!(
+            (&run["name"], &run["ts"], &run["dur"]),
+            (&json!("lost run 3"), &json!(2.0), &json!(1.999))
+        );
         assert_eq!(run["args"]["reason"], "aborted by a write of step 2");
         // Each end of an arrow lies inside a slice of its track.
         for (phase, lane, slice) in [("s", 0, of("X")[0]), ("f", 1, of("X")[1])] {

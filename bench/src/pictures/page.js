@@ -3,11 +3,16 @@
 (() => {
   const data = JSON.parse(document.getElementById('data').textContent);
   const tip = document.getElementById('tip');
+  const pictures = {};
   const pinned = document.getElementById('pinned');
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue('--' + name).trim();
 
-  const time = (ns) => ns < 1e3 ? ns.toFixed(0) + ' ns' : ns < 1e6 ? (ns / 1e3).toPrecision(3) + ' us'
-    : ns < 1e9 ? (ns / 1e6).toPrecision(4) + ' ms' : (ns / 1e9).toPrecision(4) + ' s';
+  // A time, exact to `step`.
+  const time = (ns, step = ns / 1e3) => {
+    const [unit, name] = [[1e9, 's'], [1e6, 'ms'], [1e3, 'us'], [1, 'ns']].find(([unit]) => ns >= unit) || [1, 'ns'];
+    const digits = Math.max(0, Math.min(6, Math.ceil(-Math.log10(Math.max(step, 1) / unit))));
+    return (ns / unit).toFixed(unit === 1 ? 0 : digits) + ' ' + name;
+  };
 
   const wordsOfStep = (number) => {
     const step = data.steps[number];
@@ -90,6 +95,9 @@
         if (drag && !drag.moved) this.fix(this.find(event.offsetX, event.offsetY));
         drag = null;
       });
+      const cancel = () => drag = null;
+      canvas.addEventListener('pointercancel', cancel);
+      canvas.addEventListener('lostpointercapture', cancel);
       canvas.addEventListener('pointerleave', () => this.hover(null));
       canvas.addEventListener('keydown', (event) => {
         const keys = {
@@ -97,7 +105,7 @@
           ArrowLeft: () => this.pan(-0.2), ArrowRight: () => this.pan(0.2), Home: () => this.show(0, this.span),
           End: () => this.show(this.length, this.span), Escape: () => this.fix(null),
         };
-        if (keys[event.key]) {
+        if (keys[event.key] && !event.ctrlKey && !event.metaKey && !event.altKey) {
           event.preventDefault();
           keys[event.key]();
         }
@@ -115,6 +123,12 @@
       if (changed) this.draw();
     }
     fix(found) {
+      for (const other of Object.values(pictures)) {
+        if (other !== this && other.pin) {
+          other.pin = null;
+          other.draw();
+        }
+      }
       this.pin = found;
       pinned.textContent = found ? this.words(found) : '';
       this.draw();
@@ -145,7 +159,7 @@
         context.moveTo(x, top);
         context.lineTo(x, height);
         context.stroke();
-        context.fillText(time(at), x + 3, top - 10);
+        context.fillText(time(at, step), x + 3, top - 10);
       }
     }
     box(x, y, width, height, fill) {
@@ -393,7 +407,6 @@
     }
   }
 
-  const pictures = {};
   const start = (name, make) => {
     const canvas = document.getElementById(name);
     if (!canvas) return;
@@ -413,6 +426,6 @@
   };
   start('lanes', (canvas) => new Lanes(canvas));
   start('graph', (canvas) => new Graph(canvas));
-  // For those who look at the page from the console.
+  // For the console of the browser.
   window.blockloom = { data, pictures };
 })();

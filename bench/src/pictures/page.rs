@@ -6,7 +6,7 @@ use std::{
 };
 
 use blockloom_bench::{
-    explanation::{Cause, Explanation, WORKERS, share},
+    explanation::{COMPARED, Cause, Explanation, WORKERS, share},
     limit::WorkerCount,
     timeline::{SliceKind, Timeline},
 };
@@ -22,6 +22,9 @@ use crate::{names, quantity::short};
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
+
+/// The most rows of a table of transactions or runs.
+const MOST_ROWS: usize = 200;
 
 /// Nothing but what is in the file itself.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
@@ -255,7 +258,7 @@ fn path_table(block: &Block, explanation: &Explanation) -> Markup {
         div.wide {
             table {
                 tr { th { "hash" } th { "index" } th { "to" } th { "selector" } th { "gas" } th { "time" } th { "waits for" } }
-                @for step in critical_path {
+                @for step in critical_path.iter().take(MOST_ROWS) {
                     @let transaction = &block.transactions[step.position];
                     @let measured = &graph.transactions[step.position];
                     tr {
@@ -277,25 +280,32 @@ fn path_table(block: &Block, explanation: &Explanation) -> Markup {
                 }
             }
         }
+        (more(critical_path.len()))
     }
 }
 
+/// How many rows a table lacks.
+fn more(all: usize) -> Markup {
+    let left_out = all.saturating_sub(MOST_ROWS);
+    html! { @if left_out > 0 { p.faint { "and " (left_out) " more" } } }
+}
+
 fn causes_table(causes: &[Cause], explanation: &Explanation, top: usize) -> Markup {
-    let limit = explanation.limits[3];
+    let limit = explanation.compared_limit;
     let highest = causes.iter().map(|cause| cause.limit_without).fold(limit, f64::max);
     html! {
         div.wide {
             table {
                 tr {
                     th { "name" } th { "writers" } th { "readers" } th { "lost runs" } th { "time lost" }
-                    th { "limit of 16 threads without it, instead of " (format!("{limit:.2}")) }
+                    th { "limit of " (COMPARED) " threads without it, instead of " (format!("{limit:.2}")) }
                 }
-                @for cause in causes.iter().take(top.max(20)) {
+                @for cause in causes.iter().take(top) {
                     tr {
                         td.name title=(names::whole(&cause.subject)) { (names::of_subject(&cause.subject)) }
                         td { (cause.writers) }
                         td { (cause.readers) }
-                        td { (cause.conflicts) }
+                        td { (cause.lost_runs) }
                         td { (names::of_time(cause.time_lost)) }
                         td {
                             span.amount style={ "width:" (format!("{:.0}", 120.0 * cause.limit_without / highest)) "px" } {}
@@ -315,7 +325,7 @@ fn lost_table(explanation: &Explanation) -> Markup {
             div.wide {
                 table {
                     tr { th { "reason" } th { "transaction" } th { "incarnation" } th { "time" } th { "location" } }
-                    @for run in lost.iter().take(200) {
+                    @for run in lost.iter().take(MOST_ROWS) {
                         tr {
                             td { (run.reason.words()) }
                             td { (run.version.index.get()) }
@@ -326,7 +336,7 @@ fn lost_table(explanation: &Explanation) -> Markup {
                     }
                 }
             }
-            @if lost.len() > 200 { p.faint { "and " (lost.len() - 200) " more" } }
+            (more(lost.len()))
         }
     }
 }

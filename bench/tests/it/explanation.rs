@@ -91,7 +91,7 @@ fn assert_names(planted: &Block, private: &Block, is_planted: impl Fn(Subject) -
         let first = found.causes.first().expect("something is used twice");
         assert!(is_planted(first.subject), "{:?}", &found.causes[..found.causes.len().min(3)]);
         let graph = Engine::default().dependencies(&base(), private, 5).unwrap();
-        (first.limit_without, limit(&graph, COMPARED))
+        (first.limit_without, limit(&graph, WorkerCount::Exactly(COMPARED)))
     });
     // Other programs may disturb a measurement.
     let is_right = |(found, expected): (f64, f64)| (found / expected - 1.0).abs() < 0.03;

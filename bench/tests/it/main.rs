@@ -19,6 +19,7 @@ mod list;
 mod manual;
 mod output;
 mod pages;
+mod private_slots;
 mod pty;
 mod publication;
 mod readme;

@@ -48,6 +48,14 @@ impl ExecutionSpan {
         work()
     }
 
+    /// Whether aborts are events of it.
+    pub(crate) fn shows_aborts(&self) -> bool {
+        #[cfg(feature = "tracing")]
+        return self.span.is_some() && tracing::enabled!(target: "blockloom", tracing::Level::DEBUG);
+        #[cfg(not(feature = "tracing"))]
+        false
+    }
+
     /// A write of `by` aborted the latest run of a transaction.
     pub(crate) fn aborted(&self, by: Version, stale: TxIndex) {
         #[cfg(feature = "tracing")]
@@ -60,18 +68,18 @@ impl ExecutionSpan {
     }
 
     /// The execution has ended.
-    pub(crate) fn executed(&self, steps: &Steps<'_>, outcome: &Outcome, time: std::time::Duration) {
+    pub(crate) fn executed(&self, outcome: &Outcome, time: impl FnOnce() -> std::time::Duration) {
         #[cfg(feature = "tracing")]
         if let Some(span) = &self.span {
             span.record("threads", outcome.statistics.threads_used);
             span.record("incarnations", outcome.statistics.incarnations);
         }
         #[cfg(feature = "metrics")]
-        record_execution(steps, outcome, time);
+        record_execution(outcome, time());
         #[cfg(not(any(feature = "tracing", feature = "metrics")))]
         let _ = outcome;
         #[cfg(not(feature = "metrics"))]
-        let _ = (steps, time);
+        let _ = time;
     }
 
     /// The execution has failed.
@@ -87,23 +95,22 @@ impl ExecutionSpan {
     }
 }
 
-/// A block of a stream was executed. Single blocks are counted when their execution ends.
-pub(crate) fn block_of_stream(outcome: &Outcome) {
+/// A block was executed, alone or in a stream.
+pub(crate) fn block_executed(outcome: &Outcome) {
     #[cfg(feature = "metrics")]
-    metrics::counter!("blockloom.execution.gas_processed_total").increment(outcome.gas_used);
+    {
+        metrics::counter!("blockloom.execution.blocks_total").increment(1);
+        metrics::counter!("blockloom.execution.transactions_total").increment(outcome.receipts.len() as u64);
+        metrics::counter!("blockloom.execution.gas_processed_total").increment(outcome.gas_used);
+    }
     #[cfg(not(feature = "metrics"))]
     let _ = outcome;
 }
 
 #[cfg(feature = "metrics")]
-fn record_execution(steps: &Steps<'_>, outcome: &Outcome, time: Duration) {
+fn record_execution(outcome: &Outcome, time: Duration) {
     use metrics::{counter, histogram};
 
-    let blocks = steps.blocks();
-    let transactions = blocks.iter().map(|block| block.transactions.len() as u64).sum();
-    counter!("blockloom.execution.blocks_total").increment(blocks.len() as u64);
-    counter!("blockloom.execution.transactions_total").increment(transactions);
-    counter!("blockloom.execution.gas_processed_total").increment(outcome.gas_used);
     let counted = &outcome.statistics;
     histogram!("blockloom.execution.execution_histogram").record(time);
     histogram!("blockloom.execution.threads_used").record(counted.threads_used as f64);

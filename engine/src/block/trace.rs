@@ -122,9 +122,10 @@ pub enum TraceEventKind {
         /// Why it ran there.
         reason: GateReason,
     },
-    /// A write of this thread made the latest run of a transaction stale. Takes no time.
+    /// A publication of this thread made the latest run of a transaction stale. Takes no time, and may lie inside what the
+    /// thread does.
     Abort {
-        /// The run that wrote.
+        /// The run that wrote; of runs at the gate that are published together, the last one.
         by: Version,
         /// The transaction that had read.
         stale: TxIndex,

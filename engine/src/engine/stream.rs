@@ -10,7 +10,7 @@ use crate::{
         error::BlockError,
         outcome::{Outcome, StreamTotal},
         steps::Steps,
-        telemetry::block_of_stream,
+        telemetry::block_executed,
     },
     commit::observer::Observer,
     engine::Engine,
@@ -44,7 +44,7 @@ impl<H: Handling> Engine<H> {
             return Ok(StreamTotal::default());
         }
         let mut on_outcome = |outcome: Outcome| {
-            block_of_stream(&outcome);
+            block_executed(&outcome);
             on_outcome(outcome)
         };
         let outcome = self.run(base, &Steps::new(blocks), Observer::Blocks(&mut on_outcome))?;

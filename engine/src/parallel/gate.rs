@@ -97,6 +97,7 @@ where
 
     /// Commits every transaction, until the committer returns an error.
     pub(crate) fn run(&mut self) -> Result<(), C::Error> {
+        self.worker.log.start();
         let mut last = None;
         loop {
             let before = self.worker.counts.waits;

@@ -1,7 +1,7 @@
 //! What each thread notes of an execution: the times of runs, if they are wanted, and its events, if it is observed.
 //!
-//! A thread writes into a buffer of its own, which has a bound. Without an observer nothing is allocated, and no clock is
-//! looked at.
+//! A thread writes into a buffer of its own, which has a bound. Unless runs are timed, nothing is allocated, and no clock is
+//! looked at for a run.
 
 use std::{thread, time::Duration};
 
@@ -130,11 +130,19 @@ impl ThreadLog {
         self.end(|| TraceEventKind::RunAtGate { index, reason: GateReason::NoRecord });
     }
 
-    /// Notes that a write of `by` aborted the latest run of a transaction, which took no time.
-    pub(crate) fn aborted(&mut self, by: Version, stale: TxIndex) {
-        self.span.aborted(by, stale);
-        let (at, kind) = (self.last, TraceEventKind::Abort { by, stale });
-        self.note(|| TraceEvent { start: at, end: at, kind });
+    /// Notes that a publication of `by` aborted the latest runs of transactions now.
+    pub(crate) fn aborted(&mut self, by: Version, stale: &mut Vec<TxIndex>) {
+        if stale.is_empty() || !(self.trace.is_some() || self.span.shows_aborts()) {
+            return;
+        }
+        // A run that had read several of the locations is there several times.
+        stale.sort_unstable();
+        stale.dedup();
+        let at = self.watch.map_or(self.last, |watch| watch.elapsed());
+        for &stale in stale.iter() {
+            self.span.aborted(by, stale);
+            self.note(|| TraceEvent { start: at, end: at, kind: TraceEventKind::Abort { by, stale } });
+        }
     }
 
     fn note(&mut self, event: impl FnOnce() -> TraceEvent) {

@@ -150,9 +150,7 @@ impl<'c, S: Speculator<'c>, F: Fn() -> S> Worker<'c, S, S::Yield, F> {
 
     /// Reports the transactions that a publication of the run `by` made stale.
     pub(crate) fn report_stale(&mut self, by: Version) {
-        for stale in &self.stale {
-            self.log.aborted(by, *stale);
-        }
+        self.log.aborted(by, &mut self.stale);
         self.context.report_stale(&mut self.stale);
     }
 
