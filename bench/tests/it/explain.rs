@@ -1,6 +1,6 @@
 //! `blockloom explain`: what it says of generated blocks, and the files that it writes.
 
-use std::{fs, io::Read as _, path::Path};
+use std::{collections::BTreeMap, fs, io::Read as _, path::Path};
 
 use serde_json::Value;
 
@@ -108,8 +108,23 @@ fn assert_is_chrome_trace(trace: &Value) {
             _ => panic!("{event}"),
         }
     }
+    assert_is_nested(events);
     let hashes = events.iter().filter(|event| event["args"]["hash"].is_string()).count();
     assert!(committed > 10 && hashes as u64 >= committed, "{committed} commits, {hashes} hashes");
+}
+
+/// Asserts that the slices of each track lie beside or inside each other, also as floating-point numbers are added.
+fn assert_is_nested(events: &[Value]) {
+    let mut ends: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
+    for event in events.iter().filter(|event| event["ph"] == "X") {
+        let [start, length] = ["ts", "dur"].map(|key| event[key].as_f64().unwrap());
+        let outer = ends.entry(event["tid"].as_u64().unwrap()).or_default();
+        while outer.last().is_some_and(|end| *end <= start) {
+            outer.pop();
+        }
+        assert!(outer.last().is_none_or(|end| start + length <= *end), "{event}");
+        outer.push(start + length);
+    }
 }
 
 #[test]
